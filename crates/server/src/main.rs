@@ -1,0 +1,2 @@
+//! The sessile program.
+fn main() {}
