@@ -1,1 +1,46 @@
-//! placeholder
+//! The rules of a session store, pure: what a command does to the one record its key has now, and to the counts that
+//! every replica keeps. The same log gives the same state, byte for byte, on every replica.
+//!
+//! This crate deliberately knows nothing of I/O, async, wall time, Raft, or HTTP. Time is an argument
+//! ([`LogTime`]), stored records are reached through [`Records`], and every refusal is a value.
+//!
+//! The way of one command: bytes → [`Command::decode`] → [`State::apply`] (has this proposer said it before?) →
+//! [`decide`] (what happens to the record) → [`Tally`] (what that does to the counts) → [`Outcome`].
+
+mod command;
+mod condition;
+mod decide;
+mod digest;
+mod key;
+mod namespace;
+mod outcome;
+mod proposer;
+mod record;
+mod rules;
+mod stamp;
+mod state;
+mod tally;
+mod time;
+mod ttl;
+
+mod wire {
+    //! Generated from proto/sessile/v1/command.proto.
+    #![allow(missing_docs, clippy::all, unreachable_pub)]
+    include!(concat!(env!("OUT_DIR"), "/sessile.v1.rs"));
+}
+
+pub use command::{Action, Command, CommandError, Delete, Put, Register, SessionCommand};
+pub use condition::{Condition, MAX_CONDITION_VERSIONS};
+pub use decide::{Decision, Place, decide};
+pub use digest::value_hash;
+pub use key::{GroupName, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey};
+pub use namespace::{MAX_GROUPS, NamespaceId};
+pub use outcome::{Outcome, Refusal, Taken};
+pub use proposer::{MAX_PROPOSERS, MAX_WINDOW_BYTES, MAX_WINDOW_COMMANDS, Proposer, ProposerId};
+pub use record::{Header, Record, Version};
+pub use rules::RulesVersion;
+pub use stamp::{JUMP_AGREEMENT, MAX_FORWARD_JUMP, Stamp, stamp};
+pub use state::{ApplyError, Context, Records, Recount, Row, RowKey, State};
+pub use tally::{Bucket, Tally};
+pub use time::LogTime;
+pub use ttl::{MAX_TTL, Ttl, TtlPolicy};

@@ -1,0 +1,200 @@
+use std::fmt;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::wire;
+use crate::{Condition, MAX_CONDITION_VERSIONS, NamespaceId, ProposerId, RulesVersion, SessionKey, Ttl, Version};
+
+/// What can be put into the log. Its encoded form (proto/sessile/v1/command.proto) is made once, where the request
+/// arrives, and travels as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A write to one key.
+    Session(SessionCommand),
+    /// A proposer's registration.
+    Register(Register),
+    /// Time passes: the envelope's stamp is all it carries.
+    Tick,
+    /// Newer rules, from the next entry on.
+    RaiseRules(RulesVersion),
+}
+
+/// A write to one key, by a proposer that can recognise it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionCommand {
+    /// Who proposes it.
+    pub proposer: ProposerId,
+    /// The log index of the proposer's registration.
+    pub incarnation: u64,
+    /// Its number among the proposer's commands, from 1.
+    pub sequence: u64,
+    /// The lowest number that the proposer still waits for; at most `sequence`.
+    pub lowest_outstanding: u64,
+    /// The namespace of the key.
+    pub namespace: NamespaceId,
+    /// The key.
+    pub key: SessionKey,
+    /// What to do with its record.
+    pub action: Action,
+}
+
+/// What to do with a key's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Store a value.
+    Put(Put),
+    /// Remove the record.
+    Delete(Delete),
+}
+
+/// Store a value. The value is secret: `Debug` shows its length only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Put {
+    /// The value.
+    pub value: Bytes,
+    /// How long it is to live.
+    pub ttl: Ttl,
+    /// What must hold.
+    pub condition: Condition,
+}
+
+/// Remove the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delete {
+    /// What must hold.
+    pub condition: Condition,
+    /// Whether the outcome carries the value.
+    pub take: bool,
+}
+
+/// Registers a proposer by compare-and-set on its previous incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Register {
+    /// Who registers.
+    pub proposer: ProposerId,
+    /// The incarnation that this one replaces; 0 for none.
+    pub previous: u64,
+    /// Random; makes a repeated registration one.
+    pub nonce: u64,
+}
+
+/// Bytes that are no command. Never repeats them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a command: {0}")]
+pub struct CommandError(&'static str);
+
+impl fmt::Debug for Put {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Put({} bytes, {:?}, {:?})", self.value.len(), self.ttl, self.condition)
+    }
+}
+
+impl Command {
+    /// The bytes that go into the log.
+    pub fn encode(&self) -> Bytes {
+        use wire::command::Kind;
+        let kind = match self {
+            Self::Session(session) => Kind::Session(session.to_wire()),
+            Self::Register(Register { proposer, previous, nonce }) => {
+                Kind::Register(wire::Register { proposer: proposer.to_bytes(), previous: *previous, nonce: *nonce })
+            }
+            Self::Tick => Kind::Tick(wire::Tick {}),
+            Self::RaiseRules(version) => Kind::RaiseRules(wire::RaiseRules { to: version.number() }),
+        };
+        wire::Command { kind: Some(kind) }.encode_to_vec().into()
+    }
+
+    /// Reads what `encode` wrote. Keys and values share the bytes.
+    pub fn decode(bytes: Bytes) -> Result<Self, CommandError> {
+        use wire::command::Kind;
+        let command = wire::Command::decode(bytes).map_err(|_| CommandError("the protobuf is damaged"))?;
+        Ok(match command.kind.ok_or(CommandError("its kind is unknown"))? {
+            Kind::Session(session) => Self::Session(SessionCommand::from_wire(session)?),
+            Kind::Register(register) => Self::Register(Register {
+                proposer: ProposerId::from_bytes(&register.proposer).ok_or(CommandError("the proposer is no id"))?,
+                previous: register.previous,
+                nonce: register.nonce,
+            }),
+            Kind::Tick(wire::Tick {}) => Self::Tick,
+            Kind::RaiseRules(raise) => Self::RaiseRules(RulesVersion::new(raise.to)),
+        })
+    }
+}
+
+impl SessionCommand {
+    fn to_wire(&self) -> wire::SessionCommand {
+        use wire::session_command::Action as Wire;
+        let action = match &self.action {
+            Action::Put(Put { value, ttl, condition }) => Wire::Put(wire::Put {
+                value: value.clone(),
+                ttl_seconds: ttl.as_secs().unwrap_or(0),
+                condition: condition_to_wire(condition),
+            }),
+            Action::Delete(Delete { condition, take }) => {
+                Wire::Delete(wire::Delete { condition: condition_to_wire(condition), take: *take })
+            }
+        };
+        wire::SessionCommand {
+            proposer: self.proposer.to_bytes(),
+            incarnation: self.incarnation,
+            sequence: self.sequence,
+            lowest_outstanding: self.lowest_outstanding,
+            namespace: self.namespace.number(),
+            key: self.key.to_bytes(),
+            action: Some(action),
+        }
+    }
+
+    fn from_wire(wire: wire::SessionCommand) -> Result<Self, CommandError> {
+        use wire::session_command::Action as Wire;
+        let action = match wire.action.ok_or(CommandError("its action is unknown"))? {
+            Wire::Put(put) => Action::Put(Put {
+                value: put.value,
+                ttl: Ttl::from_secs(put.ttl_seconds).unwrap_or(Ttl::FOREVER),
+                condition: condition_from_wire(put.condition)?,
+            }),
+            Wire::Delete(delete) => {
+                Action::Delete(Delete { condition: condition_from_wire(delete.condition)?, take: delete.take })
+            }
+        };
+        Ok(Self {
+            proposer: ProposerId::from_bytes(&wire.proposer).ok_or(CommandError("the proposer is no id"))?,
+            incarnation: wire.incarnation,
+            sequence: wire.sequence,
+            lowest_outstanding: wire.lowest_outstanding,
+            namespace: NamespaceId::new(wire.namespace),
+            key: SessionKey::new(wire.key).map_err(|_| CommandError("the key is no key"))?,
+            action,
+        })
+    }
+}
+
+fn condition_to_wire(condition: &Condition) -> Option<wire::Condition> {
+    use wire::condition::Kind;
+    let listed = |versions: &[Version]| wire::Versions { version: versions.iter().map(|v| v.log_index()).collect() };
+    let kind = match condition {
+        Condition::None => return None,
+        Condition::Absent => Kind::Absent(wire::Unit {}),
+        Condition::Present => Kind::Present(wire::Unit {}),
+        Condition::Matches(versions) => Kind::Matches(listed(versions)),
+        Condition::Differs(versions) => Kind::Differs(listed(versions)),
+    };
+    Some(wire::Condition { kind: Some(kind) })
+}
+
+fn condition_from_wire(condition: Option<wire::Condition>) -> Result<Condition, CommandError> {
+    use wire::condition::Kind;
+    let Some(condition) = condition else { return Ok(Condition::None) };
+    let listed = |versions: wire::Versions| {
+        let few = versions.version.len() <= MAX_CONDITION_VERSIONS;
+        few.then(|| versions.version.into_iter().map(Version::new).collect())
+            .ok_or(CommandError("its condition lists too many versions"))
+    };
+    Ok(match condition.kind.ok_or(CommandError("its condition is unknown"))? {
+        Kind::Absent(_) => Condition::Absent,
+        Kind::Present(_) => Condition::Present,
+        Kind::Matches(versions) => Condition::Matches(listed(versions)?),
+        Kind::Differs(versions) => Condition::Differs(listed(versions)?),
+    })
+}

@@ -1,0 +1,109 @@
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{LogTime, RulesVersion, Version};
+
+/// What a command did. A refusal is an outcome like any other: deterministic, and the same on every replica.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Outcome {
+    /// The value is stored.
+    Written {
+        /// Which write it is.
+        version: Version,
+    },
+    /// The key has no live record now.
+    Deleted {
+        /// Whether it had one before.
+        existed: bool,
+        /// What it had, if the command asked for it.
+        taken: Option<Taken>,
+    },
+    /// The proposer may propose under this incarnation.
+    Registered {
+        /// The log index of the registration.
+        incarnation: u64,
+    },
+    /// The clock went on.
+    Ticked,
+    /// The rules in force from the next entry on.
+    Rules {
+        /// Their version.
+        version: RulesVersion,
+    },
+    /// Nothing changed.
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// What remembering it costs, in bytes.
+    pub fn weight(&self) -> usize {
+        let taken = match self {
+            Self::Deleted { taken: Some(taken), .. } => taken.value.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + taken
+    }
+}
+
+/// A record that a delete handed out, for the last time.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Taken {
+    /// The value; secret.
+    #[serde(with = "shared_bytes")]
+    pub value: Bytes,
+    /// Which write it was.
+    pub version: Version,
+    /// When it would have expired.
+    pub expires_at: LogTime,
+    /// What the clock showed when it was taken.
+    pub clock: LogTime,
+}
+
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Taken({} bytes, {:?})", self.value.len(), self.version)
+    }
+}
+
+/// Why a command had no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+pub enum Refusal {
+    /// Its condition did not hold of the key's live record.
+    #[error("the condition does not hold")]
+    ConditionFailed,
+    /// Its proposer is not registered under this incarnation (any more).
+    #[error("the proposer is not registered under this incarnation; the one in force is {current}")]
+    UnknownIncarnation {
+        /// The incarnation in force; 0 for none.
+        current: u64,
+    },
+    /// Its number is below the lowest that its proposer still waited for.
+    #[error("the command's number is below the lowest outstanding one")]
+    Forgotten,
+    /// Its proposer has as many outcomes remembered as one may have.
+    #[error("the proposer's window of outstanding commands is full")]
+    WindowFull,
+    /// There are as many proposers as there may be.
+    #[error("there are too many proposers")]
+    TooManyProposers,
+    /// It breaks a rule of its own form.
+    #[error("the command is malformed")]
+    Malformed,
+    /// The rules it wants are older than those in force, or a member cannot follow them.
+    #[error("not every member can follow these rules")]
+    RulesUnsupported,
+}
+
+mod shared_bytes {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        Vec::<u8>::deserialize(deserializer).map(Bytes::from)
+    }
+}

@@ -1,0 +1,29 @@
+use std::fmt;
+
+/// Which rules apply to an entry. Raised by a log entry once every member supports it, so that a rolling upgrade never
+/// lets two versions decide differently; a replica stops at an entry above its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct RulesVersion(u32);
+
+impl RulesVersion {
+    /// The rules that a new cluster starts with.
+    pub const FIRST: Self = Self(1);
+    /// The newest rules that this program can follow.
+    pub const SUPPORTED: Self = Self(1);
+
+    /// The rules with that number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Their number.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for RulesVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

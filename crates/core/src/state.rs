@@ -1,0 +1,377 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::proposer::{Proposers, Recall};
+use crate::{
+    Bucket, Command, Decision, GroupName, Header, LogTime, MAX_GROUPS, NamespaceId, Outcome, Place, Proposer,
+    ProposerId, Record, Refusal, RulesVersion, SessionCommand, SessionKey, Tally, Version, decide,
+};
+
+/// Where the records are. Reads see the writes of the same log that came before.
+pub trait Records {
+    /// A local fault: the disk, a damaged record. It stops the replica.
+    type Error;
+
+    /// The record that is stored under a key, whether or not it is live.
+    fn get(&mut self, namespace: NamespaceId, key: &SessionKey) -> Result<Option<Record>, Self::Error>;
+    /// Stores a record in place of what was there.
+    fn put(&mut self, namespace: NamespaceId, key: &SessionKey, record: Record);
+    /// Removes what was there.
+    fn remove(&mut self, namespace: NamespaceId, key: &SessionKey);
+}
+
+/// What the log says of an entry beside its command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    /// The entry's log index.
+    pub index: u64,
+    /// The leader's stamp.
+    pub stamp: LogTime,
+    /// The newest rules that every member supports at this place of the log.
+    pub rules_supported: RulesVersion,
+}
+
+/// Why a replica must stop. Never what a client did wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError<E> {
+    /// The records could not be read.
+    #[error(transparent)]
+    Records(E),
+    /// The log goes by rules that this program does not know.
+    #[error("entry {index} raises the rules to version {to}, but this program knows only {supported}: start a newer one", supported = RulesVersion::SUPPORTED)]
+    RulesTooNew {
+        /// The entry.
+        index: u64,
+        /// The rules it raises to.
+        to: RulesVersion,
+    },
+    /// A record that is there was never counted.
+    #[error("entry {index} replaces a record that the counts do not have: the state is damaged")]
+    CountsBroken {
+        /// The entry.
+        index: u64,
+    },
+}
+
+/// Everything that is replicated except the records themselves: the clock, the rules, the counts per namespace and
+/// group, and the proposers. Kept in memory, and as [`Row`]s beside the records.
+///
+/// Invariants, held by `apply` and checked by the properties in tests/:
+/// - the clock never goes back;
+/// - a group's total is the sum of its buckets, and of the digests of exactly the records counted in them;
+/// - no bucket that has passed is in the counts;
+/// - a refused or repeated command changes nothing but the clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    clock: LogTime,
+    rules: RulesVersion,
+    namespaces: BTreeMap<NamespaceId, Namespace>,
+    proposers: Proposers,
+    changed: BTreeSet<RowKey>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Namespace {
+    generation: u64,
+    groups: BTreeMap<GroupName, Group>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Group {
+    generation: u64,
+    total: Tally,
+    buckets: BTreeMap<Bucket, Tally>,
+}
+
+/// Names one row of the state's stored form.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum RowKey {
+    /// The clock and the rules.
+    Clock,
+    /// What a group counts in one bucket.
+    Tally(NamespaceId, GroupName, Bucket),
+    /// What is remembered of a proposer.
+    Proposer(ProposerId),
+}
+
+/// One row of the state's stored form.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Row {
+    /// The clock and the rules.
+    Clock(LogTime, RulesVersion),
+    /// What a group counts in one bucket.
+    Tally(Tally),
+    /// What is remembered of a proposer.
+    Proposer(Proposer),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            clock: LogTime::default(),
+            rules: RulesVersion::FIRST,
+            namespaces: BTreeMap::from([(NamespaceId::SESSIONS, Namespace::default())]),
+            proposers: Proposers::default(),
+            changed: BTreeSet::new(),
+        }
+    }
+}
+
+impl State {
+    /// Applies one entry's command. On an error the replica must stop: the entry was not applied.
+    pub fn apply<R: Records>(
+        &mut self,
+        context: &Context,
+        command: &Command,
+        records: &mut R,
+    ) -> Result<Outcome, ApplyError<R::Error>> {
+        self.advance_clock(context.stamp);
+        match command {
+            Command::Session(session) => self.apply_session(context, session, records),
+            Command::Register(register) => {
+                self.changed.insert(RowKey::Proposer(register.proposer));
+                Ok(self.proposers.register(register, context.index))
+            }
+            Command::Tick => Ok(Outcome::Ticked),
+            Command::RaiseRules(to) => self.raise_rules(context, *to),
+        }
+    }
+
+    /// The replicated clock.
+    pub fn clock(&self) -> LogTime {
+        self.clock
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> RulesVersion {
+        self.rules
+    }
+
+    /// What is remembered of a proposer.
+    pub fn proposer(&self, id: ProposerId) -> Option<&Proposer> {
+        self.proposers.get(id)
+    }
+
+    /// What a namespace counts, all groups together.
+    pub fn total(&self, namespace: NamespaceId) -> Tally {
+        let mut total = Tally::default();
+        self.groups(namespace).for_each(|(_, group)| total.add(&group));
+        total
+    }
+
+    /// What each group of a namespace counts.
+    pub fn groups(&self, namespace: NamespaceId) -> impl Iterator<Item = (&GroupName, Tally)> {
+        let groups = self.namespaces.get(&namespace).into_iter().flat_map(|namespace| &namespace.groups);
+        groups.map(|(name, group)| (name, group.total))
+    }
+
+    /// The namespaces there are.
+    pub fn namespaces(&self) -> impl Iterator<Item = NamespaceId> {
+        self.namespaces.keys().copied()
+    }
+
+    /// Where a command or a read meets a key's record now.
+    pub fn place(&self, namespace: NamespaceId, key: &SessionKey, version: Version) -> Option<Place> {
+        let namespace = self.namespaces.get(&namespace)?;
+        let group = namespace.groups.get(key.group());
+        Some(Place {
+            clock: self.clock,
+            version,
+            namespace_generation: namespace.generation,
+            group_generation: group.map_or(0, |group| group.generation),
+            counted_by_name: group.is_some() || namespace.groups.len() < MAX_GROUPS,
+        })
+    }
+
+    /// Whether a stored record is part of the counts now, and of which group's.
+    pub fn counted_in<'key>(
+        &self,
+        namespace: NamespaceId,
+        key: &'key SessionKey,
+        header: &Header,
+    ) -> Option<&'key str> {
+        let place = self.place(namespace, key, header.version)?;
+        let counted = !header.bucket.has_passed(self.clock)
+            && header.namespace_generation == place.namespace_generation
+            && header.group_generation == place.group_generation;
+        counted.then(|| if header.counted_by_name { key.group() } else { "" })
+    }
+
+    /// The rows that changed since this was last asked; `None` for those that are gone.
+    pub fn take_changes(&mut self) -> Vec<(RowKey, Option<Row>)> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|key| (key.clone(), self.row(&key))).collect()
+    }
+
+    /// Puts a stored row back, when the state is loaded.
+    pub fn restore(&mut self, key: RowKey, row: Row) -> Result<(), &'static str> {
+        match (key, row) {
+            (RowKey::Clock, Row::Clock(clock, rules)) => (self.clock, self.rules) = (clock, rules),
+            (RowKey::Tally(namespace, group, bucket), Row::Tally(tally)) => {
+                let group = self.namespaces.entry(namespace).or_default().groups.entry(group).or_default();
+                group.total.add(&tally);
+                group.buckets.insert(bucket, tally);
+            }
+            (RowKey::Proposer(id), Row::Proposer(proposer)) => self.proposers.restore(id, proposer),
+            _ => return Err("a row of the state is stored under the name of another kind"),
+        }
+        Ok(())
+    }
+
+    /// Every row, for a whole copy.
+    pub fn rows(&self) -> impl Iterator<Item = (RowKey, Row)> {
+        let tallies = self.namespaces.iter().flat_map(|(&namespace, groups)| {
+            groups.groups.iter().flat_map(move |(name, group)| {
+                let key = move |bucket| RowKey::Tally(namespace, name.clone(), bucket);
+                group.buckets.iter().map(move |(&bucket, &tally)| (key(bucket), Row::Tally(tally)))
+            })
+        });
+        let proposers = self.proposers.iter().map(|(id, p)| (RowKey::Proposer(id), Row::Proposer(p.clone())));
+        std::iter::once((RowKey::Clock, Row::Clock(self.clock, self.rules))).chain(tallies).chain(proposers)
+    }
+
+    fn row(&self, key: &RowKey) -> Option<Row> {
+        match key {
+            RowKey::Clock => Some(Row::Clock(self.clock, self.rules)),
+            RowKey::Tally(namespace, group, bucket) => {
+                let group = self.namespaces.get(namespace)?.groups.get(group)?;
+                group.buckets.get(bucket).copied().map(Row::Tally)
+            }
+            RowKey::Proposer(id) => self.proposers.get(*id).cloned().map(Row::Proposer),
+        }
+    }
+
+    fn apply_session<R: Records>(
+        &mut self,
+        context: &Context,
+        command: &SessionCommand,
+        records: &mut R,
+    ) -> Result<Outcome, ApplyError<R::Error>> {
+        let SessionCommand { proposer, namespace, ref key, ref action, .. } = *command;
+        let Some(place) = self.place(namespace, key, Version::new(context.index)) else {
+            return Ok(Outcome::Refused(Refusal::Malformed));
+        };
+        if let Recall::Known(outcome) = self.proposers.recall(command) {
+            return Ok(outcome);
+        }
+        self.changed.insert(RowKey::Proposer(proposer));
+        let current = records.get(namespace, key).map_err(ApplyError::Records)?;
+        let outcome = match decide(&place, current.as_ref(), action) {
+            Decision::Refuse(refusal) => Outcome::Refused(refusal),
+            Decision::Write(record) => {
+                self.count_out(context, namespace, key, current.as_ref())?;
+                self.count_in(namespace, key, &record);
+                records.put(namespace, key, record);
+                Outcome::Written { version: place.version }
+            }
+            Decision::Erase { existed, taken } => {
+                if current.is_some() {
+                    self.count_out(context, namespace, key, current.as_ref())?;
+                    records.remove(namespace, key);
+                }
+                Outcome::Deleted { existed, taken }
+            }
+        };
+        self.proposers.remember(command, &outcome);
+        Ok(outcome)
+    }
+
+    fn raise_rules<E>(&mut self, context: &Context, to: RulesVersion) -> Result<Outcome, ApplyError<E>> {
+        if to < self.rules || to > context.rules_supported {
+            return Ok(Outcome::Refused(Refusal::RulesUnsupported));
+        }
+        if to > RulesVersion::SUPPORTED {
+            return Err(ApplyError::RulesTooNew { index: context.index, to });
+        }
+        self.rules = to;
+        self.changed.insert(RowKey::Clock);
+        Ok(Outcome::Rules { version: to })
+    }
+
+    fn advance_clock(&mut self, stamp: LogTime) {
+        if stamp <= self.clock {
+            return;
+        }
+        self.clock = stamp;
+        self.changed.insert(RowKey::Clock);
+        for (&namespace, groups) in &mut self.namespaces {
+            groups.groups.retain(|name, group| {
+                while let Some(passed) = group.buckets.first_entry().filter(|first| first.key().has_passed(stamp)) {
+                    self.changed.insert(RowKey::Tally(namespace, name.clone(), *passed.key()));
+                    let in_total = group.total.subtract(&passed.remove());
+                    debug_assert!(in_total, "a group's total is the sum of its buckets");
+                }
+                !group.buckets.is_empty() || group.generation != 0
+            });
+        }
+    }
+
+    fn count_in(&mut self, namespace: NamespaceId, key: &SessionKey, record: &Record) {
+        let name = if record.header.counted_by_name { key.group() } else { "" };
+        let name = GroupName::new(name.as_bytes()).unwrap_or_default();
+        let tally = one(namespace, key, &record.header);
+        let group = self.namespaces.entry(namespace).or_default().groups.entry(name.clone()).or_default();
+        group.total.add(&tally);
+        group.buckets.entry(record.header.bucket).or_default().add(&tally);
+        self.changed.insert(RowKey::Tally(namespace, name, record.header.bucket));
+    }
+
+    fn count_out<E>(
+        &mut self,
+        context: &Context,
+        namespace: NamespaceId,
+        key: &SessionKey,
+        current: Option<&Record>,
+    ) -> Result<(), ApplyError<E>> {
+        let Some(Record { header, .. }) = current else { return Ok(()) };
+        let Some(name) = self.counted_in(namespace, key, header) else { return Ok(()) };
+        let broken = || ApplyError::CountsBroken { index: context.index };
+        let tally = one(namespace, key, header);
+        let groups = &mut self.namespaces.get_mut(&namespace).ok_or_else(broken)?.groups;
+        let group = groups.get_mut(name).ok_or_else(broken)?;
+        let bucket = group.buckets.get_mut(&header.bucket).ok_or_else(broken)?;
+        if !bucket.subtract(&tally) || !group.total.subtract(&tally) {
+            return Err(broken());
+        }
+        if bucket.is_empty() {
+            group.buckets.remove(&header.bucket);
+        }
+        if group.buckets.is_empty() && group.generation == 0 {
+            groups.remove(name);
+        }
+        let name = GroupName::new(name.as_bytes()).unwrap_or_default();
+        self.changed.insert(RowKey::Tally(namespace, name, header.bucket));
+        Ok(())
+    }
+}
+
+/// What one record counts: itself, the bytes of its key and value, and its digest.
+fn one(namespace: NamespaceId, key: &SessionKey, header: &Header) -> Tally {
+    Tally::of_one(key.as_bytes().len() as u64 + header.value_bytes, header.digest(namespace, key))
+}
+
+/// Counts the records anew, to be held against the counts that [`State`] kept.
+#[derive(Debug, Default)]
+pub struct Recount(BTreeMap<(NamespaceId, GroupName), Tally>);
+
+impl Recount {
+    /// Counts one stored record, if it counts.
+    pub fn add(&mut self, state: &State, namespace: NamespaceId, key: &SessionKey, header: &Header) {
+        if let Some(name) = state.counted_in(namespace, key, header) {
+            let name = GroupName::new(name.as_bytes()).unwrap_or_default();
+            self.0.entry((namespace, name)).or_default().add(&one(namespace, key, header));
+        }
+    }
+
+    /// The first group whose counts differ: its name, what the state kept, and what is there.
+    pub fn difference(&self, state: &State) -> Option<(NamespaceId, GroupName, Tally, Tally)> {
+        let kept = state.namespaces.iter().flat_map(|(&namespace, groups)| {
+            groups.groups.iter().map(move |(name, group)| ((namespace, name.clone()), group.total))
+        });
+        let kept: BTreeMap<_, _> = kept.collect();
+        kept.keys().chain(self.0.keys()).find_map(|key| {
+            let count = |counts: &BTreeMap<_, Tally>| counts.get(key).copied().unwrap_or_default();
+            let (kept, there) = (count(&kept), count(&self.0));
+            (kept != there).then(|| (key.0, key.1.clone(), kept, there))
+        })
+    }
+}

@@ -1,0 +1,109 @@
+use std::time::Duration;
+
+use crate::LogTime;
+
+/// How long before its expiry a record is at most counted in a bucket of a minute.
+const FINE_HORIZON: Duration = Duration::from_secs(86_400);
+/// Below a day expiry is counted by the minute: at most 1,440 buckets, and a count is at most a minute late.
+const FINE_STEP: Duration = Duration::from_secs(60);
+/// Beyond a day by the hour: with ten years at the most, fewer than 88,000 buckets.
+const COARSE_STEP: Duration = Duration::from_secs(3_600);
+
+/// The span of expiry in which a record is counted, named by its end. When the clock passes it the whole bucket leaves
+/// the counts at once, on every replica at the same entry, whenever each of them removes the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Bucket(LogTime);
+
+impl Bucket {
+    /// The bucket of what is written at `clock` and expires at `expires_at`.
+    pub fn of(clock: LogTime, expires_at: LogTime) -> Self {
+        if expires_at == LogTime::NEVER {
+            return Self(LogTime::NEVER);
+        }
+        let step = if expires_at.since(clock) <= FINE_HORIZON { FINE_STEP } else { COARSE_STEP };
+        Self(expires_at.round_up(step))
+    }
+
+    /// From this point of the replicated clock on, the bucket has passed. Never before its records have expired.
+    pub fn end(self) -> LogTime {
+        self.0
+    }
+
+    /// Whether the bucket has passed: its records count no more, and their bytes may go.
+    pub fn has_passed(self, clock: LogTime) -> bool {
+        self.0 <= clock && self.0 != LogTime::NEVER
+    }
+}
+
+/// How many records there are, what they weigh, and the sum of their digests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tally {
+    /// Records.
+    pub keys: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// The sum of their digests, modulo 2^128. Order does not matter, and what was added can be taken out.
+    pub checksum: u128,
+}
+
+impl Tally {
+    /// What one record counts.
+    pub fn of_one(bytes: u64, digest: u128) -> Self {
+        Self { keys: 1, bytes, checksum: digest }
+    }
+
+    /// Adds what the other counts.
+    pub fn add(&mut self, other: &Self) {
+        self.keys = self.keys.wrapping_add(other.keys);
+        self.bytes = self.bytes.wrapping_add(other.bytes);
+        self.checksum = self.checksum.wrapping_add(other.checksum);
+    }
+
+    /// Takes out what the other counts; `false`, and nothing done, if there is not as much in here. That is a broken
+    /// invariant: the caller stops the replica.
+    #[must_use]
+    pub fn subtract(&mut self, other: &Self) -> bool {
+        let (Some(keys), Some(bytes)) = (self.keys.checked_sub(other.keys), self.bytes.checked_sub(other.bytes)) else {
+            return false;
+        };
+        *self = Self { keys, bytes, checksum: self.checksum.wrapping_sub(other.checksum) };
+        true
+    }
+
+    /// Whether nothing is counted. A checksum that is left over counts as something.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_never_passes_before_its_records_have_expired() {
+        let clock = LogTime::from_millis(1_700_000_123_456);
+        for seconds in [1, 59, 60, 61, 86_399, 86_400, 86_401, 31_536_000] {
+            let expires_at = clock.after(Duration::from_secs(seconds));
+            let bucket = Bucket::of(clock, expires_at);
+            assert!(bucket.end() >= expires_at, "{seconds} s");
+            let late = bucket.end().since(expires_at);
+            assert!(late < if seconds <= 86_400 { FINE_STEP } else { COARSE_STEP }, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn what_never_expires_is_counted_for_ever() {
+        let bucket = Bucket::of(LogTime::from_millis(5), LogTime::NEVER);
+        assert!(!bucket.has_passed(LogTime::NEVER));
+    }
+
+    #[test]
+    fn more_than_there_is_cannot_be_taken_out() {
+        let mut tally = Tally::of_one(10, 7);
+        assert!(!tally.subtract(&Tally::of_one(11, 7)));
+        assert_eq!(tally, Tally::of_one(10, 7));
+        assert!(tally.subtract(&Tally::of_one(10, 7)));
+        assert!(tally.is_empty());
+    }
+}
