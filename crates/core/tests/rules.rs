@@ -1,0 +1,414 @@
+//! The rules against a plain model: logs are made up, replicas remove expired bytes when it suits them, crash and
+//! replay, and must all agree with each other and with the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use sessile_core::{
+    Action, Command, Condition, Context, Delete, LogTime, MAX_WINDOW_COMMANDS, NamespaceId, Outcome, ProposerId, Put,
+    Record, Records, Recount, Refusal, Register, Row, RowKey, RulesVersion, SessionCommand, SessionKey, State, Ttl,
+    Version,
+};
+
+const PROPOSER: ProposerId = ProposerId::new(7);
+const SESSIONS: NamespaceId = NamespaceId::SESSIONS;
+const KEYS: [&str; 5] = ["awiki:1", "awiki:2", "bwiki:1", "nogroup", "not plain:1"];
+const TTLS: [u64; 7] = [1, 30, 61, 90, 3_600, 86_400, 172_800];
+const START: u64 = 1_700_000_000_000;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put { key: usize, value: u8, ttl: Option<usize>, condition: usize },
+    Delete { key: usize, take: bool, condition: usize },
+    Tick,
+    Repeat { back: usize },
+}
+
+/// One entry of a made-up log: what to do, and the stamp's distance from the one before, which may be negative.
+type Entry = (Step, i64);
+
+fn log() -> impl Strategy<Value = Vec<Entry>> {
+    let key = 0..KEYS.len();
+    let step = prop_oneof![
+        6 => (key.clone(), any::<u8>(), prop::option::of(0..TTLS.len()), 0..6_usize)
+            .prop_map(|(key, value, ttl, condition)| Step::Put { key, value, ttl, condition }),
+        2 => (key, any::<bool>(), 0..6_usize).prop_map(|(key, take, condition)| Step::Delete { key, take, condition }),
+        1 => Just(Step::Tick),
+        2 => (0..6_usize).prop_map(|back| Step::Repeat { back }),
+    ];
+    let pause = prop_oneof![4 => -2_000..5_000_i64, 2 => 0..120_000_i64, 1 => 0..100_000_000_i64];
+    prop::collection::vec((step, pause), 1..60)
+}
+
+#[derive(Clone, Default)]
+struct Shelf(BTreeMap<SessionKey, Record>);
+
+impl Records for Shelf {
+    type Error = Infallible;
+
+    fn get(&mut self, _: NamespaceId, key: &SessionKey) -> Result<Option<Record>, Infallible> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn put(&mut self, _: NamespaceId, key: &SessionKey, record: Record) {
+        self.0.insert(key.clone(), record);
+    }
+
+    fn remove(&mut self, _: NamespaceId, key: &SessionKey) {
+        self.0.remove(key);
+    }
+}
+
+#[derive(Clone, Default)]
+struct Replica {
+    state: State,
+    shelf: Shelf,
+}
+
+impl Replica {
+    fn apply(&mut self, index: u64, stamp: LogTime, command: &Command) -> Outcome {
+        let context = Context { index, stamp, rules_supported: RulesVersion::SUPPORTED };
+        // Through the wire and back, as every command goes.
+        let command = Command::decode(command.encode()).unwrap();
+        self.state.apply(&context, &command, &mut self.shelf).unwrap()
+    }
+
+    fn rows(&self) -> Vec<(RowKey, Row)> {
+        self.state.rows().collect()
+    }
+
+    fn read(&self, key: &SessionKey) -> Option<(Bytes, Version)> {
+        let record = self.shelf.0.get(key)?;
+        let place = self.state.place(SESSIONS, key, record.header.version)?;
+        assert!(record.is_intact());
+        place.is_live(&record.header).then(|| (record.value.clone(), record.header.version))
+    }
+
+    /// Removes the bytes that may go by the clock of the last persist; `chosen` says which of them.
+    fn reap(&mut self, horizon: LogTime, mut chosen: impl FnMut() -> bool) {
+        self.shelf.0.retain(|_, record| !(record.header.bucket.has_passed(horizon) && chosen()));
+    }
+
+    fn assert_counts_equal_a_recount(&self) {
+        let mut recount = Recount::default();
+        for (key, record) in &self.shelf.0 {
+            recount.add(&self.state, SESSIONS, key, &record.header);
+        }
+        assert_eq!(recount.difference(&self.state), None);
+    }
+}
+
+/// What a session store is, without counts, buckets, generations or windows.
+#[derive(Default)]
+struct Model {
+    clock: LogTime,
+    live: BTreeMap<SessionKey, (Bytes, LogTime, Version)>,
+}
+
+impl Model {
+    fn apply(&mut self, index: u64, stamp: LogTime, command: &SessionCommand) -> Outcome {
+        self.pass(stamp);
+        let now = self.live.get(&command.key).cloned();
+        let version = now.as_ref().map(|(_, _, version)| *version);
+        let condition = match &command.action {
+            Action::Put(put) => &put.condition,
+            Action::Delete(delete) => &delete.condition,
+        };
+        let holds = match condition {
+            Condition::None => true,
+            Condition::Absent => version.is_none(),
+            Condition::Present => version.is_some(),
+            Condition::Matches(versions) => version.is_some_and(|version| versions.contains(&version)),
+            Condition::Differs(versions) => !version.is_some_and(|version| versions.contains(&version)),
+        };
+        if !holds {
+            return Outcome::Refused(Refusal::ConditionFailed);
+        }
+        match &command.action {
+            Action::Put(put) => {
+                let version = Version::new(index);
+                let expires = put.ttl.as_secs().map_or(u64::MAX, |ttl| self.clock.as_millis() + ttl * 1_000);
+                self.live.insert(command.key.clone(), (put.value.clone(), LogTime::from_millis(expires), version));
+                Outcome::Written { version }
+            }
+            Action::Delete(delete) => {
+                self.live.remove(&command.key);
+                let taken = now.clone().filter(|_| delete.take).map(|(value, expires_at, version)| {
+                    sessile_core::Taken { value, version, expires_at, clock: self.clock }
+                });
+                Outcome::Deleted { existed: now.is_some(), taken }
+            }
+        }
+    }
+
+    fn pass(&mut self, stamp: LogTime) {
+        self.clock = self.clock.max(stamp);
+        self.live.retain(|_, (_, expires, _)| *expires > self.clock);
+    }
+
+    fn read(&self, key: &SessionKey) -> Option<(Bytes, Version)> {
+        self.live.get(key).map(|(value, _, version)| (value.clone(), *version))
+    }
+}
+
+fn condition(kind: usize, last: Version) -> Condition {
+    match kind {
+        0 => Condition::Absent,
+        1 => Condition::Present,
+        2 => Condition::Matches(vec![last, Version::new(3)]),
+        3 => Condition::Differs(vec![last]),
+        _ => Condition::None,
+    }
+}
+
+/// Turns steps into entries: index, stamp, command, and whether it repeats an earlier one.
+fn entries(log: &[Entry]) -> Vec<(u64, LogTime, Command, bool)> {
+    let mut out = vec![(
+        1,
+        LogTime::from_millis(START),
+        Command::Register(Register { proposer: PROPOSER, previous: 0, nonce: 9 }),
+        false,
+    )];
+    let mut said: Vec<SessionCommand> = Vec::new();
+    let mut clock = START;
+    for (step, pause) in log {
+        let index = out.len() as u64 + 1;
+        clock = clock.saturating_add_signed(*pause);
+        let sequence = said.len() as u64 + 1;
+        let last = Version::new(index.saturating_sub(1));
+        let mut say = |key: &usize, action| {
+            said.push(SessionCommand {
+                proposer: PROPOSER,
+                incarnation: 1,
+                sequence,
+                lowest_outstanding: sequence.saturating_sub(8).max(1),
+                namespace: SESSIONS,
+                key: SessionKey::new(KEYS[*key]).unwrap(),
+                action,
+            });
+            said[said.len() - 1].clone()
+        };
+        let (command, repeated) = match step {
+            Step::Put { key, value, ttl, condition: kind } => {
+                let ttl = ttl.map_or(Ttl::FOREVER, |ttl| Ttl::from_secs(TTLS[ttl]).unwrap());
+                let value = Bytes::from(vec![*value; usize::from(*value)]);
+                (Command::Session(say(key, Action::Put(Put { value, ttl, condition: condition(*kind, last) }))), false)
+            }
+            Step::Delete { key, take, condition: kind } => {
+                let delete = Delete { condition: condition(*kind, last), take: *take };
+                (Command::Session(say(key, Action::Delete(delete))), false)
+            }
+            Step::Repeat { back } if said.len() > *back => {
+                (Command::Session(said[said.len() - 1 - back].clone()), true)
+            }
+            Step::Tick | Step::Repeat { .. } => (Command::Tick, false),
+        };
+        out.push((index, LogTime::from_millis(clock), command, repeated));
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+
+    #[test]
+    fn the_rules_do_what_the_model_does_and_count_what_is_there(log in log()) {
+        let (mut replica, mut model) = (Replica::default(), Model::default());
+        let mut first = BTreeMap::new();
+        for (index, stamp, command, repeated) in entries(&log) {
+            let (before, shelf) = (replica.clone(), replica.shelf.0.clone());
+            let outcome = replica.apply(index, stamp, &command);
+            match &command {
+                Command::Session(session) if repeated => {
+                    model.pass(stamp);
+                    prop_assert_eq!(Some(&outcome), first.get(&session.sequence), "a repeated command answers the same");
+                    prop_assert_eq!(&replica.shelf.0, &shelf, "and changes nothing");
+                }
+                Command::Session(session) => {
+                    prop_assert_eq!(&outcome, &model.apply(index, stamp, session));
+                    first.insert(session.sequence, outcome.clone());
+                    if let Outcome::Refused(_) = outcome {
+                        prop_assert_eq!(&replica.shelf.0, &shelf, "a refused command changes nothing");
+                        let mut ticked = before;
+                        ticked.apply(index, stamp, &Command::Tick);
+                        prop_assert_eq!(ticked.state.total(SESSIONS), replica.state.total(SESSIONS));
+                    }
+                }
+                _ => model.pass(stamp),
+            }
+            prop_assert_eq!(replica.state.clock(), model.clock, "the clock never goes back");
+            for key in KEYS.map(|key| SessionKey::new(key).unwrap()) {
+                prop_assert_eq!(replica.read(&key), model.read(&key), "expired and deleted never come back");
+            }
+            replica.assert_counts_equal_a_recount();
+        }
+    }
+
+    #[test]
+    fn replicas_that_remove_bytes_early_late_or_crash_in_between_agree(log in log(), seed in any::<u64>()) {
+        let mut random = seed;
+        let mut chance = move |one_in: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33).is_multiple_of(one_in)
+        };
+        let (mut keeps, mut reaps, mut crashes) = (Replica::default(), Replica::default(), Replica::default());
+        // What a crash goes back to: the rows and records of the last persist, and how far the log had been applied.
+        let mut persisted = (Vec::new(), Shelf::default(), 0_usize);
+        let mut horizon = LogTime::default();
+        let log = entries(&log);
+        for (position, (index, stamp, command, _)) in log.iter().enumerate() {
+            let expected = keeps.apply(*index, *stamp, command);
+            prop_assert_eq!(&reaps.apply(*index, *stamp, command), &expected);
+            prop_assert_eq!(&crashes.apply(*index, *stamp, command), &expected);
+            // A fresh persist each time: as early as bytes may go.
+            reaps.reap(reaps.state.clock(), || true);
+            if chance(4) {
+                horizon = crashes.state.clock();
+                persisted = (crashes.rows(), crashes.shelf.clone(), position + 1);
+            }
+            if chance(3) {
+                crashes.reap(horizon, || chance(2));
+                // Removals are writes like any other: some reach the disk before the crash, some do not.
+                persisted.1.0.retain(|key, record| {
+                    !record.header.bucket.has_passed(horizon) || crashes.shelf.0.contains_key(key) || chance(2)
+                });
+            }
+            if chance(5) {
+                let mut state = State::default();
+                for (key, row) in persisted.0.clone() {
+                    state.restore(key, row).unwrap();
+                }
+                crashes = Replica { state, shelf: persisted.1.clone() };
+                crashes.assert_counts_equal_a_recount();
+                for (index, stamp, command, _) in &log[persisted.2..=position] {
+                    crashes.apply(*index, *stamp, command);
+                }
+            }
+            for other in [&reaps, &crashes] {
+                prop_assert_eq!(other.rows(), keeps.rows(), "same log, same state");
+                for key in KEYS.map(|key| SessionKey::new(key).unwrap()) {
+                    prop_assert_eq!(other.read(&key), keeps.read(&key));
+                }
+                other.assert_counts_equal_a_recount();
+            }
+        }
+    }
+
+    #[test]
+    fn the_rows_that_changed_are_all_that_differs(log in log()) {
+        let mut replica = Replica::default();
+        let mut stored: BTreeMap<RowKey, Row> = BTreeMap::new();
+        for (index, stamp, command, _) in entries(&log) {
+            replica.apply(index, stamp, &command);
+            for (key, row) in replica.state.take_changes() {
+                match row {
+                    Some(row) => stored.insert(key, row),
+                    None => stored.remove(&key),
+                };
+            }
+            let whole: BTreeMap<RowKey, Row> = replica.rows().into_iter().collect();
+            prop_assert_eq!(&stored, &whole);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_command_or_a_refusal_to_read_them(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(command) = Command::decode(bytes.into()) {
+            prop_assert_eq!(Command::decode(command.encode()), Ok(command));
+        }
+    }
+}
+
+fn put(sequence: u64, lowest_outstanding: u64, incarnation: u64) -> Command {
+    Command::Session(SessionCommand {
+        proposer: PROPOSER,
+        incarnation,
+        sequence,
+        lowest_outstanding,
+        namespace: SESSIONS,
+        key: SessionKey::new("awiki:1").unwrap(),
+        action: Action::Put(Put { value: Bytes::from_static(b"v"), ttl: Ttl::FOREVER, condition: Condition::None }),
+    })
+}
+
+fn register(previous: u64, nonce: u64) -> Command {
+    Command::Register(Register { proposer: PROPOSER, previous, nonce })
+}
+
+#[test]
+fn a_proposer_registers_by_compare_and_set_and_a_repeated_registration_is_one() {
+    let mut replica = Replica::default();
+    let mut index = 0;
+    let mut say = |command: Command| {
+        index += 1;
+        replica.apply(index, LogTime::from_millis(START), &command)
+    };
+    let unknown = |current| Outcome::Refused(Refusal::UnknownIncarnation { current });
+    assert_eq!(say(put(1, 1, 1)), unknown(0), "nobody is registered");
+    assert_eq!(say(register(0, 5)), Outcome::Registered { incarnation: 2 });
+    assert_eq!(say(register(0, 5)), Outcome::Registered { incarnation: 2 }, "the same again");
+    assert_eq!(say(register(0, 6)), unknown(2), "another that does not know of the first");
+    assert_eq!(say(put(1, 1, 2)), Outcome::Written { version: Version::new(5) });
+    assert_eq!(say(register(2, 7)), Outcome::Registered { incarnation: 6 });
+    assert_eq!(say(put(2, 1, 2)), unknown(6), "the older incarnation is refused without effect");
+    assert_eq!(say(put(1, 1, 6)), Outcome::Written { version: Version::new(8) }, "numbers begin again");
+}
+
+#[test]
+fn a_forgotten_number_is_refused_without_effect() {
+    let mut replica = Replica::default();
+    let stamp = LogTime::from_millis(START);
+    replica.apply(1, stamp, &register(0, 5));
+    replica.apply(2, stamp, &put(1, 1, 1));
+    replica.apply(3, stamp, &put(3, 3, 1));
+    assert_eq!(replica.apply(4, stamp, &put(1, 1, 1)), Outcome::Refused(Refusal::Forgotten));
+    assert_eq!(replica.apply(5, stamp, &put(2, 2, 1)), Outcome::Refused(Refusal::Forgotten));
+    assert_eq!(replica.apply(6, stamp, &put(4, 5, 1)), Outcome::Refused(Refusal::Malformed));
+    assert_eq!(replica.read(&SessionKey::new("awiki:1").unwrap()).unwrap().1, Version::new(3));
+}
+
+#[test]
+fn a_window_is_bounded_and_opens_again_when_the_proposer_moves_on() {
+    let mut replica = Replica::default();
+    let stamp = LogTime::from_millis(START);
+    replica.apply(1, stamp, &register(0, 5));
+    let full = MAX_WINDOW_COMMANDS as u64;
+    for sequence in 1..=full {
+        replica.apply(sequence + 1, stamp, &put(sequence, 1, 1));
+    }
+    assert_eq!(replica.apply(full + 2, stamp, &put(full + 1, 1, 1)), Outcome::Refused(Refusal::WindowFull));
+    assert_eq!(replica.state.proposer(PROPOSER).unwrap().window(), MAX_WINDOW_COMMANDS);
+    assert!(matches!(replica.apply(full + 3, stamp, &put(full + 1, 2, 1)), Outcome::Written { .. }));
+}
+
+#[test]
+fn rules_rise_only_as_far_as_every_member_and_this_program_can_follow() {
+    let mut replica = Replica::default();
+    let mut raise = |to, rules_supported| {
+        let context = Context { index: 1, stamp: LogTime::default(), rules_supported };
+        replica.state.apply(&context, &Command::RaiseRules(to), &mut replica.shelf)
+    };
+    let (now, next) = (RulesVersion::SUPPORTED, RulesVersion::new(RulesVersion::SUPPORTED.number() + 1));
+    assert_eq!(raise(next, now).unwrap(), Outcome::Refused(Refusal::RulesUnsupported));
+    assert_eq!(raise(now, now).unwrap(), Outcome::Rules { version: now });
+    raise(next, next).expect_err("a replica stops at an entry above its own rules");
+}
+
+#[test]
+fn keys_of_invented_groups_are_counted_together_once_there_are_too_many() {
+    let mut replica = Replica::default();
+    let stamp = LogTime::from_millis(START);
+    replica.apply(1, stamp, &register(0, 5));
+    let groups = sessile_core::MAX_GROUPS as u64 + 50;
+    for sequence in 1..=groups {
+        let Command::Session(mut command) = put(sequence, sequence, 1) else { unreachable!() };
+        command.key = SessionKey::new(format!("g{sequence}:x")).unwrap();
+        replica.apply(sequence + 1, stamp, &Command::Session(command));
+    }
+    let names: BTreeSet<_> = replica.state.groups(SESSIONS).map(|(name, _)| name.clone()).collect();
+    assert_eq!(names.len(), sessile_core::MAX_GROUPS + 1);
+    assert_eq!(replica.state.total(SESSIONS).keys, groups);
+    replica.assert_counts_equal_a_recount();
+}
