@@ -1,0 +1,46 @@
+//! The engines by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The storage engines there are; the names are those of `storage.engine` in the config and of the `ENGINE` file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    /// The default: log-structured, for stores larger than memory.
+    Fjall,
+    /// sled 0.34: for small stores.
+    Sled,
+}
+
+impl EngineKind {
+    /// All of them, for suites and help texts.
+    pub const ALL: [Self; 2] = [Self::Fjall, Self::Sled];
+
+    /// The name in config and on disk.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fjall => "fjall",
+            Self::Sled => "sled",
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A name that no engine has.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown storage engine {0:?}: it is fjall or sled")]
+pub struct UnknownEngine(pub String);
+
+impl FromStr for EngineKind {
+    type Err = UnknownEngine;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| UnknownEngine(name.to_owned()))
+    }
+}

@@ -1,0 +1,172 @@
+//! The storage engines of the session state, behind one small trait.
+//!
+//! An engine is an ordered keyspace of bytes with atomic batches and consistent views. It does **not** know what a key
+//! or a value means, what expires, what Raft is, or who calls: the caller prefixes its keys by purpose and writes its
+//! applied index in the same batch as the data that index covers.
+//!
+//! What an engine promises, each held by the conformance suite in `tests/` for both kinds:
+//!
+//! 1. A batch is atomic: for every reader while it is written, and across `kill -9`.
+//! 2. A crash leaves a prefix of the writes, in their order, and at least what the last [`Engine::persist`] covered.
+//! 3. A [`View`] is the state at its creation, whatever is written meanwhile, and a scan of it never holds up a write.
+//! 4. A directory belongs to one engine and one process; anything else is refused and left as it is.
+//! 5. What the library reports or panics about reaches the caller as an [`EngineError`], and an engine that failed to
+//!    write refuses every write from then on.
+//!
+//! What an engine does not promise: to notice every flipped bit. A later layer hashes values and counts records.
+
+mod batch;
+mod error;
+mod fjall_engine;
+mod guard;
+mod home;
+mod kind;
+mod sled_engine;
+mod sled_view;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Bound;
+use std::path::Path;
+
+use bytes::Bytes;
+
+pub use batch::{Batch, Operation};
+pub use error::EngineError;
+pub use kind::{EngineKind, UnknownEngine};
+
+/// The longest key, in bytes: a session key of 1,024 with its prefix (namespace, generation, purpose) fits four times.
+/// fjall writes a key's length as 16 bits and would cut a longer one without a word.
+pub const MAX_KEY_BYTES: usize = 4096;
+
+/// The longest value, in bytes: a session value is 1 MiB at most by default and configurable; the counters and outcome
+/// windows beside it stay far below. fjall's journal allocates what a length field says, so the field has a roof.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most a batch may hold, in bytes of keys and values: two such batches fill a memtable of either engine's write
+/// path, and a batch is in memory three times while it is written.
+pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
+
+/// What `scan` yields: pairs in ascending byte order of their keys. Ends after the first error.
+pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), EngineError>> + Send + 'a>;
+
+/// One ordered keyspace of byte keys; the caller prefixes keys by purpose.
+///
+/// One writer at a time (the caller serialises `write`), any number of readers. Every call may block on the disk: call
+/// it from a thread that may. An error other than `OutOfBounds`, `Closed` and `ViewOverflow` is a fault of this node's
+/// disk or of its data: the replica stops.
+pub trait Engine: Send + Sync {
+    /// The newest value of `key`, or `None`. Never half a batch: whoever sees one key of a batch sees, in a later
+    /// call, all of it, so "the clock first and the record after it" is a consistent read.
+    ///
+    /// # Errors
+    /// `Io`, `Backend` (a damaged block among them), `OutOfBounds`, `Closed`.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// Applies `batch` whole or not at all. Visible when it returns, crash-durable only after [`Engine::persist`].
+    /// After a crash the state is some prefix of the writes, in order, at least up to the last persist.
+    ///
+    /// # Errors
+    /// `OutOfBounds` (nothing was written), `Closed`; `Io` and `Backend` mean that this engine writes no more.
+    fn write(&self, batch: Batch) -> Result<(), EngineError>;
+
+    /// Returns when everything written before the call is on disk (fsync). Reads and, as far as the library allows,
+    /// writes go on meanwhile.
+    ///
+    /// # Errors
+    /// `Io`, `Backend`: fatal and never retried, because a second fsync may claim what the first one lost.
+    fn persist(&self) -> Result<(), EngineError>;
+
+    /// A consistent snapshot of now. Cheap to take; it costs while it lives (fjall: disk, because compaction keeps what
+    /// it can see; sled: memory, see [`EngineError::ViewOverflow`]), so drop it when done.
+    ///
+    /// # Errors
+    /// `Backend`, `Closed`.
+    fn view(&self) -> Result<Box<dyn View>, EngineError>;
+
+    /// A clean stop: everything is on disk, nothing depends on a journal, and the directory's lock is free when it
+    /// returns, so the same process may open it at once. Views that still live answer `Closed` from then on. A second
+    /// call does nothing. Dropping an engine without this call is an unclean stop.
+    ///
+    /// # Errors
+    /// `Io`, `Backend`: the directory is released all the same.
+    fn shutdown(&self) -> Result<(), EngineError>;
+
+    /// Bytes this engine takes on disk, as its files report them (a preallocated journal counts by its blocks).
+    /// 0 after `shutdown`, and for what cannot be read.
+    fn disk_bytes(&self) -> u64;
+
+    /// Which engine this is.
+    fn kind(&self) -> EngineKind;
+}
+
+/// The state of an engine at one moment.
+pub trait View: Send + Sync {
+    /// The value `key` had when this view was taken.
+    ///
+    /// # Errors
+    /// As [`Engine::get`], and `ViewOverflow`.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// All pairs between two bounds, in ascending byte order. No lock is held between two items, so a scan may pause as
+    /// long as it likes. An empty or inverted range is an empty scan.
+    fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Scan<'_>;
+
+    /// All pairs whose key begins with `prefix`, in ascending byte order; an empty prefix is everything.
+    fn scan_prefix(&self, prefix: &[u8]) -> Scan<'_> {
+        match prefix_end(prefix) {
+            Some(end) => self.scan(Bound::Included(prefix), Bound::Excluded(&end)),
+            None => self.scan(Bound::Included(prefix), Bound::Unbounded),
+        }
+    }
+}
+
+/// What an operator may choose about an engine.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// Block or page cache, in bytes. Raised to 8 MiB if less: below that the index alone would be evicted all the time.
+    pub cache_bytes: u64,
+}
+
+/// The smallest cache that still holds the upper index blocks of a store of a few GB.
+const MIN_CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Opens the store of `kind` in `dir`, or creates it if the directory is absent or empty. Recovers a directory whose
+/// creation was cut short.
+///
+/// # Errors
+/// `WrongEngine`, `NewerFormat`, `Foreign`: the directory is somebody else's, and nothing in it was changed. `Locked`:
+/// it is open, here or in another process. `Io`, `Backend`: the store is damaged or the disk fails.
+pub fn open(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+    let options = EngineOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES) };
+    Ok(match kind {
+        EngineKind::Fjall => Box::new(fjall_engine::FjallEngine::open(dir, options)?),
+        EngineKind::Sled => Box::new(sled_engine::SledEngine::open(dir, options)?),
+    })
+}
+
+/// The smallest key above all keys that begin with `prefix`; `None` if there is none.
+fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+/// Whether no key can lie between the bounds. The libraries panic on an inverted range instead of finding it empty.
+fn is_empty_range(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    match (from, to) {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => from >= to,
+    }
+}
+
+/// A key the engines can hold.
+fn check_key(key: &[u8]) -> Result<(), EngineError> {
+    match key.len() {
+        0 => Err(EngineError::OutOfBounds { what: "an empty key", bytes: 0, limit: MAX_KEY_BYTES }),
+        bytes if bytes > MAX_KEY_BYTES => Err(EngineError::OutOfBounds { what: "a key", bytes, limit: MAX_KEY_BYTES }),
+        _ => Ok(()),
+    }
+}
