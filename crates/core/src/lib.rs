@@ -11,6 +11,7 @@ mod command;
 mod condition;
 mod decide;
 mod digest;
+mod horizon;
 mod key;
 mod namespace;
 mod outcome;
@@ -33,6 +34,7 @@ pub use command::{Action, Command, CommandError, Delete, Put, Register, SessionC
 pub use condition::{Condition, MAX_CONDITION_VERSIONS};
 pub use decide::{Decision, Place, decide};
 pub use digest::value_hash;
+pub use horizon::Horizon;
 pub use key::{GroupName, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey};
 pub use namespace::{MAX_GROUPS, NamespaceId};
 pub use outcome::{Outcome, Refusal, Taken};

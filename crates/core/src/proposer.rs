@@ -9,8 +9,9 @@ use crate::{Outcome, Refusal, Register, SessionCommand};
 pub const MAX_PROPOSERS: usize = 256;
 /// The most outcomes remembered for one proposer. A proposer keeps at most this many commands outstanding.
 pub const MAX_WINDOW_COMMANDS: usize = 4096;
-/// The most bytes of outcomes remembered for one proposer; values that deletes handed out count whole.
-pub const MAX_WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// The most bytes of outcomes remembered for one proposer before the last; values that deletes handed out count whole.
+/// Together with the largest value it stays below what an engine stores in one piece.
+pub const MAX_WINDOW_BYTES: usize = 4 * 1024 * 1024;
 
 /// Who proposes: the 128-bit id of the node that took the request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

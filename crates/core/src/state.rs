@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::proposer::{Proposers, Recall};
 use crate::{
-    Bucket, Command, Decision, GroupName, Header, LogTime, MAX_GROUPS, NamespaceId, Outcome, Place, Proposer,
+    Bucket, Command, Decision, GroupName, Header, Horizon, LogTime, MAX_GROUPS, NamespaceId, Outcome, Place, Proposer,
     ProposerId, Record, Refusal, RulesVersion, SessionCommand, SessionKey, Tally, Version, decide,
 };
 
@@ -62,7 +62,7 @@ pub enum ApplyError<E> {
 /// - a refused or repeated command changes nothing but the clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    clock: LogTime,
+    horizon: Horizon,
     rules: RulesVersion,
     namespaces: BTreeMap<NamespaceId, Namespace>,
     proposers: Proposers,
@@ -71,13 +71,11 @@ pub struct State {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Namespace {
-    generation: u64,
     groups: BTreeMap<GroupName, Group>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Group {
-    generation: u64,
     total: Tally,
     buckets: BTreeMap<Bucket, Tally>,
 }
@@ -107,7 +105,7 @@ pub enum Row {
 impl Default for State {
     fn default() -> Self {
         Self {
-            clock: LogTime::default(),
+            horizon: Horizon::default(),
             rules: RulesVersion::FIRST,
             namespaces: BTreeMap::from([(NamespaceId::SESSIONS, Namespace::default())]),
             proposers: Proposers::default(),
@@ -138,7 +136,12 @@ impl State {
 
     /// The replicated clock.
     pub fn clock(&self) -> LogTime {
-        self.clock
+        self.horizon.clock
+    }
+
+    /// By what a record is live or not.
+    pub fn horizon(&self) -> &Horizon {
+        &self.horizon
     }
 
     /// The rules in force.
@@ -169,17 +172,11 @@ impl State {
         self.namespaces.keys().copied()
     }
 
-    /// Where a command or a read meets a key's record now.
+    /// Where a command meets a key's record now; `None` in a namespace that does not exist.
     pub fn place(&self, namespace: NamespaceId, key: &SessionKey, version: Version) -> Option<Place> {
-        let namespace = self.namespaces.get(&namespace)?;
-        let group = namespace.groups.get(key.group());
-        Some(Place {
-            clock: self.clock,
-            version,
-            namespace_generation: namespace.generation,
-            group_generation: group.map_or(0, |group| group.generation),
-            counted_by_name: group.is_some() || namespace.groups.len() < MAX_GROUPS,
-        })
+        let groups = &self.namespaces.get(&namespace)?.groups;
+        let counted_by_name = groups.contains_key(key.group()) || groups.len() < MAX_GROUPS;
+        Some(Place { horizon: self.horizon, version, counted_by_name })
     }
 
     /// Whether a stored record is part of the counts now, and of which group's.
@@ -189,10 +186,7 @@ impl State {
         key: &'key SessionKey,
         header: &Header,
     ) -> Option<&'key str> {
-        let place = self.place(namespace, key, header.version)?;
-        let counted = !header.bucket.has_passed(self.clock)
-            && header.namespace_generation == place.namespace_generation
-            && header.group_generation == place.group_generation;
+        let counted = self.namespaces.contains_key(&namespace) && !self.horizon.has_let_go_of(header);
         counted.then(|| if header.counted_by_name { key.group() } else { "" })
     }
 
@@ -205,7 +199,7 @@ impl State {
     /// Puts a stored row back, when the state is loaded.
     pub fn restore(&mut self, key: RowKey, row: Row) -> Result<(), &'static str> {
         match (key, row) {
-            (RowKey::Clock, Row::Clock(clock, rules)) => (self.clock, self.rules) = (clock, rules),
+            (RowKey::Clock, Row::Clock(clock, rules)) => (self.horizon.clock, self.rules) = (clock, rules),
             (RowKey::Tally(namespace, group, bucket), Row::Tally(tally)) => {
                 let group = self.namespaces.entry(namespace).or_default().groups.entry(group).or_default();
                 group.total.add(&tally);
@@ -226,12 +220,12 @@ impl State {
             })
         });
         let proposers = self.proposers.iter().map(|(id, p)| (RowKey::Proposer(id), Row::Proposer(p.clone())));
-        std::iter::once((RowKey::Clock, Row::Clock(self.clock, self.rules))).chain(tallies).chain(proposers)
+        std::iter::once((RowKey::Clock, Row::Clock(self.horizon.clock, self.rules))).chain(tallies).chain(proposers)
     }
 
     fn row(&self, key: &RowKey) -> Option<Row> {
         match key {
-            RowKey::Clock => Some(Row::Clock(self.clock, self.rules)),
+            RowKey::Clock => Some(Row::Clock(self.horizon.clock, self.rules)),
             RowKey::Tally(namespace, group, bucket) => {
                 let group = self.namespaces.get(namespace)?.groups.get(group)?;
                 group.buckets.get(bucket).copied().map(Row::Tally)
@@ -288,10 +282,10 @@ impl State {
     }
 
     fn advance_clock(&mut self, stamp: LogTime) {
-        if stamp <= self.clock {
+        if stamp <= self.horizon.clock {
             return;
         }
-        self.clock = stamp;
+        self.horizon.clock = stamp;
         self.changed.insert(RowKey::Clock);
         for (&namespace, groups) in &mut self.namespaces {
             groups.groups.retain(|name, group| {
@@ -300,7 +294,7 @@ impl State {
                     let in_total = group.total.subtract(&passed.remove());
                     debug_assert!(in_total, "a group's total is the sum of its buckets");
                 }
-                !group.buckets.is_empty() || group.generation != 0
+                !group.buckets.is_empty()
             });
         }
     }
@@ -335,7 +329,7 @@ impl State {
         if bucket.is_empty() {
             group.buckets.remove(&header.bucket);
         }
-        if group.buckets.is_empty() && group.generation == 0 {
+        if group.buckets.is_empty() {
             groups.remove(name);
         }
         let name = GroupName::new(name.as_bytes()).unwrap_or_default();

@@ -1,15 +1,17 @@
 //! The rules against a plain model: logs are made up, replicas remove expired bytes when it suits them, crash and
 //! replay, and must all agree with each other and with the model.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use sessile_core::{
-    Action, Command, Condition, Context, Delete, LogTime, MAX_WINDOW_COMMANDS, NamespaceId, Outcome, ProposerId, Put,
-    Record, Records, Recount, Refusal, Register, Row, RowKey, RulesVersion, SessionCommand, SessionKey, State, Ttl,
-    Version,
+    Action, Command, Condition, Context, Delete, Horizon, LogTime, MAX_WINDOW_COMMANDS, NamespaceId, Outcome,
+    ProposerId, Put, Record, Records, Recount, Refusal, Register, Row, RowKey, RulesVersion, SessionCommand,
+    SessionKey, State, Ttl, Version,
 };
 
 const PROPOSER: ProposerId = ProposerId::new(7);
@@ -81,14 +83,13 @@ impl Replica {
 
     fn read(&self, key: &SessionKey) -> Option<(Bytes, Version)> {
         let record = self.shelf.0.get(key)?;
-        let place = self.state.place(SESSIONS, key, record.header.version)?;
         assert!(record.is_intact());
-        place.is_live(&record.header).then(|| (record.value.clone(), record.header.version))
+        self.state.horizon().shows(&record.header).then(|| (record.value.clone(), record.header.version))
     }
 
     /// Removes the bytes that may go by the clock of the last persist; `chosen` says which of them.
-    fn reap(&mut self, horizon: LogTime, mut chosen: impl FnMut() -> bool) {
-        self.shelf.0.retain(|_, record| !(record.header.bucket.has_passed(horizon) && chosen()));
+    fn reap(&mut self, horizon: Horizon, mut chosen: impl FnMut() -> bool) {
+        self.shelf.0.retain(|_, record| !(horizon.has_let_go_of(&record.header) && chosen()));
     }
 
     fn assert_counts_equal_a_recount(&self) {
@@ -256,23 +257,23 @@ proptest! {
         let (mut keeps, mut reaps, mut crashes) = (Replica::default(), Replica::default(), Replica::default());
         // What a crash goes back to: the rows and records of the last persist, and how far the log had been applied.
         let mut persisted = (Vec::new(), Shelf::default(), 0_usize);
-        let mut horizon = LogTime::default();
+        let mut horizon = Horizon::default();
         let log = entries(&log);
         for (position, (index, stamp, command, _)) in log.iter().enumerate() {
             let expected = keeps.apply(*index, *stamp, command);
             prop_assert_eq!(&reaps.apply(*index, *stamp, command), &expected);
             prop_assert_eq!(&crashes.apply(*index, *stamp, command), &expected);
             // A fresh persist each time: as early as bytes may go.
-            reaps.reap(reaps.state.clock(), || true);
+            reaps.reap(*reaps.state.horizon(), || true);
             if chance(4) {
-                horizon = crashes.state.clock();
+                horizon = *crashes.state.horizon();
                 persisted = (crashes.rows(), crashes.shelf.clone(), position + 1);
             }
             if chance(3) {
                 crashes.reap(horizon, || chance(2));
                 // Removals are writes like any other: some reach the disk before the crash, some do not.
                 persisted.1.0.retain(|key, record| {
-                    !record.header.bucket.has_passed(horizon) || crashes.shelf.0.contains_key(key) || chance(2)
+                    !horizon.has_let_go_of(&record.header) || crashes.shelf.0.contains_key(key) || chance(2)
                 });
             }
             if chance(5) {
