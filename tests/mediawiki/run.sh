@@ -19,6 +19,7 @@ readonly WIKI_ID=sessile_wiki        # the SQLite database's name: prefix of key
 readonly USER_NAME=Ada
 readonly REQUEST_LIMIT=20            # seconds a request may take; MediaWiki gives the store 3 s for each of its own
 readonly START_LIMIT=30              # seconds a server has to answer
+readonly STOP_LIMIT=10               # seconds a server has to end
 readonly BIND_ATTEMPTS=5             # another process may take a free port before we do
 
 run=''                               # this run's directory
@@ -80,23 +81,40 @@ free_port() {
 # await PID URL: until the URL answers 200. Fails when the process ends or START_LIMIT is over.
 await() {
     local deadline=$((SECONDS + START_LIMIT))
-    until [[ $(status "$2") == 200 ]] && kill -0 "$1" 2>/dev/null; do
-        kill -0 "$1" 2>/dev/null || { because "the process ended before $2 answered"; return 1; }
+    until [[ $(status "$2") == 200 ]] && is_running "$1"; do
+        is_running "$1" || { because "the process ended before $2 answered"; return 1; }
         ((SECONDS < deadline)) || { because "$2 did not answer 200 within ${START_LIMIT} s"; return 1; }
         sleep 0.1
     done
+}
+
+is_running() { kill -0 "$1" 2>/dev/null; }
+
+# end PID [GROUP]: asks the process, or its group, to end; insists after STOP_LIMIT.
+end() {
+    local deadline=$((SECONDS + STOP_LIMIT))
+    kill -- "${2:-$1}" 2>/dev/null || true
+    while is_running "$1" && ((SECONDS < deadline)); do sleep 0.1; done
+    kill -KILL -- "${2:-$1}" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
 }
 
 status() { curl -sS --max-time 5 -o /dev/null -w '%{http_code}' "$1" 2>/dev/null || true; }
 
 start_store() {
     local attempt
-    if [[ -n $store_address ]]; then launch_store; return; fi
+    if [[ -n $store_address ]]; then
+        launch_store && return
+        stop_store
+        return 1
+    fi
     for ((attempt = 1; attempt <= BIND_ATTEMPTS; attempt++)); do
         store_address=127.0.0.1:$(free_port)
         store=http://$store_address
         launch_store && return
-        stop_store
+        # Only a process that has ended may have lost its port to another.
+        if is_running "$store_pid"; then stop_store; return 1; fi
+        store_pid=''
     done
     return 1
 }
@@ -110,14 +128,13 @@ launch_store() {
 crash_store() {
     kill -KILL "$store_pid"
     wait "$store_pid" 2>/dev/null || true
-    store_pid=
+    store_pid=''
 }
 
 stop_store() {
     [[ -n $store_pid ]] || return 0
-    kill "$store_pid" 2>/dev/null || true
-    wait "$store_pid" 2>/dev/null || true
-    store_pid=
+    end "$store_pid"
+    store_pid=''
 }
 
 start_wiki() {
@@ -125,7 +142,9 @@ start_wiki() {
     for ((attempt = 1; attempt <= BIND_ATTEMPTS; attempt++)); do
         wiki=http://127.0.0.1:$(free_port)
         launch_wiki && return
-        stop_wiki
+        # Only a process that has ended may have lost its port to another.
+        if is_running "$wiki_pid"; then stop_wiki; return 1; fi
+        wiki_pid=''
     done
     return 1
 }
@@ -141,15 +160,14 @@ launch_wiki() {
 
 stop_wiki() {
     [[ -n $wiki_pid ]] || return 0
-    kill -- "-$wiki_pid" 2>/dev/null || true
-    wait "$wiki_pid" 2>/dev/null || true
-    wiki_pid=
+    end "$wiki_pid" "-$wiki_pid"
+    wiki_pid=''
 }
 
 clean_up() {
     local status=$?
     trap - EXIT
-    if [[ $status != 0 && -z $reported ]]; then dump_logs; fi
+    if [[ $status != 0 && $status != 130 && -z $reported ]]; then dump_logs; fi
     stop_wiki
     stop_store
     if [[ ${KEEP:-0} == 1 ]]; then note "kept: $run"; else rm -rf "$run"; fi
@@ -220,8 +238,8 @@ edit() {
 # Read as a stranger: what the page says and who wrote it, whatever the session says.
 page_is() {
     api "$run/stranger.jar" action=query "titles=$1" prop=revisions 'rvprop=user|content' rvslots=main || return 1
-    [[ $(field query pages 0 revisions 0 slots main content) == "$2" ]] || { because "the page has another text"; return 1; }
-    [[ $(field query pages 0 revisions 0 user) == "$USER_NAME" ]] || because "the author is another"
+    [[ $(field query pages 0 revisions 0 user) == "$USER_NAME" ]] || { because "the author is another"; return 1; }
+    [[ $(field query pages 0 revisions 0 slots main content) == "$2" ]] || because "the page has another text"
 }
 
 edit_and_look() {
@@ -245,10 +263,17 @@ log_out() {
     [[ -z $(field error code) ]] || answered error info
 }
 
+# get_page JAR URL [CURL OPTION...]
+get_page() {
+    local jar=$1 url=$2
+    shift 2
+    curl -sS --fail --max-time "$REQUEST_LIMIT" -b "$jar" -c "$jar" "$@" "$url" >"$run/page" 2>"$run/reason"
+}
+
 # What a browser does: open the form, send it back filled in, look at the page behind it.
 log_in_by_form() {
     local jar=$1 form="$wiki/index.php?title=Special:UserLogin"
-    curl -sS --fail --max-time "$REQUEST_LIMIT" -b "$jar" -c "$jar" "$form" >"$run/page" || return 1
+    get_page "$jar" "$form" || return 1
     php -r '
         $form = new DOMDocument();
         @$form->loadHTMLFile( $argv[1] );
@@ -256,10 +281,10 @@ log_in_by_form() {
             if ( $input->getAttribute( "name" ) === "wpLoginToken" ) { echo $input->getAttribute( "value" ); }
         }' -- "$run/page" >"$run/form.token"
     [[ -s $run/form.token ]] || { because "the form has no login token"; return 1; }
-    curl -sS --fail --max-time "$REQUEST_LIMIT" -L -b "$jar" -c "$jar" --data-urlencode "wpName=$USER_NAME" \
-        --data-urlencode "wpPassword@$run/password" --data-urlencode "wpLoginToken@$run/form.token" \
-        --data-urlencode "wploginattempt=Log in" --data-urlencode "authAction=login" "$form" >"$run/page" || return 1
-    curl -sS --fail --max-time "$REQUEST_LIMIT" -b "$jar" -c "$jar" "$wiki/index.php?title=Main_Page" >"$run/page" || return 1
+    get_page "$jar" "$form" -L --data-urlencode "wpName=$USER_NAME" --data-urlencode "wpPassword@$run/password" \
+        --data-urlencode "wpLoginToken@$run/form.token" --data-urlencode "wploginattempt=Log in" \
+        --data-urlencode "authAction=login" || return 1
+    get_page "$jar" "$wiki/index.php?title=Main_Page" || return 1
     grep -q "\"wgUserName\":\"$USER_NAME\"" "$run/page" || because "the page does not greet the user"
 }
 
@@ -328,13 +353,14 @@ store_is_down() { [[ $(status "$store/readyz") == 000 ]] || because "something s
 
 wiki_logged_errors() { [[ -s $run/store-errors.log ]] || because "MediaWiki did not miss the store"; }
 
-wiki_logged_no_error() { [[ ! -s $run/store-errors.log ]] || because "$(wc -l <"$run/store-errors.log") lines, first: $(head -n 1 "$run/store-errors.log")"; }
+wiki_logged_no_error() { [[ ! -s $run/store-errors.log ]] || because "$(head -n 1 "$run/store-errors.log")"; }
 
 # ---- The story ------------------------------------------------------------------------------------------------
 
 round() {
     method=$1
-    local jar=$run/$method.jar visitor=$run/$method.visitor.jar old=$run/$method.old.jar browser=$run/$method.browser.jar
+    local jars=$run/$method
+    local jar=$jars.jar visitor=$jars.visitor.jar old=$jars.old.jar browser=$jars.browser.jar
     touch "$jar" "$browser"
 
     stop_wiki
@@ -386,6 +412,7 @@ install_wiki() {
         --server http://127.0.0.1 --scriptpath "" --skins Vector "Sessile test" "$USER_NAME" \
         >"$run/install.log" 2>&1 || { because "install.php failed"; return 1; }
     [[ -s $run/LocalSettings.php ]] || { because "install.php wrote no LocalSettings.php"; return 1; }
+    rm "$run/install.log"
     printf 'require "%s/settings.php";\n' "$here" >>"$run/LocalSettings.php"
 }
 
@@ -416,7 +443,7 @@ is_complete() {
 }
 
 install_packages() {
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300)
     [[ $(id -u) == 0 ]] || apt=(sudo -n "${apt[@]}")
     "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${PACKAGES[@]}"
 }
@@ -425,7 +452,8 @@ provide_packages() {
     local lock output
     is_complete && return
     if ! command -v apt-get >/dev/null || { [[ $(id -u) != 0 ]] && [[ ${CI:-} != true ]]; }; then
-        note "needs PHP with its extensions, and MediaWiki; on Debian, as root: apt-get install --no-install-recommends ${PACKAGES[*]}"
+        note "MediaWiki, or PHP with what it needs, is missing. On Debian, as root:"
+        note "apt-get install --no-install-recommends ${PACKAGES[*]}"
         [[ ${CI:-} != true ]] || exit 1
         note "skipped"
         exit 77
