@@ -1,5 +1,7 @@
 //! Promises 2 and 5: persisted is persisted, and a failure is said.
 
+use std::io::{Seek, SeekFrom, Write};
+
 use super::super::open;
 use super::{EngineKind, OPTIONS, Scratch, State, copy_tree, on_each_engine, puts, state_of};
 
@@ -62,6 +64,48 @@ fn an_unclean_stop_keeps_a_prefix(kind: EngineKind) {
         state_of(&*copy).keys().map(|key| u32::from_be_bytes(key.as_ref().try_into().unwrap())).collect();
     assert!(found.len() > 1_000);
     assert_eq!(found, (0..u32::try_from(found.len()).unwrap()).collect::<Vec<_>>());
+}
+
+/// After a power cut the kernel may have written a later page of the journal and not an earlier one. Values longer than
+/// a page, so that a hole can lie inside of one, where fjall by itself refuses the store.
+#[test]
+fn a_hole_in_the_journal_of_fjall_is_cut_behind_the_last_persist_and_refused_before_it() {
+    const PAGE: u64 = 4096;
+    let record = |number: u32| (number.to_be_bytes().to_vec(), vec![7; 20_000]);
+    let scratch = Scratch::new(EngineKind::Fjall);
+    let engine = scratch.open();
+    for number in 0..10 {
+        engine.write(puts([record(number)])).unwrap();
+    }
+    engine.persist().unwrap();
+    for number in 10..20 {
+        engine.write(puts([record(number)])).unwrap();
+    }
+    for hole in 0..95 {
+        let crashed = tempfile::tempdir().unwrap();
+        copy_tree(&scratch.path(), crashed.path());
+        let mut journal = std::fs::File::options().write(true).open(crashed.path().join("data/0.jnl")).unwrap();
+        journal.seek(SeekFrom::Start(PAGE * hole)).unwrap();
+        journal.write_all(&[0; 4096]).unwrap();
+        let opened = open(EngineKind::Fjall, crashed.path(), OPTIONS);
+        // Each batch takes 20,051 bytes: the first that the hole touches is lost, and what follows.
+        let whole = usize::try_from(PAGE * hole / 20_051).unwrap();
+        match opened {
+            Ok(engine) => {
+                let found = state_of(&*engine);
+                assert_eq!(found.len(), whole.min(20), "a hole at page {hole}");
+                assert!(whole >= 10, "persisted batches are gone without a word");
+                engine.write(puts([record(20)])).unwrap();
+                drop(engine);
+                let engine = open(EngineKind::Fjall, crashed.path(), OPTIONS).unwrap();
+                assert_eq!(state_of(&*engine).len(), found.len() + 1, "what was written behind the cut");
+            }
+            Err(error) => {
+                assert!(whole < 10, "a torn tail is no damage: {error}");
+                assert!(error.to_string().contains("0.jnl is damaged at byte"), "{error}");
+            }
+        }
+    }
 }
 
 /// The library flushes in threads of its own; what they run into must not stay with them.
