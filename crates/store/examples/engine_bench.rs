@@ -1,6 +1,6 @@
 //! How fast each engine takes writes, and how long one write waits at most, alone, beside a persist and beside a scan.
 //!
-//! `cargo run --release -p sessile-store --example engine_bench [records] [cache MiB] [directory]`
+//! `cargo run --release -p sessile-store --example engine_bench [records] [cache MiB] [directory] [engine]`
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -20,7 +20,8 @@ fn main() {
     let records: usize = arguments.next().map_or(300_000, |count| count.parse().unwrap());
     let cache_mib: u64 = arguments.next().map_or(256, |mib| mib.parse().unwrap());
     let parent = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
-    for kind in EngineKind::ALL {
+    let only: Option<EngineKind> = arguments.next().map(|name| name.parse().unwrap());
+    for kind in EngineKind::ALL.into_iter().filter(|kind| only.is_none_or(|only| only == *kind)) {
         let dir = parent.join(format!("engine_bench.{kind}.{}", std::process::id()));
         measure(kind, &dir, records, cache_mib * 1024 * 1024);
         std::fs::remove_dir_all(&dir).unwrap();

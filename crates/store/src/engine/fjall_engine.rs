@@ -3,22 +3,22 @@
 //! Read in its source (3.1.13, lsm-tree 3.1.10), and why this adapter does more than pass calls on:
 //!
 //! - A plain `get` reads at the highest sequence number there is, so it sees the first half of a batch that is being
-//!   written. Every read here goes through a snapshot, which ends at the last published batch.
+//!   written. A snapshot may too: a flush or compaction that ends meanwhile takes the next number and publishes it, and
+//!   with it all lower ones (lsm-tree, `SuperVersions::upgrade_version`). So only a write takes snapshots, after its
+//!   commit, when no batch is under way, and every read goes through the last of them.
 //! - `persist` holds the journal's lock during its fsync, and every write waits. Here the buffer is handed to the
 //!   kernel under that lock and the fsync is done on a descriptor of our own.
 //! - A write that finds four sealed memtables waits until they are flushed, for ever if the flushing thread has died.
 //!   Here a write waits before it enters, and looks at the poison flag.
-//! - The journal's recovery takes a damaged tag or length for the end of the file, and a batch's sequence number is
-//!   under no checksum. So a clean stop flushes everything into tables, whose blocks are all checksummed, and empties
-//!   the journal.
-//! - A recovery that misses a `version`, `current` or journal file begins an empty store, keyspace or count. So the
-//!   files must be there before fjall may look.
+//! - The journal's recovery takes damage for the end and a torn tail for damage, and a batch's sequence number is under
+//!   no checksum. So `fjall_journal` looks at the journals first, and a clean stop flushes everything into tables, whose
+//!   blocks are all checksummed, and empties the journal.
+//! - A recovery that misses a file begins an empty store, and one that reads a damaged list of tables may abort the
+//!   process. So `fjall_files` looks at both before fjall may.
 //! - The compaction options are stored with the keyspace: another choice here is one for new directories.
 
-use std::fs::{self, File};
-use std::io;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,9 +27,13 @@ use bytes::Bytes;
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy,
 };
-use fjall::{AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice};
-use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
+use fjall::{
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot,
+};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
+use super::fjall_files::check_files;
+use super::fjall_journal::Journals;
 use super::guard::{Fault, Guard};
 use super::home::{self, Home};
 use super::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, Scan, View, check_key, is_empty_range};
@@ -65,10 +69,21 @@ const ROOM_POLL: Duration = Duration::from_millis(1);
 const ROOM_DEADLINE: Duration = Duration::from_secs(60);
 
 struct Open {
+    /// The state after the last write, for all reads. It holds back the collection of garbage by one write at most.
+    latest: RwLock<Snapshot>,
+    /// One writer at a time, also if the caller forgets.
+    writing: Mutex<()>,
     // The keyspace first: its handle holds the library's lock, and the database's drop waits for the worker threads.
     keyspace: Keyspace,
     database: Database,
+    journals: Journals,
     home: Home,
+}
+
+impl Open {
+    fn latest(&self) -> Snapshot {
+        self.latest.read().clone()
+    }
 }
 
 struct Shared {
@@ -93,9 +108,11 @@ impl FjallEngine {
         let mut home = Home::claim(EngineKind::Fjall, dir)?;
         let guard = home.guard();
         let is_new = home.is_new();
+        let journals = Journals::new(dir, &home.data());
         let (database, keyspace) = guard.read("opening", || {
             if !is_new {
-                require_files(&home.data())?;
+                check_files(&home.data())?;
+                journals.check()?;
             }
             let database = Database::builder(home.data())
                 .cache_size(options.cache_bytes)
@@ -110,7 +127,8 @@ impl FjallEngine {
             Ok((database, keyspace))
         })?;
         home.created()?;
-        let open = RwLock::new(Some(Open { keyspace, database, home }));
+        let latest = RwLock::new(database.snapshot());
+        let open = RwLock::new(Some(Open { latest, writing: Mutex::new(()), keyspace, database, journals, home }));
         Ok(Self { shared: Arc::new(Shared { guard, open }) })
     }
 }
@@ -137,12 +155,13 @@ impl Engine for FjallEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         check_key(key)?;
         let open = self.shared.open()?;
-        self.shared.guard.read("get", || get(&open.database.snapshot(), &open.keyspace, key))
+        self.shared.guard.read("get", || get(&open.latest(), &open.keyspace, key))
     }
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
         batch.check()?;
         let open = self.shared.open()?;
+        let _only_writer = open.writing.lock();
         self.shared.guard.change("write", || {
             wait_for_room(&open)?;
             let mut write = open.database.batch();
@@ -153,25 +172,26 @@ impl Engine for FjallEngine {
                     Operation::Remove => write.remove(&open.keyspace, Slice::new(&key)),
                 }
             }
-            write.commit().map_err(Fault::from)
+            write.commit()?;
+            let snapshot = open.database.snapshot();
+            // The old one is dropped after the lock is released.
+            let _before = std::mem::replace(&mut *open.latest.write(), snapshot);
+            Ok::<_, Fault>(())
         })
     }
 
     fn persist(&self) -> Result<(), EngineError> {
         let open = self.shared.open()?;
         self.shared.guard.change("persist", || {
-            // First to the kernel, then to the disk. What lies in an older journal is on disk already: fjall fsyncs a
-            // journal before it makes the next.
+            // First to the kernel, then to the disk.
             open.database.persist(PersistMode::Buffer)?;
-            let newest = journals(&open.home.data())?.pop();
-            let newest = newest.ok_or_else(|| Fault::Library("its journal is gone".to_owned()))?;
-            File::open(newest.1)?.sync_all().map_err(Fault::from)
+            open.journals.persist()
         })
     }
 
     fn view(&self) -> Result<Box<dyn View>, EngineError> {
         let open = self.shared.open()?;
-        let snapshot = self.shared.guard.read("view", || Ok::<_, Fault>(open.database.snapshot()))?;
+        let snapshot = self.shared.guard.read("view", || Ok::<_, Fault>(open.latest()))?;
         Ok(Box::new(FjallView { snapshot, shared: Arc::clone(&self.shared) }))
     }
 
@@ -179,16 +199,19 @@ impl Engine for FjallEngine {
         let Some(open) = self.shared.open.write().take() else { return Ok(()) };
         let guard = &self.shared.guard;
         let flushed = guard.change("flushing at shutdown", || flush_all(&open));
-        let Open { keyspace, database, home } = open;
+        let Open { latest, keyspace, database, journals, home, .. } = open;
         let released = guard.read("closing", || {
+            drop(latest);
             drop(keyspace);
             drop(database);
             Ok::<_, Fault>(())
         });
         flushed?;
         released?;
-        // Still under the directory's lock, which `home` holds to the end of this function.
-        guard.change("emptying the journal", || empty_journals(&home.data()))
+        // Still under the directory's lock.
+        let emptied = guard.change("emptying the journal", || journals.empty());
+        drop(home);
+        emptied
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -201,7 +224,7 @@ impl Engine for FjallEngine {
 }
 
 struct FjallView {
-    snapshot: fjall::Snapshot,
+    snapshot: Snapshot,
     shared: Arc<Shared>,
 }
 
@@ -257,7 +280,7 @@ impl Iterator for FjallScan<'_> {
     }
 }
 
-fn get(snapshot: &fjall::Snapshot, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+fn get(snapshot: &Snapshot, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Bytes>, Fault> {
     Ok(snapshot.get(keyspace, key)?.map(Bytes::from))
 }
 
@@ -285,52 +308,6 @@ fn wait_until(open: &Open, done: impl Fn() -> bool) -> Result<(), Fault> {
             return Err(Fault::Library(format!("nothing was flushed or merged for {ROOM_DEADLINE:?}")));
         }
         thread::sleep(ROOM_POLL);
-    }
-    Ok(())
-}
-
-/// The files without which fjall would begin an empty store, keyspace or sequence instead of reporting a loss.
-fn require_files(data: &Path) -> Result<(), Fault> {
-    let missing = |file: &Path| Err(Fault::Library(format!("{} is missing", file.display())));
-    let version = data.join("version");
-    if !version.try_exists()? {
-        return missing(&version);
-    }
-    if journals(data)?.is_empty() {
-        return missing(&data.join("*.jnl"));
-    }
-    // 0 is fjall's own list of keyspaces, 1 the first and only one made here.
-    for keyspace in ["0", "1"] {
-        let current = data.join("keyspaces").join(keyspace).join("current");
-        if !current.try_exists()? {
-            return missing(&current);
-        }
-    }
-    Ok(())
-}
-
-/// The journals by ascending number.
-fn journals(data: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut journals = Vec::new();
-    for entry in fs::read_dir(data)? {
-        let path = entry?.path();
-        let is_journal = path.extension().is_some_and(|extension| extension == "jnl");
-        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        if let (true, Some(number)) = (is_journal, number) {
-            journals.push((number, path));
-        }
-    }
-    journals.sort_unstable();
-    Ok(journals)
-}
-
-/// After a flush of everything: a batch that a flipped bit gives a higher number cannot be replayed over newer ones.
-/// The files stay, because fjall takes its next sequence number from the tables only if it finds a journal.
-fn empty_journals(data: &Path) -> Result<(), Fault> {
-    for (_, path) in journals(data)? {
-        let journal = File::options().write(true).open(path)?;
-        journal.set_len(0)?;
-        journal.sync_all()?;
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) struct Home {
     kind: EngineKind,
     stage: Stage,
     guard: Guard,
-    _lock: File,
+    lock: File,
 }
 
 impl Home {
@@ -66,7 +66,7 @@ impl Home {
                 Stage::Creating
             }
         };
-        let home = Self { dir: dir.to_path_buf(), kind, stage, guard, _lock: lock };
+        let home = Self { dir: dir.to_path_buf(), kind, stage, guard, lock };
         if stage == Stage::Creating {
             home.begin_anew().map_err(io("preparing the data directory"))?;
         }
@@ -107,6 +107,14 @@ impl Home {
         }
         fs::create_dir(self.data())?;
         sync_dir(&self.dir)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Said aloud, because closing is not enough while a process that is being spawned still has the descriptor.
+        // Closing it, which follows, is all that is left if this fails.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -18,6 +18,8 @@
 mod batch;
 mod error;
 mod fjall_engine;
+mod fjall_files;
+mod fjall_journal;
 mod guard;
 mod home;
 mod kind;

@@ -103,6 +103,14 @@ impl SledEngine {
     }
 }
 
+#[cfg(test)]
+impl SledEngine {
+    /// Bytes kept aside for all live views.
+    pub(super) fn held_aside(&self) -> usize {
+        self.shared.overlays.held_bytes()
+    }
+}
+
 impl Engine for SledEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         check_key(key)?;

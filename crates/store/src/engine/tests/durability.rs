@@ -1,0 +1,125 @@
+//! Promises 2 and 5: persisted is persisted, and a failure is said.
+
+use std::io::{Seek, SeekFrom, Write};
+
+use super::super::open;
+use super::{EngineKind, OPTIONS, Scratch, State, copy_tree, on_each_engine, puts, state_of};
+
+on_each_engine!(persist_means_persist, a_clean_stop_keeps_everything, an_unclean_stop_keeps_a_prefix);
+
+/// The state as a crash right after a persist leaves it: the directory, copied while the engine has it open.
+fn persist_means_persist(kind: EngineKind) {
+    let scratch = Scratch::new(kind);
+    let engine = scratch.open();
+    let mut expected = State::new();
+    for round in 0..8_u32 {
+        // From many small values to a few that lie outside of sled's log; together more than one of its segments.
+        let size = 1 << (2 * round + 4);
+        let batch: State = (0..(400_000 / size).max(2))
+            .map(|number| (format!("{round}/{number}").into(), vec![u8::try_from(round).unwrap(); size].into()))
+            .collect();
+        expected.extend(batch.clone());
+        engine.write(puts(batch)).unwrap();
+        engine.persist().unwrap();
+
+        let crashed = tempfile::tempdir().unwrap();
+        copy_tree(&scratch.path(), crashed.path());
+        let copy = open(kind, crashed.path(), OPTIONS).unwrap();
+        assert!(state_of(&*copy) == expected, "round {round}: not everything persisted is there");
+    }
+}
+
+fn a_clean_stop_keeps_everything(kind: EngineKind) {
+    let scratch = Scratch::new(kind);
+    let mut expected = State::new();
+    for round in 0..10_u8 {
+        let engine = scratch.open();
+        assert!(state_of(&*engine) == expected);
+        for number in 0..50_u8 {
+            let record = (vec![number, round % 3].into(), vec![round; 500].into());
+            expected.extend([record.clone()]);
+            engine.write(puts([record])).unwrap();
+        }
+        engine.shutdown().unwrap();
+    }
+    if kind == EngineKind::Fjall {
+        // Nothing depends on the journal: it is empty.
+        assert_eq!(std::fs::metadata(scratch.path().join("data/0.jnl")).unwrap().len(), 0);
+    }
+}
+
+fn an_unclean_stop_keeps_a_prefix(kind: EngineKind) {
+    let scratch = Scratch::new(kind);
+    let engine = scratch.open();
+    for number in 0..2_000_u32 {
+        engine.write(puts([(number.to_be_bytes().to_vec(), vec![7; 300])])).unwrap();
+        if number == 1_000 {
+            engine.persist().unwrap();
+        }
+    }
+    let crashed = tempfile::tempdir().unwrap();
+    copy_tree(&scratch.path(), crashed.path());
+    let copy = open(kind, crashed.path(), OPTIONS).unwrap();
+    let found: Vec<u32> =
+        state_of(&*copy).keys().map(|key| u32::from_be_bytes(key.as_ref().try_into().unwrap())).collect();
+    assert!(found.len() > 1_000);
+    assert_eq!(found, (0..u32::try_from(found.len()).unwrap()).collect::<Vec<_>>());
+}
+
+/// After a power cut the kernel may have written a later page of the journal and not an earlier one. Values longer than
+/// a page, so that a hole can lie inside of one, where fjall by itself refuses the store.
+#[test]
+fn a_hole_in_the_journal_of_fjall_is_cut_behind_the_last_persist_and_refused_before_it() {
+    const PAGE: u64 = 4096;
+    let record = |number: u32| (number.to_be_bytes().to_vec(), vec![7; 20_000]);
+    let scratch = Scratch::new(EngineKind::Fjall);
+    let engine = scratch.open();
+    for number in 0..10 {
+        engine.write(puts([record(number)])).unwrap();
+    }
+    engine.persist().unwrap();
+    for number in 10..20 {
+        engine.write(puts([record(number)])).unwrap();
+    }
+    for hole in 0..95 {
+        let crashed = tempfile::tempdir().unwrap();
+        copy_tree(&scratch.path(), crashed.path());
+        let mut journal = std::fs::File::options().write(true).open(crashed.path().join("data/0.jnl")).unwrap();
+        journal.seek(SeekFrom::Start(PAGE * hole)).unwrap();
+        journal.write_all(&[0; 4096]).unwrap();
+        let opened = open(EngineKind::Fjall, crashed.path(), OPTIONS);
+        // Each batch takes 20,051 bytes: the first that the hole touches is lost, and what follows.
+        let whole = usize::try_from(PAGE * hole / 20_051).unwrap();
+        match opened {
+            Ok(engine) => {
+                let found = state_of(&*engine);
+                assert_eq!(found.len(), whole.min(20), "a hole at page {hole}");
+                assert!(whole >= 10, "persisted batches are gone without a word");
+                engine.write(puts([record(20)])).unwrap();
+                drop(engine);
+                let engine = open(EngineKind::Fjall, crashed.path(), OPTIONS).unwrap();
+                assert_eq!(state_of(&*engine).len(), found.len() + 1, "what was written behind the cut");
+            }
+            Err(error) => {
+                assert!(whole < 10, "a torn tail is no damage: {error}");
+                assert!(error.to_string().contains("0.jnl is damaged at byte"), "{error}");
+            }
+        }
+    }
+}
+
+/// The library flushes in threads of its own; what they run into must not stay with them.
+#[test]
+fn a_failed_flush_in_the_background_of_fjall_stops_the_writes() {
+    let scratch = Scratch::new(EngineKind::Fjall);
+    let engine = scratch.open();
+    std::fs::remove_dir_all(scratch.path().join("data/keyspaces/1/tables")).unwrap();
+    let failed = (0..400)
+        .find_map(|number: u32| engine.write(puts([(number.to_be_bytes().to_vec(), vec![7; 1024 * 1024])])).err());
+    let failed = failed.expect("writes end, and do not wait for ever for a thread that died").to_string();
+    assert!(failed.contains("fjall store in") && failed.contains("write failed: it stopped"), "{failed}");
+    let again = engine.write(puts([("key", "value")])).unwrap_err().to_string();
+    assert!(again.contains("an earlier write or fsync failed"), "{again}");
+    assert!(engine.persist().is_err());
+    assert!(engine.shutdown().is_err());
+}
