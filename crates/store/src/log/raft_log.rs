@@ -41,7 +41,7 @@ struct Handle {
 }
 
 /// An entry, and the file it is in unless it is cached.
-type FoundIn = (Found, Option<Arc<SegmentFile>>);
+pub(super) type FoundIn = (Found, Option<Arc<SegmentFile>>);
 
 impl RaftLog {
     /// Creates a log for `identity` (at most [`MAX_IDENTITY_BYTES`]) in `directory`, which must be absent or empty.
@@ -310,7 +310,7 @@ impl RaftLog {
     }
 
     /// Collects, under the lock, where the entries are, with a hold on the files, so that no purge takes them away.
-    fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<FoundIn>, LogError> {
+    pub(super) fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<FoundIn>, LogError> {
         let state = self.shared().lock();
         match state.usable() {
             Ok(()) | Err(LogError::Closed) => {}
@@ -398,7 +398,7 @@ impl Drop for Handle {
     }
 }
 
-fn fetch(found: Found, file: Option<&SegmentFile>) -> Result<LogRecord, LogError> {
+pub(super) fn fetch(found: Found, file: Option<&SegmentFile>) -> Result<LogRecord, LogError> {
     match (found, file) {
         (Found::Cached(position, payload), _) => Ok(LogRecord { position, payload }),
         (Found::Stored(index, slot), Some(file)) => file.read(index, slot),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::support::*;
 use crate::log::disk::{Change, Disk, Probe};
+use crate::log::raft_log::fetch;
 use crate::log::{LogOptions, RaftLog};
 
 #[derive(Default)]
@@ -124,4 +125,21 @@ fn an_append_larger_than_the_whole_queue_does_not_wait_for_a_committed_position_
     durably(|done| log.append(vec![record(1, 1, vec![1; 1 << 20])], done));
     log.save_committed(at(1, 1)).unwrap();
     log.sync().unwrap();
+}
+
+#[test]
+fn a_reader_that_was_there_before_a_purge_still_reads_what_it_found() {
+    let directory = scratch();
+    let options = LogOptions { cache_bytes: 0, ..small(8 << 10) };
+    let log = RaftLog::create(directory.path(), IDENTITY, options).unwrap();
+    durably(|done| log.append(vec![record(1, 1, "held")], done));
+    // A reader that has looked up where the entry is, and has not read it yet.
+    let found = log.find(1..2, usize::MAX).unwrap();
+    for index in 2..=400 {
+        durably(|done| log.append(vec![record(1, index, vec![1; 100])], done));
+        durably(|done| log.purge(at(1, index - 1), done));
+    }
+    log.sync().unwrap();
+    let read: Vec<_> = found.into_iter().map(|(found, file)| fetch(found, file.as_deref()).unwrap()).collect();
+    assert_eq!(read, [record(1, 1, "held")]);
 }
