@@ -13,7 +13,7 @@ use crate::log::{Done, LogOptions, RaftLog};
 
 const STORIES: u64 = 6;
 const ROUNDS: usize = 24;
-const POWER_CUTS_A_POINT: usize = 3;
+const POWER_CUTS_A_POINT: usize = 2;
 
 /// What was called, and the log's contents after each step of it; appending three entries is three steps.
 struct Story {

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use super::support::*;
 use crate::log::{LogError, LogOptions, RaftLog};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 const CALLS: usize = 250;
 
 struct Run {
