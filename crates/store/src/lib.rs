@@ -1,3 +1,3 @@
 //! placeholder
 
-pub mod engine;
+pub mod log;

@@ -1,0 +1,421 @@
+//! The log as its callers see it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::checkpoint::Checkpoint;
+use super::directory::Listing;
+use super::disk::{Disk, parent_of};
+use super::frame::frame_bytes;
+use super::index::Found;
+use super::queue::{Operation, Shared, State};
+use super::recovery::{Recovered, recover};
+use super::repair::{Resume, holds_a_log, repair};
+use super::segment::SegmentFile;
+use super::writer::{Held, Writer};
+use super::{Done, LogError, LogOptions, LogPosition, LogRecord};
+use super::{MAX_IDENTITY_BYTES, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MAX_VOTE_BYTES, MIN_SEGMENT_BYTES};
+
+/// A handle on an open log; clones share it. The last one to go closes the log.
+///
+/// Calls that change the log take effect in the order they are made. What they change can be read when they return, and
+/// is durable when their [`Done`] is called. Where a call itself returns an error, its `Done` is dropped uncalled and
+/// nothing changed. They wait while the queue is full, so an async caller makes them where it may block.
+#[derive(Clone)]
+pub struct RaftLog {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// An entry, and the file it is in unless it is cached.
+pub(super) type FoundIn = (Found, Option<Arc<SegmentFile>>);
+
+impl RaftLog {
+    /// Creates a log for `identity` (at most [`MAX_IDENTITY_BYTES`]) in `directory`, which must be absent or empty.
+    /// Durable when it returns; cut off earlier, it leaves what [`RaftLog::exists`] calls no log and can be done again.
+    ///
+    /// # Errors
+    /// [`LogError::NotEmpty`], [`LogError::OutOfBounds`], [`LogError::Io`].
+    pub fn create(directory: &Path, identity: &[u8], options: LogOptions) -> Result<RaftLog, LogError> {
+        RaftLog::create_on(Disk::default(), directory, identity, options)
+    }
+
+    pub(super) fn create_on(
+        disk: Disk,
+        directory: &Path,
+        identity: &[u8],
+        options: LogOptions,
+    ) -> Result<RaftLog, LogError> {
+        check(&options)?;
+        bounded("identity length", identity.len(), MAX_IDENTITY_BYTES)?;
+        disk.create_directory(directory)?;
+        disk.sync_directory(parent_of(directory))?;
+        let listing = Listing::of(directory)?;
+        let present = listing.segments.values().chain(&listing.spares).next();
+        if let Some(found) = present.map(|path| path.display().to_string()).or(listing.foreign) {
+            return Err(LogError::NotEmpty { directory: directory.to_path_buf(), found });
+        }
+        let checkpoint = Checkpoint { identity: Bytes::copy_from_slice(identity), ..Checkpoint::default() };
+        SegmentFile::create(&disk, directory, 1, options.segment_bytes, &checkpoint, None)?;
+        RaftLog::open_on(disk, directory, options)
+    }
+
+    /// Whether `directory` holds a log, whole or not.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if it cannot be listed; [`LogError::Missing`] if a segment in it was renamed.
+    pub fn exists(directory: &Path) -> Result<bool, LogError> {
+        holds_a_log(directory)
+    }
+
+    /// Opens the log in `directory`: reads and verifies all of it, cuts what a crash left of its last write, and starts
+    /// the writer thread. An error has changed nothing, unless it is a write that failed.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`]; [`LogError::Damaged`] or [`LogError::Missing`] where bytes that had been synced are no
+    /// longer what they were; [`LogError::OutOfBounds`] for the options; [`LogError::Io`].
+    pub fn open(directory: &Path, options: LogOptions) -> Result<RaftLog, LogError> {
+        RaftLog::open_on(Disk::default(), directory, options)
+    }
+
+    pub(super) fn open_on(disk: Disk, directory: &Path, options: LogOptions) -> Result<RaftLog, LogError> {
+        check(&options)?;
+        if !directory.is_dir() {
+            return Err(LogError::NoLog { directory: directory.to_path_buf() });
+        }
+        let mut recovered = recover(directory)?;
+        let resume = repair(&disk, directory, &recovered)?;
+        let spares = std::mem::take(&mut recovered.spares);
+        let (kept, removed): (Vec<_>, Vec<_>) = spares
+            .into_iter()
+            .partition(|path| fs::metadata(path).is_ok_and(|m| m.len() == options.segment_bytes.into()));
+        let surplus = kept.len().saturating_sub(options.recycled_segments);
+        for path in removed.iter().chain(&kept[..surplus]) {
+            disk.remove(path)?;
+        }
+        let spares = kept[surplus..].to_vec();
+        RaftLog::start(disk, directory, options, recovered, &resume, spares)
+    }
+
+    fn start(
+        disk: Disk,
+        directory: &Path,
+        options: LogOptions,
+        recovered: Recovered,
+        resume: &Resume,
+        spares: Vec<std::path::PathBuf>,
+    ) -> Result<RaftLog, LogError> {
+        let Recovered { checkpoint, index, segments, .. } = recovered;
+        let highest: BTreeMap<u32, u64> = index.highest_by_segment().collect();
+        let spare_bytes = spares.len() as u64 * u64::from(options.segment_bytes);
+        let disk_bytes = spare_bytes + segments.iter().map(|file| u64::from(file.size)).sum::<u64>();
+        let mut state = State::new(checkpoint.identity.clone(), index);
+        state.vote.clone_from(&checkpoint.vote);
+        state.committed = checkpoint.committed;
+        state.purged = checkpoint.purged;
+        state.segments = segments.iter().map(|file| (file.number, Arc::clone(file))).collect();
+        let shared = Arc::new(Shared::new(state, options.max_batch_bytes, options.cache_bytes));
+        shared.disk_bytes.store(disk_bytes, Ordering::Relaxed);
+        let held = segments.into_iter().map(|file| Held { highest: highest.get(&file.number).copied(), file });
+        let mut writer = Writer {
+            shared: Arc::clone(&shared),
+            disk,
+            directory: directory.to_path_buf(),
+            options,
+            checkpoint,
+            held: held.collect(),
+            spares,
+            end: resume.end,
+            proven: resume.proven,
+            buffer: Vec::new(),
+            placed: Vec::new(),
+        };
+        // What a crash kept a purge from removing.
+        writer.drop_purged()?;
+        let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || writer.run());
+        let writer = Mutex::new(Some(thread.map_err(LogError::io("start the writer thread for", directory))?));
+        Ok(RaftLog { handle: Arc::new(Handle { shared, writer }) })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    /// What the log was created for.
+    pub fn identity(&self) -> Bytes {
+        self.shared().lock().identity.clone()
+    }
+
+    /// The vote that was saved last.
+    pub fn vote(&self) -> Option<Bytes> {
+        self.shared().lock().vote.clone()
+    }
+
+    /// The committed position that was saved last.
+    pub fn committed(&self) -> Option<LogPosition> {
+        self.shared().lock().committed
+    }
+
+    /// The last position that was purged.
+    pub fn purged(&self) -> Option<LogPosition> {
+        self.shared().lock().purged
+    }
+
+    /// The newest entry; in a log without entries, what was purged last.
+    pub fn last(&self) -> Option<LogPosition> {
+        self.shared().lock().index.last()
+    }
+
+    /// The oldest entry kept; `None` in a log without entries.
+    pub fn first_index(&self) -> Option<u64> {
+        self.shared().lock().index.first_index()
+    }
+
+    /// The position at `index`: of an entry kept, or of the last one purged.
+    pub fn position_of(&self, index: u64) -> Option<LogPosition> {
+        self.shared().lock().index.position_of(index)
+    }
+
+    /// Bytes that the entries kept take on disk.
+    pub fn bytes(&self) -> u64 {
+        self.shared().lock().index.live_bytes()
+    }
+
+    /// Bytes of all files: segments as preallocated, and those kept for reuse.
+    pub fn disk_bytes(&self) -> u64 {
+        self.shared().disk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Appends entries. They follow the last entry and each other; the first of a log that never held one is 0 or 1.
+    ///
+    /// # Errors
+    /// [`LogError::NotConsecutive`], [`LogError::OutOfBounds`]; the error that ended the log; [`LogError::Closed`].
+    pub fn append(&self, records: Vec<LogRecord>, done: Done) -> Result<(), LogError> {
+        for record in &records {
+            bounded("payload length", record.payload.len(), MAX_PAYLOAD_BYTES)?;
+        }
+        for (one, next) in records.iter().zip(records.iter().skip(1)) {
+            let (expected, found) = (one.position.index.saturating_add(1), next.position.index);
+            if expected != found {
+                return Err(LogError::NotConsecutive { expected, found });
+            }
+        }
+        let bytes = records.iter().map(|record| frame_bytes(record.payload.len())).sum();
+        let mut state = self.shared().lock_with_room(bytes)?;
+        if let Some(first) = records.first() {
+            let found = first.position.index;
+            state.index.expects(found).map_err(|expected| LogError::NotConsecutive { expected, found })?;
+        }
+        for record in &records {
+            state.index.push_cached(record.position, record.payload.clone());
+        }
+        state.push(Operation::Append(records), bytes, Some(done));
+        self.shared().wake_writer();
+        Ok(())
+    }
+
+    /// Replaces the vote (at most [`MAX_VOTE_BYTES`]).
+    ///
+    /// # Errors
+    /// [`LogError::OutOfBounds`]; the error that ended the log; [`LogError::Closed`].
+    pub fn save_vote(&self, vote: &[u8], done: Done) -> Result<(), LogError> {
+        bounded("vote length", vote.len(), MAX_VOTE_BYTES)?;
+        let vote = Bytes::copy_from_slice(vote);
+        let mut state = self.shared().lock_with_room(vote.len())?;
+        state.vote = Some(vote.clone());
+        state.push(Operation::Vote(vote.clone()), frame_bytes(vote.len()), Some(done));
+        self.shared().wake_writer();
+        Ok(())
+    }
+
+    /// Replaces the committed position. It becomes durable with the next write or when the log is closed; until then a
+    /// crash brings an older one back, which Raft allows.
+    ///
+    /// # Errors
+    /// The error that ended the log; [`LogError::Closed`].
+    pub fn save_committed(&self, position: LogPosition) -> Result<(), LogError> {
+        let mut state = self.shared().lock();
+        state.usable()?;
+        if state.committed != Some(position) {
+            state.committed = Some(position);
+            state.push(Operation::Committed(position), 0, None);
+        }
+        Ok(())
+    }
+
+    /// Removes the entries after `last`, or all of them.
+    ///
+    /// # Errors
+    /// [`LogError::Purged`] if `last` lies before what was purged; the error that ended the log; [`LogError::Closed`].
+    pub fn truncate_after(&self, last: Option<u64>, done: Done) -> Result<(), LogError> {
+        let mut state = self.shared().lock_with_room(0)?;
+        if let (Some(index), Some(purged)) = (last, state.purged)
+            && index < purged.index
+        {
+            return Err(LogError::Purged { index, purged: purged.index });
+        }
+        let operation = match last {
+            // Nothing lies after it: answered in its turn, nothing written.
+            Some(index) if state.index.last().is_none_or(|newest| newest.index <= index) => Operation::Sync,
+            Some(index) => Operation::Truncate(state.index.position_of(index)),
+            None => Operation::Truncate(state.index.floor()),
+        };
+        if let Operation::Truncate(last) = operation {
+            state.index.truncate(last);
+        }
+        state.push(operation, 0, Some(done));
+        self.shared().wake_writer();
+        Ok(())
+    }
+
+    /// Removes the entries up to `position`. Beyond the last entry it empties the log, which then goes on after
+    /// `position` (as after a snapshot was installed). Below what was purged already, nothing changes.
+    ///
+    /// # Errors
+    /// The error that ended the log; [`LogError::Closed`].
+    pub fn purge(&self, position: LogPosition, done: Done) -> Result<(), LogError> {
+        let mut state = self.shared().lock_with_room(0)?;
+        let news = state.purged.is_none_or(|purged| purged.index < position.index);
+        if news {
+            state.purged = Some(position);
+            state.index.purge(position);
+        }
+        state.push(if news { Operation::Purge(position) } else { Operation::Sync }, 0, Some(done));
+        self.shared().wake_writer();
+        Ok(())
+    }
+
+    /// Reads entries of `range` in order, until their payloads exceed `max_bytes`; at least one, if there is one. What
+    /// lies beyond the last entry is simply not there. What is read from disk is verified.
+    ///
+    /// # Errors
+    /// [`LogError::Purged`] if `range` begins before the first entry kept; [`LogError::Damaged`]; [`LogError::Io`];
+    /// the error that ended the log.
+    pub fn read(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<LogRecord>, LogError> {
+        let found = self.find(range, max_bytes)?;
+        found.into_iter().map(|(found, file)| fetch(found, file.as_deref())).collect()
+    }
+
+    /// Collects, under the lock, where the entries are, with a hold on the files, so that no purge takes them away.
+    pub(super) fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<FoundIn>, LogError> {
+        let state = self.shared().lock();
+        match state.usable() {
+            Ok(()) | Err(LogError::Closed) => {}
+            Err(error) => return Err(error),
+        }
+        let mut found = Vec::new();
+        let mut bytes: usize = 0;
+        for index in range {
+            let Some(entry) = state.index.find(index) else {
+                if let Some(purged) = state.index.floor().filter(|floor| index <= floor.index) {
+                    return Err(LogError::Purged { index, purged: purged.index });
+                }
+                break;
+            };
+            let (length, file) = match &entry {
+                Found::Cached(_, payload) => (payload.len(), None),
+                Found::Stored(_, slot) => (
+                    usize::try_from(slot.length).unwrap_or(usize::MAX),
+                    state.segments.get(&slot.segment).map(Arc::clone),
+                ),
+            };
+            bytes = bytes.saturating_add(length);
+            if bytes > max_bytes && !found.is_empty() {
+                break;
+            }
+            found.push((entry, file));
+        }
+        Ok(found)
+    }
+
+    /// Waits until every call made so far is durable, the committed position too.
+    ///
+    /// # Errors
+    /// The error that ended the log; [`LogError::Closed`].
+    pub fn sync(&self) -> Result<(), LogError> {
+        let (sender, receiver) = sync_channel(1);
+        let done: Done = Box::new(move |result| drop(sender.send(result)));
+        self.shared().lock_with_room(0)?.push(Operation::Sync, 0, Some(done));
+        self.shared().wake_writer();
+        receiver.recv().unwrap_or(Err(LogError::WriterGone))
+    }
+
+    /// Makes every call durable and stops the writer thread. Later calls get [`LogError::Closed`]; reading still
+    /// works. Closing a closed log does nothing.
+    ///
+    /// # Errors
+    /// The error that ended the log.
+    pub fn close(&self) -> Result<(), LogError> {
+        self.handle.close()
+    }
+
+    #[cfg(test)]
+    pub(super) fn cached_bytes(&self) -> usize {
+        self.shared().lock().index.cached_bytes()
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<(), LogError> {
+        {
+            let mut state = self.shared.lock();
+            if state.usable().is_ok() {
+                state.push(Operation::Close, 0, None);
+            }
+        }
+        self.shared.wake_writer();
+        let writer = self.writer.lock().take();
+        // A `Done` may hold the last handle; the thread that runs it cannot wait for itself.
+        if let Some(writer) = writer.filter(|writer| writer.thread().id() != thread::current().id())
+            && writer.join().is_err()
+        {
+            return Err(LogError::WriterGone);
+        }
+        match self.shared.lock().usable() {
+            Ok(()) | Err(LogError::Closed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error, and every call that asked to be told was told.
+        drop(self.close());
+    }
+}
+
+pub(super) fn fetch(found: Found, file: Option<&SegmentFile>) -> Result<LogRecord, LogError> {
+    match (found, file) {
+        (Found::Cached(position, payload), _) => Ok(LogRecord { position, payload }),
+        (Found::Stored(index, slot), Some(file)) => file.read(index, slot),
+        // An entry is found only while its segment is held, and both change under one lock.
+        (Found::Stored(..), None) => Err(LogError::WriterGone),
+    }
+}
+
+fn bounded(what: &'static str, size: usize, bound: usize) -> Result<(), LogError> {
+    if size <= bound { Ok(()) } else { Err(LogError::OutOfBounds { what, size: size as u64, bound: bound as u64 }) }
+}
+
+fn check(options: &LogOptions) -> Result<(), LogError> {
+    let (size, bounds) = (options.segment_bytes, MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES);
+    if bounds.contains(&size) {
+        return Ok(());
+    }
+    let bound = if size < MIN_SEGMENT_BYTES { MIN_SEGMENT_BYTES } else { MAX_SEGMENT_BYTES };
+    Err(LogError::OutOfBounds { what: "segment_bytes", size: size.into(), bound: bound.into() })
+}

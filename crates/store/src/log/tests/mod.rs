@@ -1,0 +1,10 @@
+//! What the log promises, as stories.
+
+mod crash;
+mod fatal;
+mod flips;
+mod model;
+mod power;
+mod sharing;
+mod support;
+mod tail;

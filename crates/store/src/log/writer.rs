@@ -1,0 +1,233 @@
+//! The writer thread: the only place that writes to segments while the log is open.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use super::checkpoint::Checkpoint;
+use super::disk::Disk;
+use super::frame::{Kind, Stamp, encode, frame_bytes};
+use super::header::HEADER_BYTES;
+use super::queue::{Operation, Placed, Queued, Shared};
+use super::segment::{RESERVED_BYTES, SegmentFile, segment_size, spare_path};
+use super::{Done, LogError, LogOptions, LogPosition};
+
+/// The buffer gives space beyond this back after a batch: an odd large append shall not be paid for for ever.
+const KEPT_BUFFER_BYTES: usize = 1 << 20;
+
+/// A segment and the highest entry in it that is still in the log.
+pub(super) struct Held {
+    pub(super) file: Arc<SegmentFile>,
+    pub(super) highest: Option<u64>,
+}
+
+/// What the writer knows. It lags behind what readers see by what is queued.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) disk: Disk,
+    pub(super) directory: PathBuf,
+    pub(super) options: LogOptions,
+    /// The state after the last frame that was encoded.
+    pub(super) checkpoint: Checkpoint,
+    /// Oldest first; the last is written to.
+    pub(super) held: VecDeque<Held>,
+    pub(super) spares: Vec<PathBuf>,
+    /// Where `buffer` will be written.
+    pub(super) end: u32,
+    /// Below this every byte of the current segment is synced.
+    pub(super) proven: u32,
+    pub(super) buffer: Vec<u8>,
+    pub(super) placed: Vec<Placed>,
+}
+
+/// Answers callers if the thread unwinds, so that nobody waits for a thread that is gone.
+struct Unwinding(Arc<Shared>);
+
+impl Drop for Unwinding {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(&LogError::WriterGone, Vec::new());
+        }
+    }
+}
+
+impl Writer {
+    /// Writes until the log is closed or fails.
+    pub(super) fn run(mut self) {
+        let _unwinding = Unwinding(Arc::clone(&self.shared));
+        loop {
+            let mut batch = self.shared.next_batch();
+            let dones: Vec<Done> = batch.iter_mut().filter_map(|queued| queued.done.take()).collect();
+            let purged = self.checkpoint.purged;
+            let closing = matches!(batch.last(), Some(Queued { operation: Operation::Close, .. }));
+            if let Err(error) = self.write(batch) {
+                self.shared.fail(&error, dones);
+                break;
+            }
+            dones.into_iter().for_each(|done| done(Ok(())));
+            let dropped = if self.checkpoint.purged == purged { Ok(()) } else { self.drop_purged() };
+            if let Err(error) = dropped {
+                self.shared.fail(&error, Vec::new());
+                break;
+            }
+            if closing {
+                break;
+            }
+        }
+    }
+
+    fn write(&mut self, batch: Vec<Queued>) -> Result<(), LogError> {
+        let through = batch.last().map_or(0, |queued| queued.number);
+        let mut close = false;
+        for queued in batch {
+            match queued.operation {
+                Operation::Append(records) => {
+                    for record in records {
+                        self.entry(record.position, &record.payload)?;
+                    }
+                }
+                Operation::Vote(vote) => self.frame(Kind::Vote, None, &vote)?,
+                Operation::Committed(position) => self.frame(Kind::Committed, Some(position), &[])?,
+                Operation::Truncate(last) => self.truncate(last)?,
+                Operation::Purge(position) => self.frame(Kind::Purged, Some(position), &[])?,
+                Operation::Sync => {}
+                Operation::Close => close = true,
+            }
+        }
+        self.flush()?;
+        if close {
+            // So that the last marker survives a power cut too, and with it the proof of the last batch.
+            let file = self.current();
+            self.disk.sync_data(&file.file, &file.path)?;
+        }
+        self.shared.settle(&self.placed, through);
+        self.placed.clear();
+        self.buffer.shrink_to(KEPT_BUFFER_BYTES);
+        Ok(())
+    }
+
+    fn current(&self) -> &SegmentFile {
+        &self.held[self.held.len() - 1].file
+    }
+
+    fn entry(&mut self, position: LogPosition, payload: &[u8]) -> Result<(), LogError> {
+        self.frame(Kind::Entry, Some(position), payload)?;
+        let offset = self.next_offset() - count(frame_bytes(payload.len()));
+        if let Some(held) = self.held.back_mut() {
+            held.highest = Some(position.index);
+            self.placed.push(Placed { index: position.index, segment: held.file.number, offset });
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, last: Option<LogPosition>) -> Result<(), LogError> {
+        self.frame(Kind::Truncated, last, &[])?;
+        let keep = last.map(|last| last.index);
+        while self.placed.last().is_some_and(|placed| Some(placed.index) > keep) {
+            self.placed.pop();
+        }
+        for held in &mut self.held {
+            held.highest = held.highest.min(keep);
+        }
+        Ok(())
+    }
+
+    /// Where the next frame goes.
+    fn next_offset(&self) -> u32 {
+        self.end + count(self.buffer.len())
+    }
+
+    /// Adds a frame to the buffer, in a new segment if this one has no room for it.
+    fn frame(&mut self, kind: Kind, position: Option<LogPosition>, body: &[u8]) -> Result<(), LogError> {
+        let room = usize::try_from(self.current().size.saturating_sub(self.next_offset())).unwrap_or(0);
+        if frame_bytes(body.len()) + RESERVED_BYTES > room {
+            self.rotate(body.len())?;
+        }
+        self.encode(kind, position, body);
+        self.checkpoint.apply(kind, position, body);
+        Ok(())
+    }
+
+    fn encode(&mut self, kind: Kind, position: Option<LogPosition>, body: &[u8]) {
+        let stamp = Stamp { salt: self.current().salt, offset: self.next_offset(), proven: self.proven };
+        encode(&mut self.buffer, stamp, kind, position, body);
+    }
+
+    /// Writes the buffer, syncs it, and only then says so with a marker. Nothing buffered, nothing done.
+    fn flush(&mut self) -> Result<(), LogError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.put()?;
+        let file = self.current();
+        self.disk.sync_data(&file.file, &file.path)?;
+        self.proven = self.end;
+        self.encode(Kind::Synced, None, &[]);
+        self.put()
+    }
+
+    fn put(&mut self) -> Result<(), LogError> {
+        let file = self.current();
+        self.disk.write(&file.file, &file.path, &self.buffer, u64::from(self.end))?;
+        self.end = self.next_offset();
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Goes on in a new segment with room for a body of `body_bytes`. The order is what recovery relies on: the new
+    /// segment is durable before this one is sealed, and this one's seal is durable before the new one is written to.
+    fn rotate(&mut self, body_bytes: usize) -> Result<(), LogError> {
+        let Some(number) = self.current().number.checked_add(1) else {
+            return Err(LogError::OutOfBounds { what: "segment number", size: 1 << 32, bound: u32::MAX.into() });
+        };
+        let size = segment_size(self.options.segment_bytes, body_bytes);
+        let spare = if size == self.options.segment_bytes { self.spares.pop() } else { None };
+        if spare.is_none() {
+            self.shared.disk_bytes.fetch_add(u64::from(size), Ordering::Relaxed);
+        }
+        let file = SegmentFile::create(&self.disk, &self.directory, number, size, &self.checkpoint, spare)?;
+        self.encode(Kind::Sealed, None, &[]);
+        self.flush()?;
+        let file = Arc::new(file);
+        self.shared.lock().segments.insert(number, Arc::clone(&file));
+        self.held.push_back(Held { file, highest: None });
+        self.end = count(HEADER_BYTES);
+        self.proven = self.end;
+        Ok(())
+    }
+
+    /// Lets go of the oldest segments that hold nothing but purged entries. The purge is durable by now: were a file to
+    /// go first, a crash would leave a log with a hole.
+    pub(super) fn drop_purged(&mut self) -> Result<(), LogError> {
+        let purged = self.checkpoint.purged.map(|purged| purged.index);
+        let mut changed = false;
+        while self.held.len() > 1 && self.held.front().is_some_and(|held| held.highest <= purged) {
+            let Some(Held { file, .. }) = self.held.pop_front() else { break };
+            self.shared.lock().segments.remove(&file.number);
+            changed = true;
+            let fits = file.size == self.options.segment_bytes && self.spares.len() < self.options.recycled_segments;
+            let (path, number, size) = (file.path.clone(), file.number, file.size);
+            // A reader that still holds the file would read the file's next life: then it is not recycled.
+            if fits && Arc::into_inner(file).is_some() {
+                let spare = spare_path(&self.directory, number);
+                self.disk.rename(&path, &spare)?;
+                self.spares.push(spare);
+            } else {
+                self.disk.remove(&path)?;
+                self.shared.disk_bytes.fetch_sub(u64::from(size), Ordering::Relaxed);
+            }
+        }
+        if changed {
+            // Before a spare is written to: else a crash could bring its old name back over its new content.
+            self.disk.sync_directory(&self.directory)?;
+        }
+        Ok(())
+    }
+}
+
+/// Within a segment, counts fit: it is at most [`super::MAX_SEGMENT_BYTES`] long.
+fn count(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
