@@ -1,0 +1,164 @@
+//! Between Raft's types and the bytes in the log. Entries are protobuf, because members exchange them; what only this
+//! node reads back is bincode behind a version byte and a checksum.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use openraft::EntryPayload;
+use openraft::entry::RaftEntry;
+use prost::Message;
+use sessile_core::{LogTime, RulesVersion};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::types::Entry;
+use crate::{LogId, Member, Membership, NodeId, Proposal, wire};
+
+/// The version that every sealed form starts with.
+const SEALED_VERSION: u8 = 1;
+/// Version byte and checksum.
+const SEAL_BYTES: usize = 1 + size_of::<u64>();
+
+const BINCODE: bincode::config::Configuration = bincode::config::standard();
+
+/// Why stored bytes cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CodecError {
+    /// A newer program wrote them.
+    #[error("it has version {0}, which this program does not know")]
+    Version(u8),
+    /// They are not what was written.
+    #[error("{0}")]
+    Damaged(&'static str),
+}
+
+/// Encodes with a version byte and a checksum.
+pub(crate) fn seal<T: serde::Serialize>(value: &T) -> Bytes {
+    let mut bytes = vec![0; SEAL_BYTES];
+    let encoded = bincode::serde::encode_into_std_write(value, &mut bytes, BINCODE);
+    debug_assert!(encoded.is_ok(), "writing to memory cannot fail");
+    let checksum = xxh3_64(&bytes[SEAL_BYTES..]);
+    bytes[0] = SEALED_VERSION;
+    bytes[1..SEAL_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    bytes.into()
+}
+
+/// Reads what `seal` wrote.
+pub(crate) fn unseal<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (&version, rest) = bytes.split_first().ok_or(CodecError::Damaged("it is empty"))?;
+    let (checksum, payload) = rest.split_first_chunk::<8>().ok_or(CodecError::Damaged("it is too short"))?;
+    if version != SEALED_VERSION {
+        return Err(CodecError::Version(version));
+    }
+    if u64::from_le_bytes(*checksum) != xxh3_64(payload) {
+        return Err(CodecError::Damaged("its checksum does not fit"));
+    }
+    match bincode::serde::decode_from_slice(payload, BINCODE) {
+        Ok((value, used)) if used == payload.len() => Ok(value),
+        _ => Err(CodecError::Damaged("it does not decode")),
+    }
+}
+
+/// Encodes without either: for keys of rows, which are compared and never verified alone.
+pub(crate) fn plain<T: serde::Serialize>(value: &T, into: &mut Vec<u8>) {
+    let encoded = bincode::serde::encode_into_std_write(value, into, BINCODE);
+    debug_assert!(encoded.is_ok(), "writing to memory cannot fail");
+}
+
+/// Reads what `plain` wrote; how many bytes that were comes with it.
+pub(crate) fn unplain<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
+    bincode::serde::decode_from_slice(bytes, BINCODE).map_err(|_| CodecError::Damaged("it does not decode"))
+}
+
+/// The bytes of an entry's payload in the log.
+pub(crate) fn encode_entry(entry: &Entry) -> Bytes {
+    use wire::entry::Payload;
+    let payload = match &entry.payload {
+        EntryPayload::Blank => None,
+        EntryPayload::Normal(proposal) => Some(Payload::Proposal(wire::Proposal {
+            stamp_ms: proposal.stamp.as_millis(),
+            command: proposal.command.clone(),
+        })),
+        EntryPayload::Membership(membership) => Some(Payload::Membership(membership_to_wire(membership))),
+    };
+    let entry = wire::Entry { payload };
+    let mut bytes = BytesMut::with_capacity(entry.encoded_len()).writer();
+    let encoded = entry.encode(bytes.get_mut());
+    debug_assert!(encoded.is_ok(), "the buffer has room");
+    bytes.into_inner().freeze()
+}
+
+/// Reads what `encode_entry` wrote. The command shares the bytes.
+pub(crate) fn decode_entry(log_id: LogId, bytes: Bytes) -> Result<Entry, CodecError> {
+    use wire::entry::Payload;
+    let entry = wire::Entry::decode(bytes).map_err(|_| CodecError::Damaged("the protobuf is damaged"))?;
+    let payload = match entry.payload {
+        None => EntryPayload::Blank,
+        Some(Payload::Proposal(proposal)) => {
+            EntryPayload::Normal(Proposal { stamp: LogTime::from_millis(proposal.stamp_ms), command: proposal.command })
+        }
+        Some(Payload::Membership(membership)) => EntryPayload::Membership(membership_from_wire(&membership)?),
+    };
+    Ok(Entry::new(log_id, payload))
+}
+
+fn membership_to_wire(membership: &Membership) -> wire::Membership {
+    let id = |id: &NodeId| Bytes::copy_from_slice(&id.to_bytes());
+    let configs = membership.get_joint_config().iter();
+    let member = |(node, member): (&NodeId, &Member)| wire::Member {
+        node_id: id(node),
+        name: member.name.clone(),
+        address: member.address.clone(),
+        rules_supported: member.rules_supported.number(),
+    };
+    wire::Membership {
+        configs: configs.map(|voters| wire::Voters { node_id: voters.iter().map(id).collect() }).collect(),
+        members: membership.nodes().map(member).collect(),
+    }
+}
+
+fn membership_from_wire(wire: &wire::Membership) -> Result<Membership, CodecError> {
+    let id = |bytes: &Bytes| NodeId::from_bytes(bytes).ok_or(CodecError::Damaged("a node id has not 16 bytes"));
+    let configs = wire.configs.iter().map(|voters| voters.node_id.iter().map(id).collect());
+    let configs: Vec<std::collections::BTreeSet<NodeId>> = configs.collect::<Result<_, _>>()?;
+    let member = |member: &wire::Member| {
+        let rules_supported = RulesVersion::new(member.rules_supported);
+        let node = Member { name: member.name.clone(), address: member.address.clone(), rules_supported };
+        Ok((id(&member.node_id)?, node))
+    };
+    let members = wire.members.iter().map(member).collect::<Result<std::collections::BTreeMap<_, _>, CodecError>>()?;
+    Membership::new(configs, members).map_err(|_| CodecError::Damaged("a membership is not valid"))
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::vote::RaftLeaderIdExt;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::TypeConfig;
+
+    fn log_id(index: u64) -> LogId {
+        LogId::new(openraft::type_config::alias::LeaderIdOf::<TypeConfig>::new_committed(3, NodeId::from(1)), index)
+    }
+
+    #[test]
+    fn an_entry_comes_back_as_it_went() {
+        let member = Member { name: "n1".into(), address: "127.0.0.1:7081".into(), ..Member::default() };
+        let voters = BTreeSet::from([NodeId::from(1)]);
+        let membership = Membership::new(vec![voters], BTreeMap::from([(NodeId::from(1), member)])).unwrap();
+        let proposal = Proposal { stamp: LogTime::from_millis(5), command: Bytes::from_static(b"command") };
+        for payload in [EntryPayload::Blank, EntryPayload::Normal(proposal), EntryPayload::Membership(membership)] {
+            let entry = Entry::new(log_id(7), payload);
+            assert_eq!(decode_entry(log_id(7), encode_entry(&entry)).unwrap(), entry);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_breaks_the_seal() {
+        let sealed = seal(&(1_u64, "text".to_owned()));
+        assert_eq!(unseal::<(u64, String)>(&sealed).unwrap(), (1, "text".to_owned()));
+        for bit in 0..sealed.len() * 8 {
+            let mut flipped = sealed.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            unseal::<(u64, String)>(&flipped).expect_err("a flipped bit");
+        }
+    }
+}

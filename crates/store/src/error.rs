@@ -1,0 +1,114 @@
+use std::io;
+use std::path::PathBuf;
+
+use sessile_core::{GroupName, NamespaceId};
+
+use crate::engine::EngineError;
+use crate::log::LogError;
+
+/// Why the store cannot be opened, or must stop. None of these is a client's doing, and none shows a key or a value.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data directory holds something else.
+    #[error("{} is not empty and holds no Sessile data ({found}); name an empty directory with storage.data_dir", .dir.display())]
+    Foreign {
+        /// The directory.
+        dir: PathBuf,
+        /// What is in the way.
+        found: String,
+    },
+    /// Another process uses the data directory.
+    #[error("{} is in use by another process; stop that one first, or name another storage.data_dir", .dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A newer program wrote the data directory.
+    #[error("{} has format {found}, but this program knows only up to {known}; start the newer program", .dir.display())]
+    NewerFormat {
+        /// The directory.
+        dir: PathBuf,
+        /// What is there.
+        found: u32,
+        /// What this program knows.
+        known: u32,
+    },
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The Raft log cannot be used.
+    #[error("the Raft log: {0}")]
+    Log(#[from] LogError),
+    /// The engine failed.
+    #[error("the session state: {0}")]
+    Engine(#[from] EngineError),
+    /// Stored bytes are not what was written.
+    #[error("the session state in {} is damaged: {what}; {remedy}", .dir.display())]
+    Damaged {
+        /// The engine's directory.
+        dir: PathBuf,
+        /// What was found.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Counting the records anew gives something else than was counted.
+    #[error(
+        "the session state in {} is damaged: group {group:?} of {namespace} should have {kept_keys} records and has {there_keys}; {remedy}", .dir.display()
+    )]
+    CountsDiffer {
+        /// The engine's directory.
+        dir: PathBuf,
+        /// The namespace.
+        namespace: NamespaceId,
+        /// The group.
+        group: GroupName,
+        /// How many records were counted.
+        kept_keys: u64,
+        /// How many are there (the same number, with another checksum, if their contents differ).
+        there_keys: u64,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Log and state are not of the same node, or not of the same history.
+    #[error("{} cannot be used: {what}; restore a backup, or move the directory away to start empty", .dir.display())]
+    Disagree {
+        /// The data directory.
+        dir: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// An entry cannot be applied.
+    #[error("entry {index} cannot be applied: {what}")]
+    Apply {
+        /// The entry.
+        index: u64,
+        /// Why.
+        what: String,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Whether the session state itself, and not the disk under it or its owner, is what is wrong.
+    pub(crate) fn is_damaged_state(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::CountsDiffer { .. } | Self::Engine(EngineError::Backend { .. }))
+    }
+}
+
+impl From<StoreError> for io::Error {
+    fn from(error: StoreError) -> Self {
+        Self::other(error)
+    }
+}

@@ -1,0 +1,183 @@
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+
+use bytes::Bytes;
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::vote::{RaftLeaderIdExt, leader_id_std};
+use openraft::{OptionalSend, RaftLogReader};
+use sessile_core::LogTime;
+use tokio::sync::oneshot;
+
+use crate::codec::{decode_entry, encode_entry, seal, unseal};
+use crate::log::{LogError, LogPosition, LogRecord, RaftLog};
+use crate::types::Entry;
+use crate::{LogId, NodeId, SessionState, StoreError, TypeConfig, Vote};
+
+/// The most bytes of entries that one read for replication hands out. A follower's message stays below what gRPC takes.
+const MAX_READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// The Raft log as openraft wants it: entries and votes in and out of [`RaftLog`], in the order of the calls.
+#[derive(Clone)]
+pub struct LogStore {
+    log: RaftLog,
+    /// Before entries go, the state that they made must be durable.
+    state: Option<SessionState>,
+}
+
+impl LogStore {
+    /// Over a log, and the state that its purged entries must be durable in.
+    pub(crate) fn new(log: RaftLog, state: Option<SessionState>) -> Self {
+        Self { log, state }
+    }
+
+    /// Bytes of the entries that are kept.
+    pub fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    /// Writes everything out and ends the log's thread. Nothing can be appended afterwards.
+    pub fn close(&self) -> Result<(), StoreError> {
+        Ok(self.log.close()?)
+    }
+
+    fn entries(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
+        let start = match range.start_bound() {
+            Bound::Included(&index) => index,
+            Bound::Excluded(&index) => index.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&index) => index.saturating_add(1),
+            Bound::Excluded(&index) => index,
+            Bound::Unbounded => u64::MAX,
+        };
+        // What was purged is not an error: openraft asks for more than there is at either end.
+        let start = start.max(self.log.first_index().unwrap_or(0));
+        let records = self.log.read(start..end, max_bytes).map_err(io::Error::other)?;
+        records.into_iter().map(|record| self.entry(record)).collect()
+    }
+
+    fn entry(&self, record: LogRecord) -> io::Result<Entry> {
+        let index = record.position.index;
+        decode_entry(log_id(record.position), record.payload)
+            .map_err(|error| io::Error::other(format!("entry {index} of the Raft log cannot be read: {error}")))
+    }
+
+    fn vote(&self) -> io::Result<Option<Vote>> {
+        let Some(bytes) = self.log.vote() else { return Ok(None) };
+        let (term, node, committed): (u64, NodeId, bool) = unseal(&bytes)
+            .map_err(|error| io::Error::other(format!("the vote in the Raft log cannot be read: {error}")))?;
+        let mut vote = Vote::new(term, node);
+        vote.committed = committed;
+        Ok(Some(vote))
+    }
+
+    /// Runs a write of the log and waits until it is durable.
+    async fn durably(&self, write: impl FnOnce(crate::log::Done) -> Result<(), LogError>) -> io::Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        let done = move |result: Result<(), LogError>| drop(sender.send(result));
+        write(Box::new(done)).map_err(io::Error::other)?;
+        let ended = || io::Error::other("the Raft log was closed before a write was durable");
+        receiver.await.map_err(|_| ended())?.map_err(io::Error::other)
+    }
+}
+
+/// Where openraft says an entry stands.
+pub(crate) fn log_id(position: LogPosition) -> LogId {
+    LogId::new(leader_id_std::LeaderId::new_committed(position.term, NodeId::default()), position.index)
+}
+
+/// Where the log says an entry stands.
+pub(crate) fn position(log_id: &LogId) -> LogPosition {
+    LogPosition { term: **log_id.committed_leader_id(), index: log_id.index }
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        self.entries(range, usize::MAX)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.entries(start..end, MAX_READ_BYTES)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        self.vote()
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let purged = self.log.purged().map(log_id);
+        Ok(LogState { last_purged_log_id: purged, last_log_id: self.log.last().map(log_id) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let bytes = seal(&(vote.leader_id.term, vote.leader_id.voted_for, vote.committed));
+        self.durably(|done| self.log.save_vote(&bytes, done)).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        // It rides with the next write: what a crash forgets of it, the next leader tells again.
+        committed.map_or(Ok(()), |log_id| self.log.save_committed(position(&log_id)).map_err(io::Error::other))
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.log.committed().map(log_id))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let record = |entry: Entry| LogRecord { position: position(&entry.log_id), payload: encode_entry(&entry) };
+        let records = entries.into_iter().map(record).collect();
+        let done = move |result: Result<(), LogError>| callback.io_completed(result.map_err(io::Error::other));
+        self.log.append(records, Box::new(done)).map_err(io::Error::other)
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        self.durably(|done| self.log.truncate_after(last.map(|log_id| log_id.index), done)).await
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        if let Some(state) = &self.state {
+            // What made the state must not go before the state is on disk.
+            state.persist_upto(&upto)?;
+        }
+        self.durably(|done| self.log.purge(position(&upto), done)).await
+    }
+}
+
+impl LogStore {
+    /// The newest time that a stamp in the log shows, from `from` on; for a leader that must not stamp below it.
+    pub fn last_stamp(&self, from: u64) -> io::Result<Option<LogTime>> {
+        let mut newest = None;
+        let mut next = from;
+        while let Some(last) = self.log.last().filter(|last| last.index >= next) {
+            for entry in self.entries(next..last.index + 1, MAX_READ_BYTES)? {
+                next = entry.log_id.index + 1;
+                if let openraft::EntryPayload::Normal(proposal) = entry.payload {
+                    newest = newest.max(Some(proposal.stamp));
+                }
+            }
+        }
+        Ok(newest)
+    }
+}
+
+/// The node id that a log belongs to, as the log's identity.
+pub(crate) fn identity_of(node: NodeId) -> Bytes {
+    seal(&node)
+}

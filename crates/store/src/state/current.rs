@@ -1,0 +1,128 @@
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::session_state::damaged;
+use super::stored::{OWNER_KEY, Owner};
+use crate::StoreError;
+use crate::codec::{seal, unseal};
+use crate::data_dir::{sync_dir, write_durably};
+use crate::engine::{self, Batch, Engine, EngineKind, EngineOptions};
+
+/// Names the engine's directory that is in use, so that another can take its place in one step.
+const CURRENT_FILE: &str = "CURRENT";
+
+/// The engine that holds the state, and its directory under `state/`.
+pub(crate) struct CurrentState {
+    pub(crate) root: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) options: EngineOptions,
+}
+
+impl CurrentState {
+    /// Opens the state in use; `None` if there is none yet.
+    pub(crate) fn open(root: &Path, kind: EngineKind, options: EngineOptions) -> Result<Option<Self>, StoreError> {
+        let Some(number) = Self::number(root)? else { return Ok(None) };
+        let dir = root.join(number.to_string());
+        if !dir.is_dir() {
+            return Err(damaged(root, &format!("{CURRENT_FILE} names {number}, which is not there")));
+        }
+        let engine = engine::open(kind, &dir, options)?;
+        let current = Self { root: root.into(), dir, engine, options };
+        current.remove_others(number)?;
+        Ok(Some(current))
+    }
+
+    /// Makes an empty state and puts it in use.
+    pub(crate) fn create(
+        root: &Path,
+        kind: EngineKind,
+        options: EngineOptions,
+        owner: Owner,
+    ) -> Result<Self, StoreError> {
+        fs::create_dir_all(root).map_err(StoreError::io("create", root))?;
+        if let Some(parent) = root.parent() {
+            sync_dir(parent)?;
+        }
+        let staged = Self::stage(root, kind, options, owner)?;
+        staged.put_in_use()?;
+        Ok(staged)
+    }
+
+    /// Makes an empty state beside the one in use. Nobody finds it before `put_in_use`.
+    pub(super) fn stage(
+        root: &Path,
+        kind: EngineKind,
+        options: EngineOptions,
+        owner: Owner,
+    ) -> Result<Self, StoreError> {
+        let number = Self::number(root)?.map_or(1, |number| number + 1);
+        let dir = root.join(number.to_string());
+        if dir.exists() {
+            // Left by a stage that did not come to its end.
+            fs::remove_dir_all(&dir).map_err(StoreError::io("remove", &dir))?;
+        }
+        let engine = engine::open(kind, &dir, options)?;
+        let mut batch = Batch::new();
+        batch.put(OWNER_KEY, seal(&owner));
+        engine.write(batch)?;
+        engine.persist()?;
+        sync_dir(root)?;
+        Ok(Self { root: root.into(), dir, engine, options })
+    }
+
+    /// Makes this the state in use, in one durable step.
+    pub(super) fn put_in_use(&self) -> Result<(), StoreError> {
+        let number = self.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        write_durably(&self.root.join(CURRENT_FILE), format!("{number}\n").as_bytes())
+    }
+
+    /// Sets a damaged state aside, under a name that says so, and never deletes it.
+    pub(crate) fn set_aside(root: &Path) -> Result<PathBuf, StoreError> {
+        let free = |n: &u32| !root.with_file_name(format!("state.damaged-{n}")).exists();
+        let number = (1..u32::MAX).find(free).unwrap_or(u32::MAX);
+        let aside = root.with_file_name(format!("state.damaged-{number}"));
+        fs::rename(root, &aside).map_err(StoreError::io("set aside", root))?;
+        if let Some(parent) = root.parent() {
+            sync_dir(parent)?;
+        }
+        Ok(aside)
+    }
+
+    /// Whose state it is.
+    pub(crate) fn owner(&self) -> Result<Owner, StoreError> {
+        let stored = self.engine.get(OWNER_KEY)?.ok_or_else(|| self.damaged(&"it does not say whose it is"))?;
+        unseal(&stored).map_err(|error| self.damaged(&error))
+    }
+
+    pub(super) fn damaged(&self, what: &dyn Display) -> StoreError {
+        damaged(&self.dir, what)
+    }
+
+    fn number(root: &Path) -> Result<Option<u64>, StoreError> {
+        let path = root.join(CURRENT_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(damaged(root, &format!("{CURRENT_FILE} is not text")));
+            }
+            Err(source) => return Err(StoreError::Io { action: "read", path, source }),
+        };
+        let number = text.strip_suffix('\n').and_then(|number| number.parse().ok());
+        number.map(Some).ok_or_else(|| damaged(root, &format!("{CURRENT_FILE} names no directory")))
+    }
+
+    /// Removes what a stage that was cut short, or a switch, left behind.
+    fn remove_others(&self, in_use: u64) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.root).map_err(StoreError::io("list", &self.root))? {
+            let entry = entry.map_err(StoreError::io("list", &self.root))?;
+            let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+            if number.is_some_and(|number| number != in_use) {
+                fs::remove_dir_all(entry.path()).map_err(StoreError::io("remove", entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+}

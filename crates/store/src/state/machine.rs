@@ -1,0 +1,97 @@
+use std::io;
+
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::type_config::alias::SnapshotOf;
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+
+use super::session_state::SessionState;
+use super::snapshot::{Snapshot, SnapshotMeta};
+use crate::types::Entry;
+use crate::{LogId, StoredMembership, TypeConfig};
+
+/// The most entries that are applied in one batch of the engine; a reader that waits for an index waits for no more.
+const MAX_BATCH_ENTRIES: usize = 512;
+/// The most bytes of commands that are applied in one batch, before the last.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The session state as openraft wants it.
+#[derive(Clone)]
+pub struct StateMachine {
+    state: SessionState,
+}
+
+impl StateMachine {
+    /// Over a session state.
+    pub fn new(state: SessionState) -> Self {
+        Self { state }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = Snapshot;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok(self.state.applied())
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        let mut ended = false;
+        while !ended {
+            let (mut batch, mut responders, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while batch.len() < MAX_BATCH_ENTRIES && bytes < MAX_BATCH_BYTES {
+                let Some(next) = entries.next().await else {
+                    ended = true;
+                    break;
+                };
+                let (entry, responder) = next?;
+                bytes += command_bytes(&entry);
+                batch.push(entry);
+                responders.push(responder);
+            }
+            if batch.is_empty() {
+                break;
+            }
+            // Stored first, answered after: who is answered finds what was done.
+            let outcomes = self.state.apply(&batch)?;
+            for (responder, outcome) in responders.into_iter().zip(outcomes) {
+                if let Some(responder) = responder {
+                    responder.send(outcome);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Snapshot) -> io::Result<()> {
+        Ok(self.state.install(meta, &snapshot)?)
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Snapshot>>> {
+        Ok(self.state.snapshot()?)
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
+    type SnapshotData = Snapshot;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Snapshot>> {
+        let nothing = || io::Error::other("a snapshot was asked for before anything was applied");
+        self.state.snapshot()?.ok_or_else(nothing)
+    }
+}
+
+fn command_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => proposal.command.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}

@@ -1,0 +1,57 @@
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use sessile_core::{NamespaceId, Record, Records, SessionKey};
+
+use super::session_state::get_record;
+use super::stored::{encode_record, record_key};
+use crate::StoreError;
+use crate::engine::{Batch, Engine};
+
+/// The records as the entries of one batch see them: what earlier entries of the batch wrote, over what is stored.
+pub(super) struct Overlay<'engine> {
+    engine: &'engine dyn Engine,
+    dir: &'engine std::path::Path,
+    written: HashMap<Bytes, Option<Record>>,
+}
+
+impl<'engine> Overlay<'engine> {
+    pub(super) fn new(engine: &'engine dyn Engine, dir: &'engine std::path::Path) -> Self {
+        Self { engine, dir, written: HashMap::new() }
+    }
+
+    /// What the entries wrote, for the engine.
+    pub(super) fn into_batch(self) -> Batch {
+        let mut batch = Batch::new();
+        for (key, record) in self.written {
+            match record {
+                Some(record) => {
+                    let stored = encode_record(&key, &record);
+                    batch.put(key, stored);
+                }
+                None => batch.remove(key),
+            }
+        }
+        batch
+    }
+}
+
+impl Records for Overlay<'_> {
+    type Error = StoreError;
+
+    fn get(&mut self, namespace: NamespaceId, key: &SessionKey) -> Result<Option<Record>, StoreError> {
+        let stored_key = record_key(namespace, key);
+        match self.written.get(&stored_key) {
+            Some(record) => Ok(record.clone()),
+            None => get_record(self.engine, self.dir, &stored_key),
+        }
+    }
+
+    fn put(&mut self, namespace: NamespaceId, key: &SessionKey, record: Record) {
+        self.written.insert(record_key(namespace, key), Some(record));
+    }
+
+    fn remove(&mut self, namespace: NamespaceId, key: &SessionKey) {
+        self.written.insert(record_key(namespace, key), None);
+    }
+}

@@ -1,0 +1,64 @@
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::session_state::SessionState;
+use super::stored::{RECORD_SPACE, decode_header};
+use crate::StoreError;
+use crate::engine::Batch;
+
+/// What one stretch of a slow scan did.
+#[derive(Debug, Clone, Default)]
+pub struct Reaped {
+    /// Records that were looked at.
+    pub scanned: usize,
+    /// Records whose bytes were removed.
+    pub removed: usize,
+    /// Where the next stretch begins; `None` when the scan came to the end.
+    pub next: Option<Bytes>,
+}
+
+impl SessionState {
+    /// Looks at up to `limit` records from `from` on, and removes the bytes of those that no replay can find counted
+    /// again. Each node does this when it suits it: it changes no answer and no count.
+    pub fn reap(&self, from: Option<&Bytes>, limit: usize) -> Result<Reaped, StoreError> {
+        let current = self.current();
+        // What the last persist made durable, and nothing newer: a crash rewinds the clock to there.
+        let horizon = self.inner().writer.lock().persisted.horizon;
+        let start = from.map_or(&[RECORD_SPACE][..], |key| key);
+        let view = current.engine.view()?;
+        let mut reaped = Reaped::default();
+        let mut candidates = Vec::new();
+        for stored in view.scan(Bound::Excluded(start), Bound::Excluded(&[RECORD_SPACE + 1])) {
+            let (key, bytes) = stored?;
+            let (header, _) = decode_header(&key, &bytes).map_err(|error| current.damaged(&error))?;
+            reaped.scanned += 1;
+            if horizon.has_let_go_of(&header) {
+                candidates.push((key.clone(), header.version));
+            }
+            if reaped.scanned == limit {
+                reaped.next = Some(key);
+                break;
+            }
+        }
+        drop(view);
+        if candidates.is_empty() {
+            return Ok(reaped);
+        }
+        // Under the writer's lock, so that no record written since is taken for the one that was seen.
+        let _writer = self.inner().writer.lock();
+        let mut batch = Batch::new();
+        for (key, version) in candidates {
+            let Some(bytes) = current.engine.get(&key)? else { continue };
+            let (header, _) = decode_header(&key, &bytes).map_err(|error| current.damaged(&error))?;
+            if header.version == version {
+                batch.remove(key);
+                reaped.removed += 1;
+            }
+        }
+        if !batch.is_empty() {
+            current.engine.write(batch)?;
+        }
+        Ok(reaped)
+    }
+}

@@ -1,0 +1,245 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use openraft::EntryPayload;
+use parking_lot::{Mutex, RwLock};
+use sessile_core::{
+    ApplyError, Command, Context, GroupName, Horizon, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record,
+    RulesVersion, SessionKey, State, Tally,
+};
+
+use super::CurrentState;
+use super::overlay::Overlay;
+use super::stored::{APPLIED_KEY, Applied, ROW_SPACE, decode_record, encode_row, parse_row, record_key, row_key};
+use crate::engine::{Engine, View};
+use crate::types::Entry;
+use crate::{LogId, StoreError, StoredMembership};
+
+/// What to do about a damaged state, as far as one node can know.
+pub(super) const REMEDY: &str =
+    "nothing in it was changed; restore a backup, or move the data directory away to start empty";
+
+/// The session state of this node. Cheap to clone; reads may come from any thread at any time.
+///
+/// Invariants:
+/// - what is shown to readers is never newer than what the engine holds: the horizon is published after the batch;
+/// - data, counts and applied index change in one batch of the engine;
+/// - bytes are removed only by what the last `persist` made durable (see `reap`).
+#[derive(Clone)]
+pub struct SessionState {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    /// The directory and the engine in use; replaced whole when a snapshot is installed.
+    pub(super) current: RwLock<Arc<CurrentState>>,
+    shown: RwLock<Horizon>,
+    pub(super) writer: Mutex<Writer>,
+}
+
+/// What only the one writer sees.
+pub(super) struct Writer {
+    pub(super) state: State,
+    pub(super) applied: Applied,
+    /// What would be found again after a crash.
+    pub(super) persisted: Persisted,
+}
+
+/// How far the state is durable.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Persisted {
+    pub(super) log_id: Option<LogId>,
+    pub(super) horizon: Horizon,
+}
+
+/// A record that is there for anybody.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The record.
+    pub record: Record,
+    /// What the replicated clock showed when it was looked up.
+    pub clock: LogTime,
+}
+
+impl SessionState {
+    /// Loads what is stored on an engine.
+    pub(crate) fn load(current: CurrentState) -> Result<Self, StoreError> {
+        let writer = Writer::load(&current)?;
+        let shown = RwLock::new(*writer.state.horizon());
+        let inner = Inner { current: RwLock::new(Arc::new(current)), shown, writer: Mutex::new(writer) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The live record of a key, verified. What the caller must have done before, so that the answer is linearizable,
+    /// is to wait until the state has applied everything that was committed when the read arrived.
+    pub fn read(&self, namespace: NamespaceId, key: &SessionKey) -> Result<Option<Found>, StoreError> {
+        // The clock first and the record after it: a record may be newer than the clock, never older.
+        let horizon = *self.inner.shown.read();
+        let current = self.current();
+        let record = get_record(&*current.engine, &current.dir, &record_key(namespace, key))?;
+        let live = record.filter(|record| horizon.shows(&record.header));
+        Ok(live.map(|record| Found { record, clock: horizon.clock }))
+    }
+
+    /// How far the log is applied, and who was a member there.
+    pub fn applied(&self) -> (Option<LogId>, StoredMembership) {
+        let writer = self.inner.writer.lock();
+        (writer.applied.log_id, writer.applied.membership.clone())
+    }
+
+    /// The replicated clock, as readers see it.
+    pub fn clock(&self) -> LogTime {
+        self.inner.shown.read().clock
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> RulesVersion {
+        self.inner.writer.lock().state.rules()
+    }
+
+    /// What is remembered of a proposer.
+    pub fn proposer(&self, id: ProposerId) -> Option<Proposer> {
+        self.inner.writer.lock().state.proposer(id).cloned()
+    }
+
+    /// What each group of each namespace counts.
+    pub fn counts(&self) -> Vec<(NamespaceId, GroupName, Tally)> {
+        let writer = self.inner.writer.lock();
+        let namespaces = writer.state.namespaces();
+        let groups =
+            |namespace| writer.state.groups(namespace).map(move |(name, tally)| (namespace, name.clone(), tally));
+        namespaces.flat_map(groups).collect()
+    }
+
+    /// Bytes on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.current().engine.disk_bytes()
+    }
+
+    /// Makes everything that is applied durable.
+    pub fn persist(&self) -> Result<(), StoreError> {
+        // What is asked to be durable is what was applied before; the batches of later entries may come with it.
+        let (log_id, horizon) = {
+            let writer = self.inner.writer.lock();
+            (writer.applied.log_id, *writer.state.horizon())
+        };
+        self.current().engine.persist()?;
+        let mut writer = self.inner.writer.lock();
+        if writer.persisted.log_id <= log_id {
+            writer.persisted = Persisted { log_id, horizon };
+        }
+        Ok(())
+    }
+
+    /// Makes the state durable at least up to an entry that is about to be purged from the log.
+    pub(crate) fn persist_upto(&self, upto: &LogId) -> Result<(), StoreError> {
+        let persisted = || self.inner.writer.lock().persisted.log_id.is_some_and(|log_id| log_id >= *upto);
+        if persisted() {
+            return Ok(());
+        }
+        self.persist()?;
+        if persisted() {
+            return Ok(());
+        }
+        Err(StoreError::Apply { index: upto.index, what: "it would be purged before it is applied".into() })
+    }
+
+    /// Ends cleanly: everything is durable, and the engine lets go of its directory.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        self.persist()?;
+        Ok(self.current().engine.shutdown()?)
+    }
+
+    pub(crate) fn current(&self) -> Arc<CurrentState> {
+        self.inner.current.read().clone()
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    pub(super) fn show(&self, horizon: Horizon) {
+        *self.inner.shown.write() = horizon;
+    }
+
+    /// Applies entries in one batch of the engine. What each did comes back in their order.
+    pub(crate) fn apply(&self, entries: &[Entry]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let current = self.current();
+        let mut writer = self.inner.writer.lock();
+        let mut records = Overlay::new(&*current.engine, &current.dir);
+        let outcomes = entries.iter().map(|entry| writer.apply_one(entry, &mut records)).collect::<Result<_, _>>()?;
+        let mut batch = records.into_batch();
+        for (key, row) in writer.state.take_changes() {
+            let stored_key = row_key(&key);
+            match row {
+                Some(row) => batch.put(stored_key, encode_row(&key, &row)),
+                None => batch.remove(stored_key),
+            }
+        }
+        batch.put(APPLIED_KEY, writer.applied.encode());
+        // Store, then show: a reader that sees the new clock finds the records that came with it.
+        current.engine.write(batch)?;
+        self.show(*writer.state.horizon());
+        Ok(outcomes)
+    }
+}
+
+impl Writer {
+    pub(super) fn load(current: &CurrentState) -> Result<Self, StoreError> {
+        let view = current.engine.view()?;
+        let mut state = State::default();
+        for row in view.scan_prefix(&[ROW_SPACE]) {
+            let (key, bytes) = row?;
+            let (key, row) = parse_row(&key, &bytes).map_err(|error| current.damaged(&error))?;
+            state.restore(key, row).map_err(|what| current.damaged(&what))?;
+        }
+        let applied = Self::load_applied(&*view, current)?;
+        // What is read back need not be on the disk: after `kill -9` it may still be on its way there.
+        Ok(Self { state, applied, persisted: Persisted::default() })
+    }
+
+    fn load_applied(view: &dyn View, current: &CurrentState) -> Result<Applied, StoreError> {
+        let stored = view.get(APPLIED_KEY)?;
+        stored.map_or(Ok(Applied::default()), |bytes| Applied::decode(&bytes).map_err(|e| current.damaged(&e)))
+    }
+
+    fn apply_one(&mut self, entry: &Entry, records: &mut Overlay<'_>) -> Result<Option<Outcome>, StoreError> {
+        let index = entry.log_id.index;
+        if self.applied.log_id.is_some_and(|applied| applied >= entry.log_id) {
+            return Err(StoreError::Apply { index, what: "it was applied before".into() });
+        }
+        self.applied.log_id = Some(entry.log_id);
+        let proposal = match &entry.payload {
+            EntryPayload::Blank => return Ok(None),
+            EntryPayload::Membership(membership) => {
+                self.applied.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                return Ok(None);
+            }
+            EntryPayload::Normal(proposal) => proposal,
+        };
+        let failed = |what: String| StoreError::Apply { index, what };
+        let command = Command::decode(proposal.command.clone()).map_err(|error| failed(error.to_string()))?;
+        let context = Context { index, stamp: proposal.stamp, rules_supported: self.rules_supported() };
+        let outcome = self.state.apply(&context, &command, records).map_err(|error| match error {
+            ApplyError::Records(error) => error,
+            other @ (ApplyError::RulesTooNew { .. } | ApplyError::CountsBroken { .. }) => failed(other.to_string()),
+        })?;
+        Ok(Some(outcome))
+    }
+
+    /// The newest rules that every member supports, as the log says here.
+    fn rules_supported(&self) -> RulesVersion {
+        let members = self.applied.membership.nodes().map(|(_, member)| member.rules_supported);
+        members.min().unwrap_or(RulesVersion::FIRST)
+    }
+}
+
+/// A record as it is stored, verified, whether or not it is live.
+pub(super) fn get_record(engine: &dyn Engine, dir: &Path, stored_key: &[u8]) -> Result<Option<Record>, StoreError> {
+    let Some(bytes) = engine.get(stored_key)? else { return Ok(None) };
+    decode_record(stored_key, &bytes).map(Some).map_err(|error| damaged(dir, &error))
+}
+
+pub(super) fn damaged(dir: &Path, what: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Damaged { dir: PathBuf::from(dir), what: what.to_string(), remedy: REMEDY }
+}

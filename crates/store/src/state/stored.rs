@@ -1,0 +1,194 @@
+//! The stored form of the session state: which key holds what, and how its bytes are read.
+//!
+//! ```text
+//! 00            whose state this is                    sealed (Owner)
+//! 01            how far the log is applied             sealed (Applied)
+//! 02 row key    clock, counts, proposers               sealed (Row)
+//! 10 ns key     a record: version, checksum, header, value
+//! ```
+//! `ns` is the namespace's number, 4 bytes big endian. A snapshot carries everything but the owner.
+
+use bytes::{Bytes, BytesMut};
+use sessile_core::{Header, NamespaceId, Record, Row, RowKey, SessionKey};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::codec::{CodecError, plain, seal, unplain, unseal};
+use crate::log::LogPosition;
+use crate::log_store::{log_id, position};
+use crate::{ClusterId, LogId, Member, Membership, NodeId, StoredMembership};
+
+pub(super) const OWNER_KEY: &[u8] = &[0x00];
+pub(super) const APPLIED_KEY: &[u8] = &[0x01];
+pub(super) const ROW_SPACE: u8 = 0x02;
+pub(super) const RECORD_SPACE: u8 = 0x10;
+
+/// The version that every record starts with.
+const RECORD_VERSION: u8 = 1;
+/// Version byte and checksum of key and header.
+const RECORD_PREFIX_BYTES: usize = 1 + size_of::<u32>();
+
+/// Whose state it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) node: NodeId,
+    pub(crate) cluster: ClusterId,
+}
+
+/// How far the log is applied, and who was a member there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) log_id: Option<LogId>,
+    pub(crate) membership: StoredMembership,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct StoredApplied {
+    log_id: Option<(u64, u64)>,
+    membership_log_id: Option<(u64, u64)>,
+    voters: Vec<Vec<NodeId>>,
+    members: Vec<(NodeId, Member)>,
+}
+
+impl Applied {
+    pub(super) fn encode(&self) -> Bytes {
+        let pair = |log_id: &LogId| (position(log_id).term, log_id.index);
+        let membership = self.membership.membership();
+        seal(&StoredApplied {
+            log_id: self.log_id.as_ref().map(pair),
+            membership_log_id: self.membership.log_id().as_ref().map(pair),
+            voters: membership.get_joint_config().iter().map(|set| set.iter().copied().collect()).collect(),
+            members: membership.nodes().map(|(node, member)| (*node, member.clone())).collect(),
+        })
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let stored: StoredApplied = unseal(bytes)?;
+        let id = |(term, index)| log_id(LogPosition { term, index });
+        let voters = stored.voters.into_iter().map(|set| set.into_iter().collect()).collect();
+        let members: std::collections::BTreeMap<_, _> = stored.members.into_iter().collect();
+        let membership = Membership::new(voters, members);
+        let membership = membership.map_err(|_| CodecError::Damaged("the membership is not valid"))?;
+        Ok(Self {
+            log_id: stored.log_id.map(id),
+            membership: StoredMembership::new(stored.membership_log_id.map(id), membership),
+        })
+    }
+}
+
+pub(super) fn record_key(namespace: NamespaceId, key: &SessionKey) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(5 + key.as_bytes().len());
+    bytes.extend_from_slice(&[RECORD_SPACE]);
+    bytes.extend_from_slice(&namespace.number().to_be_bytes());
+    bytes.extend_from_slice(key.as_bytes());
+    bytes.freeze()
+}
+
+pub(super) fn parse_record_key(bytes: &Bytes) -> Result<(NamespaceId, SessionKey), CodecError> {
+    let damaged = CodecError::Damaged("a record's key is no key");
+    let rest = bytes.strip_prefix(&[RECORD_SPACE]).ok_or(damaged.clone())?;
+    let (number, key) = rest.split_first_chunk::<4>().ok_or(damaged.clone())?;
+    let key = SessionKey::new(bytes.slice_ref(key)).map_err(|_| damaged)?;
+    Ok((NamespaceId::new(u32::from_be_bytes(*number)), key))
+}
+
+pub(super) fn encode_record(stored_key: &[u8], record: &Record) -> Bytes {
+    let mut bytes = Vec::with_capacity(RECORD_PREFIX_BYTES + 64 + record.value.len());
+    bytes.resize(RECORD_PREFIX_BYTES, 0);
+    plain(&record.header, &mut bytes);
+    bytes[0] = RECORD_VERSION;
+    let checksum = header_checksum(stored_key, &bytes[RECORD_PREFIX_BYTES..]);
+    bytes[1..RECORD_PREFIX_BYTES].copy_from_slice(&checksum);
+    bytes.extend_from_slice(&record.value);
+    bytes.into()
+}
+
+/// Reads a record and verifies it: the header against its checksum, which covers the key that it was stored under, and
+/// the value against the hash in the header.
+pub(super) fn decode_record(stored_key: &[u8], bytes: &Bytes) -> Result<Record, CodecError> {
+    let (header, used) = decode_header(stored_key, bytes)?;
+    let record = Record { header, value: bytes.slice(used..) };
+    if record.is_intact() { Ok(record) } else { Err(CodecError::Damaged("a value is not what was written")) }
+}
+
+/// Reads a record's header alone; where the value begins comes with it.
+pub(super) fn decode_header(stored_key: &[u8], bytes: &[u8]) -> Result<(Header, usize), CodecError> {
+    let short = CodecError::Damaged("a record is too short");
+    let (&version, rest) = bytes.split_first().ok_or(short.clone())?;
+    if version != RECORD_VERSION {
+        return Err(CodecError::Version(version));
+    }
+    let (checksum, rest) = rest.split_first_chunk::<4>().ok_or(short)?;
+    let (header, used) = unplain::<Header>(rest)?;
+    if *checksum != header_checksum(stored_key, &rest[..used]) {
+        return Err(CodecError::Damaged("a record's header is not what was written under its key"));
+    }
+    Ok((header, RECORD_PREFIX_BYTES + used))
+}
+
+fn header_checksum(stored_key: &[u8], header: &[u8]) -> [u8; 4] {
+    let mut hasher = Xxh3::new();
+    hasher.update(header);
+    hasher.update(stored_key);
+    let [a, b, c, d, ..] = hasher.digest().to_le_bytes();
+    [a, b, c, d]
+}
+
+pub(super) fn row_key(key: &RowKey) -> Bytes {
+    let mut bytes = vec![ROW_SPACE];
+    plain(key, &mut bytes);
+    bytes.into()
+}
+
+pub(super) fn parse_row(key: &[u8], bytes: &[u8]) -> Result<(RowKey, Row), CodecError> {
+    let (row_key, used) = unplain::<RowKey>(key.get(1..).unwrap_or_default())?;
+    if used + 1 != key.len() {
+        return Err(CodecError::Damaged("a row's key does not decode"));
+    }
+    // The row carries its own key, so that one in another's place is found.
+    let (own_key, row): (RowKey, Row) = unseal(bytes)?;
+    if own_key != row_key {
+        Err(CodecError::Damaged("a row is stored under another's key"))
+    } else {
+        Ok((row_key, row))
+    }
+}
+
+pub(super) fn encode_row(key: &RowKey, row: &Row) -> Bytes {
+    seal(&(key, row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sessile_core::{Bucket, LogTime, Version, value_hash};
+
+    #[test]
+    fn a_flipped_bit_in_a_record_or_its_key_is_found() {
+        let value = Bytes::from_static(b"a session's value");
+        let expires_at = LogTime::from_millis(1_700_000_000_000);
+        let header = Header {
+            namespace_generation: 1,
+            group_generation: 300,
+            expires_at,
+            bucket: Bucket::of(LogTime::from_millis(1_699_999_000_000), expires_at),
+            counted_by_name: true,
+            version: Version::new(123_456),
+            value_bytes: value.len() as u64,
+            value_hash: value_hash(&value),
+        };
+        let record = Record { header, value };
+        let key = record_key(NamespaceId::SESSIONS, &SessionKey::new("awiki:MWSession:0").unwrap());
+        let stored = encode_record(&key, &record);
+        assert_eq!(decode_record(&key, &stored).unwrap(), record);
+        for bit in 0..stored.len() * 8 {
+            let mut flipped = stored.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            decode_record(&key, &flipped.into()).expect_err("a flipped bit in the record");
+        }
+        for bit in 0..key.len() * 8 {
+            let mut flipped = key.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            decode_record(&flipped, &stored).expect_err("a flipped bit in the key");
+        }
+    }
+}

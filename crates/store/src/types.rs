@@ -1,0 +1,75 @@
+use std::fmt;
+
+use bytes::Bytes;
+use openraft::vote::leader_id_std;
+use sessile_core::{LogTime, Outcome, RulesVersion};
+
+use crate::NodeId;
+
+openraft::declare_raft_types!(
+    /// What Raft is about here. Leader ids are the standard ones: one leader a term.
+    pub TypeConfig:
+        D = Proposal,
+        // What the command did; `None` for what Raft itself put into the log.
+        R = Option<Outcome>,
+        NodeId = NodeId,
+        Node = Member,
+        Term = u64,
+        LeaderId = leader_id_std::LeaderId<u64, NodeId>,
+);
+
+/// A place in the log.
+pub type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+/// A vote, or the proof of a leader.
+pub type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
+/// An entry of the log.
+pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
+/// Who is a member.
+pub type Membership = openraft::Membership<NodeId, Member>;
+/// Who is a member, and by which entry.
+pub type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+
+/// What the log knows of a member beside its id.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Member {
+    /// A label for people.
+    pub name: String,
+    /// `host:port` of its gRPC listener; empty in a cluster of one.
+    pub address: String,
+    /// The newest rules that it can follow.
+    pub rules_supported: RulesVersion,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self { name: String::new(), address: String::new(), rules_supported: RulesVersion::SUPPORTED }
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.name, self.address)
+    }
+}
+
+/// A command as it stands in the log: the leader's stamp, and the command's bytes as they were first encoded.
+/// The bytes hold keys and values; neither `Debug` nor `Display` shows them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The time at which the leader put it into the log.
+    pub stamp: LogTime,
+    /// An encoded [`sessile_core::Command`].
+    pub command: Bytes,
+}
+
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "proposal of {} bytes at {}", self.command.len(), self.stamp)
+    }
+}
+
+impl fmt::Debug for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
