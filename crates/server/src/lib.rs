@@ -4,3 +4,5 @@
 //! to the node and turns how that ends into an exit code.
 
 pub mod config;
+pub mod logging;
+pub mod output;
