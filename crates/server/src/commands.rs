@@ -17,6 +17,9 @@ use crate::logging::{self, Format};
 use crate::signals::Signals;
 use crate::{node, output};
 
+/// A full disk, mostly.
+const UNWRITABLE: &str = "standard output cannot be written";
+
 /// Does what the command says, and blocks until it is done.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
@@ -54,12 +57,12 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
 
 fn run_check_config(check: &CheckConfig) -> anyhow::Result<ExitCode> {
     let config = Config::load(&check.file)?;
-    output::to_stdout(&config.describe())?;
+    output::to_stdout(&config.describe()).context(UNWRITABLE)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn run_completions(completions: &Completions) -> anyhow::Result<ExitCode> {
-    output::to_stdout(&cli::completions(completions.shell))?;
+    output::to_stdout(&cli::completions(completions.shell)).context(UNWRITABLE)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 /// Writes to standard output and flushes. That nobody reads any more (`sessile … | head`) is no error.
 pub fn to_stdout(text: &str) -> io::Result<()> {
-    unless_closed(write(&mut io::stdout().lock(), text.as_bytes()))
+    match write(&mut io::stdout().lock(), text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }
 
 /// Writes to standard error. There is nowhere left to say that this failed.
@@ -29,11 +32,4 @@ impl Write for LogOutput {
 fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes)?;
     stream.flush()
-}
-
-fn unless_closed(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }

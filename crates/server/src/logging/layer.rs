@@ -63,8 +63,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
             scope.find_map(|span| span.extensions().get::<RequestId>().map(|id| id.0.clone()))
         });
         let line = Line { severity, message: fields.message, request_id, fields: fields.others };
-        self.sink.push(&self.format.render(&line, (self.clock)()));
-        if severity == Severity::Fatal {
+        let fatal = severity == Severity::Fatal;
+        self.sink.push(&self.format.render(&line, (self.clock)()), fatal);
+        if fatal {
             self.sink.drain(FLUSH_PATIENCE);
         }
     }

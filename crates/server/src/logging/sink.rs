@@ -8,11 +8,14 @@ use parking_lot::{Condvar, Mutex};
 /// is lost and counted, because a reader that stalls must stall nothing but the log.
 const MAX_PENDING_BYTES: usize = 1024 * 1024;
 
+/// What is kept free for lines that say why the process ends, whatever else waits.
+const RESERVED_BYTES: usize = 64 * 1024;
+
 /// Lines on their way to a stream, written by a thread of its own ([`Sink::run`]), so that whoever logs never waits for
 /// the stream.
 ///
-/// Invariants: `pending` holds whole lines; it never exceeds [`MAX_PENDING_BYTES`]; a line is either written whole,
-/// pending, or counted in `lost` until a line that says so is written.
+/// Invariants: `pending` holds whole lines; it never exceeds [`MAX_PENDING_BYTES`] and [`RESERVED_BYTES`]; a line is
+/// either written whole, pending, or counted in `lost` until a line that says so is written.
 #[derive(Default)]
 pub(super) struct Sink {
     state: Mutex<State>,
@@ -28,10 +31,11 @@ struct State {
 }
 
 impl Sink {
-    /// Takes a line, which ends with its newline.
-    pub(super) fn push(&self, line: &str) {
+    /// Takes a line, which ends with its newline. The last words of the process have room that no other line takes.
+    pub(super) fn push(&self, line: &str, last_words: bool) {
+        let room = if last_words { MAX_PENDING_BYTES + RESERVED_BYTES } else { MAX_PENDING_BYTES };
         let mut state = self.state.lock();
-        if state.pending.len() + line.len() > MAX_PENDING_BYTES {
+        if state.pending.len() + line.len() > room {
             state.lost += 1;
         } else {
             state.pending.extend_from_slice(line.as_bytes());
@@ -131,22 +135,23 @@ mod tests {
     fn a_stalled_reader_costs_lines_but_never_memory_and_is_told_how_many() {
         let sink = Sink::default();
         let line = format!("{}\n", "x".repeat(1023));
-        (0..1024 + 7).for_each(|_| sink.push(&line));
+        (0..1024 + 7).for_each(|_| sink.push(&line, false));
+        sink.push("last words\n", true);
         sink.drain(Duration::ZERO);
         let written = run(&sink, &mut Stream { failures: 0, kept: Vec::new() });
-        assert_eq!(written, line.repeat(1024) + "7 lost\n");
+        assert_eq!(written, line.repeat(1024) + "last words\n7 lost\n");
     }
 
     #[test]
     fn a_closed_stream_loses_lines_and_says_so_when_it_is_back() {
         let sink = Sink::default();
         let mut stream = Stream { failures: 1, kept: Vec::new() };
-        sink.push("one\n");
-        sink.push("two\n");
+        sink.push("one\n", false);
+        sink.push("two\n", false);
         assert_eq!(run(&sink, &mut stream), "");
-        sink.push("three\n");
+        sink.push("three\n", false);
         assert_eq!(run(&sink, &mut stream), "three\n2 lost\n");
-        sink.push("four\n");
+        sink.push("four\n", false);
         assert_eq!(run(&sink, &mut stream), "four\n");
     }
 
@@ -159,7 +164,7 @@ mod tests {
                 sink.run(&mut stream, |lost| format!("{lost} lost\n"));
                 stream.kept
             });
-            sink.push("a line\n");
+            sink.push("a line\n", false);
             sink.drain(Duration::from_secs(60));
             assert!(sink.state.lock().pending.is_empty() && !sink.state.lock().writing);
             sink.close();
