@@ -1,2 +1,7 @@
 //! The sessile program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sessile::run(std::env::args_os())
+}

@@ -1,0 +1,257 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::config::{DEFAULT_FILE, Engine, ListenAddress};
+use crate::exit::{Failure, Status};
+
+/// How wide help is, whatever the terminal: golden files and manuals show what everybody sees.
+const HELP_WIDTH: usize = 100;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sessile",
+    version,
+    about = "A session store that speaks Kask's HTTP API and keeps what it acknowledged",
+    term_width = HELP_WIDTH,
+    disable_help_subcommand = true,
+    after_help = "Example:\n  sessile dev\n\nExit codes: 64 wrong command line or configuration, 69 the port is in \
+                  use, 73 the data directory\ncannot be made, 1 anything else; 130 and 143 ended by a second signal."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one node on this machine to try things out
+    ///
+    /// Without --data-dir its sessions go when it stops.
+    #[command(after_help = "Example:\n  sessile dev --listen 127.0.0.1:9000 --data-dir ./sessions")]
+    Dev(Dev),
+    /// Run a node
+    ///
+    /// A Kask configuration file starts a single node as it is.
+    #[command(after_help = "Example:\n  sessile serve --config /etc/sessile/config.yaml")]
+    Serve(Serve),
+    /// Say what a configuration file would run, or what is wrong with it
+    ///
+    /// Prints the effective values as YAML, with the warnings as comments. Starts nothing.
+    #[command(after_help = "Example:\n  sessile check-config /etc/kask/config.yaml")]
+    CheckConfig(CheckConfig),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  sessile completions bash > /etc/bash_completion.d/sessile")]
+    Completions(Completions),
+}
+
+/// `sessile dev`.
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Keep the sessions there, and find them again at the next start
+    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new().map(PathBuf::from))]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = ListenAddress::parse)]
+    pub(crate) listen: ListenAddress,
+    /// What keeps the sessions
+    #[arg(long, value_enum, default_value_t = Engine::Fjall)]
+    pub(crate) engine: Engine,
+}
+
+/// `sessile serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+}
+
+/// `sessile check-config`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfig {
+    /// The configuration file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// `sessile completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell that reads it
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// A shell that there is a completion script for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
+
+impl ValueEnum for Engine {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Fjall => "For every size",
+            Self::Sled => "For small stores; outlives kill -9, not a power cut",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// To do something.
+    Run(Command),
+    /// To be told something: help or the version, to be printed.
+    Tell(String),
+}
+
+/// Reads the command line, the program's name first. The error has the code of a wrong command line, and says in one
+/// sentence what is wrong with it.
+pub(crate) fn parse<I>(arguments: I) -> Result<Request, Failure>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString>,
+{
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => Ok(Request::Run(cli.command)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // clap pads the empty lines between paragraphs.
+            Ok(Request::Tell(error.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()))
+        }
+        Err(error) => Err(Failure::new(Status::Usage, sentence(&error, &arguments))),
+    }
+}
+
+/// The completion script for that shell.
+pub(crate) fn completions(shell: Shell) -> String {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sessile", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// clap's words without its layout: what stands before the usage, as one sentence, and where to read on.
+fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
+    let rendered = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "a command is missing".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    let parts = rendered.trim_start_matches("error: ").split("\n\n").map(str::trim);
+    let said: Vec<&str> =
+        parts.take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more information")).collect();
+    let root = Cli::command();
+    let known = arguments.get(1).and_then(|name| root.get_subcommands().find(|command| command.get_name() == *name));
+    let command = known.map_or(String::new(), |command| format!(" {}", command.get_name()));
+    format!("{}; see `sessile{command} --help`", said.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden;
+
+    fn told(arguments: &[&str]) -> String {
+        match parse(["sessile"].iter().chain(arguments)) {
+            Ok(Request::Tell(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn command(arguments: &[&str]) -> Command {
+        match parse(["sessile"].iter().chain(arguments)) {
+            Ok(Request::Run(command)) => command,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_is_what_stands_in_its_golden_file() {
+        golden::check("help/sessile.txt", &told(&["--help"]));
+        for command in Cli::command().get_subcommands() {
+            let help = told(&[command.get_name(), "--help"]);
+            assert!(help.contains("\nExample:\n  sessile "), "{help}");
+            golden::check(&format!("help/{}.txt", command.get_name()), &help);
+        }
+        assert_eq!(told(&["--version"]), format!("sessile {}\n", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let Command::Dev(dev) = command(&["dev"]) else { panic!("not dev") };
+        assert_eq!((dev.data_dir, dev.listen.to_string().as_str()), (None, "127.0.0.1:8081"));
+        assert_eq!(dev.engine, Engine::default());
+        let Command::Dev(dev) = command(&["dev", "--listen", "[::1]:0", "--data-dir=d", "--engine", "sled"]) else {
+            panic!("not dev")
+        };
+        assert_eq!((dev.data_dir, dev.listen.to_string().as_str()), (Some("d".into()), "[::1]:0"));
+        assert_eq!(dev.engine, Engine::Sled);
+        let Command::Serve(serve) = command(&["serve"]) else { panic!("not serve") };
+        assert_eq!(serve.config.to_str(), Some("/etc/sessile/config.yaml"));
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_sentence() {
+        for (arguments, said) in [
+            (vec![], "a command is missing; see `sessile --help`"),
+            (vec!["sreve"], "unrecognized subcommand 'sreve'; tip: a similar subcommand exists: 'serve'; see `sessile"),
+            (vec!["serve", "--conf", "a"], "unexpected argument '--conf' found; tip: a similar argument exists"),
+            (vec!["serve", "extra"], "unexpected argument 'extra' found; see `sessile serve --help`"),
+            (
+                vec!["check-config"],
+                "the following required arguments were not provided:\n  <FILE>; see `sessile check-",
+            ),
+            (
+                vec!["dev", "--listen", "80"],
+                "invalid value '80' for '--listen <ADDR>': HOST:PORT was expected, such as 127.0.0.1:8081 or [::1]:8081; see `sessile dev --help`",
+            ),
+            (
+                vec!["dev", "--engine", "x"],
+                "invalid value 'x' for '--engine <ENGINE>'\n  [possible values: fjall, sled]",
+            ),
+            (vec!["dev", "--data-dir", ""], "a value is required for '--data-dir <DIR>' but none was supplied; see"),
+            (vec!["help"], "unrecognized subcommand 'help'; "),
+        ] {
+            let error = parse(["sessile"].iter().chain(&arguments)).unwrap_err();
+            assert!(error.to_string().starts_with(said), "{arguments:?}: {error}");
+            assert!(error.to_string().ends_with(" --help`") && error.status() == Status::Usage, "{error}");
+        }
+    }
+
+    #[test]
+    fn there_is_a_completion_script_for_every_shell() {
+        for shell in Shell::value_variants() {
+            let script = completions(*shell);
+            assert!(script.contains("check-config") && script.contains("data-dir"), "{shell:?}");
+        }
+    }
+}

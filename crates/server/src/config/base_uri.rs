@@ -1,0 +1,69 @@
+use std::fmt;
+
+/// The path all keys are under, with a slash at both ends; what follows it is the key.
+///
+/// Invariants, held by [`BaseUri::new`]: begins and ends with `/`; no empty, `.` or `..` segment; only characters that
+/// stand for themselves in a path (RFC 3986, 3.3), so that comparing bytes compares paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUri(String);
+
+impl BaseUri {
+    /// The longest one. Part of every request line and metric; the rest of the line is for the key.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Adds the leading and the trailing slash if they are missing, as Kask does. The error says what must go.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let leading = if text.starts_with('/') { "" } else { "/" };
+        let trailing = if text.is_empty() || text.ends_with('/') { "" } else { "/" };
+        let uri = format!("{leading}{text}{trailing}");
+        if uri.len() > Self::MAX_BYTES {
+            return Err(format!("must not be longer than {} bytes", Self::MAX_BYTES));
+        }
+        let stray = |char: char| !(char.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(char));
+        if let Some(char) = uri.chars().find(|char| stray(*char)) {
+            return Err(format!("must be a plain path, without query or escapes; remove {char:?}"));
+        }
+        if uri.contains("//") {
+            return Err("must not have an empty segment; remove the double slash".to_owned());
+        }
+        if uri.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err("must not have a `.` or `..` segment; remove it".to_owned());
+        }
+        Ok(Self(uri))
+    }
+
+    /// As text, slashes included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BaseUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_are_added_and_whatever_would_make_two_spellings_is_refused() {
+        for (text, uri) in [
+            ("", "/"),
+            ("/", "/"),
+            ("v1", "/v1/"),
+            ("/sessions/v1", "/sessions/v1/"),
+            ("sessions/v1/", "/sessions/v1/"),
+            ("/a.b/~c:d/", "/a.b/~c:d/"),
+        ] {
+            assert_eq!(BaseUri::new(text).unwrap().as_str(), uri);
+        }
+        for text in ["//", "/a//b/", "/a?b", "/a#b", "/a b", "/a%20b", "/é/", "/a/../b", "/./", "/a\n", "/{key}"] {
+            assert!(BaseUri::new(text).is_err(), "{text:?}");
+        }
+        assert!(BaseUri::new(&"a".repeat(BaseUri::MAX_BYTES - 2)).is_ok());
+        assert!(BaseUri::new(&"a".repeat(BaseUri::MAX_BYTES - 1)).is_err());
+    }
+}

@@ -1,0 +1,266 @@
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
+
+use super::block::{Block, Found};
+use super::document::Node;
+use super::fault::{ConfigError, quoted};
+use super::{
+    BaseUri, Config, DEFAULT_GRACE_MS, Engine, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage,
+    read_at_most,
+};
+
+/// What a file may leave out, by whose file it is. Kask's are those of its config.go.
+struct Defaults {
+    service_name: &'static str,
+    base_uri: &'static str,
+    listen_address: &'static str,
+    listen_port: u16,
+    ttl_s: u64,
+    log_level: LogLevel,
+}
+
+const SESSILE: Defaults = Defaults {
+    service_name: "sessile",
+    base_uri: "/sessions/v1/",
+    listen_address: "127.0.0.1",
+    listen_port: 8081,
+    ttl_s: 86_400,
+    log_level: LogLevel::Info,
+};
+
+const KASK: Defaults = Defaults {
+    service_name: "kask",
+    base_uri: "/v1/",
+    listen_address: "localhost",
+    listen_port: 8080,
+    ttl_s: 86_400,
+    log_level: LogLevel::Info,
+};
+
+/// The maximum lifetime when the file names none: a year, so that "remember me" cookies fit.
+const DEFAULT_MAX_TTL: Duration = Duration::from_secs(366 * 86_400);
+
+/// The longest `service_name`: it stands in every log line.
+const MAX_SERVICE_NAME_BYTES: usize = 128;
+
+/// Up to ten minutes to stop; 0 cuts what is in flight.
+const GRACE_MS: RangeInclusive<u64> = 0..=600_000;
+
+/// The document, checked whole. Any order of the checks would do; it is that of the file as documented.
+pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
+    let top = Block::top(document)?;
+    let (flavour, defaults) = if top.has("cassandra") { (Flavour::Kask, KASK) } else { (Flavour::Sessile, SESSILE) };
+    let mut warnings = Vec::new();
+    if flavour == Flavour::Kask {
+        warnings.push("`cassandra` has no effect: this node keeps sessions itself, in `storage.data_dir`".to_owned());
+    }
+    let base_uri = base_uri(&top, &defaults)?;
+    if base_uri.as_str() == "/" {
+        warnings
+            .push("with `base_uri` / the keys healthz, livez, readyz, metrics and openapi cannot be reached".into());
+    }
+    refuse_tls(&top.block("tls")?)?;
+    refuse_cluster(&top.block("cluster")?, &mut warnings)?;
+    ignore_admin(&top.block("admin")?, &mut warnings)?;
+    Ok(Config {
+        flavour,
+        service_name: service_name(&top, &defaults)?,
+        base_uri,
+        listen: listen(&top, flavour, &defaults)?,
+        ttl: ttl(&top, &defaults)?,
+        log_level: log_level(&top, &defaults)?,
+        openapi: openapi(&top, flavour, &mut warnings)?,
+        storage: storage(&top.block("storage")?)?,
+        http: http(&top.block("http")?)?,
+        shutdown_grace: millis(&top.block("shutdown")?, "grace_ms", &GRACE_MS, DEFAULT_GRACE_MS)?,
+        warnings,
+    })
+}
+
+fn service_name(top: &Block<'_>, defaults: &Defaults) -> Result<String, ConfigError> {
+    let Some(Found { value, line }) = top.text("service_name")? else { return Ok(defaults.service_name.to_owned()) };
+    if value.is_empty() || value.len() > MAX_SERVICE_NAME_BYTES || value.chars().any(char::is_control) {
+        let sentence = format!("`service_name` must be 1 to {MAX_SERVICE_NAME_BYTES} bytes without control characters");
+        return Err(ConfigError::at(line, sentence));
+    }
+    Ok(value.to_owned())
+}
+
+fn base_uri(top: &Block<'_>, defaults: &Defaults) -> Result<BaseUri, ConfigError> {
+    let Found { value, line } = top.text("base_uri")?.unwrap_or(Found { value: defaults.base_uri, line: 1 });
+    BaseUri::new(value).map_err(|why| ConfigError::at(line, format!("`base_uri` {why}")))
+}
+
+fn listen(top: &Block<'_>, flavour: Flavour, defaults: &Defaults) -> Result<ListenAddress, ConfigError> {
+    let port = top.number("listen_port", "", &(0..=u64::from(u16::MAX)))?;
+    let port = port.and_then(|port| u16::try_from(port.value).ok()).unwrap_or(defaults.listen_port);
+    let Found { value, line } =
+        top.text("listen_address")?.unwrap_or(Found { value: defaults.listen_address, line: 1 });
+    match flavour {
+        // Go listens on every interface then; whoever wrote that for Kask meant it.
+        Flavour::Kask if value.is_empty() => Ok(ListenAddress::every(port)),
+        _ => ListenAddress::new(value, port)
+            .map_err(|why| ConfigError::at(line, format!("`listen_address` {} is no host: {why}", quoted(value)))),
+    }
+}
+
+fn ttl(top: &Block<'_>, defaults: &Defaults) -> Result<TtlPolicy, ConfigError> {
+    let range = 0..=MAX_TTL.as_secs();
+    let asked = top.number("default_ttl", "seconds", &range)?;
+    // 0 means no expiry, and no maximum.
+    let lifetime = |seconds: u64| Ttl::from_secs(seconds).unwrap_or(Ttl::FOREVER);
+    let default = lifetime(asked.map_or(defaults.ttl_s, |found| found.value));
+    let Some(Found { value, line }) = top.number("max_ttl", "seconds", &range)? else {
+        let longest = lifetime(DEFAULT_MAX_TTL.as_secs()).max(default);
+        return TtlPolicy::new(default, longest).ok_or_else(|| ConfigError::new("`default_ttl` has no maximum"));
+    };
+    TtlPolicy::new(default, lifetime(value)).ok_or_else(|| {
+        let than = default.as_secs().map_or("which never expires".to_owned(), |seconds| format!("{seconds} s"));
+        ConfigError::at(line, format!("`max_ttl` is below `default_ttl`, {than}; raise it, or leave it out"))
+    })
+}
+
+fn log_level(top: &Block<'_>, defaults: &Defaults) -> Result<LogLevel, ConfigError> {
+    let Some(Found { value, line }) = top.text("log_level")? else { return Ok(defaults.log_level) };
+    let names = LogLevel::ALL.map(LogLevel::name).join(", ");
+    LogLevel::from_name(value).ok_or_else(|| not_one_of("log_level", &names, value, line))
+}
+
+/// Kask starts with a file that is not there, and fails `/openapi` only.
+fn openapi(top: &Block<'_>, flavour: Flavour, warnings: &mut Vec<String>) -> Result<OpenApi, ConfigError> {
+    let Some(Found { value, line }) = top.text("openapi_spec")?.filter(|found| !found.value.is_empty()) else {
+        return Ok(OpenApi::BuiltIn);
+    };
+    match read_at_most(OpenApi::MAX_BYTES, Path::new(value)) {
+        Ok(content) => Ok(OpenApi::File { path: PathBuf::from(value), content }),
+        Err(error) if flavour == Flavour::Kask => {
+            let cause = format!("line {line}: `openapi_spec` {} cannot be read ({error})", quoted(value));
+            warnings.push(format!("{cause}; /openapi serves the built-in one"));
+            Ok(OpenApi::BuiltIn)
+        }
+        Err(error) => {
+            let cause = format!("`openapi_spec` {} cannot be read ({error})", quoted(value));
+            Err(ConfigError::at(line, format!("{cause}; correct the path, or leave it out for the built-in one")))
+        }
+    }
+}
+
+/// To serve in clear what was asked to be encrypted would be wrong, so a certificate is an error, not a warning.
+fn refuse_tls(tls: &Block<'_>) -> Result<(), ConfigError> {
+    let (cert, key) = (tls.text("cert")?, tls.text("key")?);
+    match cert.into_iter().chain(key).find(|found| !found.value.is_empty()) {
+        None => Ok(()),
+        Some(found) => {
+            let sentence = "this version cannot serve TLS; remove `tls` and terminate TLS in a proxy in front of it";
+            Err(ConfigError::at(found.line, sentence))
+        }
+    }
+}
+
+/// Checks the block as the versions to come will, and refuses what takes more than one node.
+fn refuse_cluster(cluster: &Block<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    if cluster.is_empty() {
+        return Ok(());
+    }
+    cluster.text("name")?;
+    cluster.text("join_token_file")?;
+    cluster.flag("autopilot")?;
+    for key in ["listen_ms", "stabilise_ms"] {
+        cluster.number(key, "milliseconds", &(0..=3_600_000))?;
+    }
+    let own = [address(cluster, "listen")?, address(cluster, "advertise")?];
+    let single = "this version runs a single node; remove `cluster`";
+    if let Some(found) = cluster.number("expect", "", &(1..=64))?.filter(|found| found.value > 1) {
+        return Err(ConfigError::at(found.line, format!("`cluster.expect` is {}, but {single}", found.value)));
+    }
+    for seed in cluster.texts("seeds")? {
+        let parsed = parse_address("cluster.seeds", &seed)?;
+        if !own.iter().flatten().any(|own| *own == parsed) {
+            return Err(ConfigError::at(seed.line, format!("`cluster.seeds` names another node, but {single}")));
+        }
+    }
+    warnings.push("`cluster` has no effect yet: this version runs a single node and listens for no peers".to_owned());
+    Ok(())
+}
+
+fn ignore_admin(admin: &Block<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    if address(admin, "listen")?.is_some() {
+        warnings.push("`admin` has no effect yet: /metrics and /readyz are served on `listen_port`".to_owned());
+    }
+    Ok(())
+}
+
+fn storage(block: &Block<'_>) -> Result<Storage, ConfigError> {
+    let data_dir = match block.text("data_dir")? {
+        None => PathBuf::from(Storage::DEFAULT_DATA_DIR),
+        Some(Found { value, line }) => std::path::absolute(value)
+            .map_err(|_| ConfigError::at(line, "`storage.data_dir` must be the path of a directory"))?,
+    };
+    let engine = match block.text("engine")? {
+        None => Engine::default(),
+        Some(Found { value, line }) => {
+            let names = Engine::ALL.map(Engine::name).join(", ");
+            Engine::from_name(value).ok_or_else(|| not_one_of("storage.engine", &names, value, line))?
+        }
+    };
+    let cache_mb = block.number("cache_mb", "MiB", &Storage::CACHE_MB)?;
+    let cache_bytes = cache_mb.map_or(Storage::DEFAULT_CACHE_MB, |found| found.value) * 1024 * 1024;
+    Ok(Storage { data_dir, engine, cache_bytes })
+}
+
+fn http(block: &Block<'_>) -> Result<HttpLimits, ConfigError> {
+    let timeout = |key, default| millis(block, key, &HttpLimits::TIMEOUT_MS, default);
+    let value_bytes = &HttpLimits::MAX_VALUE_BYTES;
+    Ok(HttpLimits {
+        max_value_bytes: count(block, "max_value_bytes", "bytes", value_bytes, HttpLimits::DEFAULT_MAX_VALUE_BYTES)?,
+        request_timeout: timeout("request_timeout_ms", HttpLimits::DEFAULT_REQUEST_TIMEOUT_MS)?,
+        header_timeout: timeout("header_timeout_ms", HttpLimits::DEFAULT_HEADER_TIMEOUT_MS)?,
+        body_timeout: timeout("body_timeout_ms", HttpLimits::DEFAULT_BODY_TIMEOUT_MS)?,
+        idle_timeout: millis(
+            block,
+            "idle_timeout_ms",
+            &HttpLimits::IDLE_TIMEOUT_MS,
+            HttpLimits::DEFAULT_IDLE_TIMEOUT_MS,
+        )?,
+        max_connections: count(
+            block,
+            "max_connections",
+            "",
+            &HttpLimits::MAX_CONNECTIONS,
+            HttpLimits::DEFAULT_MAX_CONNECTIONS,
+        )?,
+    })
+}
+
+fn millis(block: &Block<'_>, key: &str, range: &RangeInclusive<u64>, default: u64) -> Result<Duration, ConfigError> {
+    let found = block.number(key, "milliseconds", range)?;
+    Ok(Duration::from_millis(found.map_or(default, |found| found.value)))
+}
+
+/// A number whose range fits every `usize`.
+fn count(
+    block: &Block<'_>,
+    key: &str,
+    unit: &str,
+    range: &RangeInclusive<u64>,
+    default: u64,
+) -> Result<usize, ConfigError> {
+    let value = block.number(key, unit, range)?.map_or(default, |found| found.value);
+    usize::try_from(value).map_err(|_| ConfigError::new(format!("`{}` is too large", block.path(key))))
+}
+
+fn address(block: &Block<'_>, key: &str) -> Result<Option<ListenAddress>, ConfigError> {
+    block.text(key)?.map(|found| parse_address(&block.path(key), &found)).transpose()
+}
+
+fn parse_address(path: &str, found: &Found<&str>) -> Result<ListenAddress, ConfigError> {
+    ListenAddress::parse(found.value)
+        .map_err(|why| ConfigError::at(found.line, format!("`{path}` {} is no address: {why}", quoted(found.value))))
+}
+
+fn not_one_of(path: &str, names: &str, value: &str, line: usize) -> ConfigError {
+    ConfigError::at(line, format!("`{path}` must be one of {names}, not {}", quoted(value)))
+}

@@ -1,0 +1,31 @@
+//! The sessile program: its configuration, command line, logs and signals, and the wiring of a node.
+//!
+//! It deliberately knows nothing of how sessions are stored, replicated or served: it reads what it was told, hands it
+//! to the node ([`node::run`]) and turns how that ends into an exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+mod banner;
+mod cli;
+mod commands;
+pub mod config;
+pub mod exit;
+#[cfg(test)]
+mod golden;
+pub mod logging;
+pub mod node;
+pub mod output;
+pub mod signals;
+
+pub use banner::{Keeping, banner};
+
+/// The whole program: does what the command line says, the program's name first, and gives the code to exit with.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let ended = match cli::parse(arguments) {
+        Ok(cli::Request::Run(command)) => commands::run(command),
+        Ok(cli::Request::Tell(text)) => output::to_stdout(&text).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Err(wrong) => Err(wrong.into()),
+    };
+    ended.unwrap_or_else(|error| exit::report(&error))
+}
