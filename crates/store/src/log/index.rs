@@ -88,12 +88,11 @@ impl Index {
         }
     }
 
-    /// Whether an entry at `index` would follow the last; if not, the index that would. The very first entry may be 0
-    /// (as openraft counts) or 1 (as the Raft paper does).
+    /// Whether an entry at `index` would follow the last; if not, the index that would. The very first entry may have
+    /// any index: where a log begins is Raft's to say.
     pub(super) fn expects(&self, index: u64) -> Result<(), u64> {
         match self.last() {
             Some(last) if index != last.index + 1 => Err(last.index + 1),
-            None if index > 1 => Err(0),
             _ => Ok(()),
         }
     }

@@ -199,7 +199,7 @@ impl RaftLog {
         self.shared().disk_bytes.load(Ordering::Relaxed)
     }
 
-    /// Appends entries. They follow the last entry and each other; the first of a log that never held one is 0 or 1.
+    /// Appends entries. They follow the last entry and each other; the first of a log that never held one may be any.
     ///
     /// # Errors
     /// [`LogError::NotConsecutive`], [`LogError::OutOfBounds`]; the error that ended the log; [`LogError::Closed`].

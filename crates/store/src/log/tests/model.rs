@@ -137,7 +137,7 @@ fn a_read_stops_after_its_bytes_but_gives_one_entry_at_least() {
 fn a_hole_is_an_error_and_changes_nothing() {
     let directory = scratch();
     let log = RaftLog::create(directory.path(), IDENTITY, small(64 << 10)).unwrap();
-    for (first, second) in [(2, 3), (1, 3), (1, 1), (u64::MAX, 0)] {
+    for (first, second) in [(1, 3), (1, 1), (u64::MAX, 0)] {
         let (done, _answer) = answer();
         let refused = log.append(vec![record(1, first, "a"), record(1, second, "b")], done);
         assert!(matches!(refused, Err(LogError::NotConsecutive { .. })), "{first}, {second}");

@@ -1,0 +1,32 @@
+use sessile_store::StoreError;
+
+/// Why a request got no answer. What a command was refused for is not here: that is an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// No quorum confirmed anything by the deadline, and nothing was changed.
+    #[error("no quorum was reached by the deadline")]
+    NoQuorum,
+    /// A write was sent and its outcome did not come back by the deadline: it may or may not have happened.
+    #[error("the write was sent, but its outcome is unknown")]
+    OutcomeUnknown,
+    /// More writes are outstanding than one node may have; nothing was changed.
+    #[error("too many writes are outstanding")]
+    Overloaded,
+    /// The disk is nearly full; nothing was changed. Deletes still work.
+    #[error("the disk is nearly full")]
+    StorageFull,
+    /// This node is stopping, by order or by a fault; nothing was changed.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Raft.
+    #[error("Raft does not start: {0}")]
+    Raft(String),
+}

@@ -1,0 +1,127 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sessile_core::Command;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cluster::Inner;
+
+/// How often the upkeep looks around.
+const ROUND: Duration = Duration::from_millis(500);
+/// How far the replicated clock may fall behind the wall before an idle leader ticks through the log. It bounds how late
+/// an expiry shows.
+const TICK_AFTER: Duration = Duration::from_secs(1);
+/// How long what is applied may stay undurable in the state: it bounds what a restart replays from the log, and how
+/// long expired bytes stay.
+const PERSIST_AFTER: Duration = Duration::from_secs(30);
+/// How much log may gather before the state is made durable and the log behind it goes.
+const PERSIST_AFTER_LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// How many records one round looks at for expired ones: 4 million in a quarter of an hour.
+const REAP_RECORDS: usize = 2_000;
+/// How long after its end the scan for expired bytes begins again.
+const REAP_PAUSE: Duration = Duration::from_secs(60);
+
+/// What a node does besides requests: keeps the clock going, makes the state durable and the log short, removes what
+/// has expired, watches the disk.
+pub(crate) struct Maintenance {
+    inner: Arc<Inner>,
+    persisted_at: Instant,
+    persisted_log_bytes: u64,
+    reap_from: Option<Bytes>,
+    reap_again_at: Instant,
+    was_nearly_full: bool,
+}
+
+impl Maintenance {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        let now = Instant::now();
+        Self {
+            inner,
+            persisted_at: now,
+            persisted_log_bytes: 0,
+            reap_from: None,
+            reap_again_at: now + REAP_PAUSE,
+            was_nearly_full: false,
+        }
+    }
+
+    /// Goes on until it is cancelled or the node has a fault.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut rounds = interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = rounds.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            self.watch_disk();
+            self.tick().await;
+            self.persist().await;
+            self.reap().await;
+        }
+    }
+
+    async fn tick(&self) {
+        let inner = &*self.inner;
+        let behind = inner.clock.wall().since(inner.state.clock()) >= TICK_AFTER;
+        if behind && inner.raft.is_leader() {
+            let proposal = sessile_store::Proposal {
+                stamp: inner.clock.stamp(inner.state.clock()),
+                command: Command::Tick.encode(),
+            };
+            // Without an answer: should it be lost, the next round ticks again.
+            let _ = inner.raft.client_write_ff(proposal, None).await;
+        }
+    }
+
+    /// Makes the state durable; Raft then purges the log up to there. A snapshot here is a view: nothing is copied.
+    async fn persist(&mut self) {
+        let log_bytes = self.inner.log.bytes();
+        let grown = log_bytes.saturating_sub(self.persisted_log_bytes) >= PERSIST_AFTER_LOG_BYTES;
+        if !grown && self.persisted_at.elapsed() < PERSIST_AFTER {
+            return;
+        }
+        // A fault ends Raft, and the node's own watch tells why.
+        let _ = self.inner.raft.trigger().snapshot().await;
+        self.persisted_at = Instant::now();
+        self.persisted_log_bytes = log_bytes;
+    }
+
+    async fn reap(&mut self) {
+        if Instant::now() < self.reap_again_at {
+            return;
+        }
+        let (state, from) = (self.inner.state.clone(), self.reap_from.take());
+        let Ok(reaped) = spawn_blocking(move || state.reap(from.as_ref(), REAP_RECORDS)).await else { return };
+        match reaped {
+            Ok(reaped) => {
+                if reaped.next.is_none() {
+                    self.reap_again_at = Instant::now() + REAP_PAUSE;
+                }
+                self.reap_from = reaped.next;
+            }
+            Err(fault) => drop(self.inner.stop_for(&fault)),
+        }
+    }
+
+    fn watch_disk(&mut self) {
+        let disk = &self.inner.disk;
+        if let Err(error) = disk.measure() {
+            warn!("the free space of the data directory cannot be asked: {error}");
+        }
+        let nearly_full = disk.is_nearly_full();
+        if nearly_full != self.was_nearly_full {
+            let free_bytes = disk.free();
+            if nearly_full {
+                warn!(free_bytes, "the disk is nearly full: writes are refused, reads and deletes go on");
+            } else {
+                info!(free_bytes, "the disk has room again: writes are accepted");
+            }
+            self.was_nearly_full = nearly_full;
+        }
+    }
+}

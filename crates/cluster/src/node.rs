@@ -1,0 +1,192 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Config, SnapshotPolicy};
+use sessile_core::{Command, Outcome, ProposerId, Refusal, Register};
+use sessile_store::{Member, Proposal, StateMachine, Store, TypeConfig};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::clock::LeaderClock;
+use crate::cluster::{Cluster, Inner};
+use crate::disk::Disk;
+use crate::maintenance::Maintenance;
+use crate::network::NoPeers;
+use crate::proposer::Proposer;
+use crate::read_rounds::ReadRounds;
+use crate::wall_clock::wall_clock;
+use crate::StartError;
+
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
+
+/// How often a leader is heard of, at least.
+const HEARTBEAT: Duration = Duration::from_millis(50);
+/// A leader that is silent for as long as this may be campaigned against.
+const ELECTION_TIMEOUT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(400));
+/// How many entries stay in the log behind what is durable in the state, for members that lag a little.
+const KEEP_ENTRIES: u64 = 5_000;
+/// How long between two tries to register the proposer.
+const REGISTER_AGAIN: Duration = Duration::from_millis(50);
+
+/// What an operator chooses about a node.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// A label for people.
+    pub name: String,
+    /// Where its data is, to ask how much room there is.
+    pub data_dir: PathBuf,
+    /// Bytes of disk that writes leave free; below it they are refused, and deletes go on.
+    pub disk_reserve_bytes: u64,
+}
+
+/// A running node. Whoever holds it stops it.
+pub struct Node {
+    store: Store,
+    cluster: Cluster,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Node {
+    /// Starts Raft over an open store. It returns before there is a leader; requests wait for one.
+    pub async fn start(store: Store, config: NodeConfig) -> Result<Self, StartError> {
+        let raft_config = Arc::new(raft_config().map_err(|error| StartError::Raft(error.to_string()))?);
+        let log = store.log_store();
+        let raft = Raft::build(store.node(), raft_config, NoPeers, log.clone(), store.state_machine()).await;
+        let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
+        // Raft replayed what it knew to be committed: durable now, so that nothing is purged that would be needed again.
+        store.state().persist()?;
+
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (rounds, run_rounds) = ReadRounds::new(raft.clone(), stop.clone());
+        let inner = Arc::new(Inner {
+            node: store.node(),
+            cluster: store.cluster(),
+            raft: raft.clone(),
+            state: store.state().clone(),
+            log,
+            clock: LeaderClock::new(wall_clock),
+            proposer: Proposer::new(ProposerId::new(store.node().bits())),
+            rounds,
+            disk: Disk::new(config.data_dir.clone(), config.disk_reserve_bytes),
+            fault: watch::Sender::new(None),
+        });
+        raft.run();
+        become_a_cluster_of_one(&raft, &config).await?;
+        tasks.spawn(run_rounds);
+        tasks.spawn(watch_raft(inner.clone(), stop.clone()));
+        tasks.spawn(register(inner.clone(), stop.clone()));
+        tasks.spawn(Maintenance::new(inner.clone()).run(stop.clone()));
+        tasks.close();
+        Ok(Self { store, cluster: Cluster { inner }, tasks, stop })
+    }
+
+    /// The handle through which requests go.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Returns when this node must stop because of a fault of its own, and says which.
+    pub async fn faulted(&self) -> String {
+        let mut fault = self.cluster.inner.fault.subscribe();
+        match fault.wait_for(Option::is_some).await {
+            Ok(fault) => fault.clone().unwrap_or_default(),
+            // The sender lives in `self.cluster`.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends cleanly: what is acknowledged is durable, and the next start need not check the state. Requests must have
+    /// ended before.
+    pub async fn stop(self) -> Result<(), StartError> {
+        self.stop.cancel();
+        self.tasks.wait().await;
+        self.cluster.inner.raft.shutdown().await.map_err(|error| StartError::Raft(error.to_string()))?;
+        let closed = tokio::task::spawn_blocking(move || self.store.close()).await;
+        Ok(closed.map_err(|error| StartError::Raft(error.to_string()))??)
+    }
+}
+
+fn raft_config() -> Result<Config, openraft::ConfigError> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let config = Config {
+        cluster_name: "sessile".into(),
+        heartbeat_interval: millis(HEARTBEAT),
+        election_timeout_min: millis(ELECTION_TIMEOUT.0),
+        election_timeout_max: millis(ELECTION_TIMEOUT.1),
+        // A snapshot's place must never be ahead of what is durable, so maintenance asks for them.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: KEEP_ENTRIES,
+        purge_batch_size: 1,
+        enable_pre_vote: Some(true),
+        // A restarted leader wins a new term before it serves.
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    };
+    config.validate()
+}
+
+/// A new node makes itself the only voter; one that already is campaigns at once instead of waiting for a leader that
+/// cannot be.
+async fn become_a_cluster_of_one(raft: &Raft, config: &NodeConfig) -> Result<(), StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
+    let id = *raft.node_id();
+    if !raft.is_initialized().await.map_err(|error| failed(&error))? {
+        let member = Member { name: config.name.clone(), ..Member::default() };
+        return raft.initialize(BTreeMap::from([(id, member)])).await.map_err(|error| failed(&error));
+    }
+    if raft.voter_ids().any(|voter| voter != id) {
+        return Err(StartError::Raft("its log names other members, and this version runs a single node".into()));
+    }
+    raft.trigger().elect(false).await.map_err(|error| failed(&error))
+}
+
+/// Registers this node as a proposer, through the log, as soon as there is a leader.
+async fn register(inner: Arc<Inner>, stop: CancellationToken) {
+    let nonce = rand::random();
+    let mut previous = inner.state.proposer(inner.proposer.id()).map_or(0, |known| known.incarnation());
+    while !stop.is_cancelled() {
+        let command = Command::Register(Register { proposer: inner.proposer.id(), previous, nonce });
+        let stamp = inner.clock.stamp(inner.state.clock());
+        let written = inner.raft.client_write(Proposal { stamp, command: command.encode() }).await;
+        match written.ok().and_then(|response| response.data) {
+            Some(Outcome::Registered { incarnation }) => {
+                info!(node = %inner.node, cluster = %inner.cluster, incarnation, "ready to serve");
+                return inner.proposer.registered(incarnation);
+            }
+            // What this node knew of itself was older than the log.
+            Some(Outcome::Refused(Refusal::UnknownIncarnation { current })) => previous = current,
+            _ => {
+                tokio::select! {
+                    () = tokio::time::sleep(REGISTER_AGAIN) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        }
+    }
+}
+
+/// Raft ends itself on a fault of the storage under it; then so does the node.
+async fn watch_raft(inner: Arc<Inner>, stop: CancellationToken) {
+    let mut metrics = inner.raft.metrics();
+    loop {
+        if let Err(fatal) = &metrics.borrow_watched().running_state
+            && !stop.is_cancelled()
+        {
+            inner.stop_for(fatal);
+            return;
+        }
+        let ended = tokio::select! {
+            changed = metrics.changed() => changed.is_err(),
+            () = stop.cancelled() => true,
+        };
+        if ended {
+            return;
+        }
+    }
+}

@@ -1,0 +1,31 @@
+use sessile_core::{GroupName, LogTime, NamespaceId, RulesVersion, Tally};
+use sessile_store::{ClusterId, NodeId};
+
+/// What a node can tell of itself, for metrics and people.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Which node it is.
+    pub node: NodeId,
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// Whether it leads.
+    pub is_leader: bool,
+    /// The term it knows of.
+    pub term: u64,
+    /// The last entry that is applied; `None` while there is none.
+    pub applied: Option<u64>,
+    /// The replicated clock.
+    pub clock: LogTime,
+    /// The rules in force.
+    pub rules: RulesVersion,
+    /// Bytes of the log's entries.
+    pub log_bytes: u64,
+    /// Bytes of the session state on disk.
+    pub state_bytes: u64,
+    /// Bytes that are free on the data directory's file system.
+    pub disk_free_bytes: u64,
+    /// Whether writes are refused because the disk is nearly full.
+    pub disk_nearly_full: bool,
+    /// What each group of each namespace counts.
+    pub counts: Vec<(NamespaceId, GroupName, Tally)>,
+}
