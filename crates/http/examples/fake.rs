@@ -2,7 +2,7 @@
 //! `cargo run -p sessile-http --example fake -- 127.0.0.1:8081`
 
 #[path = "../tests/http/fake.rs"]
-#[allow(unreachable_pub, reason = "shared with the tests")]
+#[allow(dead_code, reason = "the tests do more with it")]
 mod fake;
 
 use sessile_http::{ApiConfig, HttpMetrics, Limits, Server, render, router};

@@ -115,7 +115,13 @@ impl<S: Sessions> Api<S> {
             }
         };
         let took = arrived.elapsed();
-        tracing::debug!(request_id = id, method = watch.method(), status = response.status().as_u16(), ?took, "answered");
+        tracing::debug!(
+            request_id = id,
+            method = watch.method(),
+            status = response.status().as_u16(),
+            ?took,
+            "answered"
+        );
         watch.finish(response.status(), took);
         response
     }
@@ -230,4 +236,3 @@ fn tell_ttl(headers: &mut HeaderMap, seconds: Option<u64>) {
         headers.insert(TTL, HeaderValue::from(seconds));
     }
 }
-

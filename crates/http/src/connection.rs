@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ pub(crate) struct Connection {
     in_flight: AtomicU32,
     /// Requests so far.
     requests: AtomicU64,
-    /// When the last request was answered, or the connection accepted: milliseconds after `epoch`.
+    /// When the last request was answered, or the connection accepted: microseconds after `epoch`.
     quiet_since: AtomicU64,
     /// The server's: whether answers tell the client to open its next connection elsewhere.
     closing: Arc<AtomicBool>,
@@ -60,7 +61,7 @@ impl Connection {
     /// Since when there is no request without an answer; `None` while there is one.
     pub(crate) fn quiet_since(&self) -> Option<Instant> {
         let quiet = self.in_flight.load(Ordering::Relaxed) == 0;
-        quiet.then(|| self.epoch + std::time::Duration::from_millis(self.quiet_since.load(Ordering::Relaxed)))
+        quiet.then(|| self.epoch + Duration::from_micros(self.quiet_since.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn is_http2(&self) -> bool {
@@ -100,8 +101,8 @@ impl Connection {
     }
 
     fn mark_quiet(&self) {
-        let millis = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.quiet_since.store(millis, Ordering::Relaxed);
+        let micros = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.quiet_since.store(micros, Ordering::Relaxed);
     }
 }
 

@@ -53,27 +53,22 @@ impl Fake {
         })
     }
 
-    #[allow(dead_code, reason = "the example has no use for it")]
     pub(crate) fn pass_time(&self, time: Duration) {
         self.state.lock().clock += time;
     }
 
-    #[allow(dead_code, reason = "the example has no use for it")]
     pub(crate) fn be_in(&self, trouble: impl Into<Option<Trouble>>) {
         self.state.lock().trouble = trouble.into();
     }
 
-    #[allow(dead_code, reason = "the example has no use for it")]
     pub(crate) fn stored(&self) -> usize {
         self.state.lock().records.len()
     }
 
-    #[allow(dead_code, reason = "the example has no use for it")]
     pub(crate) fn shut_gate(&self) {
         self.shut.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
-    #[allow(dead_code, reason = "the example has no use for it")]
     pub(crate) fn open_gate(&self) {
         self.shut.store(false, std::sync::atomic::Ordering::SeqCst);
         self.gate.add_permits(1000);
@@ -89,7 +84,9 @@ impl Fake {
             None => Ok(()),
             Some(Trouble::Error(error)) => Err(error()),
             // As a careless defect would: it quotes the key.
-            Some(Trouble::Panic) => std::panic::resume_unwind(Box::new(format!("no luck with {:?}", key.map(SessionKey::as_bytes)))),
+            Some(Trouble::Panic) => {
+                std::panic::resume_unwind(Box::new(format!("no luck with {:?}", key.map(SessionKey::as_bytes))))
+            }
             Some(Trouble::Silence) => std::future::pending().await,
         }
     }
@@ -128,7 +125,13 @@ impl Sessions for Fake {
         Ok(self.state.lock().live(namespace, &key))
     }
 
-    async fn put(&self, namespace: NamespaceId, key: SessionKey, put: Put, _: Instant) -> Result<Written, SessionsError> {
+    async fn put(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        put: Put,
+        _: Instant,
+    ) -> Result<Written, SessionsError> {
         self.arrive(Some(&key)).await?;
         let mut state = self.state.lock();
         holds(&put.condition, state.live(namespace, &key).as_ref())?;
