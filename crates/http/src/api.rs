@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
 use crate::problem::{self, Problem};
 use crate::ttl_header::{self, TTL};
-use crate::value::{self, Receiving};
+use crate::value::{self, InFlightBytes};
 use crate::{ApiConfig, HttpMetrics, Session, Sessions, SessionsError, endpoints, prefer, request_id, target};
 
 /// Tells that a preference was followed (RFC 7240, 3).
@@ -37,8 +37,8 @@ pub fn router<S: Sessions>(
     metrics: impl Fn() -> String + Send + Sync + 'static,
 ) -> Router {
     let endpoints = endpoints::router(&sessions, &config, metrics);
-    let receiving = Receiving::new(config.max_receiving_bytes);
-    let api = Arc::new(Api { sessions, config, metrics: http_metrics, receiving });
+    let in_flight = InFlightBytes::new(config.max_in_flight_bytes);
+    let api = Arc::new(Api { sessions, config, metrics: http_metrics, in_flight });
     endpoints.fallback(move |request: Request| {
         let api = Arc::clone(&api);
         async move { api.serve(request).await }
@@ -49,7 +49,7 @@ struct Api<S> {
     sessions: Arc<S>,
     config: ApiConfig,
     metrics: HttpMetrics,
-    receiving: Arc<Receiving>,
+    in_flight: Arc<InFlightBytes>,
 }
 
 /// Why a request gets no answer but a problem. The reason is for the log; neither it nor the error shows a key.
@@ -164,7 +164,7 @@ impl<S: Sessions> Api<S> {
         let max = self.config.max_value_bytes;
         value::check_declared(&body, max)?;
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
-        let received = value::receive(body, max, &self.receiving);
+        let received = value::receive(body, max, &self.in_flight);
         let received = tokio::time::timeout(self.config.body_timeout, received)
             .await
             .map_err(|_| Refusal::Request(Problem::RequestTimeout, "the body did not arrive in time"))??;

@@ -14,9 +14,9 @@ pub struct ApiConfig {
     pub ttl: TtlPolicy,
     /// The largest value, in bytes.
     pub max_value_bytes: usize,
-    /// The most bytes of values that may be half received at once, over all connections. It bounds memory where
-    /// connections × value size would not; who comes when it is used up gets a 503.
-    pub max_receiving_bytes: usize,
+    /// The most bytes of values that requests may hold at once, from their arrival to the answer, over all
+    /// connections. It bounds memory where connections × value size would not; who comes when it is used up gets a 503.
+    pub max_in_flight_bytes: usize,
     /// How long the store has for one request, from when the request is whole. MediaWiki gives up after 3 s, a common
     /// proxy after 2.5 s.
     pub request_timeout: Duration,
@@ -36,7 +36,7 @@ impl Default for ApiConfig {
             namespace: NamespaceId::SESSIONS,
             ttl: TtlPolicy::new(day, Ttl::FOREVER).unwrap_or_else(|| unreachable!("nothing is longer than for ever")),
             max_value_bytes: 1 << 20,
-            max_receiving_bytes: 256 << 20,
+            max_in_flight_bytes: 256 << 20,
             request_timeout: Duration::from_secs(2),
             body_timeout: Duration::from_secs(10),
             build: BuildInfo::default(),

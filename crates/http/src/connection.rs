@@ -1,9 +1,11 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
+
+use crate::metrics::Closed;
 
 /// What is going on on one connection, as its parts tell each other: the service marks requests, [`Paced`] derives
 /// deadlines from them, the server tells it to finish.
@@ -22,7 +24,8 @@ pub(crate) struct Connection {
     http2: AtomicBool,
     unread: AtomicBool,
     finish: AtomicBool,
-    evicted: AtomicBool,
+    /// Why this side ended it, if it did.
+    ended: OnceLock<Closed>,
     pub(crate) waker: AtomicWaker,
 }
 
@@ -41,7 +44,7 @@ impl Connection {
             http2: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             finish: AtomicBool::new(false),
-            evicted: AtomicBool::new(false),
+            ended: OnceLock::new(),
             waker: AtomicWaker::new(),
         };
         connection.mark_quiet();
@@ -88,7 +91,7 @@ impl Connection {
     }
 
     pub(crate) fn evict(&self) {
-        self.evicted.store(true, Ordering::Relaxed);
+        self.end(Closed::Evicted);
         self.finish();
     }
 
@@ -96,8 +99,13 @@ impl Connection {
         self.finish.load(Ordering::Acquire)
     }
 
-    pub(crate) fn is_evicted(&self) -> bool {
-        self.evicted.load(Ordering::Relaxed)
+    /// Notes why this side ends it; the first reason stays.
+    pub(crate) fn end(&self, why: Closed) {
+        let _ = self.ended.set(why);
+    }
+
+    pub(crate) fn ended(&self) -> Option<Closed> {
+        self.ended.get().copied()
     }
 
     fn mark_quiet(&self) {

@@ -35,11 +35,6 @@ pub(crate) struct Paced {
     lingering: Option<(Instant, usize)>,
 }
 
-/// Why a socket ended itself.
-#[derive(Debug, thiserror::Error)]
-#[error("the client took too long: {0:?}")]
-pub(crate) struct TooSlow(pub(crate) Closed);
-
 impl Paced {
     pub(crate) fn new(io: TcpStream, connection: Arc<Connection>, limits: Arc<Limits>) -> Self {
         let timer = Box::pin(tokio::time::sleep(limits.idle_timeout));
@@ -64,7 +59,11 @@ impl Paced {
     /// To be asked whenever the socket makes the connection wait; sees to it that it is asked again in time.
     fn check_deadline(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some((deadline, what)) = self.deadline() else { return Ok(()) };
-        self.wait_until(deadline, cx).map_or(Ok(()), |()| Err(io::Error::new(io::ErrorKind::TimedOut, TooSlow(what))))
+        if self.wait_until(deadline, cx).is_none() {
+            return Ok(());
+        }
+        self.connection.end(what);
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     /// `Some` once it is that late.

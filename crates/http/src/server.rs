@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::Connection;
 use crate::metrics::{Closed, ConnectionMetrics};
-use crate::paced::{Paced, TooSlow};
+use crate::paced::Paced;
 use crate::{HttpMetrics, Limits};
 
 /// The largest request line and headers together, and the most that is read from a connection at once. A key of 1024
@@ -276,11 +276,7 @@ impl Shared {
             served.as_mut().poll(cx)
         });
         let ended = ended.await;
-        match ended {
-            _ if connection.is_evicted() => Closed::Evicted,
-            Ok(()) => Closed::Done,
-            Err(error) => why(&*error),
-        }
+        connection.ended().unwrap_or_else(|| ended.map_or_else(|error| why(&*error), |()| Closed::Done))
     }
 }
 
@@ -302,18 +298,8 @@ fn protocols(owned: Owned) -> Builder<Owned> {
 
 /// Why a connection ended with an error. The error itself may quote what the client sent, so it is not logged.
 fn why(error: &(dyn std::error::Error + 'static)) -> Closed {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            return Closed::Malformed;
-        }
-        let slow = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(TooSlow(what)) = slow.and_then(|error| error.downcast_ref()) {
-            return *what;
-        }
-        next = error.source();
-    }
-    Closed::Broken
+    let malformed = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+    if malformed { Closed::Malformed } else { Closed::Broken }
 }
 
 /// A request's body that tells its connection if it is dropped before its end.

@@ -8,24 +8,24 @@ use http_body_util::BodyExt as _;
 
 use crate::problem::Problem;
 
-/// What the values that are being received weigh together, and may weigh at most.
-pub(crate) struct Receiving {
+/// What the values of the requests under way weigh together, and may weigh at most.
+pub(crate) struct InFlightBytes {
     bytes: AtomicUsize,
     max: usize,
 }
 
-/// A value, and its share of [`Receiving`].
+/// A value, and its share of [`InFlightBytes`].
 pub(crate) struct Received {
     pub(crate) value: Bytes,
     _share: Share,
 }
 
 struct Share {
-    of: Arc<Receiving>,
+    of: Arc<InFlightBytes>,
     bytes: usize,
 }
 
-impl Receiving {
+impl InFlightBytes {
     pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { bytes: AtomicUsize::new(0), max })
     }
@@ -36,7 +36,7 @@ impl Share {
         self.bytes += bytes;
         let before = self.of.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > self.of.max {
-            return Err((Problem::Overloaded, "too many bytes are being received"));
+            return Err((Problem::Overloaded, "the values under way weigh too much"));
         }
         Ok(())
     }
@@ -65,9 +65,9 @@ pub(crate) fn check_declared(body: &Body, max: usize) -> Result<(), (Problem, &'
 pub(crate) async fn receive(
     mut body: Body,
     max: usize,
-    receiving: &Arc<Receiving>,
+    in_flight: &Arc<InFlightBytes>,
 ) -> Result<Received, (Problem, &'static str)> {
-    let mut share = Share { of: Arc::clone(receiving), bytes: 0 };
+    let mut share = Share { of: Arc::clone(in_flight), bytes: 0 };
     let mut value = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {

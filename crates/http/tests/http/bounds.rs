@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sessile_http::{ApiConfig, Limits, SessionsError};
 
-use crate::fake::Trouble;
+use crate::fake::{Failure, Trouble};
 use crate::world::{BASE, World, config};
 
 #[tokio::test]
 async fn each_trouble_of_the_store_has_its_own_answer() {
     let world = World::new().await;
-    let table: [(fn() -> SessionsError, u16, &str); 7] = [
+    let table: [(Failure, u16, &str); 7] = [
         (|| SessionsError::NoQuorum, 503, "no_quorum"),
         (|| SessionsError::OutcomeUnknown, 503, "outcome_unknown"),
         (|| SessionsError::Overloaded, 503, "overloaded"),
@@ -54,7 +54,7 @@ async fn a_store_that_does_not_answer_is_not_waited_for() {
 
 #[tokio::test]
 async fn values_that_are_half_received_are_bounded_over_all_connections() {
-    let config = ApiConfig { max_receiving_bytes: 100_000, ..config() };
+    let config = ApiConfig { max_in_flight_bytes: 100_000, ..config() };
     let world = World::with(config, Limits::default()).await;
     let value = vec![b'v'; 60_000];
     let head = format!("POST {BASE}k HTTP/1.1\r\nHost: x\r\nContent-Length: 60001\r\n\r\n");

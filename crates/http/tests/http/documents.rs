@@ -5,7 +5,7 @@ use std::path::Path;
 use sessile_http::{ApiConfig, BaseUri, Limits, SessionsError};
 
 use crate::client::Answer;
-use crate::fake::Trouble;
+use crate::fake::{Failure, Trouble};
 use crate::world::{World, config};
 
 fn assert_golden(name: &str, text: &str) {
@@ -39,7 +39,7 @@ async fn every_error_has_its_body() {
     assert_problem(&world.request("POST", target, "Content-Length: 2\r\n", b"").await, 408, "request_timeout");
     let long = format!("/sessions/v1/{}", "k".repeat(1025));
     assert_problem(&world.request("GET", &long, "", b"").await, 414, "uri_too_long");
-    let troubles: [(fn() -> SessionsError, u16, &str); 6] = [
+    let troubles: [(Failure, u16, &str); 6] = [
         (|| SessionsError::NoQuorum, 503, "no_quorum"),
         (|| SessionsError::OutcomeUnknown, 503, "outcome_unknown"),
         (|| SessionsError::Overloaded, 503, "overloaded"),

@@ -11,10 +11,13 @@ use sessile_http::{Deleted, Session, Sessions, SessionsError, Written};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+/// Makes one of the store's errors, which cannot be cloned.
+pub(crate) type Failure = fn() -> SessionsError;
+
 /// What the fake does instead of answering.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Trouble {
-    Error(fn() -> SessionsError),
+    Error(Failure),
     Panic,
     /// Never answers, deadline or not.
     Silence,

@@ -169,6 +169,7 @@ async fn what_is_no_http_ends_its_connection_and_nothing_else() {
     }
     assert_eq!(world.fake.stored(), 0);
     assert_eq!(world.get("k").await.status, 404, "the server goes on");
+    world.eventually("sessile_http_connections_closed_total", &["reason=\"malformed\""], 11.0).await;
 }
 
 #[tokio::test]
@@ -216,5 +217,16 @@ async fn ten_thousand_idle_connections_do_not_hinder_the_next_client() {
     }
     for client in idle.iter_mut().step_by(500) {
         assert_eq!(client.request("GET", "/sessions/v1/k", "", b"").await.body, b"v", "and they are still served");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_should_have_been_percent_encoded_are_a_key_or_are_refused() {
+    let world = World::new().await;
+    world.post("%C3%A4", "", b"umlaut").await;
+    for (key, status) in [(&b"\xc3\xa4"[..], 200), (b"\xff", 400), (b"a\x00b", 400), (b"a\x7fb", 400)] {
+        let mut client = world.client().await;
+        client.send([&b"GET /sessions/v1/"[..], key, b" HTTP/1.1\r\nHost: x\r\n\r\n"].concat()).await;
+        assert_eq!(client.answer().await.status, status, "{key:?}");
     }
 }

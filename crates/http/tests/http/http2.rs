@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use crate::client::PATIENCE;
 use crate::world::{World, config};
 
+/// Method, target, body; the status, and how the answer's body begins.
+type Exchange<'a> = (&'a str, &'a str, &'a [u8], u16, &'a [u8]);
 type Sender = SendRequest<Full<Bytes>>;
 
 async fn connect(world: &World) -> (Sender, JoinSet<hyper::Result<()>>) {
@@ -40,7 +42,7 @@ async fn http_2_speaks_the_same_contract() {
     let world = World::new().await;
     let (mut sender, _driver) = connect(&world).await;
     let large = vec![b'v'; 1 << 20];
-    let table: Vec<(&str, &str, &[u8], u16, &[u8])> = vec![
+    let table: [Exchange; 12] = [
         ("GET", "/sessions/v1/a%3Ab", b"", 404, b"{"),
         ("POST", "/sessions/v1/a%3Ab", b"value", 201, b""),
         ("GET", "/sessions/v1/a:b", b"", 200, b"value"),
@@ -105,4 +107,16 @@ async fn what_an_http_2_client_never_ends_is_cut_off() {
     world.shutdown.cancel();
     assert_eq!(world.drained().await, Drained { cut_off: 1 });
     assert!(waiting.await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_whose_client_left_counts_as_aborted_and_nothing_else() {
+    let world = World::new().await;
+    world.fake.shut_gate();
+    let (mut sender, _driver) = connect(&world).await;
+    let waiting = sender.send_request(request("GET", "/sessions/v1/k", ""));
+    world.arrivals(1).await;
+    drop(waiting);
+    world.eventually("sessile_http_requests_aborted_total", &["method=\"GET\""], 1.0).await;
+    assert_eq!(world.metric("http_requests_total", &[]), 0.0);
 }

@@ -1,5 +1,7 @@
 //! The session API from outside: bytes on a socket, over sessions in memory.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
+
 mod bounds;
 mod client;
 mod conditions;
