@@ -99,3 +99,16 @@ impl fmt::Debug for Session {
         write!(f, "Session({} bytes, {:?}, {:?} left)", self.value.len(), self.version, self.remaining)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_never_printed() {
+        let session = Session { value: Bytes::from_static(b"topsecret"), version: Version::new(7), remaining: None };
+        let deleted = Deleted { existed: true, taken: Some(session) };
+        let printed = format!("{deleted:?}");
+        assert!(printed.contains("9 bytes") && !printed.contains("topsecret"), "{printed}");
+    }
+}

@@ -48,17 +48,11 @@ impl Drop for Share {
     }
 }
 
-/// Whether the request says itself that its value is too large, or that there is none. Asked before anything of the
-/// body is read, so that a client that waits for `100 Continue` does not send it.
+/// Whether the request says itself that its value is too large. Asked before anything of the body is read, so that a
+/// client that waits for `100 Continue` does not send it.
 pub(crate) fn check_declared(body: &Body, max: usize) -> Result<(), (Problem, &'static str)> {
-    let declared = body.size_hint();
-    if declared.lower() > max as u64 {
-        return Err((Problem::PayloadTooLarge, "the declared value is too large"));
-    }
-    if declared.exact() == Some(0) {
-        return Err((Problem::BadRequest, "the value is empty"));
-    }
-    Ok(())
+    let too_large = body.size_hint().lower() > max as u64;
+    if too_large { Err((Problem::PayloadTooLarge, "the declared value is too large")) } else { Ok(()) }
 }
 
 /// Reads the value; a body of one frame, which most are, is not copied.

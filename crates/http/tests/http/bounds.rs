@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sessile_http::{ApiConfig, Limits, SessionsError};
 
+use crate::client::PATIENCE;
 use crate::fake::{Failure, Trouble};
 use crate::world::{BASE, World, config};
 
@@ -62,12 +63,15 @@ async fn values_that_are_half_received_are_bounded_over_all_connections() {
     let mut first = world.client().await;
     first.send(&head).await;
     first.send(&value).await;
-    let refused = loop {
-        let answer = world.post("other", "", &value).await;
-        if answer.status != 201 {
-            break answer;
+    let refused = async {
+        loop {
+            let answer = world.post("other", "", &value).await;
+            if answer.status != 201 {
+                return answer;
+            }
         }
     };
+    let refused = tokio::time::timeout(PATIENCE, refused).await.expect("nobody is ever refused");
     assert_eq!((refused.status, refused.kind().as_str()), (503, "overloaded"));
     assert_eq!(world.post("small", "", b"v").await.status, 201, "what fits is taken");
     first.send("v").await;

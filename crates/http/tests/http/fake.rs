@@ -88,7 +88,8 @@ impl Fake {
             Some(Trouble::Error(error)) => Err(error()),
             // As a careless defect would: it quotes the key.
             Some(Trouble::Panic) => {
-                std::panic::resume_unwind(Box::new(format!("no luck with {:?}", key.map(SessionKey::as_bytes))))
+                let key = key.map(|key| String::from_utf8_lossy(key.as_bytes()));
+                std::panic::resume_unwind(Box::new(format!("no luck with {key:?}")))
             }
             Some(Trouble::Silence) => std::future::pending().await,
         }

@@ -38,6 +38,7 @@ async fn requests_are_counted_by_what_the_client_saw() {
         world.eventually("http_requests_total", &labels, count).await;
         world.eventually("http_request_duration_seconds_count", &labels, count).await;
     }
+    assert_eq!(world.metric("sessile_http_requests_aborted_total", &[]), 0.0);
     assert_eq!(world.metric("http_requests_total", &[]), 7.0, "and nothing else, /readyz's 503 least of all");
 
     let metrics = world.request("GET", "/metrics", "", b"").await;
