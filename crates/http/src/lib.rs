@@ -1,1 +1,50 @@
-//! placeholder
+//! The session API: Kask's HTTP contract and what Sessile adds to it, over one port, [`Sessions`].
+//!
+//! This crate deliberately knows nothing of Raft, of storage and of the cluster: it turns requests into calls of the
+//! port and the port's answers into responses. It reads no configuration file, installs no log subscriber and starts
+//! no task that it does not own.
+//!
+//! ```text
+//!  TCP ── Server ── Paced (deadlines) ── hyper ── router ─┬─ /healthz /livez /readyz /metrics /openapi
+//!         accept,                        h1, h2           └─ everything else: the session API
+//!         drain                                                │ query → method → key → headers → body
+//!                                                              └─ Sessions
+//! ```
+//!
+//! # Secrets
+//! Keys and values are credentials. They are in no log line, metric, panic message or `Debug` of this crate. The HTTP
+//! libraries below do write request targets at `TRACE` and `DEBUG`: a program must hold the targets in
+//! [`SECRET_TARGETS`] at `WARN`, whatever level its operator asks for.
+//!
+//! # What hyper refuses by itself
+//! A request line or header block that cannot be parsed (400), that is larger than [`MAX_HEADER_BYTES`] or has more
+//! than 100 headers (431), or a target beyond 64 KiB (414) is answered by hyper with an empty body, and the connection
+//! is closed: the error body of Kask's form is not possible there. They count as connections closed for `malformed`,
+//! not as requests.
+
+mod api;
+mod condition;
+mod config;
+mod connection;
+mod endpoints;
+mod metrics;
+mod openapi;
+mod paced;
+mod prefer;
+mod problem;
+mod request_id;
+mod server;
+mod sessions;
+mod target;
+mod ttl_header;
+mod value;
+
+pub use api::router;
+pub use config::{ApiConfig, BaseUri, BaseUriError, BuildInfo, Limits};
+pub use metrics::{HttpMetrics, render};
+pub use request_id::NO_REQUEST_ID;
+pub use server::{Drained, MAX_HEADER_BYTES, MAX_STREAMS, Server};
+pub use sessions::{Deleted, Session, Sessions, SessionsError, Written};
+
+/// The log targets below this crate that show request targets, and so keys, at `DEBUG` and `TRACE`.
+pub const SECRET_TARGETS: [&str; 3] = ["h2", "hyper", "hyper_util"];

@@ -1,0 +1,238 @@
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use futures_util::FutureExt as _;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use sessile_core::{Delete, Put, SessionKey, Version};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
+use crate::problem::{self, Problem};
+use crate::ttl_header::{self, TTL};
+use crate::value::{self, InFlightBytes};
+use crate::{ApiConfig, HttpMetrics, Session, Sessions, SessionsError, endpoints, prefer, request_id, target};
+
+/// Tells that a preference was followed (RFC 7240, 3).
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// How long after its deadline a store that does not keep it is waited for: long enough never to overtake an answer
+/// that is on its way, short enough for the clients that give up after 3 s.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// The session API and the endpoints beside it. `metrics` is what `/metrics` serves: see [`render`](crate::render).
+///
+/// The endpoints win over a base URI that would cover them.
+pub fn router<S: Sessions>(
+    sessions: Arc<S>,
+    config: ApiConfig,
+    http_metrics: HttpMetrics,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+) -> Router {
+    let endpoints = endpoints::router(&sessions, &config, metrics);
+    let in_flight = InFlightBytes::new(config.max_in_flight_bytes);
+    let api = Arc::new(Api { sessions, config, metrics: http_metrics, in_flight });
+    endpoints.fallback(move |request: Request| {
+        let api = Arc::clone(&api);
+        async move { api.serve(request).await }
+    })
+}
+
+struct Api<S> {
+    sessions: Arc<S>,
+    config: ApiConfig,
+    metrics: HttpMetrics,
+    in_flight: Arc<InFlightBytes>,
+}
+
+/// Why a request gets no answer but a problem. The reason is for the log; neither it nor the error shows a key.
+enum Refusal {
+    Request(Problem, &'static str),
+    Store(SessionsError),
+}
+
+impl From<(Problem, &'static str)> for Refusal {
+    fn from((problem, reason): (Problem, &'static str)) -> Self {
+        Self::Request(problem, reason)
+    }
+}
+
+impl From<SessionsError> for Refusal {
+    fn from(error: SessionsError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn malformed(reason: &'static str) -> Refusal {
+    Refusal::Request(Problem::BadRequest, reason)
+}
+
+/// Logs why, and says what a client may know of it.
+fn refused(parts: &Parts, id: &str, refusal: &Refusal) -> Response {
+    let problem = match refusal {
+        Refusal::Request(problem, reason) => {
+            tracing::debug!(request_id = id, reason, "request refused");
+            *problem
+        }
+        Refusal::Store(error @ SessionsError::Internal(_)) => {
+            tracing::error!(request_id = id, %error, "a request failed");
+            Problem::from(error)
+        }
+        Refusal::Store(error) => {
+            tracing::debug!(request_id = id, %error, "the store refused a request");
+            Problem::from(error)
+        }
+    };
+    problem_response(parts, problem)
+}
+
+fn problem_response(parts: &Parts, problem: Problem) -> Response {
+    problem.response(&target::instance(parts.uri.path()), parts.version)
+}
+
+impl<S: Sessions> Api<S> {
+    async fn serve(&self, request: Request) -> Response {
+        let arrived = Instant::now();
+        let (parts, body) = request.into_parts();
+        let watch = self.metrics.watch(&parts.method);
+        let id = request_id::of(&parts.headers);
+        let span = tracing::debug_span!("request", request_id = id, method = watch.method());
+        let answer = AssertUnwindSafe(self.answer(&parts, body)).catch_unwind().instrument(span).await;
+        let response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(refusal)) => refused(&parts, id, &refusal),
+            Err(_panic) => {
+                // What it says stays untold: it may quote what it choked on.
+                tracing::error!(request_id = id, method = watch.method(), "a request's handler panicked");
+                problem_response(&parts, Problem::ServerError)
+            }
+        };
+        let took = arrived.elapsed();
+        tracing::debug!(
+            request_id = id,
+            method = watch.method(),
+            status = response.status().as_u16(),
+            ?took,
+            "answered"
+        );
+        watch.finish(response.status(), took);
+        response
+    }
+
+    async fn answer(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+            return Err(malformed("there is a query string"));
+        }
+        if !problem::is_allowed(&parts.method) {
+            return Err(Refusal::Request(Problem::MethodNotAllowed, "the method is not allowed"));
+        }
+        let key = target::key(&self.config.base_uri, parts.uri.path())?;
+        match parts.method {
+            Method::GET | Method::HEAD => self.read(&parts.headers, key).await,
+            Method::DELETE => self.delete(&parts.headers, key).await,
+            _ => self.write(&parts.headers, key, body).await,
+        }
+    }
+
+    async fn read(&self, headers: &HeaderMap, key: SessionKey) -> Result<Response, Refusal> {
+        let condition = ReadCondition::of(headers).map_err(malformed)?;
+        let deadline = self.deadline();
+        let session = self.sessions.get(self.config.namespace, key, deadline);
+        let session = by(deadline, SessionsError::NoQuorum, session).await?;
+        let session = session.ok_or(Refusal::Request(Problem::NotFound, "there is no such session"))?;
+        match condition.judge(session.version) {
+            Verdict::Send => Ok(with_value(session)),
+            Verdict::NotModified => {
+                let mut response = empty(StatusCode::NOT_MODIFIED);
+                tell_version(response.headers_mut(), session.version);
+                Ok(response)
+            }
+            Verdict::Failed => Err(SessionsError::ConditionFailed.into()),
+        }
+    }
+
+    async fn write(&self, headers: &HeaderMap, key: SessionKey, body: Body) -> Result<Response, Refusal> {
+        let ttl = self.config.ttl.grant(ttl_header::requested(headers).map_err(malformed)?);
+        let condition = WriteCondition::of(headers).map_err(malformed)?;
+        let max = self.config.max_value_bytes;
+        value::check_declared(&body, max)?;
+        let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
+        let received = value::receive(body, max, &self.in_flight);
+        let received = tokio::time::timeout(self.config.body_timeout, received)
+            .await
+            .map_err(|_| Refusal::Request(Problem::RequestTimeout, "the body did not arrive in time"))??;
+        let put = Put { value: received.value.clone(), ttl, condition };
+        let deadline = self.deadline();
+        let written = self.sessions.put(self.config.namespace, key, put, deadline);
+        let written = by(deadline, SessionsError::OutcomeUnknown, written).await?;
+        let mut response = empty(StatusCode::CREATED);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        tell_version(headers, written.version);
+        tell_ttl(headers, ttl.as_secs());
+        Ok(response)
+    }
+
+    async fn delete(&self, headers: &HeaderMap, key: SessionKey) -> Result<Response, Refusal> {
+        let condition = WriteCondition::of(headers).map_err(malformed)?;
+        let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
+        let delete = Delete { condition, take: prefer::wants_representation(headers) };
+        let deadline = self.deadline();
+        let deleted = self.sessions.delete(self.config.namespace, key, delete, deadline);
+        let deleted = by(deadline, SessionsError::OutcomeUnknown, deleted).await?;
+        let Some(taken) = deleted.taken else { return Ok(empty(StatusCode::NO_CONTENT)) };
+        let mut response = with_value(taken);
+        response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("return=representation"));
+        Ok(response)
+    }
+
+    /// A request has its whole time from when it is whole itself.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.config.request_timeout
+    }
+}
+
+/// Waits for the store, which answers by the deadline; should it not, that is `late`.
+async fn by<T>(
+    deadline: Instant,
+    late: SessionsError,
+    answer: impl Future<Output = Result<T, SessionsError>>,
+) -> Result<T, SessionsError> {
+    tokio::time::timeout_at(deadline + GRACE, answer).await.unwrap_or(Err(late))
+}
+
+fn with_value(session: Session) -> Response {
+    let mut response = Response::new(Body::from(session.value));
+    let headers = response.headers_mut();
+    headers.reserve(6);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    tell_version(headers, session.version);
+    tell_ttl(headers, session.remaining.map(|remaining| remaining.as_secs()));
+    response
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn tell_version(headers: &mut HeaderMap, version: Version) {
+    headers.insert(ETAG, entity_tag(version));
+}
+
+/// What never expires has no TTL to tell.
+fn tell_ttl(headers: &mut HeaderMap, seconds: Option<u64>) {
+    if let Some(seconds) = seconds {
+        headers.insert(TTL, HeaderValue::from(seconds));
+    }
+}

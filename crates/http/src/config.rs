@@ -1,0 +1,152 @@
+use std::fmt;
+use std::time::Duration;
+
+use sessile_core::{NamespaceId, Ttl, TtlPolicy};
+
+/// What the session API does with requests.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// What stands before the key.
+    pub base_uri: BaseUri,
+    /// Whose sessions these are.
+    pub namespace: NamespaceId,
+    /// Which lifetime a write is granted.
+    pub ttl: TtlPolicy,
+    /// The largest value, in bytes.
+    pub max_value_bytes: usize,
+    /// The most bytes of values that requests may hold at once, from their arrival to the answer, over all
+    /// connections. It bounds memory where connections × value size would not; who comes when it is used up gets a 503.
+    pub max_in_flight_bytes: usize,
+    /// How long the store has for one request, from when the request is whole. MediaWiki gives up after 3 s, a common
+    /// proxy after 2.5 s.
+    pub request_timeout: Duration,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// What `/healthz` tells.
+    pub build: BuildInfo,
+    /// What `/openapi` serves instead of this crate's own document. `@BASE_URI@` in it becomes the base URI.
+    pub openapi: Option<String>,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        let day = Ttl::from_secs(86_400).unwrap_or(Ttl::FOREVER);
+        Self {
+            base_uri: BaseUri::default(),
+            namespace: NamespaceId::SESSIONS,
+            ttl: TtlPolicy::new(day, Ttl::FOREVER).unwrap_or_else(|| unreachable!("nothing is longer than for ever")),
+            max_value_bytes: 1 << 20,
+            max_in_flight_bytes: 256 << 20,
+            request_timeout: Duration::from_secs(2),
+            body_timeout: Duration::from_secs(10),
+            build: BuildInfo::default(),
+            openapi: None,
+        }
+    }
+}
+
+/// How many connections a [`Server`](crate::Server) keeps, and how long.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The most open connections. With all of them taken, a new one takes the place of the one that was idle longest;
+    /// if none is idle it waits, and those behind it wait in the listener's queue.
+    pub max_connections: usize,
+    /// How long a request's header may take from its first byte to its last.
+    pub header_timeout: Duration,
+    /// How long a connection may be open without a request.
+    pub idle_timeout: Duration,
+    /// How long a client may take no byte of an answer.
+    pub write_timeout: Duration,
+    /// At shutdown, how long an idle HTTP/1 connection may still bring a request, which is then answered with
+    /// `Connection: close`. A client that sends just when its connection is being closed would see an error.
+    pub drain_idle: Duration,
+    /// At shutdown, how long after its start what is in flight is cut off.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 16_384,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(600),
+            write_timeout: Duration::from_secs(30),
+            drain_idle: Duration::from_secs(1),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What stands before the key in a request's path: begins and ends with a slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUri(String);
+
+/// A base URI that no request could ever match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a base URI has letters, digits and -._~!$&'()*+,;=:@ between its slashes; {0:?} is none of them")]
+pub struct BaseUriError(char);
+
+impl BaseUri {
+    /// Takes the text, adding the leading and the trailing slash if they are missing, as Kask does.
+    pub fn new(text: &str) -> Result<Self, BaseUriError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(c);
+        if let Some(other) = text.chars().find(|&c| !allowed(c)) {
+            return Err(BaseUriError(other));
+        }
+        let leading = if text.starts_with('/') { "" } else { "/" };
+        let trailing = if text.ends_with('/') || text.is_empty() { "" } else { "/" };
+        Ok(Self(format!("{leading}{text}{trailing}")))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for BaseUri {
+    fn default() -> Self {
+        Self("/sessions/v1/".to_owned())
+    }
+}
+
+impl fmt::Display for BaseUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which program this is, as `/healthz` tells it.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct BuildInfo {
+    /// The program's version.
+    pub version: String,
+    /// When it was built (RFC 3339).
+    pub build_date: String,
+    /// Where it was built.
+    pub build_host: String,
+    /// What built it.
+    pub rust_version: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_uri_gets_the_slashes_it_lacks() {
+        for (given, expected) in [
+            ("/sessions/v1/", "/sessions/v1/"),
+            ("sessions/v1", "/sessions/v1/"),
+            ("/v1", "/v1/"),
+            ("v1/", "/v1/"),
+            ("/", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(BaseUri::new(given).unwrap().as_str(), expected, "{given:?}");
+        }
+        for bad in ["/a b/", "/a?b/", "/a#b/", "/a%20b/", "/ä/", "/{key}/"] {
+            assert!(BaseUri::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use crate::problem::Problem;
+use crate::{ApiConfig, Sessions, openapi, target};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+/// Kask's; RFC 9512's `application/yaml` came later.
+const YAML: &str = "application/x-yaml";
+
+/// The endpoints beside the session API: GET and HEAD only; a query string does not matter.
+pub(crate) fn router<S: Sessions>(
+    sessions: &Arc<S>,
+    config: &ApiConfig,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+) -> Router {
+    let mut healthz = serde_json::to_vec_pretty(&config.build).unwrap_or_default();
+    healthz.push(b'\n');
+    let healthz = Bytes::from(healthz);
+    let document = Bytes::from(openapi::document(config.openapi.as_deref(), &config.base_uri));
+    let metrics = Arc::new(metrics);
+    let (sessions, patience) = (Arc::clone(sessions), config.request_timeout);
+    Router::new()
+        .route("/healthz", only_get(get(move || std::future::ready(answer(JSON, healthz.clone())))))
+        .route("/livez", only_get(get(|| std::future::ready(answer(TEXT, "The process is running.\n")))))
+        .route(
+            "/readyz",
+            only_get(get(move || {
+                let sessions = Arc::clone(&sessions);
+                async move { readyz(&*sessions, Instant::now() + patience).await }
+            })),
+        )
+        .route(
+            "/metrics",
+            only_get(get(move || {
+                let metrics = Arc::clone(&metrics);
+                async move { answer(prometheus::TEXT_FORMAT, metrics()) }
+            })),
+        )
+        .route("/openapi", only_get(get(move || std::future::ready(answer(YAML, document.clone())))))
+}
+
+async fn readyz<S: Sessions>(sessions: &S, deadline: Instant) -> Response {
+    let error = match tokio::time::timeout_at(deadline, sessions.is_ready(deadline)).await {
+        Ok(Ok(())) => return answer(TEXT, "This node serves linearizable reads.\n"),
+        Ok(Err(error)) => Problem::from(&error),
+        Err(_) => Problem::NoQuorum,
+    };
+    let mut response = answer(TEXT, format!("Not ready: {}.\n", error.detail()));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn answer(media_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn only_get(route: MethodRouter) -> MethodRouter {
+    route.fallback(|request: Request| {
+        let path = target::instance(request.uri().path());
+        let mut response = Problem::MethodNotAllowed.response(&path, request.version());
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        std::future::ready(response)
+    })
+}

@@ -1,0 +1,219 @@
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// Kask's buckets, in seconds.
+const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// The values of the label `method`. What a client invents counts as the last.
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OTHER"];
+
+/// The values of the label `code`: every status that the session API answers with.
+const CODES: [StatusCode; 14] = [
+    StatusCode::OK,
+    StatusCode::CREATED,
+    StatusCode::NO_CONTENT,
+    StatusCode::NOT_MODIFIED,
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::PRECONDITION_FAILED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::URI_TOO_LONG,
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::INSUFFICIENT_STORAGE,
+];
+
+/// This crate's metrics. Cloning shares them.
+///
+/// `http_requests_total` and `http_request_duration_seconds` count the requests to the session API, by the status that
+/// the client was sent; the duration ends when the answer's head is handed to the connection. A request whose client
+/// left before that has no status: it counts in `sessile_http_requests_aborted_total` alone. `/healthz`, `/readyz` and
+/// their kin are not counted, as in Kask: a node that rightly says it is not ready would page as an error.
+#[derive(Clone)]
+pub struct HttpMetrics(Arc<Inner>);
+
+struct Inner {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    aborted: IntCounterVec,
+    series: [[OnceLock<Series>; CODES.len()]; METHODS.len()],
+    open: IntGaugeVec,
+    accepted: IntCounterVec,
+    closed: IntCounterVec,
+    accept_errors: IntCounterVec,
+}
+
+/// One pair of code and method.
+struct Series {
+    requests: IntCounter,
+    durations: Histogram,
+}
+
+/// What a [`Server`](crate::Server) counts.
+#[derive(Clone)]
+pub(crate) struct ConnectionMetrics {
+    pub(crate) open: IntGauge,
+    pub(crate) accepted: IntCounter,
+    pub(crate) accept_errors: IntCounter,
+    closed: IntCounterVec,
+    listener: Arc<str>,
+}
+
+/// Why a connection is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// One side was done with it.
+    Done,
+    /// No request came for too long.
+    Idle,
+    /// A header did not become whole in time.
+    HeaderTimeout,
+    /// The client took no byte of an answer for too long.
+    WriteTimeout,
+    /// Something on it was not HTTP.
+    Malformed,
+    /// It broke.
+    Broken,
+    /// It made place for another.
+    Evicted,
+    /// It was cut off at the end of the drain.
+    Aborted,
+}
+
+impl Closed {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Idle => "idle",
+            Self::HeaderTimeout => "header_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::Malformed => "malformed",
+            Self::Broken => "broken",
+            Self::Evicted => "evicted",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// A request from its arrival to its answer; without one it counts as aborted.
+pub(crate) struct Watch<'a> {
+    metrics: &'a Inner,
+    method: usize,
+    finished: bool,
+}
+
+impl HttpMetrics {
+    /// Registers them.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name, help, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let requests =
+            counter("http_requests_total", "Requests to the session API, by status and method.", &["code", "method"])?;
+        let durations = HistogramVec::new(
+            HistogramOpts::new("http_request_duration_seconds", "How long requests to the session API took.")
+                .buckets(BUCKETS.to_vec()),
+            &["code", "method"],
+        )?;
+        registry.register(Box::new(durations.clone()))?;
+        let open = IntGaugeVec::new(Opts::new("sessile_http_connections", "Open connections."), &["listener"])?;
+        registry.register(Box::new(open.clone()))?;
+        Ok(Self(Arc::new(Inner {
+            requests,
+            durations,
+            aborted: counter(
+                "sessile_http_requests_aborted_total",
+                "Requests whose client left before the answer.",
+                &["method"],
+            )?,
+            series: Default::default(),
+            open,
+            accepted: counter("sessile_http_connections_accepted_total", "Accepted connections.", &["listener"])?,
+            closed: counter(
+                "sessile_http_connections_closed_total",
+                "Closed connections, by reason.",
+                &["listener", "reason"],
+            )?,
+            accept_errors: counter(
+                "sessile_http_accept_errors_total",
+                "Connections that could not be accepted.",
+                &["listener"],
+            )?,
+        })))
+    }
+
+    pub(crate) fn watch(&self, method: &Method) -> Watch<'_> {
+        Watch { metrics: &self.0, method: method_index(method), finished: false }
+    }
+
+    pub(crate) fn connections(&self, listener: &str) -> ConnectionMetrics {
+        ConnectionMetrics {
+            open: self.0.open.with_label_values(&[listener]),
+            accepted: self.0.accepted.with_label_values(&[listener]),
+            accept_errors: self.0.accept_errors.with_label_values(&[listener]),
+            closed: self.0.closed.clone(),
+            listener: Arc::from(listener),
+        }
+    }
+}
+
+impl ConnectionMetrics {
+    pub(crate) fn closed(&self, why: Closed) {
+        self.closed.with_label_values(&[&*self.listener, why.label()]).inc();
+    }
+}
+
+impl Watch<'_> {
+    /// The label under which the method is counted, and may be logged.
+    pub(crate) fn method(&self) -> &'static str {
+        METHODS[self.method]
+    }
+
+    pub(crate) fn finish(mut self, status: StatusCode, took: Duration) {
+        self.finished = true;
+        let Some(code) = CODES.iter().position(|&code| code == status) else {
+            debug_assert!(false, "{status} is missing among the codes");
+            return;
+        };
+        let series = self.metrics.series[self.method][code].get_or_init(|| {
+            let labels = [CODES[code].as_str(), METHODS[self.method]];
+            Series {
+                requests: self.metrics.requests.with_label_values(&labels),
+                durations: self.metrics.durations.with_label_values(&labels),
+            }
+        });
+        series.requests.inc();
+        series.durations.observe(took.as_secs_f64());
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.metrics.aborted.with_label_values(&[self.method()]).inc();
+        }
+    }
+}
+
+fn method_index(method: &Method) -> usize {
+    METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(METHODS.len() - 1)
+}
+
+/// The registry's metrics in Prometheus's text format.
+pub fn render(registry: &Registry) -> String {
+    let mut text = Vec::new();
+    if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut text) {
+        tracing::error!(%error, "metrics cannot be written as text");
+    }
+    String::from_utf8(text).unwrap_or_default()
+}

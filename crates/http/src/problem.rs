@@ -1,0 +1,184 @@
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, StatusCode, Version};
+
+use crate::SessionsError;
+
+/// The methods that the session API knows, as `Allow` lists them.
+pub(crate) const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE";
+/// When a client may try again, in seconds: a new leader is there sooner.
+const RETRY_AFTER_SECONDS: &str = "1";
+/// What every error's type begins with; Kask's.
+const TYPE: &str = "https://www.mediawiki.org/wiki/Kask/errors/";
+
+/// Everything that a client can be told went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Problem {
+    BadRequest,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    PreconditionFailed,
+    PayloadTooLarge,
+    UriTooLong,
+    ServerError,
+    NoQuorum,
+    OutcomeUnknown,
+    Overloaded,
+    ShuttingDown,
+    InsufficientStorage,
+}
+
+/// An error's status, and the words of its body. The first four that Kask knows are Kask's, to the letter.
+struct Words {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: &'static str,
+}
+
+/// The body, in the order of Kask's fields.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    detail: &'a str,
+    instance: &'a str,
+}
+
+impl From<&SessionsError> for Problem {
+    fn from(error: &SessionsError) -> Self {
+        match error {
+            SessionsError::NoQuorum => Self::NoQuorum,
+            SessionsError::OutcomeUnknown => Self::OutcomeUnknown,
+            SessionsError::Overloaded => Self::Overloaded,
+            SessionsError::StorageFull => Self::InsufficientStorage,
+            SessionsError::ShuttingDown => Self::ShuttingDown,
+            SessionsError::ConditionFailed => Self::PreconditionFailed,
+            SessionsError::Internal(_) => Self::ServerError,
+        }
+    }
+}
+
+impl Problem {
+    fn words(self) -> Words {
+        let (status, kind, title, detail) = match self {
+            Self::BadRequest => {
+                (StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request was incorrect or malformed")
+            }
+            Self::NotFound => {
+                (StatusCode::NOT_FOUND, "not_found", "Not found", "The value you requested was not found")
+            }
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+                "The method is not one of those that the Allow header lists",
+            ),
+            Self::RequestTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "Request timeout",
+                "The body of the request did not arrive in time",
+            ),
+            Self::PreconditionFailed => (
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                "Precondition failed",
+                "The condition of the request does not hold for the value that is stored now",
+            ),
+            Self::PayloadTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                "Payload too large",
+                "The value is larger than this server stores",
+            ),
+            Self::UriTooLong => {
+                (StatusCode::URI_TOO_LONG, "uri_too_long", "URI too long", "The key is longer than 1024 bytes")
+            }
+            Self::ServerError => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "server_error",
+                "Internal server error",
+                "The server encountered an error with your request",
+            ),
+            Self::NoQuorum => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_quorum",
+                "No quorum",
+                "The server could not reach a majority of its cluster in time; nothing was changed",
+            ),
+            Self::OutcomeUnknown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "outcome_unknown",
+                "Outcome unknown",
+                "The server could not learn in time whether the change was made; it may or may not have been",
+            ),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "Overloaded",
+                "The server has too many requests waiting; nothing was changed",
+            ),
+            Self::ShuttingDown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "shutting_down",
+                "Shutting down",
+                "The server is about to stop; nothing was changed",
+            ),
+            Self::InsufficientStorage => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "insufficient_storage",
+                "Insufficient storage",
+                "The storage is full; values can be read and deleted, but not written",
+            ),
+        };
+        Words { status, kind, title, detail }
+    }
+
+    /// What a person may be told of it, in a sentence.
+    pub(crate) fn detail(self) -> &'static str {
+        self.words().detail
+    }
+
+    /// The response, to be sent in that HTTP version. `instance` is the request's decoded path, which holds the key.
+    pub(crate) fn response(self, instance: &str, version: Version) -> Response {
+        let Words { status, kind, title, detail } = self.words();
+        let document = Document { r#type: format!("{TYPE}{kind}"), title, detail, instance };
+        let mut body = serde_json::to_vec_pretty(&document).unwrap_or_default();
+        body.push(b'\n');
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self {
+            Self::MethodNotAllowed => {
+                headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
+            }
+            Self::NoQuorum | Self::OutcomeUnknown | Self::Overloaded | Self::ShuttingDown => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            }
+            // What is left of the body would be taken for the next request.
+            Self::RequestTimeout | Self::PayloadTooLarge if version < Version::HTTP_2 => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::RequestTimeout
+            | Self::PayloadTooLarge
+            | Self::BadRequest
+            | Self::NotFound
+            | Self::PreconditionFailed
+            | Self::UriTooLong
+            | Self::ServerError
+            | Self::InsufficientStorage => {}
+        }
+        response
+    }
+}
+
+/// Whether the session API knows that method.
+pub(crate) fn is_allowed(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE].contains(method)
+}

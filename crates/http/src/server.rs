@@ -1,0 +1,337 @@
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::connection::Connection;
+use crate::metrics::{Closed, ConnectionMetrics};
+use crate::paced::Paced;
+use crate::{HttpMetrics, Limits};
+
+/// The largest request line and headers together, and the most that is read from a connection at once. A key of 1024
+/// bytes takes 3072 percent-encoded; the rest is for what proxies add.
+pub const MAX_HEADER_BYTES: usize = 16 << 10;
+/// The most requests at once on one HTTP/2 connection.
+pub const MAX_STREAMS: u32 = 256;
+/// What an HTTP/2 client may send ahead of being read, on one stream and on all of a connection.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// The most of an answer that waits in an HTTP/2 stream's buffer.
+const SEND_BUFFER: usize = 64 << 10;
+/// How often an HTTP/2 client is asked for a sign of life, and how long it may take.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many idle connections make place at once when all places are taken, and how long is waited for them.
+const EVICTED_AT_ONCE: usize = 16;
+const EVICTION_PAUSE: Duration = Duration::from_millis(10);
+/// How long to wait when the system has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// At shutdown, how long what stands in the listener's queue is still accepted: closing a listener resets it.
+const LAST_CALL: Duration = Duration::from_millis(20);
+
+/// Serves a router on one listener: HTTP/1.0, HTTP/1.1 and HTTP/2 with prior knowledge, on the same port.
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// How many connections had to be cut off.
+    pub cut_off: usize,
+}
+
+struct Shared {
+    router: Router,
+    limits: Arc<Limits>,
+    metrics: ConnectionMetrics,
+    http: Builder<Owned>,
+    owned: Owned,
+    places: Arc<Semaphore>,
+    connections: Mutex<HashMap<u64, Arc<Connection>>>,
+    /// Whether answers tell the client to open its next connection elsewhere.
+    closing: Arc<AtomicBool>,
+    epoch: Instant,
+}
+
+/// Everything that runs for a server.
+#[derive(Clone)]
+struct Owned {
+    tasks: TaskTracker,
+    cut_off: CancellationToken,
+}
+
+impl<F> hyper::rt::Executor<F> for Owned
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let cut_off = self.cut_off.clone();
+        self.tasks.spawn(async move { cut_off.run_until_cancelled(future).await });
+    }
+}
+
+impl Server {
+    /// A server whose connections are counted under that listener's name.
+    pub fn new(router: Router, limits: Limits, metrics: &HttpMetrics, listener: &str) -> Self {
+        let owned = Owned { tasks: TaskTracker::new(), cut_off: CancellationToken::new() };
+        let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+        Self {
+            shared: Arc::new(Shared {
+                router,
+                limits: Arc::new(limits),
+                metrics: metrics.connections(listener),
+                http: protocols(owned.clone()),
+                owned,
+                places,
+                connections: Mutex::default(),
+                closing: Arc::default(),
+                epoch: Instant::now(),
+            }),
+        }
+    }
+
+    /// Accepts connections until `shutdown`, then drains them: HTTP/2 clients are told at once, HTTP/1 clients with
+    /// their next answer, and what is still in flight at the end of [`Limits::drain`] is cut off. When this returns,
+    /// nothing of the server is left.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
+        let mut accepted = 0;
+        while let Some(stream) = self.accept(&listener, &shutdown).await {
+            let Some(place) = shutdown.run_until_cancelled(self.place()).await else {
+                self.shared.closing.store(true, Ordering::Release);
+                self.take_over(accepted, stream, None);
+                accepted += 1;
+                break;
+            };
+            self.take_over(accepted, stream, Some(place));
+            accepted += 1;
+        }
+        self.shared.closing.store(true, Ordering::Release);
+        let last_call = Instant::now() + LAST_CALL;
+        while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last_call, listener.accept()).await {
+            let Ok(place) = Arc::clone(&self.shared.places).try_acquire_owned() else { break };
+            self.take_over(accepted, stream, Some(place));
+            accepted += 1;
+        }
+        drop(listener);
+        self.drain().await
+    }
+
+    /// The next connection; `None` at shutdown.
+    async fn accept(&self, listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
+        loop {
+            match shutdown.run_until_cancelled(listener.accept()).await? {
+                Ok((stream, _)) => return Some(stream),
+                Err(error) => {
+                    self.shared.metrics.accept_errors.inc();
+                    let theirs = matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+                    );
+                    if !theirs {
+                        tracing::warn!(%error, "a connection cannot be accepted");
+                        shutdown.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A place for one more connection; if there is none, those that are idle longest give up theirs.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        loop {
+            let place = Arc::clone(&self.shared.places);
+            if let Ok(place) = Arc::clone(&place).try_acquire_owned() {
+                return place;
+            }
+            self.shared.evict_idle();
+            if let Ok(Ok(place)) = tokio::time::timeout(EVICTION_PAUSE, place.acquire_owned()).await {
+                return place;
+            }
+        }
+    }
+
+    fn take_over(&self, number: u64, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+        let shared = Arc::clone(&self.shared);
+        self.shared.owned.tasks.spawn(async move {
+            let open = shared.open(number);
+            let cut_off = shared.owned.cut_off.clone();
+            let closed = cut_off.run_until_cancelled(shared.converse(stream, &open.connection)).await;
+            shared.metrics.closed(closed.unwrap_or(Closed::Aborted));
+            drop(place);
+        });
+    }
+
+    async fn drain(self) -> Drained {
+        let Shared { owned, limits, .. } = &*self.shared;
+        owned.tasks.close();
+        let start = Instant::now();
+        self.shared.finish(Connection::is_http2);
+        let idle_end = start + limits.drain_idle.min(limits.drain);
+        if tokio::time::timeout_at(idle_end, owned.tasks.wait()).await.is_err() {
+            self.shared.finish(|_| true);
+        }
+        if tokio::time::timeout_at(start + limits.drain, owned.tasks.wait()).await.is_ok() {
+            return Drained { cut_off: 0 };
+        }
+        let cut_off = self.shared.connections().len();
+        owned.cut_off.cancel();
+        owned.tasks.wait().await;
+        Drained { cut_off }
+    }
+}
+
+/// An entry among the open connections, for as long as it is held.
+struct Open<'a> {
+    shared: &'a Shared,
+    number: u64,
+    connection: Arc<Connection>,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.shared.connections().remove(&self.number);
+        self.shared.metrics.open.dec();
+    }
+}
+
+impl Shared {
+    fn connections(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, number: u64) -> Open<'_> {
+        let connection = Connection::new(self.epoch, Arc::clone(&self.closing));
+        self.connections().insert(number, Arc::clone(&connection));
+        self.metrics.accepted.inc();
+        self.metrics.open.inc();
+        Open { shared: self, number, connection }
+    }
+
+    fn finish(&self, which: impl Fn(&Connection) -> bool) {
+        self.connections().values().filter(|connection| which(connection)).for_each(|connection| connection.finish());
+    }
+
+    fn evict_idle(&self) {
+        let connections = self.connections();
+        let idle = connections.values().filter(|connection| !connection.is_told_to_finish());
+        let mut idle: Vec<_> = idle.filter_map(|connection| Some((connection.quiet_since()?, connection))).collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        idle.iter().take(EVICTED_AT_ONCE).for_each(|(_, connection)| connection.evict());
+    }
+
+    /// Serves one connection to its end.
+    async fn converse(&self, stream: TcpStream, connection: &Arc<Connection>) -> Closed {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection ended before it began");
+            return Closed::Broken;
+        }
+        let io = TokioIo::new(Paced::new(stream, Arc::clone(connection), Arc::clone(&self.limits)));
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(|request: Request<Incoming>| {
+            let in_flight = connection.begin();
+            let http2 = request.version() == Version::HTTP_2;
+            let answer = router.call(request.map(|body| Watched { body, connection: Arc::clone(connection) }));
+            async move {
+                let mut answer = answer.await?;
+                if !http2 && in_flight.is_last() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                drop(in_flight);
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let mut served = pin!(self.http.serve_connection(io, service));
+        let mut told = false;
+        let ended = std::future::poll_fn(|cx| {
+            if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            connection.waker.register(cx.waker());
+            if told || !connection.is_told_to_finish() {
+                return Poll::Pending;
+            }
+            told = true;
+            served.as_mut().graceful_shutdown();
+            served.as_mut().poll(cx)
+        });
+        let ended = ended.await;
+        connection.ended().unwrap_or_else(|| ended.map_or_else(|error| why(&*error), |()| Closed::Done))
+    }
+}
+
+fn protocols(owned: Owned) -> Builder<Owned> {
+    let mut http = Builder::new(owned);
+    // A client that has sent its request may close its half of the connection and still wants an answer.
+    http.http1().max_buf_size(MAX_HEADER_BYTES).header_read_timeout(None).half_close(true);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(16 << 10)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    http
+}
+
+/// Why a connection ended with an error. The error itself may quote what the client sent, so it is not logged.
+fn why(error: &(dyn std::error::Error + 'static)) -> Closed {
+    let malformed = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+    if malformed { Closed::Malformed } else { Closed::Broken }
+}
+
+/// A request's body that tells its connection if it is dropped before its end.
+struct Watched {
+    body: Incoming,
+    connection: Arc<Connection>,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.connection.leave_body_unread();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sessile_core::{Delete, NamespaceId, Put, SessionKey, Version};
+use tokio::time::Instant;
+
+/// The port: what the session API needs of a store.
+///
+/// Every call answers by its deadline. A call may be dropped before it answers, when its client is gone; a write that
+/// is dropped may or may not happen.
+pub trait Sessions: Send + Sync + 'static {
+    /// The newest acknowledged session of that key; `None` when there is none, or no longer.
+    fn get(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Option<Session>, SessionsError>> + Send;
+
+    /// Stores a value, durably once this answers.
+    fn put(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        put: Put,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Written, SessionsError>> + Send;
+
+    /// Removes a session, durably once this answers; handing it out if asked.
+    fn delete(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        delete: Delete,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Deleted, SessionsError>> + Send;
+
+    /// Whether this node could serve a linearizable read now.
+    fn is_ready(&self, deadline: Instant) -> impl Future<Output = Result<(), SessionsError>> + Send;
+}
+
+/// A live session. The value is secret: `Debug` shows its length only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session {
+    /// What the client stored.
+    pub value: Bytes,
+    /// Which write it is.
+    pub version: Version,
+    /// How long it has left; `None` when it never expires.
+    pub remaining: Option<Duration>,
+}
+
+/// A write that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Which write it is.
+    pub version: Version,
+}
+
+/// A delete that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// Whether there was a live session.
+    pub existed: bool,
+    /// That session, if the delete asked for it.
+    pub taken: Option<Session>,
+}
+
+/// Why the store gave no answer. How each looks to a client stands in `problem.rs`.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionsError {
+    /// No quorum was reached by the deadline, and nothing was changed.
+    #[error("no quorum was reached by the deadline")]
+    NoQuorum,
+    /// A write was sent and its outcome did not come back by the deadline: it may or may not have happened.
+    #[error("the outcome of the write is unknown")]
+    OutcomeUnknown,
+    /// A queue is full; nothing was changed.
+    #[error("too many requests are waiting")]
+    Overloaded,
+    /// A disk or a quota is full; nothing was changed.
+    #[error("the storage is full")]
+    StorageFull,
+    /// This node is about to stop; nothing was changed.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    /// The write's condition does not hold; nothing was changed.
+    #[error("the condition does not hold")]
+    ConditionFailed,
+    /// A defect. Its text is logged, so it must not contain a key or a value.
+    #[error("internal error: {0}")]
+    Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({} bytes, {:?}, {:?} left)", self.value.len(), self.version, self.remaining)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_never_printed() {
+        let session = Session { value: Bytes::from_static(b"topsecret"), version: Version::new(7), remaining: None };
+        let deleted = Deleted { existed: true, taken: Some(session) };
+        let printed = format!("{deleted:?}");
+        assert!(printed.contains("9 bytes") && !printed.contains("topsecret"), "{printed}");
+    }
+}

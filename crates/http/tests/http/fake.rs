@@ -1,0 +1,167 @@
+//! Sessions in memory, on a clock that is moved by hand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sessile_core::{Condition, Delete, NamespaceId, Put, SessionKey, Version};
+use sessile_http::{Deleted, Session, Sessions, SessionsError, Written};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Makes one of the store's errors, which cannot be cloned.
+pub(crate) type Failure = fn() -> SessionsError;
+
+/// What the fake does instead of answering.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Trouble {
+    Error(Failure),
+    Panic,
+    /// Never answers, deadline or not.
+    Silence,
+}
+
+#[derive(Default)]
+struct State {
+    clock: Duration,
+    last: u64,
+    records: HashMap<(NamespaceId, Bytes), Record>,
+    trouble: Option<Trouble>,
+}
+
+struct Record {
+    value: Bytes,
+    version: Version,
+    expires_at: Option<Duration>,
+}
+
+pub(crate) struct Fake {
+    state: Mutex<State>,
+    /// Calls wait for a permit each while the gate is shut.
+    gate: Semaphore,
+    shut: std::sync::atomic::AtomicBool,
+    /// One permit for each call that has arrived.
+    pub(crate) arrivals: Semaphore,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            gate: Semaphore::new(0),
+            shut: false.into(),
+            arrivals: Semaphore::new(0),
+        })
+    }
+
+    pub(crate) fn pass_time(&self, time: Duration) {
+        self.state.lock().clock += time;
+    }
+
+    pub(crate) fn be_in(&self, trouble: impl Into<Option<Trouble>>) {
+        self.state.lock().trouble = trouble.into();
+    }
+
+    pub(crate) fn stored(&self) -> usize {
+        self.state.lock().records.len()
+    }
+
+    pub(crate) fn shut_gate(&self) {
+        self.shut.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    pub(crate) fn open_gate(&self) {
+        self.shut.store(false, std::sync::atomic::Ordering::SeqCst);
+        self.gate.add_permits(1000);
+    }
+
+    async fn arrive(&self, key: Option<&SessionKey>) -> Result<(), SessionsError> {
+        self.arrivals.add_permits(1);
+        if self.shut.load(std::sync::atomic::Ordering::SeqCst) {
+            self.gate.acquire().await.expect("the gate is never closed").forget();
+        }
+        let trouble = self.state.lock().trouble;
+        match trouble {
+            None => Ok(()),
+            Some(Trouble::Error(error)) => Err(error()),
+            // As a careless defect would: it quotes the key.
+            Some(Trouble::Panic) => {
+                let key = key.map(|key| String::from_utf8_lossy(key.as_bytes()));
+                std::panic::resume_unwind(Box::new(format!("no luck with {key:?}")))
+            }
+            Some(Trouble::Silence) => std::future::pending().await,
+        }
+    }
+}
+
+impl State {
+    fn live(&mut self, namespace: NamespaceId, key: &SessionKey) -> Option<Session> {
+        let place = (namespace, key.to_bytes());
+        let record = self.records.get(&place)?;
+        if record.expires_at.is_some_and(|end| end <= self.clock) {
+            self.records.remove(&place);
+            return None;
+        }
+        Some(Session {
+            value: record.value.clone(),
+            version: record.version,
+            remaining: record.expires_at.map(|end| end - self.clock),
+        })
+    }
+}
+
+fn holds(condition: &Condition, live: Option<&Session>) -> Result<(), SessionsError> {
+    let holds = match condition {
+        Condition::None => true,
+        Condition::Absent => live.is_none(),
+        Condition::Present => live.is_some(),
+        Condition::Matches(versions) => live.is_some_and(|session| versions.contains(&session.version)),
+        Condition::Differs(versions) => live.is_none_or(|session| !versions.contains(&session.version)),
+    };
+    holds.then_some(()).ok_or(SessionsError::ConditionFailed)
+}
+
+impl Sessions for Fake {
+    async fn get(&self, namespace: NamespaceId, key: SessionKey, _: Instant) -> Result<Option<Session>, SessionsError> {
+        self.arrive(Some(&key)).await?;
+        Ok(self.state.lock().live(namespace, &key))
+    }
+
+    async fn put(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        put: Put,
+        _: Instant,
+    ) -> Result<Written, SessionsError> {
+        self.arrive(Some(&key)).await?;
+        let mut state = self.state.lock();
+        holds(&put.condition, state.live(namespace, &key).as_ref())?;
+        state.last += 1;
+        let version = Version::new(state.last);
+        let expires_at = put.ttl.as_secs().map(|seconds| state.clock + Duration::from_secs(seconds));
+        state.records.insert((namespace, key.to_bytes()), Record { value: put.value, version, expires_at });
+        Ok(Written { version })
+    }
+
+    async fn delete(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        delete: Delete,
+        _: Instant,
+    ) -> Result<Deleted, SessionsError> {
+        self.arrive(Some(&key)).await?;
+        let mut state = self.state.lock();
+        let live = state.live(namespace, &key);
+        holds(&delete.condition, live.as_ref())?;
+        state.records.remove(&(namespace, key.to_bytes()));
+        Ok(Deleted { existed: live.is_some(), taken: live.filter(|_| delete.take) })
+    }
+
+    async fn is_ready(&self, _: Instant) -> Result<(), SessionsError> {
+        self.arrive(None).await
+    }
+}

@@ -1,0 +1,15 @@
+//! The session API from outside: bytes on a socket, over sessions in memory.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
+
+mod bounds;
+mod client;
+mod conditions;
+mod contract;
+mod documents;
+mod drain;
+mod fake;
+mod hostile;
+mod http2;
+mod observed;
+mod world;
