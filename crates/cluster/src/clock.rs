@@ -48,7 +48,11 @@ mod tests {
     fn stamps_never_go_back() {
         let clock = LeaderClock::new(|| LogTime::from_millis(1_000));
         assert_eq!(clock.stamp(LogTime::default()), LogTime::from_millis(1_000));
-        assert_eq!(clock.stamp(LogTime::from_millis(5_000)), LogTime::from_millis(5_000), "the log is ahead of the wall");
+        assert_eq!(
+            clock.stamp(LogTime::from_millis(5_000)),
+            LogTime::from_millis(5_000),
+            "the log is ahead of the wall"
+        );
         assert_eq!(clock.stamp(LogTime::default()), LogTime::from_millis(5_000));
     }
 }

@@ -131,12 +131,7 @@ impl Cluster {
 
 impl Inner {
     /// Puts a command into the log and waits for what it did. `sent` becomes true when Raft may have it.
-    async fn propose(
-        &self,
-        command: bytes::Bytes,
-        deadline: Instant,
-        sent: &mut bool,
-    ) -> Result<Tried, ClusterError> {
+    async fn propose(&self, command: bytes::Bytes, deadline: Instant, sent: &mut bool) -> Result<Tried, ClusterError> {
         let unknown_if_sent = |sent: bool| if sent { ClusterError::OutcomeUnknown } else { ClusterError::NoQuorum };
         if Instant::now() >= deadline {
             return Err(unknown_if_sent(*sent));

@@ -54,4 +54,3 @@ impl RaftNetworkV2<TypeConfig> for Nobody {
         Err(self.unreachable().into())
     }
 }
-

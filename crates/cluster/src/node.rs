@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::StartError;
 use crate::clock::LeaderClock;
 use crate::cluster::{Cluster, Inner};
 use crate::disk::Disk;
@@ -20,7 +21,6 @@ use crate::network::NoPeers;
 use crate::proposer::Proposer;
 use crate::read_rounds::ReadRounds;
 use crate::wall_clock::wall_clock;
-use crate::StartError;
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 

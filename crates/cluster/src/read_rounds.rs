@@ -44,7 +44,11 @@ impl ReadRounds {
     }
 }
 
-async fn run(raft: Raft, mut queue: mpsc::Receiver<oneshot::Sender<Result<(), ClusterError>>>, stop: CancellationToken) {
+async fn run(
+    raft: Raft,
+    mut queue: mpsc::Receiver<oneshot::Sender<Result<(), ClusterError>>>,
+    stop: CancellationToken,
+) {
     let mut round = Vec::new();
     loop {
         let joined = tokio::select! {

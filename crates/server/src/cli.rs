@@ -1,11 +1,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::config::{DEFAULT_FILE, Engine, ListenAddress};
+use sessile_store::engine::EngineKind;
+
+use crate::config::{DEFAULT_FILE, ListenAddress};
 use crate::exit::{Failure, Status};
 
 /// How wide help is, whatever the terminal: golden files and manuals show what everybody sees.
@@ -61,8 +63,8 @@ pub(crate) struct Dev {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = ListenAddress::parse)]
     pub(crate) listen: ListenAddress,
     /// What keeps the sessions
-    #[arg(long, value_enum, default_value_t = Engine::Fjall)]
-    pub(crate) engine: Engine,
+    #[arg(long, default_value = EngineKind::Fjall.name(), value_parser = engines())]
+    pub(crate) engine: EngineKind,
 }
 
 /// `sessile serve`.
@@ -100,18 +102,16 @@ pub(crate) enum Shell {
     Fish,
 }
 
-impl ValueEnum for Engine {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        let help = match self {
-            Self::Fjall => "For every size",
-            Self::Sled => "For small stores; outlives kill -9, not a power cut",
+/// The engines, each with what it is for.
+fn engines() -> impl TypedValueParser<Value = EngineKind> {
+    let possible = EngineKind::ALL.map(|engine| {
+        let help = match engine {
+            EngineKind::Fjall => "For every size",
+            EngineKind::Sled => "For small stores; outlives kill -9, not a power cut",
         };
-        Some(PossibleValue::new(self.name()).help(help))
-    }
+        PossibleValue::new(engine.name()).help(help)
+    });
+    PossibleValuesParser::new(possible).try_map(|name| name.parse::<EngineKind>())
 }
 
 /// What the command line asks for.
@@ -209,12 +209,12 @@ mod tests {
     fn what_is_left_out_has_its_default() {
         let Command::Dev(dev) = command(&["dev"]) else { panic!("not dev") };
         assert_eq!((dev.data_dir, dev.listen.to_string().as_str()), (None, "127.0.0.1:8081"));
-        assert_eq!(dev.engine, Engine::default());
+        assert_eq!(dev.engine, EngineKind::Fjall);
         let Command::Dev(dev) = command(&["dev", "--listen", "[::1]:0", "--data-dir=d", "--engine", "sled"]) else {
             panic!("not dev")
         };
         assert_eq!((dev.data_dir, dev.listen.to_string().as_str()), (Some("d".into()), "[::1]:0"));
-        assert_eq!(dev.engine, Engine::Sled);
+        assert_eq!(dev.engine, EngineKind::Sled);
         let Command::Serve(serve) = command(&["serve"]) else { panic!("not serve") };
         assert_eq!(serve.config.to_str(), Some("/etc/sessile/config.yaml"));
     }

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sessile_core::TtlPolicy;
+use sessile_store::engine::EngineKind;
 
 pub use base_uri::BaseUri;
 pub use fault::ConfigError;
@@ -36,7 +37,7 @@ pub use http_limits::HttpLimits;
 pub use listen::ListenAddress;
 pub use log_level::LogLevel;
 pub use openapi::OpenApi;
-pub use storage::{Engine, Storage};
+pub use storage::Storage;
 
 /// The largest file that is read. A full configuration is 2 KB.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -107,7 +108,7 @@ impl Config {
     }
 
     /// What `sessile dev` runs: the defaults of an empty file, and what the command line says. `data_dir` is absolute.
-    pub fn dev(listen: ListenAddress, engine: Engine, data_dir: PathBuf) -> Result<Self, ConfigError> {
+    pub fn dev(listen: ListenAddress, engine: EngineKind, data_dir: PathBuf) -> Result<Self, ConfigError> {
         let defaults = check::check(None)?;
         let storage = Storage { data_dir, engine, ..defaults.storage };
         Ok(Self { listen, storage, ..defaults })

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 mod banner;
+mod build_info;
 mod cli;
 mod commands;
 pub mod config;
@@ -15,7 +16,9 @@ pub mod exit;
 mod golden;
 pub mod logging;
 pub mod node;
+mod node_metrics;
 pub mod output;
+mod sessions;
 pub mod signals;
 
 pub use banner::{Keeping, banner};

@@ -1,22 +1,188 @@
-//! A node: storage, consensus and HTTP, wired by one configuration. The wiring is not here yet.
+//! A node: storage, consensus and HTTP, wired by one configuration.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::Context;
+use prometheus::Registry;
+use sessile_cluster::{Node, NodeConfig};
+use sessile_http::{ApiConfig, BaseUri, HttpMetrics, Limits, Server};
+use sessile_store::engine::EngineKind;
+use sessile_store::log::LogOptions;
+use sessile_store::{DataDir, Opened, Store, StoreError, StoreOptions};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::build_info::build_info;
+use crate::config::{Config, OpenApi};
+use crate::exit::{Failure, Status};
+use crate::node_metrics::NodeMetrics;
+use crate::sessions::ClusterSessions;
+
+/// How much of the log one file holds. The next one is made ready while requests wait, so it is small enough to be
+/// written in a few tens of milliseconds.
+const LOG_SEGMENT_BYTES: u32 = 16 * 1024 * 1024;
+/// How many files of purged log are kept for reuse: as much as gathers between two purges.
+const LOG_RECYCLED_SEGMENTS: usize = 4;
 
 /// Runs a node until `stop` is cancelled and the requests in flight are done, at most `config.shutdown_grace` later.
 /// Both `serve` and `dev` call it; they differ in the configuration and in `listening`, which is called once, with the
 /// address that was bound, as soon as requests are answered there.
 ///
-/// A failure that deserves an exit code of its own is a [`Failure`](crate::exit::Failure).
+/// A failure that deserves an exit code of its own is a [`Failure`].
 pub async fn run(
     config: Config,
     stop: CancellationToken,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
-    let _ = (config, stop, listening);
-    anyhow::bail!("this build can only check configurations: it has no node in it")
+    // The port first: when it is taken, nothing has changed on disk.
+    let listener = bind(&config).await?;
+    let address = listener.local_addr().context("the listening address cannot be told")?;
+    raise_file_limit();
+    let store = open_store(&config).await?;
+    let node = Node::start(store, node_config(&config)).await?;
+
+    let registry = Registry::new();
+    let http_metrics = HttpMetrics::register(&registry).context("the HTTP metrics cannot be registered")?;
+    let node_metrics =
+        NodeMetrics::register(&registry, node.cluster().clone()).context("the node's metrics cannot be registered")?;
+    let sessions = Arc::new(ClusterSessions::new(node.cluster().clone()));
+    let render = move || {
+        node_metrics.refresh();
+        sessile_http::render(&registry)
+    };
+    let router = sessile_http::router(sessions.clone(), api_config(&config)?, http_metrics.clone(), render);
+    let close_listener = CancellationToken::new();
+    let server = Server::new(router, limits(&config), &http_metrics, "api").serve(listener, close_listener.clone());
+    let mut server = std::pin::pin!(server);
+    listening(address);
+
+    let fault = tokio::select! {
+        _ = &mut server => None,
+        () = stop.cancelled() => None,
+        fault = node.faulted() => Some(fault),
+    };
+    // Not ready first, so that a balancer looks away while what is in flight is finished.
+    sessions.stop_being_ready();
+    close_listener.cancel();
+    let drained = server.await;
+    if drained.cut_off > 0 {
+        warn!(connections = drained.cut_off, "requests were cut off at the end of the grace period");
+    }
+    match fault {
+        Some(fault) => anyhow::bail!(
+            "the node stopped, so as not to answer wrongly: {fault}; nothing that was acknowledged is lost; mend the \
+             cause and start it again"
+        ),
+        None => {
+            node.stop().await.context("the node did not stop cleanly, and will check its state at the next start")?;
+            info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let addresses = {
+        let listen = config.listen.clone();
+        tokio::task::spawn_blocking(move || listen.resolve()).await?
+    };
+    let unavailable = |error: std::io::Error| {
+        let sentence = format!(
+            "cannot listen on {}: {error}; stop what uses the address, or choose another with listen_address and \
+             listen_port (dev: --listen)",
+            config.listen
+        );
+        Failure::new(Status::Unavailable, sentence)
+    };
+    let addresses = addresses.map_err(unavailable)?;
+    Ok(TcpListener::bind(&addresses[..]).await.map_err(unavailable)?)
+}
+
+/// As many files and connections as the system allows without asking anybody.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let options = store_options(config);
+    let data_dir = config.storage.data_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(DataDir::open(data_dir)?, &options)).await?;
+    let (store, opened) = opened.map_err(|error| match error {
+        StoreError::Io { .. }
+        | StoreError::Foreign { .. }
+        | StoreError::Locked { .. }
+        | StoreError::NewerFormat { .. } => Failure::new(Status::CannotCreate, error).into(),
+        other => anyhow::Error::from(other),
+    })?;
+    match &opened {
+        Opened::New => info!(node = %store.node(), cluster = %store.cluster(), "this is a new node"),
+        Opened::Clean => info!("the last stop was clean"),
+        Opened::Checked(report) => {
+            info!(records = report.records, bytes = report.bytes, "the state was checked and is whole");
+        }
+        Opened::Rebuilt { reason, aside } => {
+            let aside = aside.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+            warn!(reason, aside, "the state was lost or damaged; the log, which is whole, makes it again");
+        }
+    }
+    if config.storage.engine == EngineKind::Sled {
+        warn!(
+            "storage.engine is sled: what is acknowledged outlives a crash of the process; the state is for small stores"
+        );
+    }
+    Ok(store)
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        engine: config.storage.engine,
+        cache_bytes: config.storage.cache_bytes,
+        log: LogOptions {
+            segment_bytes: LOG_SEGMENT_BYTES,
+            recycled_segments: LOG_RECYCLED_SEGMENTS,
+            ..LogOptions::default()
+        },
+    }
+}
+
+fn node_config(config: &Config) -> NodeConfig {
+    NodeConfig {
+        name: config.service_name.clone(),
+        data_dir: config.storage.data_dir.clone(),
+        disk_reserve_bytes: config.storage.reserve_bytes,
+    }
+}
+
+fn api_config(config: &Config) -> anyhow::Result<ApiConfig> {
+    Ok(ApiConfig {
+        base_uri: BaseUri::new(config.base_uri.as_str())?,
+        ttl: config.ttl,
+        max_value_bytes: config.http.max_value_bytes,
+        request_timeout: config.http.request_timeout,
+        body_timeout: config.http.body_timeout,
+        build: build_info(),
+        openapi: match &config.openapi {
+            OpenApi::BuiltIn => None,
+            OpenApi::File { content, .. } => Some(content.clone()),
+        },
+        ..ApiConfig::default()
+    })
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_connections: config.http.max_connections,
+        header_timeout: config.http.header_timeout,
+        idle_timeout: config.http.idle_timeout,
+        drain: config.shutdown_grace,
+        ..Limits::default()
+    }
 }

@@ -3,13 +3,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
+use sessile_store::engine::EngineKind;
 
 use super::block::{Block, Found};
 use super::document::Node;
 use super::fault::{ConfigError, quoted};
 use super::{
-    BaseUri, Config, DEFAULT_GRACE_MS, Engine, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage,
-    read_at_most,
+    BaseUri, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage, read_at_most,
 };
 
 /// What a file may leave out, by whose file it is. Kask's are those of its config.go.
@@ -134,7 +134,9 @@ fn openapi(top: &Block<'_>, flavour: Flavour, warnings: &mut Vec<String>) -> Res
     let Some(Found { value, line }) = top.text("openapi_spec")?.filter(|found| !found.value.is_empty()) else {
         return Ok(OpenApi::BuiltIn);
     };
-    match read_at_most(OpenApi::MAX_BYTES, Path::new(value)) {
+    let not_text = |_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8");
+    let read = read_at_most(OpenApi::MAX_BYTES, Path::new(value));
+    match read.and_then(|content| String::from_utf8(content).map_err(not_text)) {
         Ok(content) => Ok(OpenApi::File { path: PathBuf::from(value), content }),
         Err(error) if flavour == Flavour::Kask => {
             let cause = format!("line {line}: `openapi_spec` {} cannot be read ({error})", quoted(value));
@@ -200,15 +202,17 @@ fn storage(block: &Block<'_>) -> Result<Storage, ConfigError> {
             .map_err(|_| ConfigError::at(line, "`storage.data_dir` must be the path of a directory"))?,
     };
     let engine = match block.text("engine")? {
-        None => Engine::default(),
+        None => EngineKind::Fjall,
         Some(Found { value, line }) => {
-            let names = Engine::ALL.map(Engine::name).join(", ");
-            Engine::from_name(value).ok_or_else(|| not_one_of("storage.engine", &names, value, line))?
+            let names = EngineKind::ALL.map(EngineKind::name).join(", ");
+            value.parse().map_err(|_| not_one_of("storage.engine", &names, value, line))?
         }
     };
     let cache_mb = block.number("cache_mb", "MiB", &Storage::CACHE_MB)?;
     let cache_bytes = cache_mb.map_or(Storage::DEFAULT_CACHE_MB, |found| found.value) * 1024 * 1024;
-    Ok(Storage { data_dir, engine, cache_bytes })
+    let reserve_mb = block.number("reserve_mb", "MiB", &Storage::RESERVE_MB)?;
+    let reserve_bytes = reserve_mb.map_or(Storage::DEFAULT_RESERVE_MB, |found| found.value) * 1024 * 1024;
+    Ok(Storage { data_dir, engine, cache_bytes, reserve_bytes })
 }
 
 fn http(block: &Block<'_>) -> Result<HttpLimits, ConfigError> {

@@ -44,6 +44,7 @@ impl Config {
             format!("  data_dir: {}", quote(&storage.data_dir.to_string_lossy())),
             format!("  engine: {}", storage.engine),
             format!("  cache_mb: {}", storage.cache_bytes / 1024 / 1024),
+            format!("  reserve_mb: {}", storage.reserve_bytes / 1024 / 1024),
             "http:".to_owned(),
             format!("  max_value_bytes: {}", http.max_value_bytes),
             format!("  request_timeout_ms: {}", http.request_timeout.as_millis()),

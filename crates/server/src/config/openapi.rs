@@ -11,7 +11,7 @@ pub enum OpenApi {
         /// Where it was read from.
         path: PathBuf,
         /// What it held.
-        content: Vec<u8>,
+        content: String,
     },
 }
 

@@ -27,7 +27,7 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(config.log_level, LogLevel::Info);
     assert_eq!(config.openapi, OpenApi::BuiltIn);
     assert_eq!(config.storage.data_dir, Path::new("/var/lib/sessile"));
-    assert_eq!((config.storage.engine, config.storage.cache_bytes), (Engine::Fjall, 256 << 20));
+    assert_eq!((config.storage.engine, config.storage.cache_bytes), (EngineKind::Fjall, 256 << 20));
     assert_eq!((config.http.max_value_bytes, config.http.request_timeout.as_millis()), (1 << 20, 2_000));
     assert_eq!(config.shutdown_grace.as_millis(), 10_000);
     assert_eq!(config.warnings, [""; 0]);
@@ -133,7 +133,7 @@ fn every_key_takes_what_it_should_and_nothing_else() {
 fn values_arrive_where_they_belong() {
     let config = parse(
         "service_name: s\nbase_uri: b\nlisten_address: '::1'\nlisten_port: 1\ndefault_ttl: 2\nmax_ttl: 3\n\
-         log_level: debug\nstorage: {data_dir: /d, engine: sled, cache_mb: 9}\nhttp: {max_value_bytes: 4, \
+         log_level: debug\nstorage: {data_dir: /d, engine: sled, cache_mb: 9, reserve_mb: 7}\nhttp: {max_value_bytes: 4, \
          request_timeout_ms: 105, header_timeout_ms: 106, body_timeout_ms: 107, idle_timeout_ms: 1008, \
          max_connections: 9}\nshutdown: {grace_ms: 10}\n",
     );
@@ -145,7 +145,8 @@ fn values_arrive_where_they_belong() {
         idle_timeout: Duration::from_millis(1008),
         max_connections: 9,
     };
-    let storage = Storage { data_dir: "/d".into(), engine: Engine::Sled, cache_bytes: 9 << 20 };
+    let storage =
+        Storage { data_dir: "/d".into(), engine: EngineKind::Sled, cache_bytes: 9 << 20, reserve_bytes: 7 << 20 };
     assert_eq!((config.service_name.as_str(), config.base_uri.as_str()), ("s", "/b/"));
     assert_eq!((config.listen.to_string().as_str(), lifetimes(&config)), ("[::1]:1", (Some(2), Some(3))));
     assert_eq!((&config.http, &config.storage, config.log_level), (&http, &storage, LogLevel::Debug));
@@ -234,7 +235,7 @@ fn the_openapi_file_is_read_with_the_configuration() {
     let yaml = format!("openapi_spec: {}\n", path.display());
     assert!(refused(&yaml).contains("leave it out for the built-in one"));
     std::fs::write(&path, "openapi: 3.0.0\n").unwrap();
-    assert_eq!(parse(&yaml).openapi, OpenApi::File { path: path.clone(), content: b"openapi: 3.0.0\n".to_vec() });
+    assert_eq!(parse(&yaml).openapi, OpenApi::File { path: path.clone(), content: "openapi: 3.0.0\n".to_owned() });
     std::fs::write(&path, vec![b'#'; 1024 * 1024 + 1]).unwrap();
     assert!(refused(&yaml).contains("larger than 1048576 bytes"));
 }

@@ -1,0 +1,100 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sessile_cluster::{Cluster, ClusterError};
+use sessile_core::{Action, Delete, LogTime, NamespaceId, Outcome, Put, Refusal, SessionKey, Taken};
+use sessile_http::{Deleted, Session, Sessions, SessionsError, Written};
+use tokio::time::Instant;
+
+/// The cluster, as the session API wants it.
+pub(crate) struct ClusterSessions {
+    cluster: Cluster,
+    stopping: AtomicBool,
+}
+
+impl ClusterSessions {
+    /// Through that handle.
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        Self { cluster, stopping: AtomicBool::new(false) }
+    }
+
+    /// From now on this node says that it is not ready. What comes all the same is still answered.
+    pub(crate) fn stop_being_ready(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Sessions for ClusterSessions {
+    async fn get(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        deadline: Instant,
+    ) -> Result<Option<Session>, SessionsError> {
+        let found = self.cluster.read(namespace, &key, deadline).await.map_err(unanswered)?;
+        Ok(found.map(|found| Session {
+            version: found.record.header.version,
+            remaining: remaining(found.record.header.expires_at, found.clock),
+            value: found.record.value,
+        }))
+    }
+
+    async fn put(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        put: Put,
+        deadline: Instant,
+    ) -> Result<Written, SessionsError> {
+        match self.cluster.write(namespace, key, Action::Put(put), deadline).await.map_err(unanswered)? {
+            Outcome::Written { version } => Ok(Written { version }),
+            other => Err(refused(&other)),
+        }
+    }
+
+    async fn delete(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        delete: Delete,
+        deadline: Instant,
+    ) -> Result<Deleted, SessionsError> {
+        match self.cluster.write(namespace, key, Action::Delete(delete), deadline).await.map_err(unanswered)? {
+            Outcome::Deleted { existed, taken } => Ok(Deleted { existed, taken: taken.map(session) }),
+            other => Err(refused(&other)),
+        }
+    }
+
+    async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(SessionsError::ShuttingDown);
+        }
+        self.cluster.ready(deadline).await.map_err(unanswered)
+    }
+}
+
+fn session(taken: Taken) -> Session {
+    Session { version: taken.version, remaining: remaining(taken.expires_at, taken.clock), value: taken.value }
+}
+
+fn remaining(expires_at: LogTime, clock: LogTime) -> Option<Duration> {
+    (expires_at != LogTime::NEVER).then(|| expires_at.since(clock))
+}
+
+fn unanswered(error: ClusterError) -> SessionsError {
+    match error {
+        ClusterError::NoQuorum => SessionsError::NoQuorum,
+        ClusterError::OutcomeUnknown => SessionsError::OutcomeUnknown,
+        ClusterError::Overloaded => SessionsError::Overloaded,
+        ClusterError::StorageFull => SessionsError::StorageFull,
+        ClusterError::Stopping => SessionsError::ShuttingDown,
+    }
+}
+
+fn refused(outcome: &Outcome) -> SessionsError {
+    match outcome {
+        Outcome::Refused(Refusal::ConditionFailed) => SessionsError::ConditionFailed,
+        // An outcome's `Debug` shows no value.
+        other => SessionsError::Internal(format!("a command came back as {other:?}").into()),
+    }
+}
