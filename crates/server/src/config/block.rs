@@ -26,7 +26,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tls", &["cert", "key"]),
-    ("storage", &["data_dir", "engine", "cache_mb"]),
+    ("storage", &["data_dir", "engine", "cache_mb", "reserve_mb"]),
     (
         "http",
         &[
