@@ -5,10 +5,21 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use crate::Limits;
 use crate::metrics::Closed;
 
-/// What is going on on one connection, as its parts tell each other: the service marks requests, [`Paced`] derives
-/// deadlines from them, the server tells it to finish.
+/// How long what a refused client still sends is swallowed after the answer.
+const LINGER: Duration = Duration::from_secs(2);
+/// A point in time that has not come.
+const NEVER: u64 = u64::MAX;
+
+/// What is going on on one connection, as its parts tell each other: the service marks requests, [`Paced`] marks what
+/// comes and goes, the server tells it to finish and asks how long to wait for what.
+///
+/// hyper's own header timeout also runs while a kept-alive connection is idle, and allocates a timer for each request;
+/// and hyper does not always ask its socket again between two requests, so a deadline kept there could be missed.
+///
+/// Points in time are microseconds after `epoch`.
 ///
 /// [`Paced`]: crate::paced::Paced
 pub(crate) struct Connection {
@@ -17,8 +28,14 @@ pub(crate) struct Connection {
     in_flight: AtomicU32,
     /// Requests so far.
     requests: AtomicU64,
-    /// When the last request was answered, or the connection accepted: microseconds after `epoch`.
+    /// When the last request was answered, or the connection accepted.
     quiet_since: AtomicU64,
+    /// When the first bytes after a request came, and after how many requests that was.
+    header_since: AtomicU64,
+    header_after: AtomicU64,
+    /// Since when the client has taken nothing of an answer.
+    stalled_since: AtomicU64,
+    lingering_since: AtomicU64,
     /// The server's: whether answers tell the client to open its next connection elsewhere.
     closing: Arc<AtomicBool>,
     http2: AtomicBool,
@@ -40,6 +57,10 @@ impl Connection {
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             quiet_since: AtomicU64::new(0),
+            header_since: AtomicU64::new(NEVER),
+            header_after: AtomicU64::new(NEVER),
+            stalled_since: AtomicU64::new(NEVER),
+            lingering_since: AtomicU64::new(NEVER),
             closing,
             http2: AtomicBool::new(false),
             unread: AtomicBool::new(false),
@@ -57,22 +78,59 @@ impl Connection {
         InFlight(Arc::clone(self))
     }
 
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
     /// Since when there is no request without an answer; `None` while there is one.
     pub(crate) fn quiet_since(&self) -> Option<Instant> {
         let quiet = self.in_flight.load(Ordering::Relaxed) == 0;
-        quiet.then(|| self.epoch + Duration::from_micros(self.quiet_since.load(Ordering::Relaxed)))
+        quiet.then(|| self.at(&self.quiet_since)).flatten()
+    }
+
+    /// Until when to wait for the client, and for what.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Option<(Instant, Closed)> {
+        if let Some(since) = self.at(&self.lingering_since) {
+            return Some((since + LINGER, Closed::Done));
+        }
+        let writing = self.at(&self.stalled_since).map(|since| (since + limits.write_timeout, Closed::WriteTimeout));
+        let reading = self.quiet_since().map(|quiet| {
+            let in_header = !self.is_http2() && self.header_after.load(Ordering::Relaxed) == self.requests();
+            match self.at(&self.header_since).filter(|_| in_header) {
+                Some(since) => (since + limits.header_timeout, Closed::HeaderTimeout),
+                None => (quiet + limits.idle_timeout, Closed::Idle),
+            }
+        });
+        writing.into_iter().chain(reading).min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// Bytes came.
+    pub(crate) fn note_read(&self, http2_preface: bool) {
+        let requests = self.requests();
+        if self.header_after.load(Ordering::Relaxed) == requests || self.quiet_since().is_none() {
+            return;
+        }
+        if requests == 0 && http2_preface {
+            self.http2.store(true, Ordering::Relaxed);
+        }
+        self.header_since.store(self.now(), Ordering::Relaxed);
+        self.header_after.store(requests, Ordering::Relaxed);
+    }
+
+    /// The client was offered bytes, and took some or none.
+    pub(crate) fn note_write(&self, taken: bool) {
+        if taken {
+            self.stalled_since.store(NEVER, Ordering::Relaxed);
+        } else if self.stalled_since.load(Ordering::Relaxed) == NEVER {
+            self.stalled_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Everything is said; what still comes is swallowed.
+    pub(crate) fn note_linger(&self) {
+        if self.lingering_since.load(Ordering::Relaxed) == NEVER {
+            self.lingering_since.store(self.now(), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_http2(&self) -> bool {
         self.http2.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn speaks_http2(&self) {
-        self.http2.store(true, Ordering::Relaxed);
     }
 
     /// Whether the client sent, or is sending, a body that nobody read.
@@ -109,8 +167,20 @@ impl Connection {
     }
 
     fn mark_quiet(&self) {
-        let micros = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.quiet_since.store(micros, Ordering::Relaxed);
+        self.quiet_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(NEVER)
+    }
+
+    fn at(&self, moment: &AtomicU64) -> Option<Instant> {
+        let micros = moment.load(Ordering::Relaxed);
+        (micros != NEVER).then(|| self.epoch + Duration::from_micros(micros))
     }
 }
 

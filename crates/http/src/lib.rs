@@ -5,7 +5,7 @@
 //! no task that it does not own.
 //!
 //! ```text
-//!  TCP ── Server ── Paced (deadlines) ── hyper ── router ─┬─ /healthz /livez /readyz /metrics /openapi
+//!  TCP ── Server (deadlines) ── Paced ── hyper ── router ─┬─ /healthz /livez /readyz /metrics /openapi
 //!         accept,                        h1, h2           └─ everything else: the session API
 //!         drain                                                │ query → method → key → headers → body
 //!                                                              └─ Sessions

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +19,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,7 +63,7 @@ pub struct Drained {
 
 struct Shared {
     router: Router,
-    limits: Arc<Limits>,
+    limits: Limits,
     metrics: ConnectionMetrics,
     http: Builder<Owned>,
     owned: Owned,
@@ -99,7 +99,7 @@ impl Server {
         Self {
             shared: Arc::new(Shared {
                 router,
-                limits: Arc::new(limits),
+                limits,
                 metrics: metrics.connections(listener),
                 http: protocols(owned.clone()),
                 owned,
@@ -246,7 +246,7 @@ impl Shared {
             tracing::debug!(%error, "a connection ended before it began");
             return Closed::Broken;
         }
-        let io = TokioIo::new(Paced::new(stream, Arc::clone(connection), Arc::clone(&self.limits)));
+        let io = TokioIo::new(Paced::new(stream, Arc::clone(connection)));
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = connection.begin();
@@ -262,21 +262,42 @@ impl Shared {
             }
         });
         let mut served = pin!(self.http.serve_connection(io, service));
+        let mut patience = pin!(tokio::time::sleep(self.limits.idle_timeout));
         let mut told = false;
         let ended = std::future::poll_fn(|cx| {
             if let Poll::Ready(ended) = served.as_mut().poll(cx) {
                 return Poll::Ready(ended);
             }
             connection.waker.register(cx.waker());
-            if told || !connection.is_told_to_finish() {
-                return Poll::Pending;
+            if !told && connection.is_told_to_finish() {
+                told = true;
+                served.as_mut().graceful_shutdown();
+                if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+                    return Poll::Ready(ended);
+                }
             }
-            told = true;
-            served.as_mut().graceful_shutdown();
-            served.as_mut().poll(cx)
+            let Some((deadline, what)) = connection.deadline(&self.limits) else { return Poll::Pending };
+            ready!(poll_until(patience.as_mut(), deadline, cx));
+            connection.end(what);
+            Poll::Ready(Ok(()))
         });
         let ended = ended.await;
         connection.ended().unwrap_or_else(|| ended.map_or_else(|error| why(&*error), |()| Closed::Done))
+    }
+}
+
+/// Ready once it is that late. The timer is only moved when it must ring earlier than set, so that a connection with
+/// one request after another does not move it for each; otherwise it rings, and is set anew.
+fn poll_until(mut timer: Pin<&mut Sleep>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    if timer.deadline() > deadline {
+        timer.as_mut().reset(deadline);
+    }
+    loop {
+        ready!(timer.as_mut().poll(cx));
+        if Instant::now() >= deadline {
+            return Poll::Ready(());
+        }
+        timer.as_mut().reset(deadline);
     }
 }
 
