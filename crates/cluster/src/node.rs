@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use sessile_core::{Command, Outcome, ProposerId, Refusal, Register};
@@ -78,10 +81,11 @@ impl Node {
         });
         raft.run();
         become_a_cluster_of_one(&raft, &config).await?;
-        tasks.spawn(run_rounds);
-        tasks.spawn(watch_raft(inner.clone(), stop.clone()));
-        tasks.spawn(register(inner.clone(), stop.clone()));
-        tasks.spawn(Maintenance::new(inner.clone()).run(stop.clone()));
+        let own = |name, task| tasks.spawn(supervise(inner.clone(), name, task));
+        own("the confirmation of reads", run_rounds.boxed());
+        own("the watch over Raft", watch_raft(inner.clone(), stop.clone()).boxed());
+        own("the registration", register(inner.clone(), stop.clone()).boxed());
+        own("the upkeep", Maintenance::new(inner.clone()).run(stop.clone()).boxed());
         tasks.close();
         Ok(Self { store, cluster: Cluster { inner }, tasks, stop })
     }
@@ -168,6 +172,13 @@ async fn register(inner: Arc<Inner>, stop: CancellationToken) {
                 }
             }
         }
+    }
+}
+
+/// A task that panics is a defect, and the node does not go on without it.
+async fn supervise(inner: Arc<Inner>, name: &'static str, task: BoxFuture<'static, ()>) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        inner.stop_for(&format!("{name} panicked; this is a defect"));
     }
 }
 

@@ -53,6 +53,7 @@ impl LogStore {
             Bound::Unbounded => u64::MAX,
         };
         // What was purged is not an error: openraft asks for more than there is at either end.
+        let start = start.max(self.log.purged().map_or(0, |purged| purged.index + 1));
         let start = start.max(self.log.first_index().unwrap_or(0));
         let records = self.log.read(start..end, max_bytes).map_err(io::Error::other)?;
         records.into_iter().map(|record| self.entry(record)).collect()

@@ -27,21 +27,17 @@ impl fmt::Debug for Snapshot {
 pub(super) type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
 
 impl SessionState {
-    /// A view of now, durable before it is handed out: openraft purges the log up to its place. `None` while nothing
-    /// was ever applied.
-    pub(super) fn snapshot(&self) -> Result<Option<SnapshotOf<TypeConfig, Snapshot>>, StoreError> {
+    /// A view of now, durable before it is handed out: openraft purges the log up to its place.
+    pub(super) fn snapshot(&self) -> Result<SnapshotOf<TypeConfig, Snapshot>, StoreError> {
         let current = self.current();
         let (view, applied) = {
             // The view and the place it stands for are taken together, between two batches.
             let writer = self.inner().writer.lock();
             (current.engine.view()?, writer.applied.clone())
         };
-        if applied.log_id.is_none() {
-            return Ok(None);
-        }
         self.persist()?;
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
-        Ok(Some(openraft::Snapshot { meta, snapshot: Snapshot { view } }))
+        Ok(openraft::Snapshot { meta, snapshot: Snapshot { view } })
     }
 
     /// Builds a fresh state from a snapshot beside the one in use, makes it durable, and puts it in its place in one

@@ -34,7 +34,7 @@ fn make(dir: &Path, engine: EngineKind, closed: bool) {
     for round in 0..ROUNDS {
         for chunk in 0..10 {
             let numbers = chunk * RECORDS / 10..(chunk + 1) * RECORDS / 10;
-            store.commit(numbers.map(|number| leader.put(key(number), value(number, round), day())).collect());
+            store.commit(numbers.map(|number| leader.put(key(number), value(number, round), day())));
         }
         if round == 0 {
             store.state().persist().unwrap();

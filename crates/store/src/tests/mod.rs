@@ -95,7 +95,8 @@ impl Leader {
 
 impl Store {
     /// Puts entries into the log, synced, and applies them, as Raft would.
-    fn commit(&self, entries: Vec<Entry>) -> Vec<Option<Outcome>> {
+    fn commit(&self, entries: impl IntoIterator<Item = Entry>) -> Vec<Option<Outcome>> {
+        let entries: Vec<Entry> = entries.into_iter().collect();
         use openraft::storage::RaftLogStorageExt;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(self.log_store().blocking_append(entries.clone())).unwrap();

@@ -170,7 +170,7 @@ fn the_same_log_makes_the_same_state_byte_for_byte_on_either_engine() {
         store.commit(vec![leader.register()]);
         for round in 0..5 {
             let puts = (0..50).map(|number| leader.put(key(number), value(number, round), day()));
-            store.commit(puts.collect());
+            store.commit(puts);
             store.commit(vec![leader.delete(key(round)), leader.tick(1_000)]);
         }
         let view = store.state().current().engine.view().unwrap();
