@@ -1,7 +1,8 @@
-use std::fmt;
 use std::time::Duration;
 
 use sessile_core::{NamespaceId, Ttl, TtlPolicy};
+
+use crate::BaseUri;
 
 /// What the session API does with requests.
 #[derive(Debug, Clone)]
@@ -77,45 +78,6 @@ impl Default for Limits {
     }
 }
 
-/// What stands before the key in a request's path: begins and ends with a slash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseUri(String);
-
-/// A base URI that no request could ever match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a base URI has letters, digits and -._~!$&'()*+,;=:@ between its slashes; {0:?} is none of them")]
-pub struct BaseUriError(char);
-
-impl BaseUri {
-    /// Takes the text, adding the leading and the trailing slash if they are missing, as Kask does.
-    pub fn new(text: &str) -> Result<Self, BaseUriError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(c);
-        if let Some(other) = text.chars().find(|&c| !allowed(c)) {
-            return Err(BaseUriError(other));
-        }
-        let leading = if text.starts_with('/') { "" } else { "/" };
-        let trailing = if text.ends_with('/') || text.is_empty() { "" } else { "/" };
-        Ok(Self(format!("{leading}{text}{trailing}")))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for BaseUri {
-    fn default() -> Self {
-        Self("/sessions/v1/".to_owned())
-    }
-}
-
-impl fmt::Display for BaseUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Which program this is, as `/healthz` tells it.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct BuildInfo {
@@ -127,26 +89,4 @@ pub struct BuildInfo {
     pub build_host: String,
     /// What built it.
     pub rust_version: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_base_uri_gets_the_slashes_it_lacks() {
-        for (given, expected) in [
-            ("/sessions/v1/", "/sessions/v1/"),
-            ("sessions/v1", "/sessions/v1/"),
-            ("/v1", "/v1/"),
-            ("v1/", "/v1/"),
-            ("/", "/"),
-            ("", "/"),
-        ] {
-            assert_eq!(BaseUri::new(given).unwrap().as_str(), expected, "{given:?}");
-        }
-        for bad in ["/a b/", "/a?b/", "/a#b/", "/a%20b/", "/ä/", "/{key}/"] {
-            assert!(BaseUri::new(bad).is_err(), "{bad:?}");
-        }
-    }
 }

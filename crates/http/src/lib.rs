@@ -23,6 +23,7 @@
 //! not as requests.
 
 mod api;
+mod base_uri;
 mod condition;
 mod config;
 mod connection;
@@ -40,7 +41,8 @@ mod ttl_header;
 mod value;
 
 pub use api::router;
-pub use config::{ApiConfig, BaseUri, BaseUriError, BuildInfo, Limits};
+pub use base_uri::{BaseUri, BaseUriError};
+pub use config::{ApiConfig, BuildInfo, Limits};
 pub use metrics::{HttpMetrics, render};
 pub use request_id::NO_REQUEST_ID;
 pub use server::{Drained, MAX_HEADER_BYTES, MAX_STREAMS, Server};

@@ -2,7 +2,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use crate::config::BaseUri;
+use sessile_http::BaseUri;
 
 /// What becomes of the state of `sessile dev` when it stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
+use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ const UNWRITABLE: &str = "standard output cannot be written";
 
 /// Does what the command says, and blocks until it is done.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    std::panic::set_hook(Box::new(tell_of_a_panic));
     match command {
         Command::Dev(dev) => run_dev(dev),
         Command::Serve(serve) => run_serve(&serve),
@@ -80,6 +82,13 @@ fn run_node(config: Config, listening: impl FnOnce(SocketAddr) + Send) -> anyhow
     // A node that ended left nothing behind; one that was ended by a second signal must not be waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Says where a panic was, and never what it said: its text may hold a key or a value. Whoever owns the task that
+/// panicked decides what follows.
+fn tell_of_a_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    error!(location, "a panic; this is a defect, or damage that a library does not expect");
 }
 
 /// Where `dev` keeps its state.

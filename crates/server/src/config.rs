@@ -11,7 +11,6 @@
 //! snippets along. saphyr-parser hands out events with their places, is maintained, has no unsafe code, stops at a
 //! depth of its own and took linear time on all that was thrown at it; the tree over it is one small file here.
 
-mod base_uri;
 mod block;
 mod check;
 mod describe;
@@ -29,9 +28,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sessile_core::TtlPolicy;
+use sessile_http::BaseUri;
 use sessile_store::engine::EngineKind;
 
-pub use base_uri::BaseUri;
 pub use fault::ConfigError;
 pub use http_limits::HttpLimits;
 pub use listen::ListenAddress;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use prometheus::Registry;
 use sessile_cluster::{Node, NodeConfig};
-use sessile_http::{ApiConfig, BaseUri, HttpMetrics, Limits, Server};
+use sessile_http::{ApiConfig, HttpMetrics, Limits, Server};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
 use sessile_store::{DataDir, Opened, Store, StoreError, StoreOptions};
@@ -53,7 +53,7 @@ pub async fn run(
         node_metrics.refresh();
         sessile_http::render(&registry)
     };
-    let router = sessile_http::router(sessions.clone(), api_config(&config)?, http_metrics.clone(), render);
+    let router = sessile_http::router(sessions.clone(), api_config(&config), http_metrics.clone(), render);
     let close_listener = CancellationToken::new();
     let server = Server::new(router, limits(&config), &http_metrics, "api").serve(listener, close_listener.clone());
     let mut server = std::pin::pin!(server);
@@ -161,9 +161,9 @@ fn node_config(config: &Config) -> NodeConfig {
     }
 }
 
-fn api_config(config: &Config) -> anyhow::Result<ApiConfig> {
-    Ok(ApiConfig {
-        base_uri: BaseUri::new(config.base_uri.as_str())?,
+fn api_config(config: &Config) -> ApiConfig {
+    ApiConfig {
+        base_uri: config.base_uri.clone(),
         ttl: config.ttl,
         max_value_bytes: config.http.max_value_bytes,
         request_timeout: config.http.request_timeout,
@@ -174,7 +174,7 @@ fn api_config(config: &Config) -> anyhow::Result<ApiConfig> {
             OpenApi::File { content, .. } => Some(content.clone()),
         },
         ..ApiConfig::default()
-    })
+    }
 }
 
 fn limits(config: &Config) -> Limits {

@@ -3,14 +3,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
+use sessile_http::BaseUri;
 use sessile_store::engine::EngineKind;
 
 use super::block::{Block, Found};
 use super::document::Node;
 use super::fault::{ConfigError, quoted};
-use super::{
-    BaseUri, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage, read_at_most,
-};
+use super::{Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage, read_at_most};
 
 /// What a file may leave out, by whose file it is. Kask's are those of its config.go.
 struct Defaults {

@@ -7,27 +7,44 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUri(String);
 
+/// What a base URI must not be, in words that follow its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BaseUriError {
+    /// It has more than [`BaseUri::MAX_BYTES`].
+    #[error("must not be longer than {} bytes", BaseUri::MAX_BYTES)]
+    TooLong,
+    /// It has a character that does not stand for itself in a path.
+    #[error("must be a plain path, without query or escapes; remove {0:?}")]
+    Stray(char),
+    /// It has two slashes in a row.
+    #[error("must not have an empty segment; remove the double slash")]
+    EmptySegment,
+    /// It has a segment that clients resolve away.
+    #[error("must not have a `.` or `..` segment; remove it")]
+    DotSegment,
+}
+
 impl BaseUri {
     /// The longest one. Part of every request line and metric; the rest of the line is for the key.
     pub const MAX_BYTES: usize = 256;
 
-    /// Adds the leading and the trailing slash if they are missing, as Kask does. The error says what must go.
-    pub fn new(text: &str) -> Result<Self, String> {
+    /// Adds the leading and the trailing slash if they are missing, as Kask does.
+    pub fn new(text: &str) -> Result<Self, BaseUriError> {
         let leading = if text.starts_with('/') { "" } else { "/" };
         let trailing = if text.is_empty() || text.ends_with('/') { "" } else { "/" };
         let uri = format!("{leading}{text}{trailing}");
         if uri.len() > Self::MAX_BYTES {
-            return Err(format!("must not be longer than {} bytes", Self::MAX_BYTES));
+            return Err(BaseUriError::TooLong);
         }
         let stray = |char: char| !(char.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(char));
         if let Some(char) = uri.chars().find(|char| stray(*char)) {
-            return Err(format!("must be a plain path, without query or escapes; remove {char:?}"));
+            return Err(BaseUriError::Stray(char));
         }
         if uri.contains("//") {
-            return Err("must not have an empty segment; remove the double slash".to_owned());
+            return Err(BaseUriError::EmptySegment);
         }
         if uri.split('/').any(|segment| matches!(segment, "." | "..")) {
-            return Err("must not have a `.` or `..` segment; remove it".to_owned());
+            return Err(BaseUriError::DotSegment);
         }
         Ok(Self(uri))
     }
@@ -35,6 +52,12 @@ impl BaseUri {
     /// As text, slashes included.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Default for BaseUri {
+    fn default() -> Self {
+        Self("/sessions/v1/".to_owned())
     }
 }
 
