@@ -15,9 +15,6 @@ const ROUND: Duration = Duration::from_millis(500);
 /// How far the replicated clock may fall behind the wall before an idle leader ticks through the log. It bounds how late
 /// an expiry shows.
 const TICK_AFTER: Duration = Duration::from_secs(1);
-/// How long what is applied may stay undurable in the state: it bounds what a restart replays from the log, and how
-/// long expired bytes stay.
-const PERSIST_AFTER: Duration = Duration::from_secs(30);
 /// How much log may gather before the state is made durable and the log behind it goes.
 const PERSIST_AFTER_LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// How many records one round looks at for expired ones: 4 million in a quarter of an hour.
@@ -29,6 +26,7 @@ const REAP_PAUSE: Duration = Duration::from_secs(60);
 /// has expired, watches the disk.
 pub(crate) struct Maintenance {
     inner: Arc<Inner>,
+    persist_after: Duration,
     persisted_at: Instant,
     persisted_log_bytes: u64,
     reap_from: Option<Bytes>,
@@ -37,10 +35,11 @@ pub(crate) struct Maintenance {
 }
 
 impl Maintenance {
-    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, persist_after: Duration) -> Self {
         let now = Instant::now();
         Self {
             inner,
+            persist_after,
             persisted_at: now,
             persisted_log_bytes: 0,
             reap_from: None,
@@ -82,7 +81,7 @@ impl Maintenance {
     async fn persist(&mut self) {
         let log_bytes = self.inner.log.bytes();
         let grown = log_bytes.saturating_sub(self.persisted_log_bytes) >= PERSIST_AFTER_LOG_BYTES;
-        if !grown && self.persisted_at.elapsed() < PERSIST_AFTER {
+        if !grown && self.persisted_at.elapsed() < self.persist_after {
             return;
         }
         // A fault ends Raft, and the node's own watch tells why.

@@ -45,6 +45,16 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// Bytes of disk that writes leave free; below it they are refused, and deletes go on.
     pub disk_reserve_bytes: u64,
+    /// How long what is applied may stay undurable in the state. It bounds what a restart replays from the log, and
+    /// how long the bytes of what has expired stay.
+    pub persist_after: Duration,
+}
+
+impl NodeConfig {
+    /// A node without a name whose data is there, with the defaults of a server.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self { name: String::new(), data_dir, disk_reserve_bytes: 0, persist_after: Duration::from_secs(30) }
+    }
 }
 
 /// A running node. Whoever holds it stops it.
@@ -85,7 +95,7 @@ impl Node {
         own("the confirmation of reads", run_rounds.boxed());
         own("the watch over Raft", watch_raft(inner.clone(), stop.clone()).boxed());
         own("the registration", register(inner.clone(), stop.clone()).boxed());
-        own("the upkeep", Maintenance::new(inner.clone()).run(stop.clone()).boxed());
+        own("the upkeep", Maintenance::new(inner.clone(), config.persist_after).run(stop.clone()).boxed());
         tasks.close();
         Ok(Self { store, cluster: Cluster { inner }, tasks, stop })
     }

@@ -156,8 +156,8 @@ fn store_options(config: &Config) -> StoreOptions {
 fn node_config(config: &Config) -> NodeConfig {
     NodeConfig {
         name: config.service_name.clone(),
-        data_dir: config.storage.data_dir.clone(),
         disk_reserve_bytes: config.storage.reserve_bytes,
+        ..NodeConfig::new(config.storage.data_dir.clone())
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
 use crate::log::{LogError, LogPosition, LogRecord, RaftLog};
+use crate::state::off_the_runtime;
 use crate::types::Entry;
 use crate::{LogId, NodeId, SessionState, StoreError, TypeConfig, Vote};
 
@@ -153,9 +154,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        if let Some(state) = &self.state {
+        if let Some(state) = self.state.clone() {
             // What made the state must not go before the state is on disk.
-            state.persist_upto(&upto)?;
+            off_the_runtime(move || state.persist_upto(&upto)).await?;
         }
         self.durably(|done| self.log.purge(position(&upto), done)).await
     }

@@ -8,7 +8,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use super::session_state::SessionState;
 use super::snapshot::{Snapshot, SnapshotMeta};
 use crate::types::Entry;
-use crate::{LogId, StoredMembership, TypeConfig};
+use crate::{LogId, StoreError, StoredMembership, TypeConfig};
 
 /// The most entries that are applied in one batch of the engine; a reader that waits for an index waits for no more.
 const MAX_BATCH_ENTRIES: usize = 512;
@@ -72,13 +72,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Snapshot) -> io::Result<()> {
-        Ok(self.state.install(meta, &snapshot)?)
+        let (state, meta) = (self.state.clone(), meta.clone());
+        off_the_runtime(move || state.install(&meta, &snapshot)).await
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Snapshot>>> {
         // Before anything is applied there is nothing that a peer could not get from the log.
         let something = self.state.applied().0.is_some();
-        Ok(if something { Some(self.state.snapshot()?) } else { None })
+        if something { self.build_snapshot().await.map(Some) } else { Ok(None) }
     }
 }
 
@@ -86,8 +87,16 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = Snapshot;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Snapshot>> {
-        Ok(self.state.snapshot()?)
+        let state = self.state.clone();
+        off_the_runtime(move || state.snapshot()).await
     }
+}
+
+/// What waits for an fsync of the engine must not hold up a thread that heartbeats and requests need.
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    wait: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> io::Result<T> {
+    Ok(tokio::task::spawn_blocking(wait).await.map_err(io::Error::other)??)
 }
 
 fn command_bytes(entry: &Entry) -> usize {

@@ -12,6 +12,7 @@ mod stored;
 pub use check::CheckReport;
 pub(crate) use current::CurrentState;
 pub use machine::StateMachine;
+pub(crate) use machine::off_the_runtime;
 pub use reap::Reaped;
 pub use session_state::{Found, SessionState};
 pub use snapshot::Snapshot;

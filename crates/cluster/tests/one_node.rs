@@ -1,0 +1,156 @@
+//! A cluster of one on a real disk.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sessile_cluster::{Cluster, ClusterError, Node, NodeConfig};
+use sessile_core::{Action, Condition, Delete, NamespaceId, Outcome, Put, Refusal, SessionKey, Ttl};
+use sessile_store::engine::EngineKind;
+use sessile_store::log::LogOptions;
+use sessile_store::{DataDir, Store, StoreOptions};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+const SESSIONS: NamespaceId = NamespaceId::SESSIONS;
+/// Far beyond what anything here takes, so that only a hang ends a test this way.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn start(dir: &Path, change: impl FnOnce(&mut NodeConfig)) -> Node {
+    let log = LogOptions { segment_bytes: 1024 * 1024, ..LogOptions::default() };
+    let options = StoreOptions { engine: EngineKind::Fjall, cache_bytes: 8 * 1024 * 1024, log };
+    let (store, _) = Store::open(DataDir::open(dir).unwrap(), &options).unwrap();
+    let mut config = NodeConfig::new(dir.into());
+    change(&mut config);
+    Node::start(store, config).await.unwrap()
+}
+
+fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+fn key(number: usize) -> SessionKey {
+    SessionKey::new(format!("awiki:MWSession:{number}")).unwrap()
+}
+
+fn put(value: &'static [u8]) -> Put {
+    Put { value: Bytes::from_static(value), ttl: Ttl::from_secs(86_400).unwrap(), condition: Condition::None }
+}
+
+async fn write(cluster: &Cluster, key: SessionKey, put: Put) -> Outcome {
+    cluster.write(SESSIONS, key, Action::Put(put), deadline()).await.unwrap()
+}
+
+async fn read(cluster: &Cluster, key: &SessionKey) -> Option<Bytes> {
+    cluster.read(SESSIONS, key, deadline()).await.unwrap().map(|found| found.record.value)
+}
+
+/// Polls until it holds; the reason is what a hang is reported with.
+async fn eventually(reason: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = deadline();
+    while !holds().await {
+        assert!(Instant::now() < end, "never: {reason}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_a_restart_and_is_read_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    let (id, cluster_id) = (node.cluster().status().node, node.cluster().status().cluster);
+    for number in 0..100 {
+        write(node.cluster(), key(number), put(b"before")).await;
+    }
+    node.stop().await.unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    assert_eq!(read(node.cluster(), &key(99)).await.as_deref(), Some(&b"before"[..]), "the read waits for a leader");
+    write(node.cluster(), key(1), put(b"after")).await;
+    assert_eq!(read(node.cluster(), &key(1)).await.as_deref(), Some(&b"after"[..]));
+    let status = node.cluster().status();
+    assert_eq!((status.node, status.cluster), (id, cluster_id));
+    assert!(status.is_leader && status.term >= 2, "a restarted leader wins a new term");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_add_the_same_key_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    let mut adders = JoinSet::new();
+    for _ in 0..50 {
+        let cluster = node.cluster().clone();
+        let add = Put { condition: Condition::Absent, ..put(b"mine") };
+        adders.spawn(async move { write(&cluster, key(1), add).await });
+    }
+    let outcomes = adders.join_all().await;
+    let won = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Written { .. })).count();
+    let lost = outcomes.iter().filter(|outcome| **outcome == Outcome::Refused(Refusal::ConditionFailed)).count();
+    assert_eq!((won, lost), (1, 49));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_cluster_ticks_so_that_sessions_expire() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    let short = Put { ttl: Ttl::from_secs(1).unwrap(), ..put(b"soon gone") };
+    write(node.cluster(), key(1), short).await;
+    eventually("the session expires without another write", async || read(node.cluster(), &key(1)).await.is_none())
+        .await;
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nearly_full_disk_refuses_writes_and_lets_deletes_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    write(node.cluster(), key(1), put(b"there")).await;
+    node.stop().await.unwrap();
+    let node = start(dir.path(), |config| config.disk_reserve_bytes = u64::MAX).await;
+    let refused = || node.cluster().write(SESSIONS, key(2), Action::Put(put(b"no room")), deadline());
+    eventually("the disk is measured", async || refused().await == Err(ClusterError::StorageFull)).await;
+    assert_eq!(read(node.cluster(), &key(1)).await.as_deref(), Some(&b"there"[..]));
+    let delete = Action::Delete(Delete { condition: Condition::None, take: false });
+    let deleted = node.cluster().write(SESSIONS, key(1), delete, deadline()).await.unwrap();
+    assert_eq!(deleted, Outcome::Deleted { existed: true, taken: None });
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_behind_the_durable_state_goes_and_a_restart_needs_none_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |config| config.persist_after = Duration::from_millis(100)).await;
+    let mut writers = JoinSet::new();
+    for writer in 0..16 {
+        let cluster = node.cluster().clone();
+        writers.spawn(async move {
+            for round in 0..800 {
+                write(&cluster, key(writer * 1_000 + round % 40), put(&[7; 500])).await;
+            }
+        });
+    }
+    writers.join_all().await;
+    // 12,800 entries of over 500 bytes were written; 5,000 are kept.
+    eventually("what is durable in the state leaves the log", async || node.cluster().status().log_bytes < 4_000_000)
+        .await;
+    let counts = node.cluster().status().counts;
+    node.stop().await.unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    assert_eq!(read(node.cluster(), &key(39)).await.as_deref(), Some(&[7; 500][..]));
+    assert_eq!(node.cluster().status().counts, counts);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_past_its_deadline_says_that_nothing_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    write(node.cluster(), key(1), put(b"there")).await;
+    let past = Instant::now() - Duration::from_millis(1);
+    let late = node.cluster().write(SESSIONS, key(1), Action::Put(put(b"late")), past).await;
+    assert_eq!(late, Err(ClusterError::NoQuorum));
+    assert_eq!(read(node.cluster(), &key(1)).await.as_deref(), Some(&b"there"[..]));
+    node.stop().await.unwrap();
+}
