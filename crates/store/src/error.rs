@@ -44,10 +44,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The Raft log cannot be used.
-    #[error("the Raft log: {0}")]
+    #[error(transparent)]
     Log(#[from] LogError),
     /// The engine failed.
-    #[error("the session state: {0}")]
+    #[error(transparent)]
     Engine(#[from] EngineError),
     /// Stored bytes are not what was written.
     #[error("the session state in {} is damaged: {what}; {remedy}", .dir.display())]

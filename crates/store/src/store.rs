@@ -54,7 +54,7 @@ pub struct Store {
 impl Store {
     /// Opens what is there, or makes a new node. After an unclean stop the state is checked before this returns.
     pub fn open(dir: DataDir, options: &StoreOptions) -> Result<(Self, Opened), StoreError> {
-        let clean = take_clean_mark(&dir)?;
+        let clean = clean_mark(&dir)?;
         let (log, cluster, is_new) = open_log(&dir, options)?;
         let node =
             unseal(&log.identity()).map_err(|error| disagree(&dir, format!("the node id in the log: {error}")))?;
@@ -77,6 +77,8 @@ impl Store {
         };
         assert_log_reaches_state(&dir, &log, &state)?;
         state.persist()?;
+        // Gone before anything is applied, and only now: a start that is refused changes nothing.
+        dir.remove_durably(CLEAN_FILE)?;
         Ok((Self { dir, node, cluster, log, state }, opened))
     }
 
@@ -114,10 +116,9 @@ impl Store {
     }
 }
 
-/// What the last clean stop left: how far the state was applied. The mark is gone, durably, before anything changes.
-fn take_clean_mark(dir: &DataDir) -> Result<Option<Option<LogId>>, StoreError> {
+/// What the last clean stop left: how far the state was applied.
+fn clean_mark(dir: &DataDir) -> Result<Option<Option<LogId>>, StoreError> {
     let Some(bytes) = dir.read(CLEAN_FILE)? else { return Ok(None) };
-    dir.remove_durably(CLEAN_FILE)?;
     // A mark that cannot be read is no mark: then the state is checked.
     let applied = unseal::<Option<(u64, u64)>>(&bytes).ok();
     Ok(applied.map(|applied| applied.map(|(term, index)| log_id(crate::log::LogPosition { term, index }))))

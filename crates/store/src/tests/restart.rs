@@ -150,6 +150,15 @@ fn a_lost_log_is_refused_and_nothing_is_made_anew() {
 }
 
 #[test]
+fn a_start_that_is_refused_leaves_the_mark_of_the_clean_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path(), EngineKind::Fjall).unwrap().0.close().unwrap();
+    let error = open(dir.path(), EngineKind::Sled).err().unwrap().to_string();
+    assert!(error.contains("set storage.engine: fjall"), "{error}");
+    assert_eq!(open(dir.path(), EngineKind::Fjall).unwrap().1, Opened::Clean);
+}
+
+#[test]
 fn a_state_and_a_log_of_different_nodes_are_refused() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for dir in [&one, &other] {
