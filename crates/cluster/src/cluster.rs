@@ -17,6 +17,8 @@ use crate::proposer::{Proposer, Ticket};
 use crate::read_rounds::ReadRounds;
 use crate::{ClusterError, Status};
 
+/// The largest command, in bytes: a value of 4 MiB, its key and what stands around them. A log entry holds twice that.
+const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024 + 64 * 1024;
 /// How long a request that found no leader waits before it looks again, unless a leader turns up first.
 const LEADER_POLL: Duration = Duration::from_millis(20);
 
@@ -45,8 +47,10 @@ pub(crate) struct Inner {
 /// What became of one try to put a command into the log.
 enum Tried {
     Done(Outcome),
-    /// There is no leader here now; the same command may be tried again.
-    NoLeader,
+    /// There is no leader here now, and it reached no log.
+    NotSent,
+    /// It reached a log, and another leader may have put another entry in its place.
+    Discarded,
 }
 
 impl Cluster {
@@ -74,18 +78,38 @@ impl Cluster {
             return Err(ClusterError::StorageFull);
         }
         let ticket = inner.proposer.begin(deadline).await?;
-        let command = encode(&ticket, namespace, key, action);
-        let mut sent = false;
+        let mut try_again_alone = None;
+        // Whether an earlier try may have had an effect that nobody told of.
+        let mut in_doubt = false;
         loop {
-            match inner.propose(command.clone(), deadline, &mut sent).await? {
-                // The command was not remembered, so it is still new: it waits until others are forgotten.
-                Tried::Done(Outcome::Refused(Refusal::WindowFull)) => inner.proposer.moved(deadline).await?,
+            let mut moved = std::pin::pin!(inner.proposer.moved());
+            moved.as_mut().enable();
+            // The number makes it the same command; what it no longer waits for may have grown.
+            let command = encode(&ticket, namespace, key.clone(), action.clone());
+            if command.len() > MAX_COMMAND_BYTES {
+                return Err(ClusterError::TooLarge);
+            }
+            match inner.propose(command, deadline, in_doubt).await? {
+                // Nothing was changed or remembered, so it is still new: it waits until others are forgotten.
+                Tried::Done(Outcome::Refused(Refusal::WindowFull)) => {
+                    let overloaded = |_| if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Overloaded };
+                    if try_again_alone.is_none() {
+                        let alone = timeout_at(deadline, inner.proposer.full_table.lock());
+                        try_again_alone = Some(alone.await.map_err(overloaded)?);
+                    } else {
+                        timeout_at(deadline, moved).await.map_err(overloaded)?;
+                    }
+                }
                 Tried::Done(Outcome::Refused(Refusal::UnknownIncarnation { .. } | Refusal::Forgotten)) => {
-                    return Err(if sent { ClusterError::OutcomeUnknown } else { ClusterError::NoQuorum });
+                    inner.proposer.is_unknown(ticket.incarnation);
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::NoQuorum });
                 }
                 Tried::Done(outcome) => return Ok(outcome),
-                // The same bytes again: if the first try was committed after all, the command recognises itself.
-                Tried::NoLeader => inner.await_leader(deadline, sent).await?,
+                Tried::NotSent => inner.await_leader(deadline, in_doubt).await?,
+                Tried::Discarded => {
+                    in_doubt = true;
+                    inner.await_leader(deadline, in_doubt).await?;
+                }
             }
         }
     }
@@ -130,49 +154,43 @@ impl Cluster {
 }
 
 impl Inner {
-    /// Puts a command into the log and waits for what it did. `sent` becomes true when Raft may have it.
-    async fn propose(&self, command: bytes::Bytes, deadline: Instant, sent: &mut bool) -> Result<Tried, ClusterError> {
-        let unknown_if_sent = |sent: bool| if sent { ClusterError::OutcomeUnknown } else { ClusterError::NoQuorum };
+    /// Puts a command into the log and waits for what it did.
+    async fn propose(&self, command: bytes::Bytes, deadline: Instant, in_doubt: bool) -> Result<Tried, ClusterError> {
+        let nothing_new = |error| if in_doubt { ClusterError::OutcomeUnknown } else { error };
         if Instant::now() >= deadline {
-            return Err(unknown_if_sent(*sent));
+            return Err(nothing_new(ClusterError::NoQuorum));
         }
         let proposal = Proposal { stamp: self.clock.stamp(self.state.clock()), command };
         let (responder, outcome) = ProgressResponder::<TypeConfig, _>::complete_only();
         let queued = timeout_at(deadline, self.raft.client_write_ff(proposal, Some(responder))).await;
         match queued {
-            Err(_) => return Err(unknown_if_sent(*sent)),
-            Ok(Err(_)) => return Err(if *sent { ClusterError::OutcomeUnknown } else { ClusterError::Stopping }),
+            Err(_) => return Err(nothing_new(ClusterError::NoQuorum)),
+            Ok(Err(_)) => return Err(nothing_new(ClusterError::Stopping)),
             Ok(Ok(())) => {}
         }
-        let was_sent = std::mem::replace(sent, true);
         match timeout_at(deadline, outcome).await {
-            Ok(Ok(Ok(response))) => match response.data {
-                Some(outcome) => Ok(Tried::Done(outcome)),
-                None => Err(ClusterError::OutcomeUnknown),
-            },
-            // Whether it reached a log before the leader stepped down is not said, or another leader discarded it there.
-            Ok(Ok(Err(ClientWriteError::ForwardToLeader(_) | ClientWriteError::LogEntryDiscarded(_)))) => {
-                Ok(Tried::NoLeader)
-            }
+            Ok(Ok(Ok(response))) => response.data.map(Tried::Done).ok_or(ClusterError::OutcomeUnknown),
+            // Said before anything is appended only.
+            Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => Ok(Tried::NotSent),
+            Ok(Ok(Err(ClientWriteError::LogEntryDiscarded(_)))) => Ok(Tried::Discarded),
             // Neither is asked for here.
             Ok(Ok(Err(ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_)))) => {
-                Err(unknown_if_sent(was_sent))
+                Err(nothing_new(ClusterError::NoQuorum))
             }
             Ok(Err(_)) | Err(_) => Err(ClusterError::OutcomeUnknown),
         }
     }
 
     /// Waits until there may be a leader again.
-    async fn await_leader(&self, deadline: Instant, sent: bool) -> Result<(), ClusterError> {
+    async fn await_leader(&self, deadline: Instant, in_doubt: bool) -> Result<(), ClusterError> {
         let look_again = (Instant::now() + LEADER_POLL).min(deadline);
         tokio::time::sleep_until(look_again).await;
-        if self.fault.borrow().is_some() {
-            return Err(if sent { ClusterError::OutcomeUnknown } else { ClusterError::Stopping });
-        }
-        if Instant::now() < deadline {
-            return Ok(());
-        }
-        Err(if sent { ClusterError::OutcomeUnknown } else { ClusterError::NoQuorum })
+        let gave_up = match (in_doubt, self.fault.borrow().is_some()) {
+            (true, _) => ClusterError::OutcomeUnknown,
+            (false, true) => ClusterError::Stopping,
+            (false, false) => ClusterError::NoQuorum,
+        };
+        if self.fault.borrow().is_some() || Instant::now() >= deadline { Err(gave_up) } else { Ok(()) }
     }
 
     /// A local fault: this node stops rather than guess.
@@ -194,7 +212,7 @@ fn encode(ticket: &Ticket<'_>, namespace: NamespaceId, key: SessionKey, action: 
         proposer: ticket.id,
         incarnation: ticket.incarnation,
         sequence: ticket.sequence,
-        lowest_outstanding: ticket.lowest_outstanding,
+        lowest_outstanding: ticket.lowest_outstanding(),
         namespace,
         key,
         action,

@@ -15,6 +15,9 @@ pub enum ClusterError {
     /// The disk is nearly full; nothing was changed. Deletes still work.
     #[error("the disk is nearly full")]
     StorageFull,
+    /// The command is larger than a log entry may be; nothing was changed.
+    #[error("the value is too large for the log")]
+    TooLarge,
     /// This node is stopping, by order or by a fault; nothing was changed.
     #[error("the node is stopping")]
     Stopping,

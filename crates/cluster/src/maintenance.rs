@@ -17,8 +17,10 @@ const ROUND: Duration = Duration::from_millis(500);
 const TICK_AFTER: Duration = Duration::from_secs(1);
 /// How much log may gather before the state is made durable and the log behind it goes.
 const PERSIST_AFTER_LOG_BYTES: u64 = 64 * 1024 * 1024;
-/// How many records one round looks at for expired ones: 4 million in a quarter of an hour.
-const REAP_RECORDS: usize = 2_000;
+/// How much log may stay behind the durable state, whatever the number of entries.
+const KEEP_LOG_BYTES: u64 = 256 * 1024 * 1024;
+/// How many records one round looks at for expired ones: writes wait for the removal of at most this many.
+const REAP_RECORDS: usize = 500;
 /// How long after its end the scan for expired bytes begins again.
 const REAP_PAUSE: Duration = Duration::from_secs(60);
 
@@ -80,12 +82,19 @@ impl Maintenance {
     /// Makes the state durable; Raft then purges the log up to there. A snapshot here is a view: nothing is copied.
     async fn persist(&mut self) {
         let log_bytes = self.inner.log.bytes();
+        self.persisted_log_bytes = self.persisted_log_bytes.min(log_bytes);
         let grown = log_bytes.saturating_sub(self.persisted_log_bytes) >= PERSIST_AFTER_LOG_BYTES;
         if !grown && self.persisted_at.elapsed() < self.persist_after {
             return;
         }
         // A fault ends Raft, and the node's own watch tells why.
         let _ = self.inner.raft.trigger().snapshot().await;
+        if log_bytes >= KEEP_LOG_BYTES
+            && let Some(durable) = self.inner.state.persisted_index()
+        {
+            // Few and large entries: what is kept for members that lag is bounded by bytes, too.
+            let _ = self.inner.raft.trigger().purge_log(durable).await;
+        }
         self.persisted_at = Instant::now();
         self.persisted_log_bytes = log_bytes;
     }
@@ -109,9 +118,8 @@ impl Maintenance {
 
     fn watch_disk(&mut self) {
         let disk = &self.inner.disk;
-        if let Err(error) = disk.measure() {
-            warn!("the free space of the data directory cannot be asked: {error}");
-        }
+        // One that cannot be asked shows what it showed last; the start said so.
+        let _ = disk.measure();
         let nearly_full = disk.is_nearly_full();
         if nearly_full != self.was_nearly_full {
             let free_bytes = disk.free();

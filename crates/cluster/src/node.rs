@@ -13,7 +13,7 @@ use sessile_store::{Member, Proposal, StateMachine, Store, TypeConfig};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::StartError;
 use crate::clock::LeaderClock;
@@ -33,6 +33,8 @@ const HEARTBEAT: Duration = Duration::from_millis(50);
 const ELECTION_TIMEOUT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(400));
 /// How many entries stay in the log behind what is durable in the state, for members that lag a little.
 const KEEP_ENTRIES: u64 = 5_000;
+/// How many commands wait for Raft to take them up. A batch takes all there are.
+const MAX_QUEUED: u64 = 1_024;
 /// How long between two tries to register the proposer.
 const REGISTER_AGAIN: Duration = Duration::from_millis(50);
 
@@ -89,6 +91,9 @@ impl Node {
             disk: Disk::new(config.data_dir.clone(), config.disk_reserve_bytes),
             fault: watch::Sender::new(None),
         });
+        if let Err(error) = inner.disk.measure() {
+            warn!(%error, "the free space of the data directory cannot be asked");
+        }
         raft.run();
         become_a_cluster_of_one(&raft, &config).await?;
         let own = |name, task| tasks.spawn(supervise(inner.clone(), name, task));
@@ -137,6 +142,8 @@ fn raft_config() -> Result<Config, openraft::ConfigError> {
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: KEEP_ENTRIES,
         purge_batch_size: 1,
+        // Requests beyond these wait outside, where they still count against the bounds of the HTTP side.
+        api_channel_size: Some(MAX_QUEUED),
         enable_pre_vote: Some(true),
         // A restarted leader wins a new term before it serves.
         enable_leader_restore: Some(false),
@@ -160,22 +167,34 @@ async fn become_a_cluster_of_one(raft: &Raft, config: &NodeConfig) -> Result<(),
     raft.trigger().elect(false).await.map_err(|error| failed(&error))
 }
 
-/// Registers this node as a proposer, through the log, as soon as there is a leader.
+/// Registers this node as a proposer, through the log, as soon as there is a leader, and again should it be told that
+/// its incarnation is not the one in force.
 async fn register(inner: Arc<Inner>, stop: CancellationToken) {
-    let nonce = rand::random();
+    let mut nonce = rand::random();
     let mut previous = inner.state.proposer(inner.proposer.id()).map_or(0, |known| known.incarnation());
     while !stop.is_cancelled() {
         let command = Command::Register(Register { proposer: inner.proposer.id(), previous, nonce });
         let stamp = inner.clock.stamp(inner.state.clock());
-        let written = inner.raft.client_write(Proposal { stamp, command: command.encode() }).await;
+        let written = tokio::select! {
+            written = inner.raft.client_write(Proposal { stamp, command: command.encode() }) => written,
+            () = stop.cancelled() => return,
+        };
         match written.ok().and_then(|response| response.data) {
             Some(Outcome::Registered { incarnation }) => {
                 info!(node = %inner.node, cluster = %inner.cluster, incarnation, "ready to serve");
-                return inner.proposer.registered(incarnation);
+                inner.proposer.registered(incarnation);
+                tokio::select! {
+                    () = inner.proposer.unregistered() => {}
+                    () = stop.cancelled() => return,
+                }
+                (nonce, previous) = (rand::random(), incarnation);
             }
             // What this node knew of itself was older than the log.
             Some(Outcome::Refused(Refusal::UnknownIncarnation { current })) => previous = current,
-            _ => {
+            refused => {
+                if let Some(refused) = refused {
+                    warn!(?refused, "this node cannot register, and takes no writes until it can");
+                }
                 tokio::select! {
                     () = tokio::time::sleep(REGISTER_AGAIN) => {}
                     () = stop.cancelled() => return,
@@ -202,11 +221,12 @@ async fn watch_raft(inner: Arc<Inner>, stop: CancellationToken) {
             inner.stop_for(fatal);
             return;
         }
-        let ended = tokio::select! {
-            changed = metrics.changed() => changed.is_err(),
-            () = stop.cancelled() => true,
+        let changed = tokio::select! {
+            changed = metrics.changed() => changed,
+            () = stop.cancelled() => return,
         };
-        if ended {
+        if changed.is_err() {
+            inner.stop_for(&"Raft ended without a word; this is a defect");
             return;
         }
     }

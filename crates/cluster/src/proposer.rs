@@ -18,6 +18,10 @@ pub(crate) struct Proposer {
     id: ProposerId,
     window: Mutex<Window>,
     moved: Notify,
+    unregistered: Notify,
+    /// Held by the one command that tries again because the state's table was full, so that a full table is not
+    /// answered with many copies of large commands in the log.
+    pub(crate) full_table: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -33,12 +37,26 @@ pub(crate) struct Ticket<'proposer> {
     pub(crate) id: ProposerId,
     pub(crate) incarnation: u64,
     pub(crate) sequence: u64,
-    pub(crate) lowest_outstanding: u64,
+}
+
+impl Ticket<'_> {
+    /// The lowest number that is outstanding now: at most this one's.
+    pub(crate) fn lowest_outstanding(&self) -> u64 {
+        let window = self.proposer.window.lock();
+        let same = window.incarnation == Some(self.incarnation);
+        window.outstanding.first().copied().filter(|_| same).unwrap_or(self.sequence)
+    }
 }
 
 impl Proposer {
     pub(crate) fn new(id: ProposerId) -> Self {
-        Self { id, window: Mutex::default(), moved: Notify::new() }
+        Self {
+            id,
+            window: Mutex::default(),
+            moved: Notify::new(),
+            unregistered: Notify::new(),
+            full_table: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(crate) fn id(&self) -> ProposerId {
@@ -49,6 +67,20 @@ impl Proposer {
     pub(crate) fn registered(&self, incarnation: u64) {
         *self.window.lock() = Window { incarnation: Some(incarnation), ..Window::default() };
         self.moved.notify_waiters();
+    }
+
+    /// The state knows another incarnation: nothing is numbered under this one any more.
+    pub(crate) fn is_unknown(&self, incarnation: u64) {
+        let mut window = self.window.lock();
+        if window.incarnation == Some(incarnation) {
+            *window = Window::default();
+            self.unregistered.notify_one();
+        }
+    }
+
+    /// Returns when this proposer must register again.
+    pub(crate) async fn unregistered(&self) {
+        self.unregistered.notified().await;
     }
 
     pub(crate) fn is_registered(&self) -> bool {
@@ -69,9 +101,9 @@ impl Proposer {
         }
     }
 
-    /// Waits until some command is no longer outstanding, or the deadline.
-    pub(crate) async fn moved(&self, deadline: Instant) -> Result<(), ClusterError> {
-        timeout_at(deadline, self.moved.notified()).await.map_err(|_| ClusterError::Overloaded)
+    /// Becomes ready when some command is no longer outstanding. To be enabled before what it is waited for begins.
+    pub(crate) fn moved(&self) -> tokio::sync::futures::Notified<'_> {
+        self.moved.notified()
     }
 
     fn try_begin(&self) -> Option<Ticket<'_>> {
@@ -84,7 +116,7 @@ impl Proposer {
         }
         window.last = sequence;
         window.outstanding.insert(sequence);
-        Some(Ticket { proposer: self, id: self.id, incarnation, sequence, lowest_outstanding })
+        Some(Ticket { proposer: self, id: self.id, incarnation, sequence })
     }
 }
 
@@ -115,13 +147,15 @@ mod tests {
         assert_eq!(proposer.begin(Instant::now()).await.err(), Some(ClusterError::NoQuorum), "not registered yet");
         proposer.registered(9);
         let oldest = proposer.begin(soon()).await.unwrap();
+        let mut kept = Vec::new();
         for sequence in 2..=MAX_SPAN {
             let ticket = proposer.begin(soon()).await.unwrap();
-            assert_eq!((ticket.sequence, ticket.lowest_outstanding, ticket.incarnation), (sequence, 1, 9));
+            assert_eq!((ticket.sequence, ticket.lowest_outstanding(), ticket.incarnation), (sequence, 1, 9));
+            kept.push(ticket);
         }
         assert_eq!(proposer.begin(Instant::now()).await.err(), Some(ClusterError::Overloaded));
         drop(oldest);
-        assert_eq!(proposer.begin(soon()).await.unwrap().lowest_outstanding, MAX_SPAN + 1);
+        assert_eq!(proposer.begin(soon()).await.unwrap().lowest_outstanding(), 2);
     }
 
     #[tokio::test(start_paused = true)]

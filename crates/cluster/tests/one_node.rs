@@ -144,6 +144,40 @@ async fn the_log_behind_the_durable_state_goes_and_a_restart_needs_none_of_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deletes_that_hand_out_more_than_the_state_remembers_wait_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    // Together they hand out three times what is remembered of one proposer at once.
+    for number in 0..12 {
+        write(node.cluster(), key(number), put(&[7; 1024 * 1024])).await;
+    }
+    let mut takers = JoinSet::new();
+    for number in 0..12 {
+        let cluster = node.cluster().clone();
+        let take = Action::Delete(Delete { condition: Condition::None, take: true });
+        takers.spawn(async move { cluster.write(SESSIONS, key(number), take, deadline()).await });
+    }
+    write(node.cluster(), key(99), put(b"small")).await;
+    for taken in takers.join_all().await {
+        let Ok(Outcome::Deleted { taken: Some(taken), .. }) = taken else { panic!("{taken:?}") };
+        assert_eq!(taken.value.len(), 1024 * 1024);
+    }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_no_log_entry_holds_is_refused_and_the_node_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    let large = Put { value: vec![7; 5 * 1024 * 1024].into(), ..put(b"") };
+    let refused = node.cluster().write(SESSIONS, key(1), Action::Put(large), deadline()).await;
+    assert_eq!(refused, Err(ClusterError::TooLarge));
+    let largest = Put { value: vec![7; 4 * 1024 * 1024].into(), ..put(b"") };
+    assert!(matches!(write(node.cluster(), key(1), largest).await, Outcome::Written { .. }));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_past_its_deadline_says_that_nothing_changed() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), |_| {}).await;

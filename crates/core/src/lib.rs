@@ -42,7 +42,7 @@ pub use proposer::{MAX_PROPOSERS, MAX_WINDOW_BYTES, MAX_WINDOW_COMMANDS, Propose
 pub use record::{Header, Record, Version};
 pub use rules::RulesVersion;
 pub use stamp::{JUMP_AGREEMENT, MAX_FORWARD_JUMP, Stamp, stamp};
-pub use state::{ApplyError, Context, Records, Recount, Row, RowKey, State};
+pub use state::{ApplyError, Context, Records, Recount, RestoreError, Row, RowKey, State};
 pub use tally::{Bucket, Tally};
 pub use time::LogTime;
 pub use ttl::{MAX_TTL, Ttl, TtlPolicy};

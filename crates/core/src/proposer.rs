@@ -51,7 +51,8 @@ pub struct Proposer {
     nonce: u64,
     lowest: u64,
     outcomes: BTreeMap<u64, Outcome>,
-    /// The sum of the outcomes' weights, in bytes.
+    /// The sum of the outcomes' weights, in bytes; found anew when a stored proposer is read.
+    #[serde(skip)]
     weight: usize,
 }
 
@@ -123,7 +124,8 @@ impl Proposers {
         self.0.iter().map(|(id, proposer)| (*id, proposer))
     }
 
-    pub(crate) fn restore(&mut self, id: ProposerId, proposer: Proposer) {
+    pub(crate) fn restore(&mut self, id: ProposerId, mut proposer: Proposer) {
+        proposer.weight = proposer.outcomes.values().map(Outcome::weight).sum();
         self.0.insert(id, proposer);
     }
 

@@ -1,6 +1,11 @@
 use std::fmt;
 
-/// Which rules apply to an entry. Raised by a log entry once every member supports it, so that a rolling upgrade never
+/// Which rules apply to an entry. What decides an outcome belongs to them: `decide`, the steps of the buckets, and the
+/// bounds [`MAX_TTL`](crate::MAX_TTL), [`MAX_GROUPS`](crate::MAX_GROUPS), [`MAX_PROPOSERS`](crate::MAX_PROPOSERS),
+/// [`MAX_WINDOW_COMMANDS`](crate::MAX_WINDOW_COMMANDS), [`MAX_WINDOW_BYTES`](crate::MAX_WINDOW_BYTES) and
+/// [`MAX_CONDITION_VERSIONS`](crate::MAX_CONDITION_VERSIONS): whoever changes one of them makes a new version.
+///
+///  Raised by a log entry once every member supports it, so that a rolling upgrade never
 /// lets two versions decide differently; a replica stops at an entry above its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct RulesVersion(u32);

@@ -52,6 +52,20 @@ pub enum ApplyError<E> {
     },
 }
 
+/// Why a stored row cannot be put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// It is stored under the name of another kind.
+    #[error("a row of the state is stored under the name of another kind")]
+    Misplaced,
+    /// The state goes by rules that this program does not know; going on would decide differently from the others.
+    #[error("it goes by rules version {rules}, but this program knows only {supported}: start the newer one", supported = RulesVersion::SUPPORTED)]
+    RulesTooNew {
+        /// Its rules.
+        rules: RulesVersion,
+    },
+}
+
 /// Everything that is replicated except the records themselves: the clock, the rules, the counts per namespace and
 /// group, and the proposers. Kept in memory, and as [`Row`]s beside the records.
 ///
@@ -197,8 +211,11 @@ impl State {
     }
 
     /// Puts a stored row back, when the state is loaded.
-    pub fn restore(&mut self, key: RowKey, row: Row) -> Result<(), &'static str> {
+    pub fn restore(&mut self, key: RowKey, row: Row) -> Result<(), RestoreError> {
         match (key, row) {
+            (RowKey::Clock, Row::Clock(_, rules)) if rules > RulesVersion::SUPPORTED => {
+                return Err(RestoreError::RulesTooNew { rules });
+            }
             (RowKey::Clock, Row::Clock(clock, rules)) => (self.horizon.clock, self.rules) = (clock, rules),
             (RowKey::Tally(namespace, group, bucket), Row::Tally(tally)) => {
                 let group = self.namespaces.entry(namespace).or_default().groups.entry(group).or_default();
@@ -206,7 +223,7 @@ impl State {
                 group.buckets.insert(bucket, tally);
             }
             (RowKey::Proposer(id), Row::Proposer(proposer)) => self.proposers.restore(id, proposer),
-            _ => return Err("a row of the state is stored under the name of another kind"),
+            _ => return Err(RestoreError::Misplaced),
         }
         Ok(())
     }
@@ -285,8 +302,12 @@ impl State {
         if stamp <= self.horizon.clock {
             return;
         }
-        self.horizon.clock = stamp;
+        let before = std::mem::replace(&mut self.horizon.clock, stamp);
         self.changed.insert(RowKey::Clock);
+        // A bucket passes at the end of a span only, so within one there is nothing to look for.
+        if Bucket::span(before) == Bucket::span(stamp) {
+            return;
+        }
         for (&namespace, groups) in &mut self.namespaces {
             groups.groups.retain(|name, group| {
                 while let Some(passed) = group.buckets.first_entry().filter(|first| first.key().has_passed(stamp)) {

@@ -24,6 +24,11 @@ impl Bucket {
         Self(expires_at.round_up(step))
     }
 
+    /// Which of the shortest spans a point of the clock is in: buckets end where these do.
+    pub(crate) fn span(clock: LogTime) -> u128 {
+        u128::from(clock.as_millis()) / FINE_STEP.as_millis()
+    }
+
     /// From this point of the replicated clock on, the bucket has passed. Never before its records have expired.
     pub fn end(self) -> LogTime {
         self.0

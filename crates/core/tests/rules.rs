@@ -385,6 +385,42 @@ fn a_window_is_bounded_and_opens_again_when_the_proposer_moves_on() {
 }
 
 #[test]
+fn a_window_is_bounded_in_bytes_and_as_full_after_a_restart_as_before() {
+    let mut replica = Replica::default();
+    let stamp = LogTime::from_millis(START);
+    replica.apply(1, stamp, &register(0, 5));
+    let (mut index, mut sequence) = (1, 0);
+    let mut step = |replica: &mut Replica, take: bool| {
+        index += 1;
+        sequence += 1;
+        let Command::Session(mut command) = put(sequence, 1, 1) else { unreachable!() };
+        let put = Put { value: vec![1; 1024 * 1024].into(), ttl: Ttl::FOREVER, condition: Condition::None };
+        let delete = Delete { condition: Condition::None, take: true };
+        command.action = if take { Action::Delete(delete) } else { Action::Put(put) };
+        replica.apply(index, stamp, &Command::Session(command))
+    };
+    let mut handed_out = 0;
+    while step(&mut replica, false) != Outcome::Refused(Refusal::WindowFull) {
+        step(&mut replica, true);
+        handed_out += 1024 * 1024;
+    }
+    assert_eq!(handed_out, sessile_core::MAX_WINDOW_BYTES, "the last one may go beyond");
+    let mut restarted = State::default();
+    for (key, row) in replica.rows() {
+        restarted.restore(key, row).unwrap();
+    }
+    let mut restarted = Replica { state: restarted, shelf: replica.shelf.clone() };
+    assert_eq!(step(&mut restarted, false), Outcome::Refused(Refusal::WindowFull));
+}
+
+#[test]
+fn a_state_of_newer_rules_is_not_gone_on_with() {
+    let newer = RulesVersion::new(RulesVersion::SUPPORTED.number() + 1);
+    let refused = State::default().restore(RowKey::Clock, Row::Clock(LogTime::default(), newer));
+    assert_eq!(refused, Err(sessile_core::RestoreError::RulesTooNew { rules: newer }));
+}
+
+#[test]
 fn rules_rise_only_as_far_as_every_member_and_this_program_can_follow() {
     let mut replica = Replica::default();
     let mut raise = |to, rules_supported| {

@@ -88,6 +88,7 @@ fn unanswered(error: ClusterError) -> SessionsError {
         ClusterError::Overloaded => SessionsError::Overloaded,
         ClusterError::StorageFull => SessionsError::StorageFull,
         ClusterError::Stopping => SessionsError::ShuttingDown,
+        ClusterError::TooLarge => SessionsError::Internal(Box::new(error)),
     }
 }
 

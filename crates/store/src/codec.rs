@@ -71,14 +71,14 @@ pub(crate) fn unplain<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(T
 pub(crate) fn encode_entry(entry: &Entry) -> Bytes {
     use wire::entry::Payload;
     let payload = match &entry.payload {
-        EntryPayload::Blank => None,
-        EntryPayload::Normal(proposal) => Some(Payload::Proposal(wire::Proposal {
+        EntryPayload::Blank => Payload::Blank(wire::Blank {}),
+        EntryPayload::Normal(proposal) => Payload::Proposal(wire::Proposal {
             stamp_ms: proposal.stamp.as_millis(),
             command: proposal.command.clone(),
-        })),
-        EntryPayload::Membership(membership) => Some(Payload::Membership(membership_to_wire(membership))),
+        }),
+        EntryPayload::Membership(membership) => Payload::Membership(membership_to_wire(membership)),
     };
-    let entry = wire::Entry { payload };
+    let entry = wire::Entry { payload: Some(payload) };
     let mut bytes = BytesMut::with_capacity(entry.encoded_len()).writer();
     let encoded = entry.encode(bytes.get_mut());
     debug_assert!(encoded.is_ok(), "the buffer has room");
@@ -90,7 +90,10 @@ pub(crate) fn decode_entry(log_id: LogId, bytes: Bytes) -> Result<Entry, CodecEr
     use wire::entry::Payload;
     let entry = wire::Entry::decode(bytes).map_err(|_| CodecError::Damaged("the protobuf is damaged"))?;
     let payload = match entry.payload {
-        None => EntryPayload::Blank,
+        None => {
+            return Err(CodecError::Damaged("it is of a kind that this program does not know; start the newer one"));
+        }
+        Some(Payload::Blank(wire::Blank {})) => EntryPayload::Blank,
         Some(Payload::Proposal(proposal)) => {
             EntryPayload::Normal(Proposal { stamp: LogTime::from_millis(proposal.stamp_ms), command: proposal.command })
         }
@@ -149,6 +152,12 @@ mod tests {
             let entry = Entry::new(log_id(7), payload);
             assert_eq!(decode_entry(log_id(7), encode_entry(&entry)).unwrap(), entry);
         }
+    }
+
+    #[test]
+    fn an_entry_of_a_newer_program_is_not_taken_for_an_empty_one() {
+        let newer = [0xfa, 0x01, 0x00];
+        decode_entry(log_id(7), Bytes::copy_from_slice(&newer)).expect_err("field 31 is not known");
     }
 
     #[test]

@@ -85,8 +85,16 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
+    /// Nothing more is applied or made durable: it failed before, or was closed.
+    #[error("the session state has ended: {reason}")]
+    Ended {
+        /// Why.
+        reason: String,
+    },
     /// An entry cannot be applied.
-    #[error("entry {index} cannot be applied: {what}")]
+    #[error(
+        "entry {index} of the Raft log cannot be applied: {what}; start the newest version of the program, and if it says the same, restore a backup"
+    )]
     Apply {
         /// The entry.
         index: u64,
@@ -103,7 +111,12 @@ impl StoreError {
 
     /// Whether the session state itself, and not the disk under it or its owner, is what is wrong.
     pub(crate) fn is_damaged_state(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::CountsDiffer { .. } | Self::Engine(EngineError::Backend { .. }))
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::CountsDiffer { .. }
+                | Self::Engine(EngineError::Backend { .. } | EngineError::Foreign { .. })
+        )
     }
 }
 

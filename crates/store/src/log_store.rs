@@ -1,19 +1,19 @@
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 
 use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt, stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::vote::{RaftLeaderIdExt, leader_id_std};
 use openraft::{OptionalSend, RaftLogReader};
-use sessile_core::LogTime;
 use tokio::sync::oneshot;
 
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
 use crate::log::{LogError, LogPosition, LogRecord, RaftLog};
 use crate::state::off_the_runtime;
 use crate::types::Entry;
-use crate::{LogId, NodeId, SessionState, StoreError, TypeConfig, Vote};
+use crate::{LogId, NodeId, SessionState, TypeConfig, Vote};
 
 /// The most bytes of entries that one read for replication hands out. A follower's message stays below what gRPC takes.
 const MAX_READ_BYTES: usize = 4 * 1024 * 1024;
@@ -37,22 +37,7 @@ impl LogStore {
         self.log.bytes()
     }
 
-    /// Writes everything out and ends the log's thread. Nothing can be appended afterwards.
-    pub fn close(&self) -> Result<(), StoreError> {
-        Ok(self.log.close()?)
-    }
-
-    fn entries(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
-        let start = match range.start_bound() {
-            Bound::Included(&index) => index,
-            Bound::Excluded(&index) => index.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(&index) => index.saturating_add(1),
-            Bound::Excluded(&index) => index,
-            Bound::Unbounded => u64::MAX,
-        };
+    fn entries(&self, Range { start, end }: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
         // What was purged is not an error: openraft asks for more than there is at either end.
         let start = start.max(self.log.purged().map_or(0, |purged| purged.index + 1));
         let start = start.max(self.log.first_index().unwrap_or(0));
@@ -85,6 +70,20 @@ impl LogStore {
     }
 }
 
+fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
+    let start = match range.start_bound() {
+        Bound::Included(&index) => index,
+        Bound::Excluded(&index) => index.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&index) => index.saturating_add(1),
+        Bound::Excluded(&index) => index,
+        Bound::Unbounded => u64::MAX,
+    };
+    start..end
+}
+
 /// Where openraft says an entry stands.
 pub(crate) fn log_id(position: LogPosition) -> LogId {
     LogId::new(leader_id_std::LeaderId::new_committed(position.term, NodeId::default()), position.index)
@@ -100,7 +99,24 @@ impl RaftLogReader<TypeConfig> for LogStore {
         &mut self,
         range: RB,
     ) -> io::Result<Vec<Entry>> {
-        self.entries(range, usize::MAX)
+        self.entries(half_open(&range), usize::MAX)
+    }
+
+    /// In pieces, so that a long way to go is never in memory whole.
+    async fn entries_stream<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<Entry>> + OptionalSend {
+        let Range { start, end } = half_open(&range);
+        let pieces = stream::try_unfold((self.clone(), start), move |(log, next)| async move {
+            if next >= end {
+                return Ok(None);
+            }
+            let entries = log.entries(next..end, MAX_READ_BYTES)?;
+            let following = entries.last().map(|last| last.log_id.index + 1);
+            Ok::<_, io::Error>(following.map(|following| (stream::iter(entries.into_iter().map(Ok)), (log, following))))
+        });
+        Box::pin(pieces.try_flatten())
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
@@ -159,23 +175,6 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             off_the_runtime(move || state.persist_upto(&upto)).await?;
         }
         self.durably(|done| self.log.purge(position(&upto), done)).await
-    }
-}
-
-impl LogStore {
-    /// The newest time that a stamp in the log shows, from `from` on; for a leader that must not stamp below it.
-    pub fn last_stamp(&self, from: u64) -> io::Result<Option<LogTime>> {
-        let mut newest = None;
-        let mut next = from;
-        while let Some(last) = self.log.last().filter(|last| last.index >= next) {
-            for entry in self.entries(next..last.index + 1, MAX_READ_BYTES)? {
-                next = entry.log_id.index + 1;
-                if let openraft::EntryPayload::Normal(proposal) = entry.payload {
-                    newest = newest.max(Some(proposal.stamp));
-                }
-            }
-        }
-        Ok(newest)
     }
 }
 

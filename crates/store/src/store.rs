@@ -109,8 +109,7 @@ impl Store {
 
     /// Ends cleanly: everything is durable, and the next start need not check the state. Raft must have stopped.
     pub fn close(self) -> Result<(), StoreError> {
-        let (applied, _) = self.state.applied();
-        self.state.close()?;
+        let applied = self.state.close()?;
         self.log.close()?;
         self.dir.write_durably(CLEAN_FILE, &seal(&applied.map(|id| (position(&id).term, id.index))))
     }
@@ -132,7 +131,7 @@ fn open_log(dir: &DataDir, options: &StoreOptions) -> Result<(RaftLog, ClusterId
     let mark = mark.map(|bytes| unseal(&bytes)).transpose();
     let mark: Option<ClusterId> =
         mark.map_err(|error| disagree(dir, format!("{CLUSTER_FILE} cannot be read: {error}")))?;
-    let has_state = dir.path().join(STATE_DIR).exists();
+    let has_state = CurrentState::exists(&dir.path().join(STATE_DIR));
     if !RaftLog::exists(&path)? {
         if mark.is_some() || has_state {
             return Err(disagree(dir, "its Raft log, with this node's identity and vote, is lost".into()));
@@ -166,7 +165,8 @@ fn open_state(
     let Some(current) = CurrentState::open(&root, options.engine, engine_options(options))? else { return Ok(None) };
     let found = current.owner()?;
     if found != owner {
-        return Err(disagree(dir, format!("its state is of node {}, its log of node {}", found.node, owner.node)));
+        let of = |owner: crate::state::Owner| format!("node {} of cluster {}", owner.node, owner.cluster);
+        return Err(disagree(dir, format!("its state is of {}, its log of {}", of(found), of(owner))));
     }
     let state = SessionState::load(current)?;
     let as_it_was_left = clean.is_some_and(|applied| applied == state.applied().0);
@@ -210,7 +210,13 @@ fn assert_log_reaches_state(dir: &DataDir, log: &RaftLog, state: &SessionState) 
             let begins = purged.index + 1;
             Err(disagree(dir, format!("its state ends at entry {applied}, but its log begins at entry {begins}")))
         }
-        _ => Ok(()),
+        _ => match applied.and_then(|applied| log.position_of(applied.index).map(|kept| (applied, kept))) {
+            Some((applied, kept)) if position(&applied) != kept => {
+                let what = format!("entry {} is of another term in its state than in its log", kept.index);
+                Err(disagree(dir, what))
+            }
+            _ => Ok(()),
+        },
     }
 }
 

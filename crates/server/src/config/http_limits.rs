@@ -22,7 +22,7 @@ impl HttpLimits {
     /// Sessions are a few KB; what is above a MiB is a mistake of the client's.
     pub(super) const DEFAULT_MAX_VALUE_BYTES: u64 = 1024 * 1024;
     /// A value is one log entry, and is held whole a few times over on its way.
-    pub(super) const MAX_VALUE_BYTES: RangeInclusive<u64> = 1..=8 * 1024 * 1024;
+    pub(super) const MAX_VALUE_BYTES: RangeInclusive<u64> = 1..=4 * 1024 * 1024;
 
     /// MediaWiki gives up at 3 s, Wikimedia's Envoy at 2.5 s: an answer must come before.
     pub(super) const DEFAULT_REQUEST_TIMEOUT_MS: u64 = 2_000;

@@ -20,8 +20,8 @@ impl SessionState {
     pub fn check(&self) -> Result<CheckReport, StoreError> {
         let current = self.current();
         let view = current.engine.view()?;
-        // The counts come from the same stored rows as the next start would read.
-        let state = Writer::load(&current)?.state;
+        // Counts and records of one moment, and the counts as the next start would read them.
+        let state = Writer::load_from(&*view, &current)?.state;
         check(&current, &*view, &state)
     }
 }

@@ -21,6 +21,11 @@ pub(crate) struct CurrentState {
 }
 
 impl CurrentState {
+    /// Whether a state is in use there. One whose making was cut short is not.
+    pub(crate) fn exists(root: &Path) -> bool {
+        root.join(CURRENT_FILE).exists()
+    }
+
     /// Opens the state in use; `None` if there is none yet.
     pub(crate) fn open(root: &Path, kind: EngineKind, options: EngineOptions) -> Result<Option<Self>, StoreError> {
         let Some(number) = Self::number(root)? else { return Ok(None) };

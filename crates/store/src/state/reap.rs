@@ -1,4 +1,5 @@
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -46,7 +47,11 @@ impl SessionState {
             return Ok(reaped);
         }
         // Under the writer's lock, so that no record written since is taken for the one that was seen.
-        let _writer = self.inner().writer.lock();
+        let writer = self.inner().writer.lock();
+        if writer.assert_going().is_err() || !Arc::ptr_eq(&current, &self.current()) {
+            // Closed, or replaced by a snapshot: there is nothing of it to remove.
+            return Ok(Reaped::default());
+        }
         let mut batch = Batch::new();
         for (key, version) in candidates {
             let Some(bytes) = current.engine.get(&key)? else { continue };
@@ -59,6 +64,7 @@ impl SessionState {
         if !batch.is_empty() {
             current.engine.write(batch)?;
         }
+        drop(writer);
         Ok(reaped)
     }
 }

@@ -5,13 +5,13 @@ use openraft::EntryPayload;
 use parking_lot::{Mutex, RwLock};
 use sessile_core::{
     ApplyError, Command, Context, GroupName, Horizon, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record,
-    RulesVersion, SessionKey, State, Tally,
+    RestoreError, RulesVersion, SessionKey, State, Tally,
 };
 
 use super::CurrentState;
 use super::overlay::Overlay;
 use super::stored::{APPLIED_KEY, Applied, ROW_SPACE, decode_record, encode_row, parse_row, record_key, row_key};
-use crate::engine::{Engine, View};
+use crate::engine::{Engine, EngineError, View};
 use crate::types::Entry;
 use crate::{LogId, StoreError, StoredMembership};
 
@@ -39,6 +39,8 @@ pub(super) struct Inner {
 
 /// What only the one writer sees.
 pub(super) struct Writer {
+    /// Why nothing may be applied or believed any more: a batch failed half-way, or the state was closed.
+    ended: Option<String>,
     pub(super) state: State,
     pub(super) applied: Applied,
     /// What would be found again after a crash.
@@ -75,8 +77,15 @@ impl SessionState {
     pub fn read(&self, namespace: NamespaceId, key: &SessionKey) -> Result<Option<Found>, StoreError> {
         // The clock first and the record after it: a record may be newer than the clock, never older.
         let horizon = *self.inner.shown.read();
-        let current = self.current();
-        let record = get_record(&*current.engine, &current.dir, &record_key(namespace, key))?;
+        let stored_key = record_key(namespace, key);
+        let record = loop {
+            let current = self.current();
+            match get_record(&*current.engine, &current.dir, &stored_key) {
+                // A snapshot took its place meanwhile.
+                Err(StoreError::Engine(EngineError::Closed { .. })) if !Arc::ptr_eq(&current, &self.current()) => {}
+                record => break record?,
+            }
+        };
         let live = record.filter(|record| horizon.shows(&record.header));
         Ok(live.map(|record| Found { record, clock: horizon.clock }))
     }
@@ -119,11 +128,12 @@ impl SessionState {
     /// Makes everything that is applied durable.
     pub fn persist(&self) -> Result<(), StoreError> {
         // What is asked to be durable is what was applied before; the batches of later entries may come with it.
-        let (log_id, horizon) = {
+        let (current, log_id, horizon) = {
             let writer = self.inner.writer.lock();
-            (writer.applied.log_id, *writer.state.horizon())
+            writer.assert_going()?;
+            (self.current(), writer.applied.log_id, *writer.state.horizon())
         };
-        self.current().engine.persist()?;
+        current.engine.persist()?;
         let mut writer = self.inner.writer.lock();
         if writer.persisted.log_id <= log_id {
             writer.persisted = Persisted { log_id, horizon };
@@ -144,10 +154,22 @@ impl SessionState {
         Err(StoreError::Apply { index: upto.index, what: "it would be purged before it is applied".into() })
     }
 
-    /// Ends cleanly: everything is durable, and the engine lets go of its directory.
-    pub(crate) fn close(&self) -> Result<(), StoreError> {
+    /// Ends cleanly: everything is durable, and the engine lets go of its directory. How far the log was applied comes
+    /// back; nothing is applied after that.
+    pub(crate) fn close(&self) -> Result<Option<LogId>, StoreError> {
         self.persist()?;
-        Ok(self.current().engine.shutdown()?)
+        let mut writer = self.inner.writer.lock();
+        writer.assert_going()?;
+        writer.ended = Some("it was closed".into());
+        let current = self.current();
+        current.engine.persist()?;
+        current.engine.shutdown()?;
+        Ok(writer.applied.log_id)
+    }
+
+    /// The last entry that is durable in the state.
+    pub fn persisted_index(&self) -> Option<u64> {
+        self.inner.writer.lock().persisted.log_id.map(|log_id| log_id.index)
     }
 
     pub(crate) fn current(&self) -> Arc<CurrentState> {
@@ -164,8 +186,18 @@ impl SessionState {
 
     /// Applies entries in one batch of the engine. What each did comes back in their order.
     pub(crate) fn apply(&self, entries: &[Entry]) -> Result<Vec<Option<Outcome>>, StoreError> {
-        let current = self.current();
         let mut writer = self.inner.writer.lock();
+        writer.assert_going()?;
+        let applied = self.apply_to(&mut writer, entries);
+        if let Err(error) = &applied {
+            // What is in memory may be ahead of what is stored: nothing may be made of it.
+            writer.ended = Some(error.to_string());
+        }
+        applied
+    }
+
+    fn apply_to(&self, writer: &mut Writer, entries: &[Entry]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let current = self.current();
         let mut records = Overlay::new(&*current.engine, &current.dir);
         let outcomes = entries.iter().map(|entry| writer.apply_one(entry, &mut records)).collect::<Result<_, _>>()?;
         let mut batch = records.into_batch();
@@ -186,16 +218,29 @@ impl SessionState {
 
 impl Writer {
     pub(super) fn load(current: &CurrentState) -> Result<Self, StoreError> {
-        let view = current.engine.view()?;
+        Self::load_from(&*current.engine.view()?, current)
+    }
+
+    pub(super) fn load_from(view: &dyn View, current: &CurrentState) -> Result<Self, StoreError> {
         let mut state = State::default();
         for row in view.scan_prefix(&[ROW_SPACE]) {
             let (key, bytes) = row?;
             let (key, row) = parse_row(&key, &bytes).map_err(|error| current.damaged(&error))?;
-            state.restore(key, row).map_err(|what| current.damaged(&what))?;
+            state.restore(key, row).map_err(|error| match error {
+                RestoreError::Misplaced => current.damaged(&error),
+                RestoreError::RulesTooNew { .. } => {
+                    StoreError::Disagree { dir: current.dir.clone(), what: error.to_string() }
+                }
+            })?;
         }
-        let applied = Self::load_applied(&*view, current)?;
+        let applied = Self::load_applied(view, current)?;
         // What is read back need not be on the disk: after `kill -9` it may still be on its way there.
-        Ok(Self { state, applied, persisted: Persisted::default() })
+        Ok(Self { ended: None, state, applied, persisted: Persisted::default() })
+    }
+
+    /// An error once the state has ended.
+    pub(super) fn assert_going(&self) -> Result<(), StoreError> {
+        self.ended.clone().map_or(Ok(()), |reason| Err(StoreError::Ended { reason }))
     }
 
     fn load_applied(view: &dyn View, current: &CurrentState) -> Result<Applied, StoreError> {

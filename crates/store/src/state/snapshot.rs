@@ -29,11 +29,11 @@ pub(super) type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
 impl SessionState {
     /// A view of now, durable before it is handed out: openraft purges the log up to its place.
     pub(super) fn snapshot(&self) -> Result<SnapshotOf<TypeConfig, Snapshot>, StoreError> {
-        let current = self.current();
         let (view, applied) = {
             // The view and the place it stands for are taken together, between two batches.
             let writer = self.inner().writer.lock();
-            (current.engine.view()?, writer.applied.clone())
+            writer.assert_going()?;
+            (self.current().engine.view()?, writer.applied.clone())
         };
         self.persist()?;
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
