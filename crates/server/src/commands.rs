@@ -1,5 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +19,9 @@ use crate::logging::{self, Format};
 use crate::signals::Signals;
 use crate::{node, output};
 
+/// Threads of the runtime beyond one a core: reads and the application of entries wait for the disk now and then, and
+/// timers, heartbeats and probes must not wait with them.
+const SPARE_THREADS: usize = 2;
 /// A full disk, mostly.
 const UNWRITABLE: &str = "standard output cannot be written";
 
@@ -70,7 +74,9 @@ fn run_completions(completions: &Completions) -> anyhow::Result<ExitCode> {
 
 /// Runs the node until it ends by itself or by the first signal; at once by the second.
 fn run_node(config: Config, listening: impl FnOnce(SocketAddr) + Send) -> anyhow::Result<ExitCode> {
-    let runtime = Builder::new_multi_thread().enable_all().build().context("no threads for the runtime")?;
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get) + SPARE_THREADS;
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.context("no threads for the runtime")?;
     let ended = runtime.block_on(async {
         let signals = Signals::install().context("the signals could not be taken over")?;
         let stop = CancellationToken::new();

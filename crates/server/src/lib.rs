@@ -15,8 +15,8 @@ pub mod exit;
 #[cfg(test)]
 mod golden;
 pub mod logging;
+mod metrics;
 pub mod node;
-mod node_metrics;
 pub mod output;
 mod sessions;
 pub mod signals;

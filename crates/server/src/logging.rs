@@ -33,6 +33,9 @@ pub use line::Format;
 /// What the targets of our own crates begin with (`sessile`, `sessile_store`, …).
 const OWN_TARGETS: &str = "sessile";
 
+/// openraft warns there of every answer that nobody waits for any more: under overload, thousands of lines.
+const WARNS_OF_EVERY_LATE_ANSWER: &str = "openraft::raft::responder";
+
 /// Keeps the log going. Dropped, it gives the last lines a second to get out.
 #[derive(Debug)]
 #[must_use = "the last lines are lost unless this lives until the end"]
@@ -80,7 +83,10 @@ fn subscriber(
     clock: fn() -> SystemTime,
     sink: Arc<Sink>,
 ) -> impl Subscriber + Send + Sync {
-    let targets = Targets::new().with_target(OWN_TARGETS, own(level)).with_default(LevelFilter::from(libraries(level)));
+    let targets = Targets::new()
+        .with_default(LevelFilter::from(libraries(level)))
+        .with_target(WARNS_OF_EVERY_LATE_ANSWER, LevelFilter::ERROR)
+        .with_target(OWN_TARGETS, own(level));
     Registry::default().with(targets).with(LineLayer { level, format, clock, sink })
 }
 

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use prometheus::Registry;
 use sessile_cluster::{Node, NodeConfig};
-use sessile_http::{ApiConfig, HttpMetrics, Limits, Server};
+use sessile_http::{ApiConfig, Limits, Server};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
 use sessile_store::{DataDir, Opened, Store, StoreError, StoreOptions};
@@ -18,7 +17,7 @@ use tracing::{info, warn};
 use crate::build_info::build_info;
 use crate::config::{Config, OpenApi};
 use crate::exit::{Failure, Status};
-use crate::node_metrics::NodeMetrics;
+use crate::metrics::Metrics;
 use crate::sessions::ClusterSessions;
 
 /// How much of the log one file holds. The next one is made ready while requests wait, so it is small enough to be
@@ -29,7 +28,7 @@ const LOG_RECYCLED_SEGMENTS: usize = 4;
 
 /// Runs a node until `stop` is cancelled and the requests in flight are done, at most `config.shutdown_grace` later.
 /// Both `serve` and `dev` call it; they differ in the configuration and in `listening`, which is called once, with the
-/// address that was bound, as soon as requests are answered there.
+/// address that was bound, when the node has started.
 ///
 /// A failure that deserves an exit code of its own is a [`Failure`].
 pub async fn run(
@@ -41,47 +40,64 @@ pub async fn run(
     let listener = bind(&config).await?;
     let address = listener.local_addr().context("the listening address cannot be told")?;
     raise_file_limit();
-    let store = open_store(&config).await?;
-    let node = Node::start(store, node_config(&config)).await?;
-
-    let registry = Registry::new();
-    let http_metrics = HttpMetrics::register(&registry).context("the HTTP metrics cannot be registered")?;
-    let node_metrics =
-        NodeMetrics::register(&registry, node.cluster().clone()).context("the node's metrics cannot be registered")?;
-    let sessions = Arc::new(ClusterSessions::new(node.cluster().clone()));
-    let render = move || {
-        node_metrics.refresh();
-        sessile_http::render(&registry)
-    };
-    let router = sessile_http::router(sessions.clone(), api_config(&config), http_metrics.clone(), render);
+    // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
+    // and is not ready. Requests wait for it inside their deadline.
+    let sessions = Arc::new(ClusterSessions::default());
+    let metrics = Arc::new(Metrics::new()?);
+    let router = sessile_http::router(sessions.clone(), api_config(&config), metrics.http.clone(), {
+        let metrics = metrics.clone();
+        move || metrics.render()
+    });
     let close_listener = CancellationToken::new();
-    let server = Server::new(router, limits(&config), &http_metrics, "api").serve(listener, close_listener.clone());
-    let mut server = std::pin::pin!(server);
-    listening(address);
+    let server = Server::new(router, limits(&config), &metrics.http, "api").serve(listener, close_listener.clone());
+    let serve_until_closed = async {
+        let drained = server.await;
+        if drained.cut_off > 0 {
+            warn!(connections = drained.cut_off, "requests were cut off at the end of the grace period");
+        }
+    };
+    let run_node = async {
+        let ended = run_node(&config, &stop, &sessions, &metrics, || listening(address)).await;
+        // Not ready first, so that a balancer looks away while what is in flight is finished.
+        sessions.stop_being_ready();
+        close_listener.cancel();
+        ended
+    };
+    let (ended, ()) = tokio::join!(run_node, serve_until_closed);
+    let Some((node, fault)) = ended? else { return Ok(ExitCode::SUCCESS) };
+    if let Some(fault) = fault {
+        anyhow::bail!(
+            "the node stopped, so as not to answer wrongly: {fault}; mend the cause, and start it again: it finds what \
+             it acknowledged, or says what it does not find"
+        );
+    }
+    node.stop().await.context("the node did not stop cleanly, and will check its state at the next start")?;
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
 
+/// Starts the node and returns it when it is told to stop or has a fault, which comes with it. `None` if it was told to
+/// stop before it had started: what it had begun is as after a crash, and the next start deals with it.
+async fn run_node(
+    config: &Config,
+    stop: &CancellationToken,
+    sessions: &ClusterSessions,
+    metrics: &Metrics,
+    started: impl FnOnce() + Send,
+) -> anyhow::Result<Option<(Node, Option<String>)>> {
+    let start = async {
+        let store = open_store(config).await?;
+        anyhow::Ok(Node::start(store, node_config(config)).await?)
+    };
+    let Some(node) = stop.run_until_cancelled(start).await.transpose()? else { return Ok(None) };
+    metrics.add_node(node.cluster().clone())?;
+    sessions.serve(node.cluster().clone());
+    started();
     let fault = tokio::select! {
-        _ = &mut server => None,
         () = stop.cancelled() => None,
         fault = node.faulted() => Some(fault),
     };
-    // Not ready first, so that a balancer looks away while what is in flight is finished.
-    sessions.stop_being_ready();
-    close_listener.cancel();
-    let drained = server.await;
-    if drained.cut_off > 0 {
-        warn!(connections = drained.cut_off, "requests were cut off at the end of the grace period");
-    }
-    match fault {
-        Some(fault) => anyhow::bail!(
-            "the node stopped, so as not to answer wrongly: {fault}; nothing that was acknowledged is lost; mend the \
-             cause and start it again"
-        ),
-        None => {
-            node.stop().await.context("the node did not stop cleanly, and will check its state at the next start")?;
-            info!("stopped");
-            Ok(ExitCode::SUCCESS)
-        }
-    }
+    Ok(Some((node, fault)))
 }
 
 async fn bind(config: &Config) -> anyhow::Result<TcpListener> {

@@ -4,18 +4,34 @@ use std::time::Duration;
 use sessile_cluster::{Cluster, ClusterError};
 use sessile_core::{Action, Delete, LogTime, NamespaceId, Outcome, Put, Refusal, SessionKey, Taken};
 use sessile_http::{Deleted, Session, Sessions, SessionsError, Written};
-use tokio::time::Instant;
+use tokio::sync::{Notify, OnceCell};
+use tokio::time::{Instant, timeout_at};
 
-/// The cluster, as the session API wants it.
+/// The cluster, as the session API wants it. Until there is one, requests wait for it inside their deadline.
+#[derive(Default)]
 pub(crate) struct ClusterSessions {
-    cluster: Cluster,
+    cluster: OnceCell<Cluster>,
+    started: Notify,
     stopping: AtomicBool,
 }
 
 impl ClusterSessions {
-    /// Through that handle.
-    pub(crate) fn new(cluster: Cluster) -> Self {
-        Self { cluster, stopping: AtomicBool::new(false) }
+    /// From now on requests go to that cluster.
+    pub(crate) fn serve(&self, cluster: Cluster) {
+        // There is one start; a second call would change nothing.
+        let _ = self.cluster.set(cluster);
+        self.started.notify_waiters();
+    }
+
+    async fn cluster(&self, deadline: Instant) -> Result<&Cluster, SessionsError> {
+        loop {
+            let mut started = std::pin::pin!(self.started.notified());
+            started.as_mut().enable();
+            if let Some(cluster) = self.cluster.get() {
+                return Ok(cluster);
+            }
+            timeout_at(deadline, started).await.map_err(|_| SessionsError::NoQuorum)?;
+        }
     }
 
     /// From now on this node says that it is not ready. What comes all the same is still answered.
@@ -31,7 +47,7 @@ impl Sessions for ClusterSessions {
         key: SessionKey,
         deadline: Instant,
     ) -> Result<Option<Session>, SessionsError> {
-        let found = self.cluster.read(namespace, &key, deadline).await.map_err(unanswered)?;
+        let found = self.cluster(deadline).await?.read(namespace, &key, deadline).await.map_err(unanswered)?;
         Ok(found.map(|found| Session {
             version: found.record.header.version,
             remaining: remaining(found.record.header.expires_at, found.clock),
@@ -46,7 +62,8 @@ impl Sessions for ClusterSessions {
         put: Put,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
-        match self.cluster.write(namespace, key, Action::Put(put), deadline).await.map_err(unanswered)? {
+        let cluster = self.cluster(deadline).await?;
+        match cluster.write(namespace, key, Action::Put(put), deadline).await.map_err(unanswered)? {
             Outcome::Written { version } => Ok(Written { version }),
             other => Err(refused(&other)),
         }
@@ -59,7 +76,8 @@ impl Sessions for ClusterSessions {
         delete: Delete,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
-        match self.cluster.write(namespace, key, Action::Delete(delete), deadline).await.map_err(unanswered)? {
+        let cluster = self.cluster(deadline).await?;
+        match cluster.write(namespace, key, Action::Delete(delete), deadline).await.map_err(unanswered)? {
             Outcome::Deleted { existed, taken } => Ok(Deleted { existed, taken: taken.map(session) }),
             other => Err(refused(&other)),
         }
@@ -69,7 +87,8 @@ impl Sessions for ClusterSessions {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(SessionsError::ShuttingDown);
         }
-        self.cluster.ready(deadline).await.map_err(unanswered)
+        // A probe wants to know of now.
+        self.cluster.get().ok_or(SessionsError::NoQuorum)?.ready(deadline).await.map_err(unanswered)
     }
 }
 

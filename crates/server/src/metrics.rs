@@ -1,10 +1,47 @@
-//! What a node tells of itself on /metrics, beside what its HTTP side counts.
+//! What a node tells of itself on /metrics.
 
+use anyhow::Context;
+use parking_lot::Mutex;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 use sessile_cluster::Cluster;
+use sessile_http::HttpMetrics;
+
+/// Everything that /metrics shows.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// What the HTTP side counts.
+    pub(crate) http: HttpMetrics,
+    /// The node's, once there is one. Held while a page is made, so that two at a time do not see each other's reset.
+    node: Mutex<Option<NodeMetrics>>,
+}
+
+impl Metrics {
+    /// With those of the HTTP side.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        let http = HttpMetrics::register(&registry).context("the HTTP metrics cannot be registered")?;
+        Ok(Self { registry, http, node: Mutex::default() })
+    }
+
+    /// From now on with those of the node.
+    pub(crate) fn add_node(&self, cluster: Cluster) -> anyhow::Result<()> {
+        let node = NodeMetrics::register(&self.registry, cluster).context("the node's metrics cannot be registered")?;
+        *self.node.lock() = Some(node);
+        Ok(())
+    }
+
+    /// The page.
+    pub(crate) fn render(&self) -> String {
+        let node = self.node.lock();
+        if let Some(node) = &*node {
+            node.refresh();
+        }
+        sessile_http::render(&self.registry)
+    }
+}
 
 /// The node's gauges. They show what was true when `refresh` was last called.
-pub(crate) struct NodeMetrics {
+struct NodeMetrics {
     cluster: Cluster,
     is_leader: IntGauge,
     term: IntGauge,
@@ -20,7 +57,7 @@ pub(crate) struct NodeMetrics {
 
 impl NodeMetrics {
     /// Registers them.
-    pub(crate) fn register(registry: &Registry, cluster: Cluster) -> Result<Self, prometheus::Error> {
+    fn register(registry: &Registry, cluster: Cluster) -> Result<Self, prometheus::Error> {
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
@@ -50,7 +87,7 @@ impl NodeMetrics {
     }
 
     /// Asks the node.
-    pub(crate) fn refresh(&self) {
+    fn refresh(&self) {
         let status = self.cluster.status();
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.is_leader.set(status.is_leader.into());
