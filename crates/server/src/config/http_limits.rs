@@ -39,8 +39,8 @@ impl HttpLimits {
     /// A second to a day.
     pub(super) const IDLE_TIMEOUT_MS: RangeInclusive<u64> = 1_000..=86_400_000;
 
-    /// Ten times what a large farm of application servers keeps open through its proxies.
-    pub(super) const DEFAULT_MAX_CONNECTIONS: u64 = 10_000;
+    /// More than ten times what a large farm of application servers keeps open through its proxies.
+    pub(super) const DEFAULT_MAX_CONNECTIONS: u64 = 16_384;
     /// What file descriptors and memory allow on one machine.
     pub(super) const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=100_000;
 }
