@@ -26,7 +26,7 @@ mod kind;
 mod sled_engine;
 mod sled_view;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ops::Bound;
 use std::path::Path;

@@ -16,6 +16,7 @@ use sessile_core::{
 };
 
 use crate::engine::EngineKind;
+use crate::engine::tests::copy_tree;
 use crate::log::{LogOptions, LogPosition};
 use crate::log_store::log_id;
 use crate::types::Entry;
@@ -122,18 +123,4 @@ impl Store {
 
 fn day() -> Ttl {
     Ttl::from_secs(86_400).unwrap()
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            // `fs::copy` keeps holes where the file system can, so preallocated files stay cheap.
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -74,7 +74,8 @@ fn state_of(engine: &dyn Engine) -> State {
     dump(&*engine.view().unwrap())
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+/// Copies what a directory holds, as it is now.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
