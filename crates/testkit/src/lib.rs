@@ -1,1 +1,36 @@
-//! placeholder
+//! What tests need of the world: the program as a process, a client that shows every byte, a disk that fails on purpose.
+//!
+//! It deliberately knows nothing of how Sessile works inside: it starts a binary and looks at what comes out of it.
+//! Nothing that ships depends on it.
+
+mod client;
+mod failing_disk;
+mod process;
+mod tree;
+
+pub use client::{Answer, Client};
+pub use failing_disk::{FailingDisk, Fault, FaultReport, Watched};
+pub use process::{Process, Signal};
+pub use tree::Tree;
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must come. It bounds a test that has failed, on a machine that is busy with others;
+/// one that passes never waits for it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a condition that nothing announces is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Looks until there is something, and gives it. Panics after [`PATIENCE`] with the reason why it should have come.
+pub fn eventually<T>(because: impl Debug, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {because:?}");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}

@@ -1,0 +1,15 @@
+//! The program from outside: the real binary, real processes, a real disk that may fail.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
+#![allow(clippy::print_stderr, reason = "a test tells its seed and its figures")]
+
+mod contract;
+mod crash;
+mod failing_disk;
+mod house;
+mod ledger;
+mod metrics;
+mod program;
+mod secrets;
+mod stopping;
+mod world;

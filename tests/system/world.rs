@@ -1,0 +1,89 @@
+//! A node with a place on disk.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use sessile_testkit::Process;
+use tempfile::TempDir;
+
+/// The engines there are.
+pub(crate) const ENGINES: [&str; 2] = ["fjall", "sled"];
+
+/// Under this the sessions are, unless a file says otherwise.
+pub(crate) const BASE: &str = "/sessions/v1/";
+
+/// Set to a number, a test with a seed takes that one.
+const SEED: &str = "SESSILE_SEED";
+
+/// A place for one node: its data directory, and room beside it.
+pub(crate) struct Place {
+    dir: TempDir,
+    engine: &'static str,
+}
+
+impl Place {
+    pub(crate) fn new(engine: &'static str) -> Self {
+        let dir = tempfile::Builder::new().prefix("sessile-system-").tempdir().unwrap();
+        Self { dir, engine }
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().canonicalize().unwrap()
+    }
+
+    /// What runs a node there on a free port, with these lines besides.
+    pub(crate) fn serve(&self, lines: &str) -> Command {
+        self.serve_with_default_deadlines(&format!("{PATIENT}{lines}"))
+    }
+
+    /// The same, with the deadlines that it has by itself.
+    pub(crate) fn serve_with_default_deadlines(&self, lines: &str) -> Command {
+        let data_dir = self.data_dir();
+        let storage =
+            format!("{{ data_dir: {}, engine: {}, cache_mb: 16, reserve_mb: 0 }}", data_dir.display(), self.engine);
+        self.serve_file(&format!("listen_port: 0\nstorage: {storage}\n{lines}"))
+    }
+
+    /// What runs a node by a file of its own.
+    pub(crate) fn serve_file(&self, yaml: &str) -> Command {
+        let config = self.path().join("config.yaml");
+        std::fs::write(&config, yaml).unwrap();
+        let mut command = sessile();
+        command.arg("serve").arg("--config").arg(config);
+        command
+    }
+
+    /// A node there.
+    pub(crate) fn start(&self) -> Process {
+        Process::start(self.serve("")).unwrap()
+    }
+}
+
+/// Deadlines that a busy machine does not reach: tests ask what is answered, not how fast.
+const PATIENT: &str = "http: { request_timeout_ms: 60000, body_timeout_ms: 60000, header_timeout_ms: 60000 }\nshutdown: { grace_ms: 600000 }\n";
+
+/// The program.
+pub(crate) fn sessile() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_sessile"))
+}
+
+/// A seed, said aloud: from the environment to see a run again, else a new one.
+pub(crate) fn seed(test: &str) -> u64 {
+    let given = std::env::var(SEED).ok().map(|seed| seed.parse().unwrap());
+    let seed = given.unwrap_or_else(rand::random);
+    eprintln!("{test}: {SEED}={seed}");
+    seed
+}
+
+/// The one sentence with which a program that gave up tells why.
+#[track_caller]
+pub(crate) fn sentence(stderr: &str) -> &str {
+    assert_eq!(stderr.lines().count(), 1, "one sentence, and nothing else:\n{stderr}");
+    assert!(stderr.starts_with("sessile: ") && stderr.ends_with('\n'), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    stderr.trim_end()
+}
