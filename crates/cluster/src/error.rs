@@ -23,13 +23,13 @@ pub enum ClusterError {
     Stopping,
 }
 
-/// Why a node does not start.
+/// Why a node does not start, or does not stop cleanly.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Raft.
-    #[error("Raft does not start: {0}")]
+    #[error("Raft: {0}")]
     Raft(String),
 }

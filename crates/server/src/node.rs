@@ -66,6 +66,9 @@ pub async fn run(
     let (ended, ()) = tokio::join!(run_node, serve_until_closed);
     let Some((node, fault)) = ended? else { return Ok(ExitCode::SUCCESS) };
     if let Some(fault) = fault {
+        // Not dropped: a destructor would write to the disk that has just failed, and sled's panics there. The process
+        // ends, and nothing that it holds outlives it.
+        std::mem::forget(node);
         anyhow::bail!(
             "the node stopped, so as not to answer wrongly: {fault}; mend the cause, and start it again: it finds what \
              it acknowledged, or says what it does not find"
@@ -130,7 +133,15 @@ fn raise_file_limit() {
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let options = store_options(config);
     let data_dir = config.storage.data_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || Store::open(DataDir::open(data_dir)?, &options)).await?;
+    let opened = tokio::task::spawn_blocking(move || Store::open(DataDir::open(data_dir)?, &options)).await;
+    // What the panic said stays unsaid: it may hold what was stored.
+    let opened = opened.map_err(|_| {
+        let dir = config.storage.data_dir.display();
+        anyhow::anyhow!(
+            "the storage engine gave up while {dir} was opened, as it does when the disk fails under it or its files \
+             are damaged; see to the disk and start again, or restore a backup"
+        )
+    })?;
     let (store, opened) = opened.map_err(|error| match error {
         StoreError::Io { .. }
         | StoreError::Foreign { .. }

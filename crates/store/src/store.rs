@@ -109,6 +109,15 @@ impl Store {
 
     /// Ends cleanly: everything is durable, and the next start need not check the state. Raft must have stopped.
     pub fn close(self) -> Result<(), StoreError> {
+        let closed = self.close_in_order();
+        if closed.is_err() {
+            // Not dropped: a destructor would write to the disk that has just failed, and sled's panics there.
+            std::mem::forget(self);
+        }
+        closed
+    }
+
+    fn close_in_order(&self) -> Result<(), StoreError> {
         let applied = self.state.close()?;
         self.log.close()?;
         self.dir.write_durably(CLEAN_FILE, &seal(&applied.map(|id| (position(&id).term, id.index))))

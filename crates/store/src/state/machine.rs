@@ -96,7 +96,9 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
 pub(crate) async fn off_the_runtime<T: Send + 'static>(
     wait: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> io::Result<T> {
-    Ok(tokio::task::spawn_blocking(wait).await.map_err(io::Error::other)??)
+    // What a panic said stays unsaid: it may hold what was stored.
+    let panicked = |_| io::Error::other("the storage engine gave up on what it was asked");
+    Ok(tokio::task::spawn_blocking(wait).await.map_err(panicked)??)
 }
 
 fn command_bytes(entry: &Entry) -> usize {
