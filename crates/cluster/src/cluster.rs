@@ -200,6 +200,7 @@ impl Inner {
             if first {
                 error!("this node stops: {fault}");
                 *known = Some(fault.to_string());
+                self.proposer.end();
             }
             first
         });

@@ -173,7 +173,7 @@ async fn become_a_cluster_of_one(raft: &Raft, config: &NodeConfig) -> Result<(),
 async fn register(inner: Arc<Inner>, stop: CancellationToken) {
     let mut nonce = rand::random();
     let mut previous = inner.state.proposer(inner.proposer.id()).map_or(0, |known| known.incarnation());
-    while !stop.is_cancelled() {
+    while !stop.is_cancelled() && inner.fault.borrow().is_none() {
         let command = Command::Register(Register { proposer: inner.proposer.id(), previous, nonce });
         let stamp = inner.clock.stamp(inner.state.clock());
         let written = tokio::select! {

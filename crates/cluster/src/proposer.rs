@@ -26,6 +26,8 @@ pub(crate) struct Proposer {
 
 #[derive(Default)]
 struct Window {
+    /// This node stops: nothing begins any more.
+    ended: bool,
     incarnation: Option<u64>,
     last: u64,
     outstanding: BTreeSet<u64>,
@@ -65,7 +67,9 @@ impl Proposer {
 
     /// From now on commands are numbered under this incarnation, from 1.
     pub(crate) fn registered(&self, incarnation: u64) {
-        *self.window.lock() = Window { incarnation: Some(incarnation), ..Window::default() };
+        let mut window = self.window.lock();
+        *window = Window { ended: window.ended, incarnation: Some(incarnation), ..Window::default() };
+        drop(window);
         self.moved.notify_waiters();
     }
 
@@ -73,9 +77,15 @@ impl Proposer {
     pub(crate) fn is_unknown(&self, incarnation: u64) {
         let mut window = self.window.lock();
         if window.incarnation == Some(incarnation) {
-            *window = Window::default();
+            *window = Window { ended: window.ended, ..Window::default() };
             self.unregistered.notify_one();
         }
+    }
+
+    /// This node stops: who waits is told so, and nothing begins any more.
+    pub(crate) fn end(&self) {
+        self.window.lock().ended = true;
+        self.moved.notify_waiters();
     }
 
     /// Returns when this proposer must register again.
@@ -92,7 +102,7 @@ impl Proposer {
         loop {
             let mut moved = std::pin::pin!(self.moved.notified());
             moved.as_mut().enable();
-            if let Some(ticket) = self.try_begin() {
+            if let Some(ticket) = self.try_begin()? {
                 return Ok(ticket);
             }
             if timeout_at(deadline, moved).await.is_err() {
@@ -106,17 +116,20 @@ impl Proposer {
         self.moved.notified()
     }
 
-    fn try_begin(&self) -> Option<Ticket<'_>> {
+    fn try_begin(&self) -> Result<Option<Ticket<'_>>, ClusterError> {
         let mut window = self.window.lock();
-        let incarnation = window.incarnation?;
+        if window.ended {
+            return Err(ClusterError::Stopping);
+        }
+        let Some(incarnation) = window.incarnation else { return Ok(None) };
         let sequence = window.last + 1;
         let lowest_outstanding = window.outstanding.first().copied().unwrap_or(sequence);
         if sequence - lowest_outstanding >= MAX_SPAN {
-            return None;
+            return Ok(None);
         }
         window.last = sequence;
         window.outstanding.insert(sequence);
-        Some(Ticket { proposer: self, id: self.id, incarnation, sequence })
+        Ok(Some(Ticket { proposer: self, id: self.id, incarnation, sequence }))
     }
 }
 

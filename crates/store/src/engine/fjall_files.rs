@@ -4,7 +4,7 @@
 //! version that moves them is refused by [`check_files`], not misread.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -34,21 +34,22 @@ pub(super) fn check_files(data: &Path) -> Result<(), Fault> {
         if !dir.join(CURRENT).try_exists()? {
             return missing(&dir.join(CURRENT));
         }
-        check_table_list(&dir)?;
-        for table in fs::read_dir(dir.join("tables"))? {
-            check_table_directory(&table?.path())?;
+        // Only what the list names: a table that a crash left half-written is in no list, and fjall removes it.
+        for table in listed_tables(&dir)? {
+            check_table_directory(&dir.join("tables").join(table.to_string()))?;
         }
     }
     Ok(())
 }
 
-/// Compares the newest list of tables with the checksum beside it: lsm-tree writes that checksum and never reads it. A
-/// flipped bit in the list would make it take as much memory as a length field says, or forget a table.
+/// The numbers of the tables that the newest list names, after it is compared with the checksum beside it: lsm-tree
+/// writes that checksum and never reads it. A flipped bit in the list would make it take as much memory as a length field
+/// says, or forget a table.
 ///
 /// ```text
 /// current: number u64 | xxh3-128 of v<number> u128 | 0 u8    (little endian)
 /// ```
-fn check_table_list(dir: &Path) -> Result<(), Fault> {
+fn listed_tables(dir: &Path) -> Result<Vec<u64>, Fault> {
     let damaged = |file: PathBuf| Fault::Library(format!("{} is damaged", file.display()));
     let current = fs::read(dir.join(CURRENT))?;
     let (number, checksum) = match current.as_slice().split_first_chunk::<8>() {
@@ -61,7 +62,34 @@ fn check_table_list(dir: &Path) -> Result<(), Fault> {
     let path = dir.join(format!("v{number}"));
     let mut list = Vec::new();
     File::open(&path)?.take(MAX_TABLE_LIST_BYTES).read_to_end(&mut list)?;
-    if xxh3_128(&list) == checksum { Ok(()) } else { Err(damaged(path)) }
+    if xxh3_128(&list) != checksum {
+        return Err(damaged(path));
+    }
+    let sections = sfa::Reader::from_reader(&mut Cursor::new(&list)).map_err(|_| damaged(path.clone()))?;
+    let section = sections.toc().section(b"tables").ok_or_else(|| damaged(path.clone()))?;
+    let place = usize::try_from(section.pos()).ok().zip(usize::try_from(section.pos() + section.len()).ok());
+    let tables = place.and_then(|(start, end)| list.get(start..end)).ok_or_else(|| damaged(path.clone()))?;
+    parse_tables(tables).ok_or_else(|| damaged(path))
+}
+
+/// ```text
+/// levels u8 { runs u8 { tables u32 { number u64 | 0 u8 | checksum u128 | sequence u64 } } }    (little endian)
+/// ```
+fn parse_tables(mut section: &[u8]) -> Option<Vec<u64>> {
+    const AFTER_NUMBER_BYTES: usize = 1 + 16 + 8;
+    let mut numbers = Vec::new();
+    for _level in 0..section.split_off_first()?.to_owned() {
+        for _run in 0..section.split_off_first()?.to_owned() {
+            let (tables, rest) = section.split_first_chunk::<4>()?;
+            section = rest;
+            for _table in 0..u32::from_le_bytes(*tables) {
+                let (number, rest) = section.split_first_chunk::<8>()?;
+                numbers.push(u64::from_le_bytes(*number));
+                section = rest.get(AFTER_NUMBER_BYTES..)?;
+            }
+        }
+    }
+    Some(numbers)
 }
 
 /// Compares the directory of sections at a table's end with its checksum, which the library looks at only after it has

@@ -65,6 +65,19 @@ pub(super) struct SledEngine {
     persisting: Mutex<HashSet<OsString>>,
 }
 
+impl Drop for SledEngine {
+    /// sled flushes when it is dropped, and panics where the disk fails then. Whoever drops it has its own error to tell.
+    fn drop(&mut self) {
+        if let Some(open) = self.shared.open.write().take() {
+            let dropped = self.shared.guard.read("dropping", || {
+                drop(open);
+                Ok::<(), Fault>(())
+            });
+            drop(dropped);
+        }
+    }
+}
+
 impl SledEngine {
     pub(super) fn open(dir: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         Self::open_with(dir, options, VIEWS_MAX_BYTES)
