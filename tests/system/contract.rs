@@ -292,3 +292,31 @@ fn http_1_0_is_understood() {
     assert_eq!(two.answer("GET").unwrap().body, b"abc");
     assert!(two.is_closed());
 }
+
+/// Half of them have asked something before they fell idle, half never did.
+#[test]
+fn ten_thousand_idle_connections_hinder_nobody_and_are_kept() {
+    const IDLE: usize = 10_000;
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let place = Place::new("fjall");
+    let mut node = place.start();
+    let address = node.ready();
+    let mut next = Client::connect(address).unwrap();
+    assert_eq!(next.request("POST", "/sessions/v1/k", "", b"v").unwrap().status, 201);
+    let mut idle: Vec<Client> = (0..IDLE).map(|_| Client::connect(address).unwrap()).collect();
+    for client in idle.iter_mut().step_by(2) {
+        assert_eq!(client.request("GET", "/sessions/v1/k", "", b"").unwrap().body, b"v");
+    }
+    for _ in 0..100 {
+        assert_eq!(next.request("GET", "/sessions/v1/k", "", b"").unwrap().body, b"v");
+    }
+    let mut late = Client::connect(address).unwrap();
+    assert_eq!(late.request("GET", "/sessions/v1/k", "", b"").unwrap().body, b"v", "a new one is served");
+    for client in [0, 1, IDLE / 2, IDLE - 1] {
+        let answer = idle[client].request("GET", "/sessions/v1/k", "", b"").unwrap();
+        assert_eq!(answer.body, b"v", "the idle ones are still there");
+    }
+}
