@@ -188,3 +188,31 @@ async fn a_request_past_its_deadline_says_that_nothing_changed() {
     assert_eq!(read(node.cluster(), &key(1)).await.as_deref(), Some(&b"there"[..]));
     node.stop().await.unwrap();
 }
+
+/// On one thread, so that no round can end between the question and the look at the deadline.
+#[tokio::test]
+async fn a_read_that_nobody_confirmed_by_its_deadline_is_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    write(node.cluster(), key(1), put(b"there")).await;
+    let past = Instant::now() - Duration::from_millis(1);
+    let late = node.cluster().read(SESSIONS, &key(1), past).await.map(|found| found.is_some());
+    assert_eq!(late, Err(ClusterError::NoQuorum));
+    assert_eq!(read(node.cluster(), &key(1)).await.as_deref(), Some(&b"there"[..]));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_stopped_answers_nothing_and_is_not_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    write(node.cluster(), key(1), put(b"there")).await;
+    let cluster = node.cluster().clone();
+    assert_eq!(cluster.ready(deadline()).await, Ok(()));
+    node.stop().await.unwrap();
+    assert_eq!(cluster.ready(deadline()).await, Err(ClusterError::Stopping));
+    let read = cluster.read(SESSIONS, &key(1), deadline()).await.map(|found| found.is_some());
+    assert_eq!(read, Err(ClusterError::Stopping));
+    let written = cluster.write(SESSIONS, key(1), Action::Put(put(b"late")), deadline()).await;
+    assert_eq!(written, Err(ClusterError::Stopping));
+}

@@ -1,6 +1,7 @@
 //! The store whole: log, state and marks together.
 
 mod flips;
+mod interrupted;
 mod raft_suite;
 mod restart;
 mod snapshots;

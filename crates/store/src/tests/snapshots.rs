@@ -13,6 +13,8 @@ async fn a_snapshot_is_the_state_of_its_moment_on_either_engine_while_writes_go_
         entries.extend((0..500).map(|number| leader.put(key(number), value(number, 0), day())));
         store.state().apply(&entries).unwrap();
         let snapshot = store.state_machine().build_snapshot().await.unwrap();
+        let place = snapshot.meta.last_log_id.map(|log_id| log_id.index);
+        assert_eq!(store.state().persisted_index(), place, "durable, for the log up to there goes");
         let rewrites: Vec<Entry> = (0..250).map(|number| leader.put(key(number), value(number, 1), day())).collect();
         store.state().apply(&rewrites).unwrap();
 
@@ -20,6 +22,7 @@ async fn a_snapshot_is_the_state_of_its_moment_on_either_engine_while_writes_go_
         let node = target.node();
         target.state_machine().install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
         assert_eq!(target.state().applied().0, snapshot.meta.last_log_id);
+        assert_eq!(target.state().clock(), store.state().clock(), "what had expired there has expired here");
         assert_eq!(target.get(&key(1)), Some(value(1, 0)), "the value of the snapshot's moment");
         target.state().apply(&rewrites).unwrap();
         assert_eq!(target.state().counts(), store.state().counts(), "and equal once it has caught up");
