@@ -78,27 +78,19 @@ impl Cluster {
             return Err(ClusterError::StorageFull);
         }
         let ticket = inner.proposer.begin(deadline).await?;
-        let mut try_again_alone = None;
         // Whether an earlier try may have had an effect that nobody told of.
         let mut in_doubt = false;
         loop {
-            let mut moved = std::pin::pin!(inner.proposer.moved());
-            moved.as_mut().enable();
             // The number makes it the same command; what it no longer waits for may have grown.
             let command = encode(&ticket, namespace, key.clone(), action.clone());
             if command.len() > MAX_COMMAND_BYTES {
                 return Err(ClusterError::TooLarge);
             }
             match inner.propose(command, deadline, in_doubt).await? {
-                // Nothing was changed or remembered, so it is still new: it waits until others are forgotten.
+                // Nothing was changed or remembered, so it is still new. The lowest one always finds room.
                 Tried::Done(Outcome::Refused(Refusal::WindowFull)) => {
-                    let overloaded = |_| if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Overloaded };
-                    if try_again_alone.is_none() {
-                        let alone = timeout_at(deadline, inner.proposer.full_table.lock());
-                        try_again_alone = Some(alone.await.map_err(overloaded)?);
-                    } else {
-                        timeout_at(deadline, moved).await.map_err(overloaded)?;
-                    }
+                    let overloaded = if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Overloaded };
+                    ticket.becomes_lowest(deadline).await.map_err(|_| overloaded)?;
                 }
                 Tried::Done(Outcome::Refused(Refusal::UnknownIncarnation { .. } | Refusal::Forgotten)) => {
                     inner.proposer.is_unknown(ticket.incarnation);

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 use sessile_core::{MAX_WINDOW_COMMANDS, ProposerId};
 use tokio::sync::Notify;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use crate::ClusterError;
@@ -19,9 +20,6 @@ pub(crate) struct Proposer {
     window: Mutex<Window>,
     moved: Notify,
     unregistered: Notify,
-    /// Held by the one command that tries again because the state's table was full, so that a full table is not
-    /// answered with many copies of large commands in the log.
-    pub(crate) full_table: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -48,17 +46,23 @@ impl Ticket<'_> {
         let same = window.incarnation == Some(self.incarnation);
         window.outstanding.first().copied().filter(|_| same).unwrap_or(self.sequence)
     }
+
+    /// Returns when every lower number is done.
+    pub(crate) async fn becomes_lowest(&self, deadline: Instant) -> Result<(), Elapsed> {
+        loop {
+            let mut moved = std::pin::pin!(self.proposer.moved.notified());
+            moved.as_mut().enable();
+            if self.lowest_outstanding() == self.sequence {
+                return Ok(());
+            }
+            timeout_at(deadline, moved).await?;
+        }
+    }
 }
 
 impl Proposer {
     pub(crate) fn new(id: ProposerId) -> Self {
-        Self {
-            id,
-            window: Mutex::default(),
-            moved: Notify::new(),
-            unregistered: Notify::new(),
-            full_table: tokio::sync::Mutex::default(),
-        }
+        Self { id, window: Mutex::default(), moved: Notify::new(), unregistered: Notify::new() }
     }
 
     pub(crate) fn id(&self) -> ProposerId {
@@ -109,11 +113,6 @@ impl Proposer {
                 return Err(if self.is_registered() { ClusterError::Overloaded } else { ClusterError::NoQuorum });
             }
         }
-    }
-
-    /// Becomes ready when some command is no longer outstanding. To be enabled before what it is waited for begins.
-    pub(crate) fn moved(&self) -> tokio::sync::futures::Notified<'_> {
-        self.moved.notified()
     }
 
     fn try_begin(&self) -> Result<Option<Ticket<'_>>, ClusterError> {

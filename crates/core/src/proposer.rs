@@ -44,7 +44,8 @@ impl fmt::Debug for ProposerId {
 ///
 /// Invariants, held by `recall` and `remember` and checked by the properties in tests/:
 /// - no outcome has a number below `lowest`;
-/// - there are at most [`MAX_WINDOW_COMMANDS`] outcomes, of at most [`MAX_WINDOW_BYTES`] before the last one.
+/// - there are at most [`MAX_WINDOW_COMMANDS`] outcomes, of at most [`MAX_WINDOW_BYTES`] before the last one, and the
+///   outcome of the lowest command beyond them.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Proposer {
     incarnation: u64,
@@ -99,7 +100,9 @@ impl Proposer {
         let lowest = self.lowest.max(lowest_outstanding);
         let (forgotten, freed) =
             self.outcomes.range(..lowest).fold((0, 0), |(n, bytes), (_, outcome)| (n + 1, bytes + outcome.weight()));
-        if self.outcomes.len() - forgotten >= MAX_WINDOW_COMMANDS || self.weight - freed >= MAX_WINDOW_BYTES {
+        let full = self.outcomes.len() - forgotten >= MAX_WINDOW_COMMANDS || self.weight - freed >= MAX_WINDOW_BYTES;
+        // Not the lowest one: nothing could be forgotten before it is done, so refusing it would be for ever.
+        if full && sequence != lowest {
             return refused(Refusal::WindowFull);
         }
         self.lowest = lowest;

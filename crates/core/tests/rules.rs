@@ -461,6 +461,22 @@ fn a_window_is_bounded_in_bytes_and_as_full_after_a_restart_as_before() {
 }
 
 #[test]
+fn the_lowest_outstanding_command_always_finds_room() {
+    let mut replica = Replica::default();
+    let stamp = LogTime::from_millis(START);
+    replica.apply(1, stamp, &register(0, 5));
+    for sequence in 2..=9 {
+        let Command::Session(mut command) = put(sequence, 1, 1) else { unreachable!() };
+        let put = Put { value: vec![1; 1024 * 1024].into(), ttl: Ttl::FOREVER, condition: Condition::None };
+        let take = Delete { condition: Condition::None, take: true };
+        command.action = if sequence % 2 == 0 { Action::Put(put) } else { Action::Delete(take) };
+        replica.apply(sequence, stamp, &Command::Session(command));
+    }
+    assert_eq!(replica.apply(10, stamp, &put(10, 1, 1)), Outcome::Refused(Refusal::WindowFull));
+    assert_eq!(replica.apply(11, stamp, &put(1, 1, 1)), Outcome::Written { version: Version::new(11) });
+}
+
+#[test]
 fn a_state_of_newer_rules_is_not_gone_on_with() {
     let newer = RulesVersion::new(RulesVersion::SUPPORTED.number() + 1);
     let refused = State::default().restore(RowKey::Clock, Row::Clock(LogTime::default(), newer));

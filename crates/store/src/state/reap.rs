@@ -2,11 +2,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sessile_core::Version;
 
+use super::CurrentState;
 use super::session_state::SessionState;
 use super::stored::{RECORD_SPACE, decode_header};
 use crate::StoreError;
-use crate::engine::Batch;
+use crate::engine::{Batch, EngineError};
 
 /// What one stretch of a slow scan did.
 #[derive(Debug, Clone, Default)]
@@ -24,25 +26,11 @@ impl SessionState {
     /// again. Each node does this when it suits it: it changes no answer and no count.
     pub fn reap(&self, from: Option<&Bytes>, limit: usize) -> Result<Reaped, StoreError> {
         let current = self.current();
-        // What the last persist made durable, and nothing newer: a crash rewinds the clock to there.
-        let horizon = self.inner().writer.lock().persisted.horizon;
-        let start = from.map_or(&[RECORD_SPACE][..], |key| key);
-        let view = current.engine.view()?;
-        let mut reaped = Reaped::default();
-        let mut candidates = Vec::new();
-        for stored in view.scan(Bound::Excluded(start), Bound::Excluded(&[RECORD_SPACE + 1])) {
-            let (key, bytes) = stored?;
-            let (header, _) = decode_header(&key, &bytes).map_err(|error| current.damaged(&error))?;
-            reaped.scanned += 1;
-            if horizon.has_let_go_of(&header) {
-                candidates.push((key.clone(), header.version));
-            }
-            if reaped.scanned == limit {
-                reaped.next = Some(key);
-                break;
-            }
-        }
-        drop(view);
+        let (mut reaped, candidates) = match self.look_for_expired(&current, from, limit) {
+            // A snapshot took its place, or it was closed: there is nothing of it to remove.
+            Err(StoreError::Engine(EngineError::Closed { .. })) => return Ok(Reaped::default()),
+            looked => looked?,
+        };
         if candidates.is_empty() {
             return Ok(reaped);
         }
@@ -66,5 +54,31 @@ impl SessionState {
         }
         drop(writer);
         Ok(reaped)
+    }
+
+    fn look_for_expired(
+        &self,
+        current: &CurrentState,
+        from: Option<&Bytes>,
+        limit: usize,
+    ) -> Result<(Reaped, Vec<(Bytes, Version)>), StoreError> {
+        // What the last persist made durable, and nothing newer: a crash rewinds the clock to there.
+        let horizon = self.inner().writer.lock().persisted.horizon;
+        let start = from.map_or(&[RECORD_SPACE][..], |key| key);
+        let view = current.engine.view()?;
+        let (mut looked, mut candidates) = (Reaped::default(), Vec::new());
+        for stored in view.scan(Bound::Excluded(start), Bound::Excluded(&[RECORD_SPACE + 1])) {
+            let (key, bytes) = stored?;
+            let (header, _) = decode_header(&key, &bytes).map_err(|error| current.damaged(&error))?;
+            looked.scanned += 1;
+            if horizon.has_let_go_of(&header) {
+                candidates.push((key.clone(), header.version));
+            }
+            if looked.scanned == limit {
+                looked.next = Some(key);
+                break;
+            }
+        }
+        Ok((looked, candidates))
     }
 }

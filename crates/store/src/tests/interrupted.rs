@@ -1,11 +1,14 @@
 //! What happens between two steps of one call, put there on purpose instead of waited for.
 
+use openraft::RaftSnapshotBuilder;
+use openraft::storage::RaftStateMachine;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::*;
+use crate::StateMachine;
 use crate::engine::{Batch, Engine, EngineError, EngineOptions, View};
 use crate::state::{CurrentState, Owner};
 use crate::{ClusterId, NodeId, SessionState};
@@ -147,4 +150,18 @@ fn nothing_is_called_durable_before_the_engine_has_made_it_so() {
     story.state.persist().unwrap();
     assert!(asked.load(Ordering::Relaxed));
     assert_eq!(story.state.persisted_index(), Some(2), "what was applied meanwhile is not meant");
+}
+
+#[test]
+fn a_scan_for_expired_bytes_gives_way_to_a_snapshot() {
+    let mut story = Story::new();
+    story.put_and_let_expire(key(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut machine = StateMachine::new(story.state.clone());
+    let snapshot = runtime.block_on(machine.build_snapshot()).unwrap();
+    story.once_after(Call::View, move |_| {
+        runtime.block_on(machine.install_snapshot(&snapshot.meta, snapshot.snapshot)).unwrap();
+    });
+    assert_eq!(story.state.reap(None, 100).unwrap().removed, 0);
+    assert_eq!(story.state.reap(None, 100).unwrap().scanned, 1, "the fresh state is looked at anew");
 }
