@@ -216,3 +216,28 @@ async fn a_node_that_was_stopped_answers_nothing_and_is_not_ready() {
     let written = cluster.write(SESSIONS, key(1), Action::Put(put(b"late")), deadline()).await;
     assert_eq!(written, Err(ClusterError::Stopping));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_that_nothing_changed_finds_that_nothing_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |_| {}).await;
+    write(node.cluster(), key(0), put(b"warm")).await;
+    let (mut unknown, mut unchanged, mut number) = (0, Vec::new(), 0);
+    // Deadlines around what a write takes, so that they end before it is sent, while it is on its way, and after.
+    let end = deadline();
+    while unknown < 50 {
+        assert!(Instant::now() < end, "never: a write is cut off on its way");
+        number += 1;
+        let soon = Instant::now() + Duration::from_micros(u64::try_from(number).unwrap() % 40 * 25);
+        match node.cluster().write(SESSIONS, key(number), Action::Put(put(b"late")), soon).await {
+            Ok(_) => {}
+            Err(ClusterError::OutcomeUnknown) => unknown += 1,
+            Err(ClusterError::NoQuorum | ClusterError::Overloaded) => unchanged.push(number),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    for number in unchanged {
+        assert_eq!(read(node.cluster(), &key(number)).await, None, "write {number} was said to have changed nothing");
+    }
+    node.stop().await.unwrap();
+}
