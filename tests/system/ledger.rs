@@ -8,8 +8,8 @@ use sessile_testkit::{Answer, Client};
 
 use crate::world::BASE;
 
-/// The keys of one writer. Nobody else writes them, so what may be found is the last acknowledged write, or the one
-/// that was sent after it and got no answer.
+/// The keys of one writer. Nobody else writes them, so what may be found is the last acknowledged write, or one that was
+/// sent after it and got no answer.
 pub(crate) struct Ledger {
     keys: Vec<Entry>,
     rng: SmallRng,
@@ -22,8 +22,8 @@ pub(crate) struct Ledger {
 struct Entry {
     key: String,
     current: Option<Stored>,
-    /// Sent, and no answer came.
-    unanswered: Option<Option<Stored>>,
+    /// Sent since the last acknowledgement, and no answer came: any of them may have happened, or none.
+    unanswered: Vec<Option<Stored>>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) enum Tried {
 
 impl Ledger {
     pub(crate) fn new(writer: usize, keys: usize, seed: u64) -> Self {
-        let key = |n| Entry { key: format!("wiki{}:w{writer}k{n}", n % 3), current: None, unanswered: None };
+        let key = |n| Entry { key: format!("wiki{}:w{writer}k{n}", n % 3), current: None, unanswered: Vec::new() };
         let rng = SmallRng::seed_from_u64(seed ^ (writer as u64) << 32);
         Self { keys: (0..keys).map(key).collect(), rng, sizes: 1..=12 << 10, serial: 0, acknowledged: 0 }
     }
@@ -82,15 +82,17 @@ impl Ledger {
             Ok(answer) if answer.status == if stored.is_some() { 201 } else { 204 } => {
                 let etag = answer.header("etag").map(str::to_owned);
                 entry.current = stored.map(|stored| Stored { etag, ..stored });
+                // They are all before it in the log, or nowhere.
+                entry.unanswered.clear();
                 self.acknowledged += 1;
                 Tried::Answered
             }
             Ok(answer) => {
-                entry.unanswered = Some(stored);
+                entry.unanswered.push(stored);
                 Tried::Refused(answer)
             }
             Err(error) => {
-                entry.unanswered = Some(stored);
+                entry.unanswered.push(stored);
                 Tried::Unanswered(error)
             }
         }
@@ -111,13 +113,12 @@ impl Ledger {
 }
 
 impl Entry {
-    /// An answer to GET shows the last acknowledged write, or the unanswered one after it, and nothing else.
+    /// An answer to GET shows the last acknowledged write, or an unanswered one after it, and nothing else.
     fn check(&mut self, answer: &Answer) {
         let etag = answer.header("etag").map(str::to_owned);
-        if let Some(unanswered) = self.unanswered.take()
-            && shows(answer, &self.key, unanswered.as_ref())
-        {
-            self.current = unanswered.map(|stored| Stored { etag, ..stored });
+        let mut unanswered = std::mem::take(&mut self.unanswered).into_iter();
+        if let Some(done) = unanswered.find(|stored| shows(answer, &self.key, stored.as_ref())) {
+            self.current = done.map(|stored| Stored { etag, ..stored });
             return;
         }
         let (key, current) = (&self.key, self.current.as_ref());
