@@ -10,8 +10,11 @@
 //!            └─ read ── confirmation round (ReadIndex) ─────────────┘
 //! ```
 
+pub mod admin;
+
 mod clock;
 mod cluster;
+mod config;
 mod disk;
 mod error;
 mod maintenance;
@@ -21,8 +24,10 @@ mod proposer;
 mod read_rounds;
 mod status;
 mod wall_clock;
+mod wire;
 
 pub use cluster::{Cluster, Found};
+pub use config::{JoinToken, NodeConfig, PeersConfig};
 pub use error::{ClusterError, StartError};
-pub use node::{Node, NodeConfig};
+pub use node::Node;
 pub use status::Status;

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::StartError;
+use crate::{NodeConfig, StartError};
 use crate::clock::LeaderClock;
 use crate::cluster::{Cluster, Inner};
 use crate::disk::Disk;
@@ -37,27 +36,6 @@ const KEEP_ENTRIES: u64 = 5_000;
 const MAX_QUEUED: u64 = 1_024;
 /// How long between two tries to register the proposer.
 const REGISTER_AGAIN: Duration = Duration::from_millis(50);
-
-/// What an operator chooses about a node.
-#[derive(Debug, Clone)]
-pub struct NodeConfig {
-    /// A label for people.
-    pub name: String,
-    /// Where its data is, to ask how much room there is.
-    pub data_dir: PathBuf,
-    /// Bytes of disk that writes leave free; below it they are refused, and deletes go on.
-    pub disk_reserve_bytes: u64,
-    /// How long what is applied may stay undurable in the state. It bounds what a restart replays from the log, and
-    /// how long the bytes of what has expired stay.
-    pub persist_after: Duration,
-}
-
-impl NodeConfig {
-    /// A node without a name whose data is there, with the defaults of a server.
-    pub fn new(data_dir: PathBuf) -> Self {
-        Self { name: String::new(), data_dir, disk_reserve_bytes: 0, persist_after: Duration::from_secs(30) }
-    }
-}
 
 /// A running node. Whoever holds it stops it.
 pub struct Node {

@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::{
+    AddLearnerRequest, ChangeResponse, InitResponse, PromoteRequest, RemoveRequest, ReplaceRequest, SetAddressRequest,
+    StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
+};
+use crate::wire::admin_client::AdminClient as Grpc;
+use crate::wire::{
+    InitRequest, StatusRequest, TransferLeaderRequest, TriggerSnapshotRequest, WatchMembershipRequest,
+};
+
+/// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct AdminError {
+    /// What went wrong.
+    pub kind: AdminErrorKind,
+    /// What happened, to what, and what to do.
+    pub text: String,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminErrorKind {
+    /// Nobody answers at that address, or no Sessile node does.
+    Unreachable,
+    /// There is no leader or no quorum now; nothing was changed, as far as is known.
+    NoQuorum,
+    /// The call was understood and refused: it would lose quorum, or was decided on another membership.
+    Refused,
+    /// No member has that name or id.
+    NotFound,
+    /// The join token is wrong.
+    Denied,
+    /// An argument makes no sense.
+    Invalid,
+    /// No answer came in time: it may or may not have happened.
+    TimedOut,
+    /// Anything else.
+    Other,
+}
+
+/// Talks to the admin service of one node, which passes on what only the leader can do.
+#[derive(Clone)]
+pub struct AdminClient {
+    grpc: Grpc<Channel>,
+    server: String,
+}
+
+impl AdminClient {
+    /// Connects to `host:port`, and waits at most that long for each answer.
+    pub async fn connect(server: &str, timeout: Duration) -> Result<Self, AdminError> {
+        let invalid = |_| AdminError {
+            kind: AdminErrorKind::Invalid,
+            text: format!("{server:?} is no address: give host:port of a node's cluster.listen"),
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{server}")).map_err(invalid)?;
+        let endpoint = endpoint.connect_timeout(timeout);
+        let channel = endpoint.connect().await.map_err(|error| AdminError {
+            kind: AdminErrorKind::Unreachable,
+            text: format!("no node answers at {server}: {}", root_cause(&error)),
+        })?;
+        Ok(Self { grpc: Grpc::new(channel), server: server.to_owned() })
+    }
+
+    /// What that node knows of its cluster.
+    pub async fn status(&mut self) -> Result<StatusResponse, AdminError> {
+        let answer = self.grpc.status(StatusRequest {}).await;
+        self.answer(answer)
+    }
+
+    /// The status now, and whenever the membership, a role or a member's reachability changes.
+    pub async fn watch(
+        &mut self,
+    ) -> Result<impl Stream<Item = Result<StatusResponse, AdminError>> + use<>, AdminError> {
+        let answer = self.grpc.watch_membership(WatchMembershipRequest {}).await;
+        let server = self.server.clone();
+        Ok(self.answer(answer)?.map(move |item| item.map_err(|status| refused(&server, &status))))
+    }
+
+    /// Makes that node the first member of a new cluster.
+    pub async fn init(&mut self, join_token: &str) -> Result<InitResponse, AdminError> {
+        let answer = self.grpc.init(InitRequest { join_token: join_token.to_owned() }).await;
+        self.answer(answer)
+    }
+
+    /// Admits the node at an address as a learner.
+    pub async fn add_learner(&mut self, request: AddLearnerRequest) -> Result<ChangeResponse, AdminError> {
+        let answer = self.grpc.add_learner(request).await;
+        self.answer(answer)
+    }
+
+    /// Makes a learner a voter.
+    pub async fn promote(&mut self, request: PromoteRequest) -> Result<ChangeResponse, AdminError> {
+        let answer = self.grpc.promote(request).await;
+        self.answer(answer)
+    }
+
+    /// Puts a learner in a member's place.
+    pub async fn replace(&mut self, request: ReplaceRequest) -> Result<ChangeResponse, AdminError> {
+        let answer = self.grpc.replace(request).await;
+        self.answer(answer)
+    }
+
+    /// Removes a member for good.
+    pub async fn remove(&mut self, request: RemoveRequest) -> Result<ChangeResponse, AdminError> {
+        let answer = self.grpc.remove(request).await;
+        self.answer(answer)
+    }
+
+    /// Hands leadership to that member, or to the best one.
+    pub async fn transfer_leader(&mut self, to: Option<&str>) -> Result<TransferLeaderResponse, AdminError> {
+        let request = TransferLeaderRequest { to: to.unwrap_or_default().to_owned() };
+        let answer = self.grpc.transfer_leader(request).await;
+        self.answer(answer)
+    }
+
+    /// Makes a member's state durable; the node that is asked if none is named.
+    pub async fn trigger_snapshot(&mut self, member: Option<&str>) -> Result<TriggerSnapshotResponse, AdminError> {
+        let request = TriggerSnapshotRequest { member: member.unwrap_or_default().to_owned() };
+        let answer = self.grpc.trigger_snapshot(request).await;
+        self.answer(answer)
+    }
+
+    /// Changes where a member is reached.
+    pub async fn set_address(&mut self, request: SetAddressRequest) -> Result<ChangeResponse, AdminError> {
+        let answer = self.grpc.set_address(request).await;
+        self.answer(answer)
+    }
+
+    fn answer<T>(&self, answer: Result<tonic::Response<T>, Status>) -> Result<T, AdminError> {
+        answer.map(tonic::Response::into_inner).map_err(|status| refused(&self.server, &status))
+    }
+}
+
+fn refused(server: &str, status: &Status) -> AdminError {
+    let kind = match status.code() {
+        Code::Unavailable => AdminErrorKind::NoQuorum,
+        Code::FailedPrecondition | Code::Aborted | Code::AlreadyExists => AdminErrorKind::Refused,
+        Code::NotFound => AdminErrorKind::NotFound,
+        Code::PermissionDenied | Code::Unauthenticated => AdminErrorKind::Denied,
+        Code::InvalidArgument => AdminErrorKind::Invalid,
+        Code::DeadlineExceeded | Code::Cancelled => AdminErrorKind::TimedOut,
+        Code::Unimplemented => AdminErrorKind::Unreachable,
+        _ => AdminErrorKind::Other,
+    };
+    let text = match status.code() {
+        Code::Unimplemented => format!("what answers at {server} is no Sessile node, or an older one"),
+        // A connection that broke carries its cause, not a sentence.
+        Code::Unknown | Code::Internal => format!("{server}: {}", root_cause(status)),
+        _ => status.message().to_owned(),
+    };
+    AdminError { kind, text }
+}
+
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,109 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use subtle::ConstantTimeEq;
+
+/// What an operator chooses about a node.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// A label for people. In a cluster, the name under which a reimaged node takes its old one's place.
+    pub name: String,
+    /// Where its data is, to ask how much room there is.
+    pub data_dir: PathBuf,
+    /// Bytes of disk that writes leave free; below it they are refused, and deletes go on.
+    pub disk_reserve_bytes: u64,
+    /// How long what is applied may stay undurable in the state. It bounds what a restart replays from the log, and
+    /// how long the bytes of what has expired stay.
+    pub persist_after: Duration,
+    /// The version of the program, for people.
+    pub version: String,
+    /// How it finds and meets other members; `None` for a cluster of one, which listens for nobody.
+    pub peers: Option<PeersConfig>,
+}
+
+impl NodeConfig {
+    /// A node without a name whose data is there, with the defaults of a server and no peers.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            name: String::new(),
+            data_dir,
+            disk_reserve_bytes: 0,
+            persist_after: Duration::from_secs(30),
+            version: env!("CARGO_PKG_VERSION").into(),
+            peers: None,
+        }
+    }
+}
+
+/// How a node finds and meets other members.
+#[derive(Debug, Clone)]
+pub struct PeersConfig {
+    /// `host:port` at which other members reach this one.
+    pub advertise: String,
+    /// `host:port` of the first members, this one among them. May be empty for a node that is admitted by command.
+    pub seeds: Vec<String>,
+    /// How many seeds must answer, all pristine, before they make a cluster; `None` to wait for `cluster init` or a
+    /// cluster to join.
+    pub expect: Option<usize>,
+    /// What proves that a node may join.
+    pub join_token: JoinToken,
+    /// How long a pristine node listens for a cluster before it takes part in making one.
+    pub listen_for: Duration,
+    /// How long a learner must have been healthy before it is promoted.
+    pub stabilise: Duration,
+    /// Whether learners are promoted, dead members replaced and nodes admitted without a command.
+    pub autopilot: bool,
+}
+
+impl PeersConfig {
+    /// The default of `cluster.listen_ms`.
+    pub const DEFAULT_LISTEN: Duration = Duration::from_secs(3);
+    /// The default of `cluster.stabilise_ms`.
+    pub const DEFAULT_STABILISE: Duration = Duration::from_secs(10);
+}
+
+/// A shared secret; empty when none is asked for. Shown nowhere, compared in constant time.
+#[derive(Clone, Default)]
+pub struct JoinToken(String);
+
+impl JoinToken {
+    /// From what a file holds; white space around it does not count.
+    pub fn new(token: &str) -> Self {
+        Self(token.trim().to_owned())
+    }
+
+    /// Whether it was given.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether somebody else's is the same. How long it takes tells nothing but the length.
+    pub(crate) fn admits(&self, other: &str) -> bool {
+        self.0.as_bytes().ct_eq(other.trim().as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "JoinToken(none)" } else { "JoinToken(…)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_join_token_is_compared_without_its_line_end_and_never_shown() {
+        let token = JoinToken::new("open sesame\n");
+        assert!(token.admits("open sesame"));
+        assert!(!token.admits("open sesam") && !token.admits("") && !token.admits("Open sesame"));
+        assert!(JoinToken::default().admits(""));
+        assert!(!format!("{token:?}").contains("sesame"));
+    }
+}
