@@ -1,0 +1,17 @@
+//! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`), Raft's messages
+//! (`network` sends, `service` receives), and the state in transit (`snapshot`).
+
+mod convert;
+mod envelope;
+mod links;
+mod network;
+mod service;
+mod snapshot;
+
+pub(crate) use convert::{id_from_wire, id_to_wire};
+pub use envelope::RefusalCount;
+pub(crate) use envelope::{Door, refusal_of, refuse};
+pub(crate) use links::{Directory, Link, MAX_MESSAGE_BYTES, connect};
+pub(crate) use network::Network;
+pub(crate) use service::PeerService;
+pub(crate) use snapshot::{FetchError, Sending, fetch};
