@@ -9,7 +9,7 @@ use sessile_cluster::{Cluster, ClusterError, Node, NodeConfig};
 use sessile_core::{Action, Condition, Delete, NamespaceId, Outcome, Put, Refusal, SessionKey, Ttl};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
-use sessile_store::{DataDir, Store, StoreOptions};
+use sessile_store::{ClusterId, DataDir, Opening, StoreOptions};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -20,7 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn start(dir: &Path, change: impl FnOnce(&mut NodeConfig)) -> Node {
     let log = LogOptions { segment_bytes: 1024 * 1024, ..LogOptions::default() };
     let options = StoreOptions { engine: EngineKind::Fjall, cache_bytes: 8 * 1024 * 1024, log };
-    let (store, _) = Store::open(DataDir::open(dir).unwrap(), &options).unwrap();
+    let store = match Opening::open(DataDir::open(dir).unwrap(), &options).unwrap() {
+        Opening::Pristine(pristine) => pristine.adopt(ClusterId::random()).unwrap(),
+        Opening::Member(store, _) => store,
+        Opening::Stateless(stateless) => panic!("{stateless:?}"),
+    };
     let mut config = NodeConfig::new(dir.into());
     change(&mut config);
     Node::start(store, config).await.unwrap()

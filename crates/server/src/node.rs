@@ -9,7 +9,7 @@ use sessile_cluster::{Node, NodeConfig};
 use sessile_http::{ApiConfig, Limits, Server};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
-use sessile_store::{DataDir, Opened, Store, StoreError, StoreOptions};
+use sessile_store::{ClusterId, DataDir, Opened, Opening, Store, StoreError, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -133,7 +133,7 @@ fn raise_file_limit() {
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let options = store_options(config);
     let data_dir = config.storage.data_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || Store::open(DataDir::open(data_dir)?, &options)).await;
+    let opened = tokio::task::spawn_blocking(move || open_alone(DataDir::open(data_dir)?, &options)).await;
     // What the panic said stays unsaid: it may hold what was stored.
     let opened = opened.map_err(|_| {
         let dir = config.storage.data_dir.display();
@@ -166,6 +166,23 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         );
     }
     Ok(store)
+}
+
+/// The store of a cluster of one: a new node makes one by itself.
+fn open_alone(dir: DataDir, options: &StoreOptions) -> Result<(Store, Opened), StoreError> {
+    let path = dir.path().to_path_buf();
+    let refused = |what: String| StoreError::Disagree { dir: path, what };
+    match Opening::open(dir, options)? {
+        Opening::Pristine(pristine) if pristine.former().is_some() => {
+            Err(refused("it once held a cluster, so it may join one and must not begin one".into()))
+        }
+        Opening::Pristine(pristine) => Ok((pristine.adopt(ClusterId::random())?, Opened::New)),
+        Opening::Member(store, opened) => Ok((store, opened)),
+        Opening::Stateless(stateless) => Err(refused(format!(
+            "its state is lost or damaged ({}), and its log no longer reaches back to the beginning",
+            stateless.reason()
+        ))),
+    }
 }
 
 fn store_options(config: &Config) -> StoreOptions {
