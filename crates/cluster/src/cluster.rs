@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use crate::proposer::{Proposer, Ticket};
 use crate::read_rounds::ReadRounds;
 use crate::transport::Sending;
 use crate::wire::{MemberReport, StateChecksum};
-use crate::{ClusterError, Status};
+use crate::admin::StatusResponse;
+use crate::{ClusterError, MemberReach, Status};
 
 /// The largest command, in bytes: a value of 4 MiB, its key and what stands around them. A log entry holds twice that.
 const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024 + 64 * 1024;
@@ -59,10 +60,14 @@ pub(crate) struct Inner {
     pub(crate) disk: Disk,
     /// The last index of the log when this node started.
     pub(crate) started_with_last: u64,
+    /// When this node started, by its own clock.
+    pub(crate) started_at: LogTime,
     /// Held while this node, as the leader, changes the membership: one change at a time.
     pub(crate) changing: Mutex<()>,
     /// What the autopilot waits for an operator to look at.
     pub(crate) concerns: parking_lot::Mutex<BTreeSet<String>>,
+    /// Members at whose address a node of another cluster answers.
+    pub(crate) strangers: parking_lot::Mutex<BTreeMap<NodeId, String>>,
     /// Why this node must stop; set once.
     pub(crate) fault: watch::Sender<Option<String>>,
 }
@@ -147,6 +152,11 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// What this node knows of its cluster, as operators see it.
+    pub async fn cluster_status(&self) -> StatusResponse {
+        crate::admin::status(&self.inner.local).await
     }
 
     /// Whether this node could serve a linearizable read and take a write now.
@@ -289,6 +299,29 @@ impl Inner {
             start_id: self.local.start_id,
             started_with_last: self.started_with_last,
         }
+    }
+
+    /// What an operator should look at, as sentences.
+    pub(crate) fn alerts(&self) -> Vec<String> {
+        let mut alerts = self.members.alerts(|node| self.name_of(node), self.state.clock());
+        alerts.extend(self.strangers.lock().values().cloned());
+        alerts.extend(self.concerns.lock().iter().cloned());
+        if self.disk.is_nearly_full() {
+            alerts.push(format!("the disk of {} is nearly full: writes are refused", self.local.config.name));
+        }
+        alerts
+    }
+
+    /// Who the other members are, and whether they answer.
+    pub(crate) fn member_reach(&self) -> Vec<MemberReach> {
+        let membership = self.membership();
+        let others = membership.membership().nodes().filter(|(node, _)| **node != self.node);
+        let reach = |(node, member): (&NodeId, &sessile_store::Member)| MemberReach {
+            name: member.name.clone(),
+            reachable: self.is_well(*node),
+            lag: self.entries_behind(*node),
+        };
+        others.map(reach).collect()
     }
 
     /// Takes another member's report, and looks whether the states still agree.

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sessile_store::NodeId;
@@ -19,6 +20,7 @@ pub(crate) struct Local {
     pub(crate) start_id: u64,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    leaving: AtomicBool,
     inner: OnceLock<Arc<Inner>>,
 }
 
@@ -32,6 +34,7 @@ impl Local {
             start_id: rand::random(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            leaving: AtomicBool::new(false),
             inner: OnceLock::new(),
         }
     }
@@ -49,6 +52,15 @@ impl Local {
     pub(crate) fn becomes(&self, member: Arc<Inner>) {
         // There is one start; a second call would change nothing.
         let _ = self.inner.set(member);
+    }
+
+    /// From now on this node says that it is not ready; what comes all the same is still done.
+    pub(crate) fn leaves(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// `host:port` at which the others reach this node; empty in a cluster of one.

@@ -75,7 +75,7 @@ pub(crate) fn remove_reservation(dir: &DataDir) -> Result<(), StoreError> {
 }
 
 /// What speaks of the time before the directory belonged to its cluster.
-pub(crate) fn remove_what_adoption_settled(dir: &DataDir) -> Result<(), StoreError> {
+pub(crate) fn remove_what_membership_settled(dir: &DataDir) -> Result<(), StoreError> {
     remove_reservation(dir)?;
     dir.remove_durably(FORMER)
 }

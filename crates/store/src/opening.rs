@@ -102,7 +102,6 @@ impl Found {
         self.assert_log_reaches(&state)?;
         state.persist()?;
         let Self { dir, node, cluster, log, .. } = self;
-        marks::remove_what_adoption_settled(&dir)?;
         // Gone before anything is applied, and only now: a start that is refused changes nothing.
         marks::remove_clean(&dir)?;
         Ok(Opening::Member(Store::new(dir, node, cluster, log, state), opened))

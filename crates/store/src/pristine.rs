@@ -75,7 +75,8 @@ impl PristineStore {
     }
 
     /// Becomes part of a cluster, for good: its mark first, then an empty state. A crash in between is recognised by
-    /// the next opening, which ends what was begun.
+    /// the next opening, which ends what was begun. The reservation stays until the store is told that the cluster is
+    /// made: whoever makes it and is stopped before that must know what it was about.
     ///
     /// # Errors
     /// The disk, or the engine. The next opening finds either this node pristine, or a member.
@@ -83,7 +84,6 @@ impl PristineStore {
         let Self { dir, options, node, log, .. } = self;
         marks::set_cluster(&dir, cluster)?;
         let state = create_state(&dir, &options, Owner { node, cluster })?;
-        marks::remove_what_adoption_settled(&dir)?;
         marks::remove_clean(&dir)?;
         Ok(Store::new(dir, node, cluster, log, state))
     }

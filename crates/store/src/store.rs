@@ -5,7 +5,7 @@ use crate::engine::EngineKind;
 use crate::log::{LogOptions, RaftLog};
 use crate::marks;
 use crate::state::{CheckReport, SessionState};
-use crate::{ClusterId, LogStore, NodeId, StateMachine, StoreError};
+use crate::{ClusterId, LogStore, NodeId, Reservation, StateMachine, StoreError};
 
 /// What an operator chooses about storage.
 #[derive(Debug, Clone)]
@@ -58,6 +58,22 @@ impl Store {
     /// Which cluster it belongs to.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// The reservation under which this node entered its cluster, until that is [settled](Self::settle).
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn reservation(&self) -> Result<Option<Reservation>, StoreError> {
+        marks::reservation(&self.dir)
+    }
+
+    /// The cluster is made, and this node is in it: forgets, durably, what was before.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        marks::remove_what_membership_settled(&self.dir)
     }
 
     /// The log, for Raft.

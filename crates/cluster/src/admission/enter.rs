@@ -207,7 +207,8 @@ fn member(name: &str, address: &str) -> Member {
     Member { name: name.to_owned(), address: address.to_owned(), rules_supported: RulesVersion::SUPPORTED }
 }
 
-fn adopt(
+/// Enters a cluster, durably and for good.
+pub(crate) fn adopt(
     local: &Local,
     cluster: ClusterId,
     first: Option<BTreeMap<NodeId, Member>>,

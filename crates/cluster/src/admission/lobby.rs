@@ -118,7 +118,7 @@ impl Lobby {
     }
 
     /// What this node waits for; says whether that is news.
-    pub(super) fn wait_for(&self, sentences: Vec<String>) -> bool {
+    pub(crate) fn wait_for(&self, sentences: Vec<String>) -> bool {
         let mut heard = self.heard.lock();
         let news = heard.waiting_for != sentences;
         heard.waiting_for = sentences;

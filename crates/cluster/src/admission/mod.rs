@@ -8,7 +8,7 @@ mod join;
 mod lobby;
 mod service;
 
-pub(crate) use enter::{Entered, enter, finish_bootstrap};
+pub(crate) use enter::{Entered, adopt, enter, finish_bootstrap};
 pub(crate) use join::announce;
 pub(crate) use lobby::Lobby;
 pub(crate) use service::{AdmissionService, probe, why_silent};

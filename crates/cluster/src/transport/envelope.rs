@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ const KEY: &str = "sessile-envelope-bin";
 pub(crate) struct Door {
     node: NodeId,
     cluster: OnceLock<ClusterId>,
-    is_removed: RwLock<Box<dyn Fn(NodeId) -> bool + Send + Sync>>,
+    removed: RwLock<BTreeSet<NodeId>>,
     key: BinaryMetadataKey,
     /// What this node refused, and what others refused of this node, by reason.
     refused: [AtomicU64; REASONS.len()],
@@ -61,7 +62,7 @@ impl Door {
         Self {
             node,
             cluster: OnceLock::new(),
-            is_removed: RwLock::new(Box::new(|_| false)),
+            removed: RwLock::default(),
             key: BinaryMetadataKey::from_static(KEY),
             refused: Default::default(),
             refused_by_others: Default::default(),
@@ -82,9 +83,9 @@ impl Door {
         let _ = self.cluster.set(cluster);
     }
 
-    /// From now on what was removed stays outside.
-    pub(crate) fn keep_out(&self, is_removed: impl Fn(NodeId) -> bool + Send + Sync + 'static) {
-        *self.is_removed.write() = Box::new(is_removed);
+    /// From now on these, which were removed from the cluster, stay outside.
+    pub(crate) fn keep_out(&self, removed: impl IntoIterator<Item = NodeId>) {
+        *self.removed.write() = removed.into_iter().collect();
     }
 
     pub(crate) fn counts(&self) -> Vec<RefusalCount> {
@@ -222,7 +223,7 @@ impl Door {
         if id_from_wire(&envelope.to) != Some(self.node) {
             return Err((Reason::WrongNode, format!("this is node {}, and another one was meant", self.node)));
         }
-        if (self.is_removed.read())(from) {
+        if self.removed.read().contains(&from) {
             return Err((Reason::Removed, format!("node {from} was removed from cluster {cluster}")));
         }
         Ok(())
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(reason(two.admit(&member(1, theirs).request(Some(id(2)), (), None))), Reason::WrongCluster);
         assert_eq!(reason(two.admit(&Request::new(()))), Reason::NoEnvelope);
         assert_eq!(reason(Door::new(id(2)).admit(&one.request(Some(id(2)), (), None))), Reason::NotReady);
-        two.keep_out(|node| node == id(1));
+        two.keep_out([id(1)]);
         assert_eq!(reason(two.admit(&one.request(Some(id(2)), (), None))), Reason::Removed);
         let counts = two.counts();
         assert!(["wrong_node", "wrong_cluster", "no_envelope", "removed"]

@@ -10,8 +10,10 @@ mod snapshot;
 
 pub(crate) use convert::{id_from_wire, id_to_wire};
 pub use envelope::RefusalCount;
-pub(crate) use envelope::{Door, refusal_of, refuse};
-pub(crate) use links::{Directory, Link, MAX_MESSAGE_BYTES, connect};
+pub(crate) use envelope::{Door, refusal_of};
+pub(crate) use links::{
+    CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, connect,
+};
 pub(crate) use network::Network;
 pub(crate) use service::PeerService;
-pub(crate) use snapshot::{FetchError, Sending, fetch};
+pub(crate) use snapshot::{Sending, fetch};

@@ -19,7 +19,7 @@ use super::convert::{
     append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire,
 };
 use super::links::{Directory, Link};
-use super::snapshot::{Sending, send};
+use super::snapshot::{FullSnapshot, Sending, send};
 use super::{Door, refusal_of};
 
 /// How long a heartbeat or a vote may take. As long as the shortest election timeout: later it is of no use.
@@ -172,7 +172,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
     async fn full_snapshot(
         &mut self,
         vote: Vote,
-        snapshot: openraft::Snapshot<NodeId, Member, Snapshot>,
+        snapshot: FullSnapshot,
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {

@@ -3,19 +3,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, FuturesUnordered};
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, StreamExt};
 use openraft::base::BoxStream;
-use openraft::errors::RaftError;
 use sessile_store::NodeId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{
-    append_from_wire, appended_to_wire, ballot_to_wire, id_to_wire, log_id_from_wire, transfer_from_wire,
+    append_from_wire, appended_to_wire, ballot_to_wire, transfer_from_wire,
     vote_from_wire, voted_to_wire,
 };
-use super::snapshot::{parts, receive};
+use super::snapshot::{FullSnapshot, parts, receive};
 use crate::cluster::{Inner, Tried};
 use crate::local::Local;
 use crate::wire::peer_server::Peer;
@@ -149,7 +148,7 @@ impl Peer for PeerService {
         let (from, inner) = self.enter(&request)?;
         let reach = request.into_inner().reach;
         let snapshot = inner.raft.get_snapshot().await.map_err(ended)?;
-        let reaches = |snapshot: &openraft::Snapshot<_, _, _>| {
+        let reaches = |snapshot: &FullSnapshot| {
             snapshot.meta.last_log_id.is_some_and(|last: sessile_store::LogId| last.index >= reach)
         };
         let Some(snapshot) = snapshot.filter(reaches) else {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use openraft::raft::SnapshotResponse;
 use sessile_store::{
-    LogId, Member, NodeId, Snapshot, SnapshotReceiver, StoreError, StoredMembership, TypeConfig, Vote, decode_membership,
+    LogId, NodeId, Snapshot, SnapshotReceiver, StoreError, StoredMembership, TypeConfig, Vote, decode_membership,
     encode_membership,
 };
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ const CHUNKS_AHEAD: usize = 8;
 const STALLED: Duration = Duration::from_secs(20);
 
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
-type FullSnapshot = openraft::Snapshot<NodeId, Member, Snapshot>;
+pub(super) type FullSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Snapshot>;
 
 /// How many snapshots are on their way to others. While one is, the log behind it is kept.
 #[derive(Clone, Default)]
