@@ -82,6 +82,8 @@ pub(crate) enum Tried {
     Discarded,
     /// It was sent, and no answer came.
     Unknown,
+    /// It reached no log, because this node's Raft has ended.
+    Ended,
 }
 
 impl Cluster {
@@ -146,6 +148,9 @@ impl Cluster {
                 }
                 Tried::Done(outcome) => return Ok(outcome),
                 Tried::NotSent => inner.await_leader(deadline, in_doubt).await?,
+                Tried::Ended => {
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Stopping });
+                }
                 Tried::Discarded | Tried::Unknown => {
                     in_doubt = true;
                     inner.await_leader(deadline, in_doubt).await?;
@@ -231,6 +236,9 @@ impl Inner {
 
     /// Has the leader put a command into the log, and waits for what it did.
     pub(crate) async fn submit(&self, command: Bytes, deadline: Instant) -> Tried {
+        if Instant::now() >= deadline {
+            return Tried::NotSent;
+        }
         match self.leader() {
             Some(leader) if leader == self.node => {
                 timeout_at(deadline, self.propose(command)).await.unwrap_or(Tried::Unknown)
@@ -246,7 +254,7 @@ impl Inner {
         let (responder, outcome) = ProgressResponder::<TypeConfig, _>::complete_only();
         let proposal = Proposal { stamp, command };
         if self.raft.client_write_ff(proposal, Some(responder)).await.is_err() {
-            return Tried::NotSent;
+            return Tried::Ended;
         }
         match outcome.await {
             // A command always has an outcome.

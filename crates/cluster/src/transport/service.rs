@@ -211,7 +211,7 @@ async fn propose_all(inner: Arc<Inner>, mut incoming: Streaming<Proposals>, resu
 fn result(id: u64, tried: Tried) -> ProposalResult {
     let (failure, outcome) = match tried {
         Tried::Done(outcome) => (Failure::None, outcome.encode()),
-        Tried::NotSent => (Failure::NotLeader, Bytes::new()),
+        Tried::NotSent | Tried::Ended => (Failure::NotLeader, Bytes::new()),
         Tried::Discarded => (Failure::Discarded, Bytes::new()),
         Tried::Unknown => (Failure::Unknown, Bytes::new()),
     };
