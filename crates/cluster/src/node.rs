@@ -49,6 +49,8 @@ const ELECTION_TIMEOUT: (Duration, Duration) = (Duration::from_millis(200), Dura
 const KEEP_ENTRIES: u64 = 5_000;
 /// How many commands wait for Raft to take them up. A batch takes all there are.
 const MAX_QUEUED: u64 = 1_024;
+/// How long calls that are under way may take to end when the node stops.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long one try to register the proposer may take.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the health service looks whether this node is ready, and how long it may take to prove it.
@@ -332,7 +334,10 @@ async fn serve(local: Arc<Local>, listener: TcpListener) {
         .add_service(AdminServer::new(AdminService::new(local.clone())))
         .add_service(reflection)
         .add_service(health)
-        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            local.stop.clone().cancelled_owned(),
+        );
     let watching = async {
         loop {
             let ready = match local.member() {
@@ -354,7 +359,16 @@ async fn serve(local: Arc<Local>, listener: TcpListener) {
             () = watching => Ok(()),
         }
     };
-    if let Some(Err(error)) = local.stop.run_until_cancelled(serving).await {
+    // When the node stops, connections end as their streams do, and Raft's streams end with Raft, later than this.
+    let stopped = async {
+        local.stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    let ended = tokio::select! {
+        ended = serving => ended,
+        () = stopped => Ok(()),
+    };
+    if let Err(error) = ended {
         error!("the gRPC listener ended: {error}");
         if let Some(member) = local.member() {
             member.stop_for(&format!("its gRPC listener ended: {error}"));

@@ -80,6 +80,8 @@ struct Member {
 impl Cast {
     /// The first `expect` of `count` nodes are the seeds. None is started.
     pub(crate) fn new(count: usize, expect: usize) -> Self {
+        // What the nodes logged is shown with a test that fails.
+        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
         let member = |number| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.set_nonblocking(true).unwrap();
@@ -135,13 +137,34 @@ impl Cast {
         let running = self.nodes.get_mut(name).unwrap().running.take().unwrap();
         let node = tokio::time::timeout(PATIENCE, running).await.expect("a member in time").unwrap();
         let cluster = node.cluster().clone();
-        self.nodes.get_mut(name).unwrap().running = Some(tokio::spawn(async move { node }));
+        self.nodes.get_mut(name).unwrap().running = Some(tokio::task::spawn(async move { node }));
         cluster
     }
 
     pub(crate) async fn stop(&mut self, name: &str) {
         let running = self.nodes.get_mut(name).unwrap().running.take().unwrap();
         running.await.unwrap().stop().await.unwrap();
+    }
+
+    /// Has a node leave well: it hands over, and stops.
+    pub(crate) async fn leave(&mut self, name: &str) {
+        let node = self.nodes.get_mut(name).unwrap().running.take().unwrap().await.unwrap();
+        node.hand_over(PATIENCE).await;
+        node.stop().await.unwrap();
+    }
+
+    /// Why a node says that it must stop.
+    pub(crate) async fn fault(&mut self, name: &str) -> String {
+        let running = self.nodes.get_mut(name).unwrap().running.take().unwrap();
+        let node = tokio::time::timeout(PATIENCE, running).await.expect("a member in time").unwrap();
+        let fault = tokio::time::timeout(PATIENCE, node.faulted()).await.expect("a fault in time");
+        self.nodes.get_mut(name).unwrap().running = Some(tokio::task::spawn(async move { node }));
+        fault
+    }
+
+    /// Ends a node that has a fault, as the program does.
+    pub(crate) async fn crash(&mut self, name: &str) {
+        self.stop(name).await;
     }
 
     /// Stops a node and takes its disk away.

@@ -1,5 +1,12 @@
 //! Three nodes that agree on who they are.
 
+use std::time::Duration;
+
+use sessile_cluster::admin::{AdminErrorKind, RemoveRequest, StatusResponse};
+use sessile_cluster::{Cluster, ClusterError};
+use sessile_core::Action;
+use tokio::time::Instant;
+
 use crate::support::*;
 
 const ALL: [&str; 3] = ["n1", "n2", "n3"];
@@ -24,4 +31,104 @@ async fn three_pristine_nodes_make_one_cluster_and_any_of_them_answers() {
         let status = cast.until(name, "it knows three voters", |status| voters(status) == ALL && status.ready).await;
         assert_eq!(status.cluster_id, id.to_string());
     }
+}
+
+/// Three that run, and their handles.
+async fn three() -> (Cast, Vec<Cluster>) {
+    let mut cast = Cast::new(3, 3);
+    cast.start_all();
+    let mut clusters = Vec::new();
+    for name in ALL {
+        clusters.push(cast.cluster(name).await);
+    }
+    for name in ALL {
+        cast.until(name, "three voters, ready", |status| voters(status) == ALL && status.ready).await;
+    }
+    (cast, clusters)
+}
+
+fn id_of(status: &StatusResponse, name: &str) -> String {
+    status.members.iter().find(|member| member.name == name).map(|member| member.id.clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reimaged_node_takes_its_own_place_without_a_command() {
+    let (mut cast, _) = three().await;
+    for reimaged in ["n1", "n2", "n3"] {
+        let witness = if reimaged == "n1" { "n2" } else { "n1" };
+        let before = cast.status(witness).await;
+        cast.wipe(reimaged).await;
+        cast.start(reimaged);
+        let cluster = cast.cluster(reimaged).await;
+        let after = cast
+            .until(witness, "the new node is a voter in the old one's place", |status| {
+                voters(status) == ALL && status.members.len() == 3 && id_of(status, reimaged) != id_of(&before, reimaged) && !status.joint
+            })
+            .await;
+        assert_eq!(after.cluster_id, before.cluster_id);
+        write(&cluster, key(1), put(b"through the new one")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stops_hands_over_first_and_nobody_waits_for_an_election() {
+    let (mut cast, _) = three().await;
+    let before = cast.status("n1").await;
+    let leader = before.leader.clone();
+    let other = ALL.into_iter().find(|name| *name != leader).unwrap();
+    cast.leave(&leader).await;
+    let after = cast.until(other, "another one leads", |status| !status.leader.is_empty() && status.leader != leader).await;
+    assert!(after.term <= before.term + 1, "one transfer, no contest: {} then {}", before.term, after.term);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_nobody_answers_and_with_it_again_everybody_does() {
+    let (mut cast, clusters) = three().await;
+    write(&clusters[0], key(1), put(b"kept")).await;
+    cast.stop("n2").await;
+    cast.stop("n3").await;
+    let soon = || Instant::now() + Duration::from_millis(300);
+    assert_eq!(clusters[0].read(SESSIONS, &key(1), soon()).await.unwrap_err(), ClusterError::NoQuorum);
+    let written = clusters[0].write(SESSIONS, key(1), Action::Put(put(b"no")), soon()).await.unwrap_err();
+    assert!(matches!(written, ClusterError::NoQuorum | ClusterError::OutcomeUnknown), "{written:?}");
+    assert!(clusters[0].ready(soon()).await.is_err());
+    let mut admin = cast.admin("n1").await;
+    let refused = admin.transfer_leader(None).await.unwrap_err();
+    assert!(matches!(refused.kind, AdminErrorKind::NoQuorum | AdminErrorKind::Refused), "{refused:?}");
+    cast.start("n2");
+    let second = cast.cluster("n2").await;
+    assert!(read(&second, &key(1)).await.is_some(), "two of three are a quorum");
+    write(&clusters[0], key(2), put(b"again")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_removed_stays_away_and_says_how_to_come_back() {
+    let (mut cast, _) = three().await;
+    let leader = cast.status("n1").await.leader;
+    let gone = ALL.into_iter().find(|name| *name != leader).unwrap();
+    let request = |member: &str| RemoveRequest { member: member.into(), if_membership: None, force: false };
+    let removed = cast.admin(gone).await.remove(request(gone)).await.unwrap();
+    assert!(removed.changed, "{removed:?}");
+    assert!(cast.fault(gone).await.contains("--discard-data-and-rejoin"));
+    cast.crash(gone).await;
+    cast.start(gone);
+    assert!(cast.fault(gone).await.contains("was removed from cluster"), "also when it starts again");
+    let status = cast.status(&leader).await;
+    assert_eq!((voters(&status).len(), status.removed), (2, 1));
+
+    let refused = cast.admin(&leader).await.remove(request("n9")).await.unwrap_err();
+    assert_eq!(refused.kind, AdminErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_is_removed_by_its_successor() {
+    let (mut cast, _) = three().await;
+    let leader = cast.status("n1").await.leader;
+    let other = ALL.into_iter().find(|name| *name != leader).unwrap();
+    let request = RemoveRequest { member: leader.clone(), if_membership: None, force: false };
+    let removed = cast.admin(&leader).await.remove(request).await.unwrap();
+    assert!(removed.changed, "{removed:?}");
+    let left = cast.until(other, "two voters are left, and one leads", |status| voters(status).len() == 2 && status.ready).await;
+    assert!(left.members.iter().all(|member| member.name != leader));
+    assert!(cast.fault(&leader).await.contains("was removed"));
 }
