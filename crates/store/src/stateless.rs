@@ -153,7 +153,7 @@ impl StatelessStore {
         }
     }
 
-    fn raise_vote(&self, last: LogPosition) -> Result<(), StoreError> {
+    pub(crate) fn raise_vote(&self, last: LogPosition) -> Result<(), StoreError> {
         let voted = match self.log.vote() {
             Some(bytes) => unseal::<(u64, NodeId, bool)>(&bytes).map_err(|error| {
                 StoreError::disagree(&self.dir, format!("the vote in the Raft log cannot be read: {error}"))
@@ -168,7 +168,7 @@ impl StatelessStore {
         self.durably(|done| self.log.save_vote(&raised, done))
     }
 
-    fn replace_log(&self, last: LogPosition) -> Result<(), StoreError> {
+    pub(crate) fn replace_log(&self, last: LogPosition) -> Result<(), StoreError> {
         // Whatever stands at or behind the snapshot's place goes first: a purge would keep what stands behind it.
         let before = last.index.checked_sub(1);
         if self.log.last().is_some_and(|newest| newest.index >= last.index) {
@@ -186,5 +186,10 @@ impl StatelessStore {
     /// The last entry of the log.
     pub fn last(&self) -> Option<LogId> {
         self.log.last().map(log_id_at)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log_store(&self) -> crate::LogStore {
+        crate::LogStore::new(self.log.clone(), None)
     }
 }

@@ -374,7 +374,7 @@ fn the_same_log_makes_the_same_state_in_whatever_batches_it_is_applied() {
 
 impl Store {
     /// Everything that the log made: all but whose state it is.
-    fn dump(&self) -> Vec<(Bytes, Bytes)> {
+    pub(super) fn dump(&self) -> Vec<(Bytes, Bytes)> {
         let view = self.state().current().engine.view().unwrap();
         let pairs = view.scan_prefix(&[]).map(Result::unwrap);
         pairs.filter(|(key, _)| key[0] != 0).collect()
