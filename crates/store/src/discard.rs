@@ -59,7 +59,7 @@ impl DataDir {
 
     /// Whether its node never belonged to a cluster, by all that can be read.
     fn is_pristine(&self) -> bool {
-        let unmarked = matches!(marks::cluster(self), Ok(None)) && matches!(marks::reservation(self), Ok(_));
+        let unmarked = matches!(marks::cluster(self), Ok(None)) && marks::reservation(self).is_ok();
         let path = self.path().join(LOG_DIR);
         let has_log = RaftLog::exists(&path).unwrap_or(true);
         unmarked

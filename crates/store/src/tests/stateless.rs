@@ -100,7 +100,7 @@ fn a_state_that_the_log_cannot_make_again_is_fetched_from_another_member() {
     let members = stateless.members();
     assert_eq!(members.iter().map(|(id, member)| (*id, &*member.name)).collect::<Vec<_>>(), [(story.node, "n1")]);
     let (meta, snapshot) = story.fetch(&stateless, 28);
-    let store = stateless.complete(snapshot, meta.clone()).map_err(|failed| failed.1).unwrap();
+    let store = stateless.complete(snapshot, &meta).map_err(|failed| failed.1).unwrap();
     assert_eq!(store.state().applied().0, meta.last_log_id);
     let (last, first, vote) = start_raft(&store);
     assert_eq!((last.index, first, vote), (30, 11, 1), "the log on both sides of the snapshot's last id stays");
@@ -121,14 +121,46 @@ fn a_damaged_state_is_kept_aside_while_another_is_fetched() {
 }
 
 #[test]
+fn a_damaged_state_still_says_who_the_members_are_when_the_log_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), ENGINE).unwrap();
+    let mut leader = Leader::new();
+    let (mut entry, node) = (leader.register(), store.node());
+    let members = std::collections::BTreeMap::from([(node, Member::default())]);
+    entry.payload =
+        EntryPayload::Membership(Membership::new(vec![members.keys().copied().collect()], members).unwrap());
+    store.commit([entry.clone()]);
+    wait(store.log_store().purge(entry.log_id)).unwrap();
+    let mut batch = crate::engine::Batch::new();
+    batch.put(&[0x10, 0][..], &b"no record"[..]);
+    store.state().current().engine.write(batch).unwrap();
+    store.state().persist().unwrap();
+    drop(store);
+    let Opening::Stateless(stateless) = opening(dir.path(), ENGINE).unwrap() else { panic!("not noticed") };
+    assert_eq!(stateless.members(), [(node, Member::default())]);
+}
+
+#[test]
+fn a_disk_that_fails_while_the_log_is_fitted_leaves_no_state_in_use() {
+    let mut story = Story::new(10, 25, 30);
+    story.another_leader_from(27);
+    let stateless = story.open();
+    let (meta, snapshot) = story.fetch(&stateless, 28);
+    stateless.close_log();
+    let (stateless, _) = *stateless.complete(snapshot, &meta).err().unwrap();
+    drop(stateless);
+    assert_eq!(story.open().must_reach(), 25, "it begins again");
+}
+
+#[test]
 fn a_snapshot_that_ends_before_what_was_committed_is_refused_and_another_may_come() {
     let story = Story::new(10, 25, 30);
     let stateless = story.open();
     let (meta, snapshot) = story.fetch(&stateless, 24);
-    let (stateless, error) = *stateless.complete(snapshot, meta).err().unwrap();
+    let (stateless, error) = *stateless.complete(snapshot, &meta).err().unwrap();
     assert!(error.to_string().contains("ends at entry 24, but entry 25 was committed here"), "{error}");
     let (meta, snapshot) = story.fetch(&stateless, 25);
-    assert!(stateless.complete(snapshot, meta).is_ok());
+    assert!(stateless.complete(snapshot, &meta).is_ok());
 }
 
 #[test]
@@ -137,7 +169,7 @@ fn a_snapshot_of_another_history_is_refused() {
     story.another_leader_from(25);
     let stateless = story.open();
     let (meta, snapshot) = story.fetch(&stateless, 25);
-    let (stateless, error) = *stateless.complete(snapshot, meta).err().unwrap();
+    let (stateless, error) = *stateless.complete(snapshot, &meta).err().unwrap();
     assert!(error.to_string().contains("another history"), "{error}");
     assert_eq!(stateless.last().map(|last| last.index), Some(30), "nothing of the log went");
 }
@@ -148,7 +180,7 @@ fn a_log_that_goes_another_way_than_the_snapshot_is_cut_and_the_vote_is_raised()
     story.another_leader_from(27);
     let stateless = story.open();
     let (meta, snapshot) = story.fetch(&stateless, 28);
-    let store = stateless.complete(snapshot, meta.clone()).map_err(|failed| failed.1).unwrap();
+    let store = stateless.complete(snapshot, &meta).map_err(|failed| failed.1).unwrap();
     let (last, first, vote) = start_raft(&store);
     assert_eq!((Some(last), first, vote), (meta.last_log_id, 29, 2), "29 and 30 were never committed");
     assert_eq!(store.log_store().purged(), meta.last_log_id);
@@ -162,7 +194,7 @@ fn a_log_that_ends_before_the_snapshot_goes_on_behind_it() {
     let mut story = Story::new(10, 25, 26);
     let stateless = story.open();
     let (meta, snapshot) = story.fetch(&stateless, 33);
-    let store = stateless.complete(snapshot, meta.clone()).map_err(|failed| failed.1).unwrap();
+    let store = stateless.complete(snapshot, &meta).map_err(|failed| failed.1).unwrap();
     let (last, first, vote) = start_raft(&store);
     assert_eq!((Some(last), first, vote), (meta.last_log_id, 34, 1));
     store.commit(story.log[33..].to_vec());
@@ -193,7 +225,7 @@ fn whatever_a_crash_leaves_of_it_begins_again_or_is_complete() {
         }
         let crashed = tempfile::tempdir().unwrap();
         if step >= 4 {
-            let store = stateless.complete(snapshot, meta.clone()).map_err(|failed| failed.1).unwrap();
+            let store = stateless.complete(snapshot, &meta).map_err(|failed| failed.1).unwrap();
             copy_tree(story.dir.path(), crashed.path());
             drop(store);
         } else {
@@ -215,7 +247,7 @@ fn whatever_a_crash_leaves_of_it_begins_again_or_is_complete() {
                 assert_ne!(step, 4);
                 assert!(stateless.must_reach() >= 25, "step {step}: what was committed is not forgotten");
                 let (meta, snapshot) = story.fetch(&stateless, 31);
-                stateless.complete(snapshot, meta).map_err(|failed| failed.1).unwrap()
+                stateless.complete(snapshot, &meta).map_err(|failed| failed.1).unwrap()
             }
             Opening::Pristine(_) => panic!("step {step}: pristine"),
         };

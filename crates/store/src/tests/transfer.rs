@@ -229,3 +229,42 @@ fn several_snapshots_are_received_at_once_and_what_a_crash_leaves_of_them_goes_a
     let (reopened, _) = open(crashed.path(), EngineKind::Sled).unwrap();
     assert_eq!((reopened.state().applied().0, states(crashed.path())), (None, 1));
 }
+
+#[test]
+fn the_end_of_another_transfer_does_not_fit() {
+    let cluster = ClusterId::random();
+    let [one, other] = [1, 2].map(|number| {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open_in(dir.path(), EngineKind::Fjall, cluster).unwrap();
+        let mut leader = Leader::new();
+        store.state().apply(&[leader.register(), leader.put(key(number), value(1, 0), day())]).unwrap();
+        let (meta, snapshot) = snapshot_of(&store);
+        (meta, snapshot.chunks().map(Result::unwrap).collect::<Vec<_>>())
+    });
+    assert_eq!(one.0, other.0);
+    let dir = tempfile::tempdir().unwrap();
+    let (target, _) = open_in(dir.path(), EngineKind::Fjall, cluster).unwrap();
+    let mixed = [one.1[0].clone(), other.1[1].clone()];
+    let error = transfer(target.state().receive().unwrap(), mixed, &one.0).unwrap_err().to_string();
+    assert!(error.contains("not the same"), "{error}");
+}
+
+#[test]
+fn a_sender_that_lost_a_record_without_a_word_is_found_out() {
+    let (dir, other, cluster) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), ClusterId::random());
+    let (store, _) = open_in(dir.path(), EngineKind::Fjall, cluster).unwrap();
+    let mut leader = Leader::new();
+    let puts = [1, 8].map(|number| (number, value(number, 0)));
+    store.state().apply(&[leader.register()]).unwrap();
+    store.state().apply(&puts.map(|(number, value)| leader.put(key(number), value, day()))).unwrap();
+    let current = store.state().current();
+    let lost = current.engine.view().unwrap().scan_prefix(&[0x10]).next().unwrap().unwrap().0;
+    let mut batch = crate::engine::Batch::new();
+    batch.remove(lost);
+    current.engine.write(batch).unwrap();
+    let (meta, snapshot) = snapshot_of(&store);
+    let (target, _) = open_in(other.path(), EngineKind::Fjall, cluster).unwrap();
+    let chunks = snapshot.chunks().map(Result::unwrap);
+    let error = transfer(target.state().receive().unwrap(), chunks, &meta).unwrap_err().to_string();
+    assert!(error.contains("group GroupName(\"wiki1\") of sessions are not those"), "{error}");
+}
