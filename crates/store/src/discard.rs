@@ -24,7 +24,7 @@ impl DataDir {
     /// # Errors
     /// The disk.
     pub fn discard(&self) -> Result<Option<PathBuf>, StoreError> {
-        let mut names = self.data()?;
+        let names = self.data()?;
         if names.is_empty() || self.is_pristine() {
             return Ok(None);
         }
@@ -33,9 +33,7 @@ impl DataDir {
         let number = (1..u32::MAX).find(|number| !self.path().join(format!("{ASIDE}{number}")).exists());
         let aside = self.path().join(format!("{ASIDE}{}", number.unwrap_or(u32::MAX)));
         fs::create_dir(&aside).map_err(StoreError::io("create", &aside))?;
-        // The cluster's mark goes first and the log last: half of it is nothing that an opening would go on with.
-        names.sort_by_key(|name| (name != marks::CLUSTER, name == LOG_DIR));
-        for name in names {
+        for name in in_order(names) {
             let from = self.path().join(&name);
             fs::rename(&from, aside.join(&name)).map_err(StoreError::io("set aside", &from))?;
             sync_dir(&aside)?;
@@ -59,7 +57,7 @@ impl DataDir {
 
     /// Whether its node never belonged to a cluster, by all that can be read.
     fn is_pristine(&self) -> bool {
-        let unmarked = matches!(marks::cluster(self), Ok(None)) && matches!(marks::reservation(self), Ok(_));
+        let unmarked = matches!(marks::cluster(self), Ok(None)) && marks::reservation(self).is_ok();
         let path = self.path().join(LOG_DIR);
         let has_log = RaftLog::exists(&path).unwrap_or(true);
         unmarked
@@ -90,4 +88,10 @@ impl DataDir {
         };
         EngineKind::ALL.into_iter().find_map(owner).map(|owner| owner.cluster)
     }
+}
+
+/// The cluster's mark goes first and the log last: half of it is nothing that an opening would go on with.
+pub(crate) fn in_order(mut names: Vec<String>) -> Vec<String> {
+    names.sort_by_key(|name| (name != marks::CLUSTER, name == LOG_DIR));
+    names
 }

@@ -185,7 +185,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
         if let Some(state) = self.state.clone() {
-            // What made the state must not go before the state is on disk.
+            // What made the state must not go before the state is on disk. Not clamped to what is: openraft takes a
+            // purge that returns as done up to `upto`, and after an installed snapshot appends right behind it, so a log
+            // that kept less would have a hole. It asks only once the snapshot up to there is built or installed, and
+            // both persist first; so this waits for nothing, and an error here is a broken promise that stops the node.
             off_the_runtime(move || state.persist_upto(&upto)).await?;
         }
         self.durably(|done| self.log.purge(position(&upto), done)).await

@@ -6,7 +6,7 @@
 //! empty  no       no                           Pristine
 //! empty  yes      no                           Member: an adoption that was cut short is ended
 //! yes    yes      whole                        Member
-//! yes    yes      lost or damaged              Member, if the log reaches back to its beginning and makes it again;
+//! yes    yes      lost, damaged or too old     Member, if the log reaches back to its beginning and makes it again;
 //!                                              Stateless, if it does not
 //! anything else: something is lost that nobody can make again, or ids disagree: refused
 //! ```
@@ -21,7 +21,7 @@ use crate::log_store::{identity_of, position};
 use crate::marks;
 use crate::pristine::create_state;
 use crate::state::{CurrentState, Owner, SessionState};
-use crate::{ClusterId, LogId, NodeId, Opened, PristineStore, StatelessStore, Store, StoreError, StoreOptions};
+use crate::{ClusterId, LogId, Member, NodeId, Opened, PristineStore, StatelessStore, Store, StoreError, StoreOptions};
 
 pub(crate) const LOG_DIR: &str = "log";
 pub(crate) const STATE_DIR: &str = "state";
@@ -34,6 +34,14 @@ pub enum Opening {
     Member(Store, Opened),
     /// It belongs to one, with its log, and needs a state from another member before Raft may run.
     Stateless(StatelessStore),
+}
+
+/// What became of a state.
+pub(crate) struct Lost {
+    pub(crate) reason: String,
+    pub(crate) aside: Option<PathBuf>,
+    /// Who was a member by what it could still say.
+    pub(crate) members: Vec<(NodeId, Member)>,
 }
 
 /// A directory with a whole log and the mark of its cluster.
@@ -86,20 +94,27 @@ impl Found {
             Ok(None) => {
                 let reason = "there is none".to_owned();
                 if !self.log_is_whole() {
-                    return self.stateless(options, reason, None);
+                    return self.stateless(options, Lost { reason, aside: None, members: Vec::new() });
                 }
                 (create(&self)?, Opened::Rebuilt { reason, aside: None })
             }
             Err(error) if error.is_damaged_state() => {
-                let (aside, reason) = (Some(CurrentState::set_aside(&root)?), error.to_string());
+                let (reason, members) = (error.to_string(), self.members_of_the_state(options));
+                let aside = Some(CurrentState::set_aside(&root)?);
                 if !self.log_is_whole() {
-                    return self.stateless(options, reason, aside);
+                    return self.stateless(options, Lost { reason, aside, members });
                 }
                 (create(&self)?, Opened::Rebuilt { reason, aside })
             }
             Err(error) => return Err(error),
         };
-        self.assert_log_reaches(&state)?;
+        if let Some(reason) = self.hole_before_the_log(&state) {
+            let members = state.current().members();
+            drop(state);
+            let aside = Some(CurrentState::set_aside(&root)?);
+            return self.stateless(options, Lost { reason, aside, members });
+        }
+        self.assert_log_agrees(&state)?;
         state.persist()?;
         let Self { dir, node, cluster, log, .. } = self;
         // Gone before anything is applied, and only now: a start that is refused changes nothing.
@@ -128,10 +143,17 @@ impl Found {
         Ok(Some((state, Opened::Checked(report))))
     }
 
-    fn stateless(self, options: &StoreOptions, reason: String, aside: Option<PathBuf>) -> Result<Opening, StoreError> {
+    fn stateless(self, options: &StoreOptions, lost: Lost) -> Result<Opening, StoreError> {
         let Self { dir, node, cluster, log, .. } = self;
         marks::remove_clean(&dir)?;
-        StatelessStore::new(dir, options, Owner { node, cluster }, log, reason, aside).map(Opening::Stateless)
+        StatelessStore::new(dir, options, Owner { node, cluster }, log, lost).map(Opening::Stateless)
+    }
+
+    /// As far as a damaged state can still say.
+    fn members_of_the_state(&self, options: &StoreOptions) -> Vec<(NodeId, Member)> {
+        let root = self.dir.path().join(STATE_DIR);
+        let current = CurrentState::open(&root, options.engine, engine_options(options));
+        current.ok().flatten().map(|current| current.members()).unwrap_or_default()
     }
 
     /// Whether the log holds everything since the first start, so that it can make the state again.
@@ -139,24 +161,23 @@ impl Found {
         self.log.purged().is_none()
     }
 
-    /// The state may be behind the log, which then makes it again, but not behind where the log begins.
-    fn assert_log_reaches(&self, state: &SessionState) -> Result<(), StoreError> {
-        let Self { dir, log, .. } = self;
-        let (applied, _) = state.applied();
-        match log.purged() {
-            Some(purged) if applied.is_none_or(|applied| applied.index < purged.index) => {
-                let applied = applied.map_or(0, |applied| applied.index);
-                let begins = purged.index + 1;
-                let what = format!("its state ends at entry {applied}, but its log begins at entry {begins}");
-                Err(StoreError::disagree(dir, what))
+    /// Why the state is as good as lost: it may be behind the log, which then makes it again, but not behind where the
+    /// log begins.
+    fn hole_before_the_log(&self, state: &SessionState) -> Option<String> {
+        let applied = state.applied().0.map_or(0, |applied| applied.index);
+        let purged = self.log.purged().filter(|purged| applied < purged.index)?;
+        Some(format!("it ends at entry {applied}, but the log begins at entry {}", purged.index + 1))
+    }
+
+    /// An error if state and log are of different histories.
+    fn assert_log_agrees(&self, state: &SessionState) -> Result<(), StoreError> {
+        let Some(applied) = state.applied().0 else { return Ok(()) };
+        match self.log.position_of(applied.index) {
+            Some(kept) if position(&applied) != kept => {
+                let what = format!("entry {} is of another term in its state than in its log", kept.index);
+                Err(StoreError::disagree(&self.dir, what))
             }
-            _ => match applied.and_then(|applied| log.position_of(applied.index).map(|kept| (applied, kept))) {
-                Some((applied, kept)) if position(&applied) != kept => {
-                    let what = format!("entry {} is of another term in its state than in its log", kept.index);
-                    Err(StoreError::disagree(dir, what))
-                }
-                _ => Ok(()),
-            },
+            _ => Ok(()),
         }
     }
 }

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use openraft::EntryPayload;
@@ -8,7 +8,7 @@ use crate::codec::{decode_entry, seal, unseal};
 use crate::data_dir::DataDir;
 use crate::log::{Done, LogError, LogPosition, RaftLog};
 use crate::log_store::{log_id_at, position};
-use crate::opening::{STATE_DIR, engine_options};
+use crate::opening::{Lost, STATE_DIR, engine_options};
 use crate::state::{Owner, SessionState, Snapshot, SnapshotMeta, SnapshotReceiver, StateHome};
 use crate::{ClusterId, LogId, Member, NodeId, Store, StoreError, StoreOptions};
 
@@ -25,13 +25,12 @@ pub struct StatelessStore {
     dir: DataDir,
     home: StateHome,
     log: RaftLog,
-    reason: String,
-    aside: Option<PathBuf>,
+    lost: Lost,
 }
 
 impl fmt::Debug for StatelessStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StatelessStore(node {}, {})", self.node(), self.reason)
+        write!(f, "StatelessStore(node {}, {})", self.node(), self.lost.reason)
     }
 }
 
@@ -41,13 +40,12 @@ impl StatelessStore {
         options: &StoreOptions,
         owner: Owner,
         log: RaftLog,
-        reason: String,
-        aside: Option<PathBuf>,
+        lost: Lost,
     ) -> Result<Self, StoreError> {
         let root = dir.path().join(STATE_DIR);
         let home = StateHome { root, kind: options.engine, options: engine_options(options), owner };
         home.prepare()?;
-        Ok(Self { dir, home, log, reason, aside })
+        Ok(Self { dir, home, log, lost })
     }
 
     /// Which node this is.
@@ -62,12 +60,12 @@ impl StatelessStore {
 
     /// What was wrong with the state.
     pub fn reason(&self) -> &str {
-        &self.reason
+        &self.lost.reason
     }
 
     /// Where the damaged state is kept; `None` if there was none.
     pub fn aside(&self) -> Option<&Path> {
-        self.aside.as_deref()
+        self.lost.aside.as_deref()
     }
 
     /// The log index that a snapshot must reach: what was purged of the log, and what was known to be committed.
@@ -79,8 +77,14 @@ impl StatelessStore {
         [self.log.purged(), self.log.committed()].into_iter().flatten().max_by_key(|position| position.index)
     }
 
-    /// The members by the newest membership entry that the log still has; none if it has none, or cannot be read.
+    /// The members by the newest membership entry that the log still has; without one, by what the lost state could
+    /// still say. None if neither knows.
     pub fn members(&self) -> Vec<(NodeId, Member)> {
+        let logged = self.members_in_the_log();
+        if logged.is_empty() { self.lost.members.clone() } else { logged }
+    }
+
+    fn members_in_the_log(&self) -> Vec<(NodeId, Member)> {
         let (Some(first), Some(last)) = (self.log.first_index(), self.log.last()) else { return Vec::new() };
         let mut end = last.index + 1;
         while end > first {
@@ -112,8 +116,8 @@ impl StatelessStore {
     /// # Errors
     /// A snapshot that does not reach what this log had committed, or is of another history: nothing was changed, and
     /// another may be tried. A failed disk: the next start begins again.
-    pub fn complete(self, snapshot: Snapshot, meta: SnapshotMeta) -> Result<Store, Box<(Self, StoreError)>> {
-        match self.put_in_use(snapshot, &meta) {
+    pub fn complete(self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<Store, Box<(Self, StoreError)>> {
+        match self.put_in_use(snapshot, meta) {
             Ok(state) => {
                 let Self { dir, home: StateHome { owner, .. }, log, .. } = self;
                 Ok(Store::new(dir, owner.node, owner.cluster, log, state))
@@ -153,7 +157,7 @@ impl StatelessStore {
         }
     }
 
-    fn raise_vote(&self, last: LogPosition) -> Result<(), StoreError> {
+    pub(crate) fn raise_vote(&self, last: LogPosition) -> Result<(), StoreError> {
         let voted = match self.log.vote() {
             Some(bytes) => unseal::<(u64, NodeId, bool)>(&bytes).map_err(|error| {
                 StoreError::disagree(&self.dir, format!("the vote in the Raft log cannot be read: {error}"))
@@ -168,7 +172,7 @@ impl StatelessStore {
         self.durably(|done| self.log.save_vote(&raised, done))
     }
 
-    fn replace_log(&self, last: LogPosition) -> Result<(), StoreError> {
+    pub(crate) fn replace_log(&self, last: LogPosition) -> Result<(), StoreError> {
         // Whatever stands at or behind the snapshot's place goes first: a purge would keep what stands behind it.
         let before = last.index.checked_sub(1);
         if self.log.last().is_some_and(|newest| newest.index >= last.index) {
@@ -186,5 +190,15 @@ impl StatelessStore {
     /// The last entry of the log.
     pub fn last(&self) -> Option<LogId> {
         self.log.last().map(log_id_at)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn close_log(&self) {
+        drop(self.log.close());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log_store(&self) -> crate::LogStore {
+        crate::LogStore::new(self.log.clone(), None)
     }
 }

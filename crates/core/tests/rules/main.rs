@@ -14,6 +14,7 @@ use sessile_core::{
     SessionKey, State, Ttl, Version,
 };
 
+mod outcomes;
 mod stories;
 
 const PROPOSER: ProposerId = ProposerId::new(7);
@@ -305,6 +306,11 @@ proptest! {
         let mut stored: BTreeMap<RowKey, Row> = BTreeMap::new();
         for (index, stamp, command, _) in entries(&log) {
             replica.apply(index, stamp, &command);
+            if index % 7 == 0 {
+                // A node goes: in the end the proposer itself.
+                let id = if index == 42 { PROPOSER } else { ProposerId::new(u128::from(index) << 64) };
+                replica.state.depart([id], index);
+            }
             for (key, row) in replica.state.take_changes() {
                 match row {
                     Some(row) => stored.insert(key, row),
@@ -313,6 +319,10 @@ proptest! {
             }
             let whole: BTreeMap<RowKey, Row> = replica.rows().into_iter().collect();
             prop_assert_eq!(&stored, &whole);
+            let mut loaded = State::default();
+            stored.iter().for_each(|(key, row)| loaded.restore(key.clone(), row.clone()).unwrap());
+            prop_assert_eq!(loaded.checksum(), replica.state.checksum(), "kept as it goes, and found anew");
+            prop_assert_eq!(loaded.tombstones().count() as u64, index / 7);
         }
     }
 

@@ -164,6 +164,68 @@ fn a_state_of_newer_rules_is_not_gone_on_with() {
 }
 
 #[test]
+fn a_removed_proposer_is_refused_for_ever_and_what_it_wrote_stays() {
+    let mut replica = Replica::default();
+    let stamp = LogTime::from_millis(START);
+    let (other, removed) = (ProposerId::new(8), Outcome::Refused(Refusal::Removed));
+    replica.apply(1, stamp, &register(0, 5));
+    replica.apply(2, stamp, &put(1, 1, 1));
+    let before = replica.state.checksum();
+    replica.state.depart([PROPOSER], 3);
+    assert!(replica.state.is_tombstoned(PROPOSER) && !replica.state.is_tombstoned(other));
+    assert!(replica.state.proposer(PROPOSER).is_none());
+    assert_ne!(replica.state.checksum(), before, "members that disagree about it are told apart");
+    let rows = replica.rows();
+    for (index, command) in (4..).zip([put(1, 1, 1), put(2, 1, 1), register(0, 5), register(1, 6)]) {
+        assert_eq!(replica.apply(index, stamp, &command), removed);
+    }
+    replica.state.depart([PROPOSER], 9);
+    assert_eq!(replica.rows(), rows, "nothing of that changed anything");
+    assert!(replica.read(&SessionKey::new("awiki:1").unwrap()).is_some());
+    replica.assert_counts_equal_a_recount();
+
+    let mut restarted = State::default();
+    rows.into_iter().for_each(|(key, row)| restarted.restore(key, row).unwrap());
+    let mut restarted = Replica { state: restarted, shelf: replica.shelf.clone() };
+    assert_eq!(restarted.apply(10, stamp, &register(0, 7)), removed, "nor does a restart forget");
+    let register = Register { proposer: other, previous: 0, nonce: 1 };
+    let registered = Outcome::Registered { incarnation: 11 };
+    assert_eq!(restarted.apply(11, stamp, &Command::Register(register)), registered, "others go on");
+}
+
+#[test]
+fn the_checksum_tells_states_apart_by_whatever_is_in_it() {
+    let stamp = LogTime::from_millis(START);
+    let with = |key: &str, value: &'static [u8], then: &dyn Fn(&mut Replica)| {
+        let mut replica = Replica::default();
+        replica.apply(1, stamp, &register(0, 5));
+        let Command::Session(mut command) = put(1, 1, 1) else { unreachable!() };
+        command.key = SessionKey::new(key.to_owned()).unwrap();
+        command.action = Action::Put(Put { value: Bytes::from_static(value), ttl: day(), condition: Condition::None });
+        replica.apply(2, stamp, &Command::Session(command));
+        then(&mut replica);
+        replica.state.checksum()
+    };
+    let sums = [
+        with("awiki:1", b"v", &|_| {}),
+        with("awiki:1", b"w", &|_| {}),
+        with("awiki:2", b"v", &|_| {}),
+        with("bwiki:1", b"v", &|_| {}),
+        with("awiki:1", b"v", &|replica| drop(replica.apply(3, LogTime::from_millis(START + 1), &Command::Tick))),
+        with("awiki:1", b"v", &|replica| drop(replica.apply(3, LogTime::NEVER, &Command::Tick))),
+        with("awiki:1", b"v", &|replica| replica.state.depart([ProposerId::new(8)], 3)),
+        with("awiki:1", b"v", &|replica| replica.state.depart([ProposerId::new(8)], 4)),
+        with("awiki:1", b"v", &|replica| replica.state.depart([ProposerId::new(9)], 3)),
+    ];
+    assert_eq!(BTreeSet::from(sums).len(), sums.len());
+    assert_eq!(sums[0], with("awiki:1", b"v", &|_| {}));
+}
+
+fn day() -> Ttl {
+    Ttl::from_secs(86_400).unwrap()
+}
+
+#[test]
 fn rules_rise_only_as_far_as_every_member_and_this_program_can_follow() {
     let mut replica = Replica::default();
     let mut raise = |to, rules_supported| {

@@ -3,11 +3,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::session_state::damaged;
-use super::stored::{OWNER_KEY, Owner};
-use crate::StoreError;
+use super::stored::{APPLIED_KEY, Applied, OWNER_KEY, Owner};
 use crate::codec::{seal, unseal};
 use crate::data_dir::{sync_dir, write_durably};
 use crate::engine::{self, Batch, Engine, EngineKind, EngineOptions};
+use crate::{Member, NodeId, StoreError};
 
 /// Names the engine's directory that is in use, so that another can take its place in one step.
 const CURRENT_FILE: &str = "CURRENT";
@@ -114,6 +114,13 @@ impl CurrentState {
     pub(crate) fn owner(&self) -> Result<Owner, StoreError> {
         let stored = self.engine.get(OWNER_KEY)?.ok_or_else(|| self.damaged(&"it does not say whose it is"))?;
         unseal(&stored).map_err(|error| self.damaged(&error))
+    }
+
+    /// Who was a member when the state was last written, as far as it can be read.
+    pub(crate) fn members(&self) -> Vec<(NodeId, Member)> {
+        let stored = self.engine.get(APPLIED_KEY).ok().flatten();
+        let applied = stored.and_then(|bytes| Applied::decode(&bytes).ok()).unwrap_or_default();
+        applied.membership.nodes().map(|(node, member)| (*node, member.clone())).collect()
     }
 
     pub(super) fn damaged(&self, what: &dyn Display) -> StoreError {

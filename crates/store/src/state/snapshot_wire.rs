@@ -175,3 +175,40 @@ fn checksum(sequence: u64, format: u32, body: &[u8]) -> u32 {
     let head = crc32c::crc32c_append(crc32c::crc32c(&sequence.to_le_bytes()), &format.to_le_bytes());
     crc32c::crc32c_append(head, body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_what_was_sent_or_is_refused() {
+        let body = Bytes::from_static(b"rows and records, whatever they are");
+        for sequence in [0, 1, 300] {
+            let chunk = encode_chunk(sequence, body.clone());
+            assert_eq!(decode_chunk(sequence, chunk.clone()).as_ref(), Ok(&body));
+            decode_chunk(sequence + 1, chunk.clone()).expect_err("not the next one");
+            for end in 0..chunk.len() {
+                decode_chunk(sequence, chunk.slice(..end)).expect_err("cut short");
+            }
+            for bit in 0..chunk.len() * 8 {
+                let mut flipped = chunk.to_vec();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                decode_chunk(sequence, flipped.into()).expect_err("a flipped bit");
+            }
+        }
+    }
+
+    #[test]
+    fn an_item_of_a_newer_program_is_not_left_out() {
+        let newer = wire::SnapshotItem::decode(&[0xfa, 0x01, 0x00][..]).unwrap();
+        let error = Item::from_wire(newer).err().unwrap().to_string();
+        assert!(error.contains("start the newer one"), "{error}");
+    }
+
+    #[test]
+    fn a_chunk_of_a_newer_format_is_refused_by_name() {
+        let chunk = wire::SnapshotChunk { sequence: 0, crc32c: checksum(0, 2, b""), body: Bytes::new(), format: 2 };
+        let error = decode_chunk(0, chunk.encode_to_vec().into()).unwrap_err();
+        assert!(error.contains("format 2") && error.contains("only 1"), "{error}");
+    }
+}

@@ -2,9 +2,13 @@
 
 mod flips;
 mod interrupted;
+mod members;
+mod opening;
 mod raft_suite;
 mod restart;
 mod snapshots;
+mod stateless;
+mod transfer;
 
 use std::path::Path;
 

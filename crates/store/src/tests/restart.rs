@@ -205,7 +205,7 @@ fn a_state_of_another_cluster_is_refused() {
 }
 
 #[test]
-fn a_state_that_ends_before_the_log_begins_is_refused() {
+fn a_state_that_ends_before_the_log_begins_is_as_good_as_lost() {
     let (dir, older) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
     let mut leader = Leader::new();
@@ -221,8 +221,9 @@ fn a_state_that_ends_before_the_log_begins_is_refused() {
     store.close().unwrap();
     std::fs::remove_dir_all(dir.path().join("state")).unwrap();
     copy_tree(older.path(), &dir.path().join("state"));
-    let error = open(dir.path(), EngineKind::Fjall).err().unwrap().to_string();
-    assert!(error.contains("its state ends at entry 1, but its log begins at entry 4"), "{error}");
+    let Opening::Stateless(stateless) = opening(dir.path(), EngineKind::Fjall).unwrap() else { panic!("not noticed") };
+    assert_eq!(stateless.reason(), "it ends at entry 1, but the log begins at entry 4");
+    assert!(stateless.aside().unwrap().join("CURRENT").is_file(), "and kept");
 }
 
 #[test]
@@ -374,7 +375,7 @@ fn the_same_log_makes_the_same_state_in_whatever_batches_it_is_applied() {
 
 impl Store {
     /// Everything that the log made: all but whose state it is.
-    fn dump(&self) -> Vec<(Bytes, Bytes)> {
+    pub(super) fn dump(&self) -> Vec<(Bytes, Bytes)> {
         let view = self.state().current().engine.view().unwrap();
         let pairs = view.scan_prefix(&[]).map(Result::unwrap);
         pairs.filter(|(key, _)| key[0] != 0).collect()
