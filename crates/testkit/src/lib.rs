@@ -5,11 +5,16 @@
 
 mod client;
 mod failing_disk;
+mod history;
+pub mod linearizability;
+mod ports;
 mod process;
 mod tree;
 
 pub use client::{Answer, Client};
 pub use failing_disk::{FailingDisk, Fault, FaultReport, Watched};
+pub use history::{Action, History, Operation, Outcome, Value};
+pub use ports::Port;
 pub use process::{Process, Signal};
 pub use tree::Tree;
 
