@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_can_be_explained_is_accepted() {
-        let table: [(&str, Vec<Operation>); 12] = [
+        let table: [(&str, Vec<Operation>); 13] = [
             ("nothing happened", vec![]),
             ("nothing is found before anything is written", vec![op(0, 1, Get(None))]),
             (
@@ -329,6 +329,17 @@ mod tests {
             (
                 "a delete of unknown outcome that happened late",
                 vec![op(0, 1, Put(1)), with(Ambiguous, op(2, 3, Delete)), op(4, 5, Get(Some(1))), op(6, 7, Get(None))],
+            ),
+            (
+                "of two equal writes the known one explains the first read, and the unknown one a later one",
+                vec![
+                    with(Ambiguous, op(0, 1, Put(1))),
+                    op(0, 4, Put(1)),
+                    op(2, 3, Get(Some(1))),
+                    op(5, 6, Put(2)),
+                    op(7, 8, Get(Some(2))),
+                    op(9, 10, Get(Some(1))),
+                ],
             ),
             (
                 "what was refused did not happen",
