@@ -153,9 +153,8 @@ impl Story {
     }
 
     fn member_id(&mut self, name: &str) -> String {
-        self.fleet.wait_until(&format!("{name} is a member"), |fleet| {
-            Some(fleet.status(name)?.member(name)?.id.clone())
-        })
+        self.fleet
+            .wait_until(&format!("{name} is a member"), |fleet| Some(fleet.status(name)?.member(name)?.id.clone()))
     }
 
     fn phase(&mut self, what: &str) {

@@ -152,6 +152,11 @@ impl Fleet {
         node.grpc.address()
     }
 
+    /// From their next start on a node of this fleet and one of another listen for peers where the other one did.
+    pub fn exchange_ports(&mut self, name: &str, other: &mut Self, others: &str) {
+        std::mem::swap(&mut self.node_mut(name).grpc, &mut other.node_mut(others).grpc);
+    }
+
     /// Starts it, and does not wait for anything.
     pub fn start(&mut self, name: &str) {
         let program = self.program.clone();
@@ -278,6 +283,17 @@ impl Fleet {
                 return found;
             }
             assert!(begin.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {what}");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Looks again and again for that long, at something that must hold all the while: for what must never happen, and
+    /// would have happened by then.
+    #[track_caller]
+    pub fn holds_for(&mut self, time: Duration, mut look: impl FnMut(&mut Self)) {
+        let begin = Instant::now();
+        while begin.elapsed() < time {
+            look(self);
             std::thread::sleep(LOOK_AGAIN);
         }
     }

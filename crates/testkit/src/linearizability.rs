@@ -59,7 +59,7 @@ pub fn check_key(operations: &[&Operation]) -> Result<(), Box<Violation>> {
         match event {
             Event::Start { nth, .. } => search.start(nth),
             Event::End { nth, at } => {
-                search.end(nth).map_err(|possible| violation(operations, &relevant, nth, at, possible))?
+                search.end(nth).map_err(|possible| violation(operations, &relevant, nth, at, possible))?;
             }
         }
     }
