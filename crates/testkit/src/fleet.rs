@@ -302,7 +302,12 @@ impl Fleet {
     /// Gives what they agree on.
     #[track_caller]
     pub fn wait_until_formed(&mut self) -> Status {
-        self.wait_until("all nodes that run are ready voters of one cluster", |fleet| fleet.agreed())
+        self.wait_until("all nodes that run are ready voters of one cluster", |fleet| {
+            for name in fleet.running() {
+                assert!(!fleet.process(&name).has_ended(), "{name} ended instead of becoming ready");
+            }
+            fleet.agreed()
+        })
     }
 
     /// What all that run say, if they agree on it and are ready.
