@@ -23,22 +23,20 @@ fn files(below: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What they hold, wherever each of them is.
-fn contents(below: &Path) -> BTreeSet<u64> {
-    let content = |path: PathBuf| {
-        let mut hasher = DefaultHasher::new();
-        fs::read(path).unwrap().hash(&mut hasher);
-        hasher.finish()
-    };
-    files(below).into_iter().map(content).collect()
+/// What a file holds, wherever it is.
+fn content(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    fs::read(path).unwrap().hash(&mut hasher);
+    hasher.finish()
 }
 
-/// Flips bytes in the largest files of a node's state. It does not run.
-fn damage_state(fleet: &Fleet, name: &str) {
+/// Flips bytes in the largest files of a node's state. It does not run. Gives what these files hold then.
+fn damage_state(fleet: &Fleet, name: &str) -> BTreeSet<u64> {
     let mut files = files(&fleet.data_dir(name).join("state"));
     files.sort_by_key(|path| std::cmp::Reverse(path.metadata().unwrap().len()));
     assert!(!files.is_empty(), "{name} has a state");
-    for path in files.iter().take(4) {
+    files.truncate(4);
+    for path in &files {
         let mut bytes = fs::read(path).unwrap();
         // Not in what is preallocated and zero.
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -47,6 +45,7 @@ fn damage_state(fleet: &Fleet, name: &str) {
         }
         fs::write(path, bytes).unwrap();
     }
+    files.iter().map(|path| content(path)).collect()
 }
 
 /// Writes until no node has the beginning of its log any more.
@@ -96,11 +95,7 @@ fn states_damaged_on_all_nodes_at_once_are_kept_and_a_sentence_says_what_to_do()
     until_purged(&fleet);
     fleet.kill_all();
     let names = fleet.names();
-    let mut damaged = Vec::new();
-    for name in &names {
-        damage_state(&fleet, name);
-        damaged.push(contents(&fleet.data_dir(name).join("state")));
-    }
+    let damaged: Vec<_> = names.iter().map(|name| damage_state(&fleet, name)).collect();
     fleet.start_all();
     for name in &names {
         says(&mut fleet, name, "restore");
@@ -113,9 +108,9 @@ fn states_damaged_on_all_nodes_at_once_are_kept_and_a_sentence_says_what_to_do()
     });
     fleet.kill_all();
     for (name, before) in names.iter().zip(damaged) {
-        let after = contents(&fleet.data_dir(name));
+        let after: BTreeSet<_> = files(&fleet.data_dir(name)).iter().map(|path| content(path)).collect();
         let lost = before.difference(&after).count();
-        assert_eq!(lost, 0, "{name} discarded {lost} of {} files of its state", before.len());
+        assert_eq!(lost, 0, "{name} discarded {lost} of {} damaged files", before.len());
         assert!(fleet.data_dir(name).join("log").exists());
     }
 }

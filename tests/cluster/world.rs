@@ -63,12 +63,17 @@ pub(crate) fn serves_nothing(fleet: &Fleet, node: &str) {
     }
 }
 
-/// Waits until that node has said it: as what it waits for, as an alert, in its log, or with its last sentence.
+/// Waits until that node has said it where an operator looks: as what it waits for or an alert in its status, as a
+/// warning or worse in its log, or with its last sentence.
 #[track_caller]
 pub(crate) fn says(fleet: &mut Fleet, node: &str, what: &str) {
+    let matters = |line: &str| {
+        let level = ["WARNING", "ERROR", "FATAL"].iter().any(|level| line.contains(&format!(r#""level":"{level}""#)));
+        level || line.starts_with("sessile: ")
+    };
     fleet.wait_until(&format!("{node} says {what:?}"), |fleet| {
-        let in_status = || fleet.status(node).is_some_and(|status| status.says(what));
-        (fleet.words(node).contains(what) || in_status()).then_some(())
+        let in_words = fleet.words(node).lines().any(|line| matters(line) && line.contains(what));
+        (in_words || fleet.status(node).is_some_and(|status| status.says(what))).then_some(())
     });
 }
 
@@ -84,6 +89,15 @@ pub(crate) fn waits_for(fleet: &mut Fleet, node: &str, what: &str) {
 /// Ends it, whether it has ended by itself or not.
 pub(crate) fn ends_anyhow(fleet: &mut Fleet, node: &str) {
     fleet.kill(node);
+}
+
+/// What a node answers to a read, if it answers at all: nothing but what was stored under that key.
+#[track_caller]
+pub(crate) fn shows_at_most(fleet: &Fleet, node: &str, key: &str, value: &str) {
+    let Ok(mut client) = sessile_testkit::Client::connect(fleet.http(node)) else { return };
+    let Ok(answer) = client.request("GET", &format!("{BASE}{key}"), "", b"") else { return };
+    let shown = (answer.status, answer.text());
+    assert!(shown.0 == 503 || shown == (200, value.to_owned()), "{node} shows {shown:?}");
 }
 
 /// Any of them that is not the one.

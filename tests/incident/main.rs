@@ -25,6 +25,8 @@ const KEYS: usize = 240;
 /// enough that three nodes in a debug build do not fill two cores.
 const THINK: Duration = Duration::from_millis(60);
 const LEADERS_KILLED: usize = 5;
+/// How these phases are called in the report.
+const LEADER_KILLED: &str = "leader killed";
 /// How many requests are made in a phase at least, so that it says something: after what it is about has happened.
 const REQUESTS_AFTERWARDS: Duration = Duration::from_millis(700);
 
@@ -35,12 +37,12 @@ fn the_incident() {
     eprintln!("the incident: SESSILE_INCIDENT_ROUNDS={rounds} SESSILE_SEED={seed}");
     let mut story = Story::begin(seed);
     for round in 1..=rounds {
-        story.round = format!("{round}: ");
-        story.reimage("n1", "n1", How::Stop);
+        story.round = if rounds > 1 { format!("{round}: ") } else { String::new() };
+        story.reimage("n1", "n1 is reimaged", How::Stop);
         let leader = story.leader();
-        story.reimage(&leader, "the leader", How::Stop);
+        story.reimage(&leader, "the leader is reimaged", How::Stop);
         let leader = story.leader();
-        story.reimage(&leader, "the leader, killed", How::Kill);
+        story.reimage(&leader, "the leader is killed and reimaged", How::Kill);
         story.rolling_restart();
         (1..=LEADERS_KILLED).for_each(|nth| story.kill_the_leader(nth));
     }
@@ -80,7 +82,7 @@ impl Story {
 
     /// A node goes away, comes back with an empty disk, and is a voter again, without a command.
     fn reimage(&mut self, name: &str, what: &str, how: How) {
-        self.phase(&format!("{what} is reimaged"));
+        self.phase(what);
         let before = self.member_id(name);
         self.goes_away(name, how);
         self.fleet.reimage(name);
@@ -109,7 +111,7 @@ impl Story {
 
     fn kill_the_leader(&mut self, nth: usize) {
         let leader = self.leader();
-        self.phase(&format!("leader killed, {nth}"));
+        self.phase(&format!("{LEADER_KILLED}, {nth}"));
         self.goes_away(&leader, How::Kill);
         let next = self.fleet.wait_for_leader();
         assert_ne!(next, leader, "who is dead does not lead");
@@ -181,6 +183,8 @@ impl Story {
         let found = NODES.map(|name| seen.read_everything(CLIENTS, self.fleet.http(name)));
         let checked = seen.history.check();
         eprintln!("\n{}", self.report);
+        let killed = self.report.distribution(|phase| phase.name.contains(LEADER_KILLED));
+        eprintln!("While leaders were killed:\n{killed}");
         eprintln!("Every key read at each node in the end: {found:?} of {} there", seen.keys());
         eprintln!("{} operations in the history", seen.history.operations().len());
         if let Err(violation) = checked {

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use crate::{Sample, Verdict};
@@ -80,6 +80,21 @@ impl Report {
         &self.phases
     }
 
+    /// How long the requests of some phases took: how many there were in each class.
+    pub fn distribution(&self, of: impl Fn(&Phase) -> bool) -> String {
+        let waits: Vec<_> = self.phases.iter().filter(|phase| of(phase)).flat_map(|phase| &phase.waits).collect();
+        let longest = waits.iter().max().map_or(0.0, |longest| longest.as_secs_f64() * 1e3);
+        let mut text = format!("How long {} requests took, the longest {longest:.0} ms\n", waits.len());
+        let mut below = 0;
+        for class in CLASSES_MS {
+            let count = waits.iter().filter(|wait| wait.as_millis() < class).count();
+            let _ = writeln!(text, "  below {class:>5} ms  {:>8}", count - below);
+            below = count;
+        }
+        let _ = writeln!(text, "  longer          {:>8}", waits.len() - below);
+        text
+    }
+
     /// How many requests failed in all of them.
     pub fn failed(&self) -> usize {
         self.phases.iter().map(|phase| phase.failures.len()).sum()
@@ -122,7 +137,7 @@ impl fmt::Display for Report {
             )?;
         }
         self.show_failures(f)?;
-        self.show_distribution(f)
+        write!(f, "\n{}", self.distribution(|_| true))
     }
 }
 
@@ -143,23 +158,6 @@ impl Report {
             }
         }
         Ok(())
-    }
-
-    fn show_distribution(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waits = || self.phases.iter().flat_map(|phase| &phase.waits);
-        writeln!(
-            f,
-            "\nHow long {} requests took, the longest {} ms",
-            waits().count(),
-            waits().max().map_or(0, Duration::as_millis)
-        )?;
-        let mut below = 0;
-        for class in CLASSES_MS {
-            let count = waits().filter(|wait| wait.as_millis() < class).count();
-            writeln!(f, "  below {class:>5} ms  {:>8}", count - below)?;
-            below = count;
-        }
-        writeln!(f, "  longer          {:>8}", waits().count() - below)
     }
 }
 
