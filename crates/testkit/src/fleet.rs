@@ -12,8 +12,10 @@ use crate::{Client, PATIENCE, Port, Process, Signal, Status};
 
 /// How often a cluster is looked at. Each look is a process or more, on a machine that has the cluster to carry.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How long one question to one node may take. Above what the program's own deadline should be.
-const ONE_QUESTION: Duration = Duration::from_secs(10);
+/// How long one question to one node may take: above the 10 s after which the program itself gives up.
+const ONE_QUESTION: Duration = Duration::from_secs(20);
+/// `sessile status`, for a test that asks many: who is frozen is not waited for.
+const STATUS: [&str; 4] = ["status", "--json", "--timeout", "3s"];
 /// How many lines of each log a failed test shows.
 const SHOWN_LINES: usize = 40;
 
@@ -145,16 +147,23 @@ impl Fleet {
         self.node(name).data_dir()
     }
 
-    /// From its next start on it listens for peers on another port, which is given.
+    /// From its next start on it listens for peers on another port, which is given. Among its own seeds it is the new one
+    /// that stands for itself; nobody else's file changes.
     pub fn move_to_another_port(&mut self, name: &str) -> SocketAddr {
         let node = self.node_mut(name);
-        node.grpc = Port::reserve();
+        node.moves_to(Port::reserve());
         node.grpc.address()
     }
 
-    /// From their next start on a node of this fleet and one of another listen for peers where the other one did.
+    /// From their next start on a node of this fleet and one of another listen for peers where the other one did, with
+    /// the same change to their own files and nobody else's.
     pub fn exchange_ports(&mut self, name: &str, other: &mut Self, others: &str) {
-        std::mem::swap(&mut self.node_mut(name).grpc, &mut other.node_mut(others).grpc);
+        let theirs = other.node_mut(others);
+        let ours = self.node_mut(name);
+        let (was, is) = (ours.grpc.address(), theirs.grpc.address());
+        std::mem::swap(&mut ours.grpc, &mut theirs.grpc);
+        ours.settings.renames_seed(was, is);
+        theirs.settings.renames_seed(is, was);
     }
 
     /// Starts it, and does not wait for anything.
@@ -243,10 +252,10 @@ impl Fleet {
     }
 
     /// What `sessile status` says of the cluster at that node; `None` if it cannot be reached. Panics if what it says is
-    /// not what it should say.
+    /// not what it should say. The exit code tells how the cluster is, and is not looked at.
     pub fn status(&self, name: &str) -> Option<Status> {
-        let said = self.run(&["status", "--json"], name);
-        let parsed = (said.code == Some(0)).then(|| Status::parse(&said.stdout));
+        let said = self.run(&STATUS, name);
+        let parsed = (!said.stdout.is_empty()).then(|| Status::parse(&said.stdout));
         parsed.map(|status| status.unwrap_or_else(|error| panic!("{error}\n{}", said.stdout)))
     }
 
@@ -366,7 +375,7 @@ impl Fleet {
         for (name, node) in &self.nodes {
             let _ = writeln!(text, "==== {name}, http {}, grpc {}", node.http.number(), node.grpc.number());
             if node.process.is_some() {
-                let said = self.run(&["status", "--json"], name);
+                let said = self.run(&STATUS, name);
                 let _ = writeln!(text, "status: {:?} {}{}", said.code, said.stdout, said.stderr);
             } else {
                 text.push_str("does not run\n");
@@ -402,7 +411,19 @@ impl Drop for Fleet {
     }
 }
 
+impl Settings {
+    fn renames_seed(&mut self, was: SocketAddr, is: SocketAddr) {
+        let was = was.to_string();
+        self.seeds.iter_mut().filter(|seed| **seed == was).for_each(|seed| *seed = is.to_string());
+    }
+}
+
 impl Node {
+    fn moves_to(&mut self, port: Port) {
+        self.settings.renames_seed(self.grpc.address(), port.address());
+        self.grpc = port;
+    }
+
     fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
     }
@@ -481,7 +502,10 @@ mod tests {
         assert_eq!((fleet.settings("n2").expect, fleet.settings("n4").expect), (Some(3), None));
         assert_eq!(fleet.settings("n4").seeds, seeds);
         let before = fleet.grpc("n1");
-        assert_ne!(fleet.move_to_another_port("n1"), before);
+        let after = fleet.move_to_another_port("n1");
+        assert_ne!(after, before);
+        assert_eq!(fleet.settings("n1").seeds[0], after.to_string(), "its own file names it");
+        assert_eq!(fleet.settings("n2").seeds, seeds, "no other file changes");
         assert_eq!(fleet.running(), Vec::<String>::new());
     }
 
