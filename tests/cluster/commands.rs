@@ -82,6 +82,8 @@ fn the_leader_can_be_removed_and_a_member_be_replaced_twice() {
         fleet.wait_until_formed();
     }
     let (at, gone) = (two.voters()[0], two.voters()[1]);
+    // By its id: once it is gone, its name may be somebody else's.
+    let gone_id = two.member(gone).unwrap().id.as_str();
     fleet.add("n4");
     fleet.settings("n4").autopilot = false;
     fleet.start("n4");
@@ -93,11 +95,11 @@ fn the_leader_can_be_removed_and_a_member_be_replaced_twice() {
         let member = status.member("n4")?;
         (member.reachable && !member.voter && member.applied > 0 && member.lag == 0).then_some(())
     });
-    fleet.succeed(&["cluster", "replace", gone, "n4"], at);
+    fleet.succeed(&["cluster", "replace", gone_id, "n4"], at);
     fleet.kill(gone);
     let once = fleet.wait_until_formed();
     assert!(once.voter("n4").is_some() && once.member(gone).is_none(), "{once:?}");
-    fleet.succeed(&["cluster", "replace", gone, "n4"], at);
+    fleet.succeed(&["cluster", "replace", gone_id, "n4"], at);
     assert_eq!(fleet.wait_until_formed().membership_index, once.membership_index, "asked twice, done once");
     assert_eq!(read(&fleet, "n4", "k").as_deref(), Some("v"));
 }
