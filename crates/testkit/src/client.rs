@@ -1,5 +1,6 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::PATIENCE;
 
@@ -33,13 +34,17 @@ impl Answer {
 }
 
 impl Client {
-    /// A new connection.
+    /// A new connection. A server that does not answer fails the test instead of hanging it.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::connect_patiently(address, PATIENCE)
+    }
+
+    /// A new connection on which every answer is waited for that long.
+    pub fn connect_patiently(address: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
-        // A server that does not answer fails the test instead of hanging it.
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
@@ -107,6 +112,18 @@ impl Client {
         self.stream.fill_buf().map_or_else(|error| error.kind() == io::ErrorKind::ConnectionReset, <[u8]>::is_empty)
     }
 
+    /// Whether the server has closed the connection so far. Does not wait. Between an answer and the next request: what
+    /// was sent meanwhile counts as closed, too, for no request has asked for it.
+    pub fn has_been_closed(&self) -> bool {
+        if !self.stream.buffer().is_empty() {
+            return true;
+        }
+        let stream = self.stream.get_ref();
+        let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+        let open = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        stream.set_nonblocking(false).is_err() || !open
+    }
+
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
@@ -118,4 +135,24 @@ impl Client {
 
 fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::eventually;
+
+    #[test]
+    fn a_connection_that_was_closed_between_requests_is_known_before_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut served, _) = listener.accept().unwrap();
+        served.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        assert_eq!(client.request("GET", "/", "", b"").unwrap().status, 204);
+        assert!(!client.has_been_closed());
+        drop(served);
+        eventually("the end of the connection arrives", || client.has_been_closed().then_some(()));
+    }
 }

@@ -5,12 +5,25 @@
 
 mod client;
 mod failing_disk;
+mod fleet;
+mod history;
+pub mod linearizability;
+mod load;
+mod ports;
 mod process;
+mod report;
+mod status;
 mod tree;
 
 pub use client::{Answer, Client};
 pub use failing_disk::{FailingDisk, Fault, FaultReport, Watched};
+pub use fleet::{Fleet, Said, Settings};
+pub use history::{Action, History, Operation, Outcome, Value};
+pub use load::{Load, LoadOptions, Sample, Seen, Verdict};
+pub use ports::Port;
 pub use process::{Process, Signal};
+pub use report::{Phase, Report};
+pub use status::{Member, Role, Status};
 pub use tree::Tree;
 
 use std::fmt::Debug;

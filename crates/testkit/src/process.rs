@@ -76,10 +76,11 @@ impl Process {
         }
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// `kill -9`, and waits until it is gone and all that it said is here.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.drain();
     }
 
     /// Whether it has ended.
@@ -140,7 +141,6 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
-        self.drain();
     }
 }
 

@@ -1,0 +1,523 @@
+//! Whether some order explains what clients saw of one key.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use crate::history::{Action, Operation, Outcome, Value};
+
+/// How many operations a violation shows from before the one that cannot be explained.
+const SHOWN: usize = 12;
+
+/// An operation that no order explains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// It. At its end there is no order left.
+    pub operation: Operation,
+    /// What the key could have held just before that end, were it not for this operation.
+    pub possible: Vec<Option<Value>>,
+    /// What happened to the key until then, the last operations only, by their end; it stands among them.
+    pub around: Vec<Operation>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no order explains\n  {}\non {}; before it the key could hold", self.operation, self.operation.key)?;
+        for (nth, value) in self.possible.iter().enumerate() {
+            f.write_str(if nth == 0 { " " } else { " or " })?;
+            match value {
+                Some(value) => write!(f, "{value:x}")?,
+                None => f.write_str("nothing")?,
+            }
+        }
+        f.write_str(". What happened to it until then:")?;
+        self.around.iter().try_for_each(|operation| write!(f, "\n  {operation}"))
+    }
+}
+
+/// Looks for an order of all operations on one key that explains what each was told.
+///
+/// The search is that of Wing and Gong as Lowe made it practical ([Testing for linearizability], 2017; "just in time"):
+/// it walks through starts and ends in the order of time and keeps every configuration that is still possible, that is,
+/// what the key holds and which of the open operations have happened already. An operation is made to happen only when
+/// one that ends needs it; configurations that agree are one, which is the memo.
+///
+/// Three rules keep them few. None of them loses an order:
+/// - A read that fits happens at once: it changes nothing.
+/// - Of two configurations that differ only in writes of unknown outcome, the one in which fewer have happened can do
+///   whatever the other can.
+/// - Of two equal writes of unknown outcome, the older one happens first; one whose value is never read never happens.
+///
+/// So a key costs time in proportion to its operations, times what is open at once: with `w` writes of known outcome
+/// open together up to `w · 2^w`, and linear in writes of unknown outcome as long as each is read or overwritten.
+///
+/// [Testing for linearizability]: https://www.cs.ox.ac.uk/people/gavin.lowe/LinearizabiltyTesting/paper.pdf
+pub fn check_key(operations: &[&Operation]) -> Result<(), Box<Violation>> {
+    let relevant = relevant(operations);
+    let mut search = Search::new(&relevant);
+    for event in events(&relevant) {
+        match event {
+            Event::Start { nth, .. } => search.start(nth),
+            Event::End { nth, at } => {
+                search.end(nth).map_err(|possible| violation(operations, &relevant, nth, at, possible))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Without those that say nothing: what had no effect, reads without an answer, writes of unknown outcome that nobody
+/// read.
+fn relevant<'a>(operations: &[&'a Operation]) -> Vec<&'a Operation> {
+    let found = |operation: &&Operation| match (operation.outcome, operation.action) {
+        (Outcome::Ok, Action::Get(found)) => Some(found),
+        _ => None,
+    };
+    let read: BTreeSet<_> = operations.iter().filter_map(found).collect();
+    let says = |operation: &&Operation| match (operation.outcome, operation.action) {
+        (Outcome::Ok, _) => true,
+        (Outcome::Failed, _) | (Outcome::Ambiguous, Action::Get(_)) => false,
+        (Outcome::Ambiguous, write) => read.contains(&left_by(write)),
+    };
+    operations.iter().copied().filter(says).collect()
+}
+
+/// What a write leaves.
+fn left_by(action: Action) -> Option<Value> {
+    match action {
+        Action::Put(value) => Some(value),
+        Action::Delete => None,
+        Action::Get(found) => found,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    // Starts before ends at the same time: they overlapped, as far as can be told.
+    Start { nth: usize },
+    End { nth: usize, at: Duration },
+}
+
+/// Starts and ends in the order of time. What has no known outcome has no end.
+fn events(operations: &[&Operation]) -> impl Iterator<Item = Event> {
+    let mut events = Vec::with_capacity(operations.len() * 2);
+    for (nth, operation) in operations.iter().enumerate() {
+        events.push((operation.start, Event::Start { nth }));
+        if operation.outcome == Outcome::Ok {
+            events.push((operation.end, Event::End { nth, at: operation.end }));
+        }
+    }
+    events.sort_unstable();
+    events.into_iter().map(|(_, event)| event)
+}
+
+/// One way in which things may have gone so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Configuration {
+    /// What the key holds.
+    value: Option<Value>,
+    /// Which of the open operations with an end have happened: their numbers, ascending.
+    certain: Vec<usize>,
+    /// The same of those without an end.
+    uncertain: Vec<usize>,
+}
+
+impl Configuration {
+    /// Whether it can do whatever the other can.
+    fn covers(&self, other: &Self) -> bool {
+        self.value == other.value
+            && self.certain == other.certain
+            && self.uncertain.iter().all(|nth| other.uncertain.contains(nth))
+    }
+
+    fn has_happened(&self, nth: usize) -> bool {
+        self.certain.binary_search(&nth).is_ok() || self.uncertain.contains(&nth)
+    }
+}
+
+struct Search<'a> {
+    operations: &'a [&'a Operation],
+    /// Those that have started and not ended, in the order of their start. One of unknown outcome leaves when it has
+    /// happened in every configuration.
+    open: Vec<usize>,
+    possible: Vec<Configuration>,
+}
+
+impl<'a> Search<'a> {
+    fn new(operations: &'a [&'a Operation]) -> Self {
+        let nothing = Configuration { value: None, certain: Vec::new(), uncertain: Vec::new() };
+        Self { operations, open: Vec::new(), possible: vec![nothing] }
+    }
+
+    fn start(&mut self, nth: usize) {
+        self.open.push(nth);
+        if matches!(self.operations[nth].action, Action::Get(found) if self.possible.iter().any(|c| c.value == found)) {
+            let mut possible = std::mem::take(&mut self.possible);
+            possible.iter_mut().for_each(|configuration| self.read_what_fits(configuration));
+            self.possible = possible;
+        }
+    }
+
+    /// Keeps the configurations in which it has happened; if there are none, gives what the key could hold.
+    fn end(&mut self, nth: usize) -> Result<(), Vec<Option<Value>>> {
+        let (mut settled, mut seen): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.possible).into_iter().partition(|configuration| configuration.has_happened(nth));
+        let before: BTreeSet<_> = seen.iter().map(|configuration| configuration.value).collect();
+        // First in, first out: what covers, because less has happened in it, comes before what is covered.
+        let mut frontier = VecDeque::from(seen.clone());
+        while let Some(configuration) = frontier.pop_front() {
+            for next in self.successors(&configuration) {
+                let place = if next.has_happened(nth) { &mut settled } else { &mut seen };
+                if place.iter().any(|known| known.covers(&next)) {
+                    continue;
+                }
+                place.retain(|known| !next.covers(known));
+                place.push(next.clone());
+                if !next.has_happened(nth) {
+                    frontier.push_back(next);
+                }
+            }
+        }
+        if settled.is_empty() {
+            return Err(before.into_iter().collect());
+        }
+        self.open.retain(|open| *open != nth);
+        for configuration in &mut settled {
+            configuration.certain.retain(|happened| *happened != nth);
+        }
+        self.possible = settled;
+        self.forget_what_happened_everywhere();
+        Ok(())
+    }
+
+    /// One more open write happens.
+    fn successors(&self, from: &Configuration) -> Vec<Configuration> {
+        let mut tried: Vec<Action> = Vec::new();
+        let mut successors = Vec::new();
+        for &nth in &self.open {
+            let operation = self.operations[nth];
+            if matches!(operation.action, Action::Get(_)) || from.has_happened(nth) {
+                continue;
+            }
+            let mut next = from.clone();
+            next.value = left_by(operation.action);
+            if operation.outcome == Outcome::Ok {
+                let place = next.certain.partition_point(|happened| *happened < nth);
+                next.certain.insert(place, nth);
+            } else {
+                // Of equal ones the oldest stands for all. One that would change nothing had better come later.
+                if tried.contains(&operation.action) || next.value == from.value {
+                    continue;
+                }
+                tried.push(operation.action);
+                next.uncertain.push(nth);
+            }
+            self.read_what_fits(&mut next);
+            successors.push(next);
+        }
+        successors
+    }
+
+    /// Every open read that finds what is there happens.
+    fn read_what_fits(&self, configuration: &mut Configuration) {
+        for &nth in &self.open {
+            if self.operations[nth].action == Action::Get(configuration.value)
+                && let Err(place) = configuration.certain.binary_search(&nth)
+            {
+                configuration.certain.insert(place, nth);
+            }
+        }
+    }
+
+    fn forget_what_happened_everywhere(&mut self) {
+        let [first, others @ ..] = &*self.possible else { return };
+        let everywhere = |nth: &usize| others.iter().all(|configuration| configuration.uncertain.contains(nth));
+        let settled: Vec<_> = first.uncertain.iter().copied().filter(everywhere).collect();
+        if settled.is_empty() {
+            return;
+        }
+        self.open.retain(|nth| !settled.contains(nth));
+        for configuration in &mut self.possible {
+            configuration.uncertain.retain(|nth| !settled.contains(nth));
+        }
+    }
+}
+
+fn violation(
+    all: &[&Operation],
+    relevant: &[&Operation],
+    nth: usize,
+    at: Duration,
+    possible: Vec<Option<Value>>,
+) -> Box<Violation> {
+    let mut before: Vec<_> = all.iter().filter(|operation| operation.start <= at).collect();
+    before.sort_by_key(|operation| operation.end);
+    let until = before.iter().position(|operation| std::ptr::eq(**operation, relevant[nth])).unwrap_or(0);
+    let overlapping = before.iter().skip(until + 1).take(SHOWN);
+    let around = before.iter().skip((until + 1).saturating_sub(SHOWN)).take(SHOWN.min(until + 1)).chain(overlapping);
+    let around = around.map(|operation| (**operation).clone()).collect();
+    Box::new(Violation { operation: relevant[nth].clone(), possible, around })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rand::rngs::SmallRng;
+    use rand::seq::SliceRandom;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use Action::{Delete, Get, Put};
+    use Outcome::{Ambiguous, Failed};
+
+    /// An operation from a start to an end, in milliseconds.
+    fn op(start: u64, end: u64, action: Action) -> Operation {
+        let (start, end) = (Duration::from_millis(start), Duration::from_millis(end));
+        Operation { client: 0, key: "wiki:k".into(), action, start, end, outcome: Outcome::Ok }
+    }
+
+    fn with(outcome: Outcome, operation: Operation) -> Operation {
+        Operation { outcome, ..operation }
+    }
+
+    fn check(operations: &[Operation]) -> Result<(), Box<Violation>> {
+        check_key(&operations.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_can_be_explained_is_accepted() {
+        let table: [(&str, Vec<Operation>); 13] = [
+            ("nothing happened", vec![]),
+            ("nothing is found before anything is written", vec![op(0, 1, Get(None))]),
+            (
+                "one after the other",
+                vec![op(0, 1, Put(1)), op(2, 3, Get(Some(1))), op(4, 5, Delete), op(6, 7, Get(None))],
+            ),
+            ("a read beside a write finds the new", vec![op(0, 9, Put(1)), op(1, 2, Get(Some(1)))]),
+            ("a read beside a write finds the old", vec![op(0, 9, Put(1)), op(1, 2, Get(None))]),
+            (
+                "two writes beside each other, in either order",
+                vec![op(0, 9, Put(1)), op(0, 9, Put(2)), op(10, 11, Get(Some(1))), op(12, 13, Get(Some(1)))],
+            ),
+            (
+                "three writes beside each other and what was found in between",
+                vec![
+                    op(0, 9, Put(1)),
+                    op(0, 9, Put(2)),
+                    op(0, 9, Put(3)),
+                    op(1, 2, Get(Some(3))),
+                    op(3, 4, Get(Some(1))),
+                    op(10, 11, Get(Some(2))),
+                ],
+            ),
+            (
+                "a write of unknown outcome that happened",
+                vec![op(0, 1, Put(1)), with(Ambiguous, op(2, 3, Put(2))), op(4, 5, Get(Some(2)))],
+            ),
+            ("one that did not", vec![op(0, 1, Put(1)), with(Ambiguous, op(2, 3, Put(2))), op(4, 5, Get(Some(1)))]),
+            (
+                "one that happened long after it was given up, and after another write",
+                vec![
+                    with(Ambiguous, op(0, 1, Put(1))),
+                    op(2, 3, Get(None)),
+                    op(4, 5, Put(2)),
+                    op(6, 7, Get(Some(2))),
+                    op(8, 9, Get(Some(1))),
+                ],
+            ),
+            (
+                "a delete of unknown outcome that happened late",
+                vec![op(0, 1, Put(1)), with(Ambiguous, op(2, 3, Delete)), op(4, 5, Get(Some(1))), op(6, 7, Get(None))],
+            ),
+            (
+                "of two equal writes the known one explains the first read, and the unknown one a later one",
+                vec![
+                    with(Ambiguous, op(0, 1, Put(1))),
+                    op(0, 4, Put(1)),
+                    op(2, 3, Get(Some(1))),
+                    op(5, 6, Put(2)),
+                    op(7, 8, Get(Some(2))),
+                    op(9, 10, Get(Some(1))),
+                ],
+            ),
+            (
+                "what was refused did not happen",
+                vec![
+                    op(0, 1, Put(1)),
+                    with(Failed, op(2, 3, Put(2))),
+                    with(Failed, op(4, 5, Delete)),
+                    op(6, 7, Get(Some(1))),
+                ],
+            ),
+        ];
+        for (what, history) in table {
+            assert!(check(&history).is_ok(), "{what}: {}", check(&history).unwrap_err());
+            assert!(brute_force(&history), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_explained_is_rejected() {
+        let table: [(&str, Vec<Operation>); 10] = [
+            ("a stale read", vec![op(0, 1, Put(1)), op(2, 3, Put(2)), op(4, 5, Get(Some(1)))]),
+            ("a lost write", vec![op(0, 1, Put(1)), op(2, 3, Get(None))]),
+            ("a ghost", vec![op(0, 1, Put(1)), op(2, 3, Delete), op(4, 5, Get(Some(1)))]),
+            ("a value that nobody wrote", vec![op(0, 1, Put(1)), op(2, 3, Get(Some(7)))]),
+            ("a write seen before it began", vec![op(0, 1, Get(Some(1))), op(2, 3, Put(1))]),
+            (
+                "two reads that go back in time beside a write",
+                vec![op(0, 1, Put(1)), op(2, 9, Put(2)), op(3, 4, Get(Some(2))), op(5, 6, Get(Some(1)))],
+            ),
+            (
+                "two clients that disagree about an order",
+                vec![op(0, 9, Put(1)), op(0, 9, Put(2)), op(10, 11, Get(Some(1))), op(12, 13, Get(Some(2)))],
+            ),
+            (
+                "a write of unknown outcome that happened twice",
+                vec![
+                    with(Ambiguous, op(0, 1, Put(1))),
+                    op(2, 3, Get(Some(1))),
+                    op(4, 5, Put(2)),
+                    op(6, 7, Get(Some(1))),
+                ],
+            ),
+            (
+                "one delete of unknown outcome that explains two",
+                vec![
+                    op(0, 1, Put(1)),
+                    with(Ambiguous, op(2, 3, Delete)),
+                    op(4, 5, Get(None)),
+                    op(6, 7, Put(2)),
+                    op(8, 9, Get(None)),
+                ],
+            ),
+            (
+                "what was refused and is there",
+                vec![op(0, 1, Put(1)), with(Failed, op(2, 3, Put(2))), op(4, 5, Get(Some(2)))],
+            ),
+        ];
+        for (what, history) in table {
+            let violation = check(&history).expect_err(what);
+            assert!(history.contains(&violation.operation), "{what}");
+            assert!(!brute_force(&history), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_violation_names_the_operation_and_shows_what_stood_around_it() {
+        let history =
+            [op(0, 1, Put(0xa)), op(2, 3, Put(0xb)), with(Ambiguous, op(3, 9, Put(0xc))), op(4, 5, Get(Some(0xa)))];
+        let shown = check(&history).unwrap_err().to_string();
+        assert!(shown.starts_with("no order explains\n"), "{shown}");
+        assert!(shown.contains("get → a\non wiki:k; before it the key could hold b."), "{shown}");
+        assert!(shown.contains("put c, outcome unknown"), "{shown}");
+    }
+
+    /// Every order there is.
+    fn brute_force(operations: &[Operation]) -> bool {
+        let takes_part = |operation: &&Operation| {
+            operation.outcome == Outcome::Ok || (operation.outcome == Ambiguous && !matches!(operation.action, Get(_)))
+        };
+        let operations: Vec<_> = operations.iter().filter(takes_part).collect();
+        explain(&operations, &mut vec![false; operations.len()], None)
+    }
+
+    fn explain(operations: &[&Operation], done: &mut [bool], value: Option<Value>) -> bool {
+        let certain = |nth: usize| operations[nth].outcome == Outcome::Ok;
+        let left = (0..operations.len()).filter(|nth| !done[*nth] && certain(*nth));
+        let Some(first_end) = left.map(|nth| operations[nth].end).min() else { return true };
+        for nth in 0..operations.len() {
+            let operation = operations[nth];
+            if done[nth] || operation.start > first_end || matches!(operation.action, Get(found) if found != value) {
+                continue;
+            }
+            done[nth] = true;
+            let explained = explain(operations, done, left_by(operation.action));
+            done[nth] = false;
+            if explained {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn it_agrees_with_trying_every_order() {
+        let seed = std::env::var("SESSILE_SEED").ok().map_or_else(rand::random, |seed| seed.parse().unwrap());
+        println!("SESSILE_SEED={seed}");
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut accepted = 0;
+        const HISTORIES: usize = 20_000;
+        for _ in 0..HISTORIES {
+            let operations: Vec<_> = (0..rng.random_range(1..=8)).map(|_| random_operation(&mut rng)).collect();
+            let expected = brute_force(&operations);
+            accepted += usize::from(expected);
+            assert_eq!(check(&operations).is_ok(), expected, "{operations:#?}");
+        }
+        assert!((HISTORIES / 20..HISTORIES / 20 * 19).contains(&accepted), "both kinds, {accepted} of {HISTORIES}");
+    }
+
+    /// Few values, written more than once, and few moments: so that much coincides.
+    fn random_operation(rng: &mut SmallRng) -> Operation {
+        let start = rng.random_range(0..12);
+        let action = match rng.random_range(0..10) {
+            0..4 => Put(rng.random_range(1..4)),
+            4 => Delete,
+            5 => Get(None),
+            _ => Get(Some(rng.random_range(1..4))),
+        };
+        let outcome = [Outcome::Ok, Outcome::Ok, Outcome::Ok, Failed, Ambiguous, Ambiguous][rng.random_range(0..6)];
+        with(outcome, op(start, start + rng.random_range(0..5), action))
+    }
+
+    /// As a real register would answer, with clients beside each other and some that never learn what happened.
+    fn real_history(rng: &mut SmallRng, length: u64) -> Vec<Operation> {
+        let mut value = None;
+        let mut operations = Vec::new();
+        for moment in (1..=length).map(|nth| nth * 10) {
+            let (start, end) = (moment - rng.random_range(0..=10), moment + rng.random_range(0..50));
+            let action = match rng.random_range(0..100) {
+                0..25 => Put(moment),
+                25 => Delete,
+                _ => Get(value),
+            };
+            let (happens, outcome) = match rng.random_range(0..100) {
+                0 => (true, Ambiguous),
+                1 => (false, Ambiguous),
+                2 => (false, Failed),
+                _ => (true, Outcome::Ok),
+            };
+            if happens {
+                value = left_by(action);
+            }
+            operations.push(with(outcome, op(start, end, action)));
+        }
+        operations.shuffle(rng);
+        operations
+    }
+
+    #[test]
+    fn long_histories_of_a_real_register_are_accepted_in_linear_time() {
+        let mut rng = SmallRng::seed_from_u64(7);
+        let (short, long) = (real_history(&mut rng, 2_000), real_history(&mut rng, 40_000));
+        let time = |history: &[Operation]| {
+            let begin = Instant::now();
+            check(history).unwrap();
+            begin.elapsed()
+        };
+        let (short, long) = (time(&short), time(&long));
+        // Twenty times as long; a search that is not linear takes four hundred times as long, or for ever.
+        assert!(long < short * 200 + Duration::from_secs(5), "{short:?} and {long:?}");
+    }
+
+    #[test]
+    fn one_stale_read_in_a_long_history_is_found() {
+        let mut rng = SmallRng::seed_from_u64(8);
+        let mut history = real_history(&mut rng, 5_000);
+        let at = 60_000;
+        history.push(op(at, at + 1, Get(Some(30_000))));
+        let violation = check(&history).unwrap_err();
+        assert_eq!(violation.operation.action, Get(Some(30_000)));
+    }
+}

@@ -1,0 +1,119 @@
+//! What an operator asks for.
+
+use crate::world::{formed, other_than, put, read, says, serves_nothing, store};
+
+#[test]
+fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
+    let (mut fleet, status) = formed(3);
+    let leader = status.leader.clone().unwrap();
+    let follower = other_than(&fleet, &leader);
+    for words in [
+        &["cluster", "promote", "n9"][..],
+        &["cluster", "remove", "n9"],
+        &["cluster", "replace", "n1", "n9"],
+        &["cluster", "transfer-leader", "n9"],
+        &["cluster", "set-address", "n9", "127.0.0.1:1"],
+    ] {
+        for at in [&leader, &follower] {
+            let said = fleet.refused(words, at);
+            assert!(said.stderr.contains("n9"), "it names what it does not know: {said:?}");
+        }
+    }
+    // It has a cluster already: refused, or as it was.
+    fleet.run(&["cluster", "init"], &follower);
+    let after = fleet.wait_until_formed();
+    assert_eq!((&after.cluster_id, after.membership_index), (&status.cluster_id, status.membership_index));
+
+    // Asked at a node that does not lead.
+    fleet.succeed(&["cluster", "transfer-leader", &follower], &follower);
+    fleet.wait_until("who was named leads", |fleet| {
+        fleet.agreed().filter(|status| status.leader.as_ref() == Some(&follower))
+    });
+
+    // Nobody there, and nobody who is told otherwise.
+    fleet.kill(&leader);
+    assert_ne!(fleet.run(&["status", "--json"], &leader).code, Some(0));
+}
+
+#[test]
+fn without_a_majority_a_command_is_refused_and_status_still_answers() {
+    let (mut fleet, before) = formed(3);
+    fleet.kill("n2");
+    fleet.kill("n3");
+    fleet.wait_until("n1 knows that it is alone", |fleet| (fleet.readiness("n1") == Some(503)).then_some(()));
+    for words in
+        [&["cluster", "remove", "n2", "--force"][..], &["cluster", "promote", "n2"], &["cluster", "transfer-leader"]]
+    {
+        fleet.refused(words, "n1");
+    }
+    let (status, kind) = put(&fleet, "n1", "k", b"v");
+    assert!(status == 503 && ["no_quorum", "outcome_unknown"].contains(&kind.as_str()), "{status} {kind}");
+    serves_nothing(&fleet, "n1");
+    let status = fleet.status("n1").expect("it tells what it knows");
+    assert!(!status.ready);
+    assert_eq!((&status.cluster_id, status.voters()), (&before.cluster_id, vec!["n1", "n2", "n3"]));
+    fleet.start_all();
+    assert_eq!(fleet.wait_until_formed().membership_index, before.membership_index, "what was refused did not happen");
+}
+
+#[test]
+fn the_leader_can_be_removed_and_a_member_be_replaced_twice() {
+    let (mut fleet, before) = formed(3);
+    let leader = before.leader.unwrap();
+    store(&fleet, &leader, "k", "v");
+    fleet.succeed(&["cluster", "remove", &leader], &leader);
+    fleet.wait_until("another one leads, and two vote", |fleet| {
+        let other = other_than(fleet, &leader);
+        let status = fleet.status(&other)?;
+        let done = status.ready && !status.joint && status.voters().len() == 2 && status.member(&leader).is_none();
+        (done && status.leader.is_some_and(|now| now != leader)).then_some(())
+    });
+    says(&mut fleet, &leader, "removed");
+    serves_nothing(&fleet, &leader);
+    fleet.kill(&leader);
+    let two = fleet.wait_until_formed();
+    assert_eq!(read(&fleet, two.leader.as_ref().unwrap(), "k").as_deref(), Some("v"));
+
+    // By command only, so that nobody else does it first.
+    for name in fleet.running() {
+        fleet.settings(&name).autopilot = false;
+        fleet.stop(&name);
+        fleet.start(&name);
+        fleet.wait_until_formed();
+    }
+    let (at, gone) = (two.voters()[0], two.voters()[1]);
+    // By its id: once it is gone, its name may be somebody else's.
+    let gone_id = two.member(gone).unwrap().id.as_str();
+    fleet.add("n4");
+    fleet.settings("n4").autopilot = false;
+    fleet.start("n4");
+    let address = fleet.grpc("n4").to_string();
+    fleet.succeed(&["cluster", "add-learner", &address], at);
+    fleet.succeed(&["cluster", "add-learner", &address], at);
+    fleet.wait_until("n4 has caught up", |fleet| {
+        let status = fleet.status(at)?;
+        let member = status.member("n4")?;
+        (member.reachable && !member.voter && member.applied > 0 && member.lag == 0).then_some(())
+    });
+    fleet.succeed(&["cluster", "replace", gone_id, "n4"], at);
+    fleet.kill(gone);
+    let once = fleet.wait_until_formed();
+    assert!(once.voter("n4").is_some() && once.member(gone).is_none(), "{once:?}");
+    fleet.succeed(&["cluster", "replace", gone_id, "n4"], at);
+    assert_eq!(fleet.wait_until_formed().membership_index, once.membership_index, "asked twice, done once");
+    assert_eq!(read(&fleet, "n4", "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn a_node_can_move_to_another_address() {
+    let (mut fleet, before) = formed(3);
+    fleet.stop("n3");
+    let address = fleet.move_to_another_port("n3").to_string();
+    fleet.succeed(&["cluster", "set-address", "n3", &address], "n1");
+    fleet.start("n3");
+    let after = fleet.wait_until_formed();
+    let (was, is) = (before.member("n3").unwrap(), after.member("n3").unwrap());
+    assert_eq!((&is.address, &is.id), (&address, &was.id));
+    store(&fleet, "n3", "k", "v");
+    assert_eq!(read(&fleet, "n1", "k").as_deref(), Some("v"));
+}

@@ -1,0 +1,116 @@
+//! States that are damaged, on one node and on all.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use sessile_testkit::{Fleet, eventually};
+
+use crate::world::{WATCHED, formed, put, read, says, serves_nothing, store};
+
+const MIB: usize = 1 << 20;
+/// In how many places of a file a byte is flipped.
+const FLIPS: usize = 16;
+
+/// All files below a directory.
+fn files(below: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(below) else { return Vec::new() };
+    let mut found = Vec::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() { found.append(&mut files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// What a file holds, wherever it is.
+fn content(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    fs::read(path).unwrap().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Flips bytes in the largest files of a node's state. It does not run. Gives what these files hold then.
+fn damage_state(fleet: &Fleet, name: &str) -> BTreeSet<u64> {
+    let mut files = files(&fleet.data_dir(name).join("state"));
+    files.sort_by_key(|path| std::cmp::Reverse(path.metadata().unwrap().len()));
+    assert!(!files.is_empty(), "{name} has a state");
+    files.truncate(4);
+    for path in &files {
+        let mut bytes = fs::read(path).unwrap();
+        // Not in what is preallocated and zero.
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        for nth in 0..FLIPS.min(used) {
+            bytes[used * nth / FLIPS.min(used)] ^= 0x55;
+        }
+        fs::write(path, bytes).unwrap();
+    }
+    files.iter().map(|path| content(path)).collect()
+}
+
+/// Writes until no node has the beginning of its log any more.
+fn until_purged(fleet: &Fleet) {
+    let first: Vec<_> = fleet.names().iter().map(|name| fleet.data_dir(name).join("log/0000000001.seg")).collect();
+    let value = vec![b'x'; MIB / 2];
+    let mut nth = 0;
+    eventually("a log that grows is purged on every node", || {
+        let (status, kind) = put(fleet, "n1", &format!("large{}", nth % 10), &value);
+        assert_eq!(status, 201, "{kind}");
+        nth += 1;
+        (!first.iter().any(|path| path.exists())).then_some(())
+    });
+}
+
+#[test]
+fn a_state_damaged_on_one_node_is_fetched_from_a_member() {
+    let (mut fleet, before) = formed(3);
+    store(&fleet, "n1", "k", "v");
+    until_purged(&fleet);
+    store(&fleet, "n1", "late", "v");
+    fleet.kill("n2");
+    damage_state(&fleet, "n2");
+    fleet.start("n2");
+    let after = fleet.wait_until_formed();
+    assert_eq!(after.voter("n2").unwrap().id, before.voter("n2").unwrap().id, "its log is whole: it is the same node");
+    for key in ["k", "late"] {
+        assert_eq!(read(&fleet, "n2", key).as_deref(), Some("v"));
+    }
+    let aside = fs::read_dir(fleet.data_dir("n2")).unwrap().map(|entry| entry.unwrap().file_name());
+    let aside: Vec<_> = aside.filter(|name| name.to_string_lossy().starts_with("state")).collect();
+    assert!(aside.len() > 1, "a damaged state is set aside, never deleted: {aside:?}");
+    fleet.wait_until("all agree on checksum and count", |fleet| {
+        let status = fleet.status("n2")?;
+        let first = status.members.first()?;
+        let same = |m: &sessile_testkit::Member| {
+            (&m.checksum, m.checksum_index, m.sessions) == (&first.checksum, first.checksum_index, first.sessions)
+        };
+        (status.members.len() == 3 && status.members.iter().all(same)).then_some(())
+    });
+}
+
+#[test]
+fn states_damaged_on_all_nodes_at_once_are_kept_and_a_sentence_says_what_to_do() {
+    let (mut fleet, _) = formed(3);
+    store(&fleet, "n1", "k", "v");
+    until_purged(&fleet);
+    fleet.kill_all();
+    let names = fleet.names();
+    let damaged: Vec<_> = names.iter().map(|name| damage_state(&fleet, name)).collect();
+    fleet.start_all();
+    for name in &names {
+        says(&mut fleet, name, "restore");
+        serves_nothing(&fleet, name);
+    }
+    fleet.holds_for(WATCHED, |fleet| {
+        for name in &names {
+            assert!(fleet.readiness(name) != Some(200), "{name} serves what nobody can vouch for");
+        }
+    });
+    fleet.kill_all();
+    for (name, before) in names.iter().zip(damaged) {
+        let after: BTreeSet<_> = files(&fleet.data_dir(name)).iter().map(|path| content(path)).collect();
+        let lost = before.difference(&after).count();
+        assert_eq!(lost, 0, "{name} discarded {lost} of {} damaged files", before.len());
+        assert!(fleet.data_dir(name).join("log").exists());
+    }
+}

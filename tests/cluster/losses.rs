@@ -1,0 +1,70 @@
+//! Losing members.
+
+use sessile_testkit::Client;
+
+use crate::world::{formed, other_than, put, read, serves_nothing, store};
+
+#[test]
+fn five_nodes_serve_without_two_and_not_without_three() {
+    let (mut fleet, before) = formed(5);
+    store(&fleet, "n1", "k", "before");
+    let leader = before.leader.clone().unwrap();
+    fleet.kill(&leader);
+    let another = other_than(&fleet, &leader);
+    fleet.kill(&another);
+    let left = fleet.running();
+    // At once: a request waits for the next leader inside its deadline.
+    for name in &left {
+        assert_eq!(read(&fleet, name, "k").as_deref(), Some("before"));
+        store(&fleet, name, name, "written without two");
+    }
+    let third = left[0].clone();
+    fleet.kill(&third);
+    let (status, kind) = put(&fleet, &left[1], "k", b"after");
+    assert!(status == 503 && ["no_quorum", "outcome_unknown"].contains(&kind.as_str()), "{status} {kind}");
+    for name in &left[1..] {
+        fleet.wait_until(&format!("{name} is not ready"), |fleet| (fleet.readiness(name) == Some(503)).then_some(()));
+        serves_nothing(&fleet, name);
+    }
+    fleet.start_all();
+    assert_eq!(fleet.wait_until_formed().voters().len(), 5);
+    for name in &left {
+        assert_eq!(read(&fleet, &third, name).as_deref(), Some("written without two"));
+    }
+}
+
+/// An election that waits for the leader's silence takes longer than the question that follows its end.
+#[test]
+fn a_leader_that_is_told_to_stop_hands_over_first() {
+    let (mut fleet, mut status) = formed(3);
+    for _ in 0..3 {
+        let leader = status.leader.unwrap();
+        let follower = other_than(&fleet, &leader);
+        let mut client: Client = fleet.client(&follower);
+        fleet.stop(&leader);
+        let left = fleet.status(&follower).unwrap();
+        assert!(left.leader.as_ref().is_some_and(|now| *now != leader), "it handed over before it ended: {left:?}");
+        assert!(left.ready);
+        assert_eq!(client.request("POST", "/sessions/v1/k", "", b"v").unwrap().status, 201);
+        fleet.start(&leader);
+        status = fleet.wait_until_formed();
+    }
+}
+
+#[test]
+fn a_frozen_leader_is_replaced_and_serves_nothing_stale_when_it_thaws() {
+    let (mut fleet, status) = formed(3);
+    let leader = status.leader.unwrap();
+    store(&fleet, &leader, "k", "old");
+    fleet.freeze(&leader);
+    let follower = other_than(&fleet, &leader);
+    store(&fleet, &follower, "k", "new");
+    // Sent while it sleeps, answered when it wakes: by then it must ask before it answers.
+    let mut asked = fleet.client(&leader);
+    asked.send(b"GET /sessions/v1/k HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    fleet.thaw(&leader);
+    let answer = asked.answer("GET").unwrap();
+    assert!(answer.status == 503 || (answer.status, answer.text().as_str()) == (200, "new"), "{answer:?}");
+    fleet.wait_until_formed();
+    assert_eq!(read(&fleet, &leader, "k").as_deref(), Some("new"));
+}

@@ -1,0 +1,121 @@
+//! Who is not who it should be.
+
+use sessile_testkit::Fleet;
+
+use crate::world::{WATCHED, ends_anyhow, formed, read, says, serves_nothing, shows_at_most, store};
+
+#[test]
+fn a_wrong_token_is_said_and_never_admitted() {
+    let (mut fleet, before) = formed(3);
+    fleet.add("n4");
+    fleet.settings("n4").join_token = "another token".into();
+    fleet.start("n4");
+    says(&mut fleet, "n4", "token");
+    serves_nothing(&fleet, "n4");
+    fleet.holds_for(WATCHED, |fleet| {
+        let status = fleet.status("n1").unwrap();
+        assert_eq!((status.member("n4"), status.membership_index), (None, before.membership_index));
+    });
+    for name in fleet.names() {
+        let words = fleet.words(&name);
+        assert!(!words.contains("another token") && !words.contains("a token of the tests"), "{name} shows a token");
+    }
+    ends_anyhow(&mut fleet, "n4");
+    fleet.settings("n4").join_token = fleet.settings("n1").join_token.clone();
+    fleet.start("n4");
+    assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3", "n4"]);
+}
+
+#[test]
+fn a_name_that_is_alive_is_not_given_to_a_second_node() {
+    let (mut fleet, before) = formed(3);
+    fleet.add("twin");
+    fleet.settings("twin").name = "n1".into();
+    fleet.start("twin");
+    says(&mut fleet, "twin", "n1");
+    serves_nothing(&fleet, "twin");
+    fleet.holds_for(WATCHED, |fleet| {
+        let status = fleet.status("n1").unwrap();
+        let first = status.member("n1").expect("one member of that name, and no second");
+        assert_eq!(first.id, before.member("n1").unwrap().id);
+        assert!(first.voter);
+        assert_eq!(fleet.readiness("n1"), Some(200), "it is not disturbed");
+    });
+    store(&fleet, "n1", "k", "v");
+    assert_eq!(read(&fleet, "n2", "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn a_removed_node_is_turned_away_until_it_discards_what_it_has() {
+    let (mut fleet, before) = formed(3);
+    store(&fleet, "n3", "k", "v");
+    fleet.stop("n3");
+    let leader = fleet.wait_for_leader();
+    fleet.succeed(&["cluster", "remove", "n3"], &leader);
+    let removed = fleet.wait_until_formed();
+    assert_eq!(removed.voters(), ["n1", "n2"]);
+
+    fleet.start("n3");
+    says(&mut fleet, "n3", "removed");
+    serves_nothing(&fleet, "n3");
+    fleet.holds_for(WATCHED, |fleet| {
+        for name in ["n1", "n2"] {
+            let status = fleet.status(name).unwrap();
+            assert_eq!(status.membership_index, removed.membership_index);
+            assert_eq!(fleet.readiness(name), Some(200), "{name} is not disturbed");
+        }
+    });
+    let kept = fleet.data_dir("n3").join("log");
+    assert!(kept.exists(), "nothing is discarded unasked");
+    ends_anyhow(&mut fleet, "n3");
+
+    fleet.settings("n3").arguments = vec!["--discard-data-and-rejoin".into()];
+    fleet.start("n3");
+    let after = fleet.wait_until_formed();
+    assert_eq!(after.voters(), ["n1", "n2", "n3"]);
+    assert_ne!(after.member("n3").unwrap().id, before.member("n3").unwrap().id, "it is a new node");
+    assert_eq!(read(&fleet, "n3", "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn two_clusters_whose_addresses_were_mixed_up_keep_their_data_apart() {
+    let ((mut ours, our_status), (mut theirs, their_status)) = (formed(3), formed(3));
+    assert_ne!(our_status.cluster_id, their_status.cluster_id);
+    store(&ours, "n1", "k", "ours");
+    store(&theirs, "n1", "k", "theirs");
+    ours.stop("n3");
+    theirs.stop("n3");
+    ours.exchange_ports("n3", &mut theirs, "n3");
+    ours.start("n3");
+    theirs.start("n3");
+    for (fleet, status, value) in [(&mut ours, &our_status, "ours"), (&mut theirs, &their_status, "theirs")] {
+        fleet.wait_until("a member says that a stranger answers at n3's address", |fleet| {
+            let statuses = ["n1", "n2"].map(|name| fleet.status(name));
+            statuses.iter().flatten().any(|status| !status.alerts.is_empty()).then_some(())
+        });
+        fleet.holds_for(WATCHED, |fleet| keeps_its_own(fleet, status.cluster_id.as_ref(), value));
+        store(fleet, "n1", "k", value);
+    }
+    for fleet in [&mut ours, &mut theirs] {
+        fleet.kill("n3");
+    }
+    ours.exchange_ports("n3", &mut theirs, "n3");
+    for (fleet, value) in [(&mut ours, "ours"), (&mut theirs, "theirs")] {
+        fleet.start("n3");
+        assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3"]);
+        assert_eq!(read(fleet, "n3", "k").as_deref(), Some(value));
+    }
+}
+
+/// Two of three are enough; the third serves what its own cluster knows, or nothing.
+fn keeps_its_own(fleet: &mut Fleet, cluster_id: Option<&String>, value: &str) {
+    for name in ["n1", "n2"] {
+        assert_eq!(fleet.status(name).unwrap().cluster_id.as_ref(), cluster_id, "{name}");
+        assert_eq!(read(fleet, name, "k").as_deref(), Some(value), "{name}");
+    }
+    // It may have stopped itself.
+    if let Some(status) = fleet.status("n3") {
+        assert_eq!(status.cluster_id.as_ref(), cluster_id);
+    }
+    shows_at_most(fleet, "n3", "k", value);
+}
