@@ -44,7 +44,7 @@ pub(crate) async fn recover(local: &Local, stateless: StatelessStore) -> Result<
             let owned = Arc::try_unwrap(stateless)
                 .map_err(|_| StartError::Raft("a state is still being received; this is a defect".into()))?;
             let index = meta.last_log_id.map_or(0, |last| last.index);
-            let completed = spawn_blocking(move || owned.complete(snapshot, meta)).await;
+            let completed = spawn_blocking(move || owned.complete(snapshot, &meta)).await;
             let completed =
                 completed.map_err(|_| StartError::Raft("the storage engine gave up on a fetched state".into()))?;
             match completed {
