@@ -1,3 +1,4 @@
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -43,6 +44,18 @@ pub struct JoinTokenFile {
     pub path: PathBuf,
     /// What it held.
     pub token: JoinToken,
+    /// The same as it is sent by `sessile cluster init`.
+    secret: Secret,
+}
+
+/// Text that is shown nowhere.
+#[derive(Clone)]
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 impl PartialEq for JoinTokenFile {
@@ -75,7 +88,13 @@ impl JoinTokenFile {
         if text.trim().chars().any(char::is_control) {
             return Err("has more than one line; put one line of text into it".to_owned());
         }
-        Ok(Self { path: path.to_owned(), token: JoinToken::new(&text) })
+        let secret = Secret(text.trim().to_owned());
+        Ok(Self { path: path.to_owned(), token: JoinToken::new(&text), secret })
+    }
+
+    /// What it held, to be sent and never to be shown.
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret.0
     }
 }
 
