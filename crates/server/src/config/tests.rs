@@ -328,6 +328,22 @@ fn the_join_token_is_read_with_the_configuration_and_never_shown() {
 }
 
 #[test]
+fn the_files_in_the_readme_run_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("join.token");
+    std::fs::write(&token, "secret\n").unwrap();
+    let readme = include_str!("../../../../README.md").replace("/etc/sessile/join.token", &token.to_string_lossy());
+    let files: Vec<_> = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let runs_as: Vec<_> = files.iter().map(|yaml| parse(yaml).describe().lines().nth(1).unwrap().to_owned()).collect();
+    let expected = [
+        "# runs as a single node, which listens for no peers",
+        "# runs as member n1 of a cluster of 3, or joins the one that is there",
+    ];
+    assert_eq!(runs_as, expected);
+    assert!(files.iter().all(|yaml| parse(yaml).warnings.is_empty()));
+}
+
+#[test]
 fn the_maximum_lifetime_follows_a_longer_default() {
     for (yaml, expected) in [
         ("default_ttl: 60", (Some(60), Some(31_622_400))),
