@@ -1,9 +1,10 @@
-//! Compiles the log's protobuf with protox, so that building needs no protoc.
+//! Compiles the protobuf of log and snapshots with protox, so that building needs no protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../../proto";
-    println!("cargo:rerun-if-changed={root}/sessile/v1/log.proto");
-    let files = protox::compile(["sessile/v1/log.proto"], [root])?;
+    let files = ["sessile/v1/log.proto", "sessile/v1/snapshot.proto"];
+    files.iter().for_each(|file| println!("cargo:rerun-if-changed={root}/{file}"));
+    let files = protox::compile(files, [root])?;
     prost_build::Config::new().bytes(["."]).skip_debug(["."]).compile_fds(files)?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use tracing::warn;
 /// What the leader stamps entries with. Stamps never go back, not even within what is proposed and not yet applied.
 pub(crate) struct LeaderClock {
     last: Mutex<Last>,
-    walls: fn() -> LogTime,
+    wall: fn() -> LogTime,
 }
 
 #[derive(Default)]
@@ -16,14 +16,17 @@ struct Last {
 
 impl LeaderClock {
     pub(crate) fn new(wall: fn() -> LogTime) -> Self {
-        Self { last: Mutex::default(), walls: wall }
+        Self { last: Mutex::default(), wall }
     }
 
-    /// The stamp for the next entry, after what the log has reached.
-    pub(crate) fn stamp(&self, reached: LogTime) -> LogTime {
+    /// The stamp for the next entry, after what the log has reached, by this node's clock and the fresh ones of the other
+    /// voters. While a majority of the clocks is not known, time stands still: one clock alone must not move it. `None`
+    /// when time has not begun, because what would be stamped zero would have expired when it begins.
+    pub(crate) fn stamp(&self, reached: LogTime, mut others: Vec<LogTime>, voters: usize) -> Option<LogTime> {
         let mut last = self.last.lock();
-        // A cluster of one has one clock, which is its majority.
-        let next = stamp(last.stamped.max(reached), &[(self.walls)()], 1);
+        let previous = last.stamped.max(reached);
+        others.push((self.wall)());
+        let next = if others.len() > voters / 2 { stamp(previous, &others, voters) } else { Stamp::At(previous) };
         let held = matches!(next, Stamp::Held { .. });
         if let Stamp::Held { at, wanted } = next
             && !last.held
@@ -31,12 +34,12 @@ impl LeaderClock {
             warn!(%at, %wanted, "the members' clocks want a jump that no majority agrees on; the replicated clock waits");
         }
         *last = Last { stamped: next.time(), held };
-        next.time()
+        (next.time() != LogTime::default()).then_some(next.time())
     }
 
     /// What this member's own clock shows.
     pub(crate) fn wall(&self) -> LogTime {
-        (self.walls)()
+        (self.wall)()
     }
 }
 
@@ -44,15 +47,26 @@ impl LeaderClock {
 mod tests {
     use super::*;
 
+    fn at(millis: u64) -> LogTime {
+        LogTime::from_millis(millis)
+    }
+
     #[test]
     fn stamps_never_go_back() {
         let clock = LeaderClock::new(|| LogTime::from_millis(1_000));
-        assert_eq!(clock.stamp(LogTime::default()), LogTime::from_millis(1_000));
-        assert_eq!(
-            clock.stamp(LogTime::from_millis(5_000)),
-            LogTime::from_millis(5_000),
-            "the log is ahead of the wall"
-        );
-        assert_eq!(clock.stamp(LogTime::default()), LogTime::from_millis(5_000));
+        assert_eq!(clock.stamp(LogTime::default(), vec![], 1), Some(at(1_000)));
+        assert_eq!(clock.stamp(at(5_000), vec![], 1), Some(at(5_000)), "the log is ahead of the wall");
+        assert_eq!(clock.stamp(LogTime::default(), vec![], 1), Some(at(5_000)));
+    }
+
+    #[test]
+    fn one_clock_among_three_does_not_move_time_alone() {
+        let hour_ahead = LeaderClock::new(|| LogTime::from_millis(3_600_000 + 10_000));
+        assert_eq!(hour_ahead.stamp(LogTime::default(), vec![], 3), None, "time has not begun");
+        assert_eq!(hour_ahead.stamp(at(9_000), vec![], 3), Some(at(9_000)), "and stands still");
+        assert_eq!(hour_ahead.stamp(at(9_000), vec![at(10_000)], 3), Some(at(10_000)), "of two, the lower");
+        let year = 365 * 86_400_000;
+        assert_eq!(hour_ahead.stamp(at(9_000), vec![at(11_000), at(12_000)], 3), Some(at(12_000)), "of three, the median");
+        assert_eq!(hour_ahead.stamp(at(9_000), vec![at(13_000), at(14_000), at(15_000), at(year)], 5), Some(at(15_000)));
     }
 }

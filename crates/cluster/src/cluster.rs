@@ -1,21 +1,29 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
-use sessile_core::{Action, Command, NamespaceId, Outcome, Refusal, SessionCommand, SessionKey};
-use sessile_store::{ClusterId, LogStore, NodeId, Proposal, SessionState, TypeConfig};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use sessile_core::{Action, Command, LogTime, NamespaceId, Outcome, Refusal, SessionCommand, SessionKey};
+use sessile_store::{ClusterId, LogStore, NodeId, Proposal, SessionState, StoredMembership, TypeConfig};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::error;
 
 use crate::clock::LeaderClock;
 use crate::disk::Disk;
+use crate::forward::Forwarder;
+use crate::local::Local;
+use crate::members::Members;
 use crate::node::Raft;
 use crate::proposer::{Proposer, Ticket};
 use crate::read_rounds::ReadRounds;
-use crate::{ClusterError, Status};
+use crate::transport::Sending;
+use crate::wire::{MemberReport, StateChecksum};
+use crate::admin::StatusResponse;
+use crate::{ClusterError, MemberReach, Status};
 
 /// The largest command, in bytes: a value of 4 MiB, its key and what stands around them. A log entry holds twice that.
 const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024 + 64 * 1024;
@@ -24,33 +32,58 @@ const LEADER_POLL: Duration = Duration::from_millis(20);
 
 pub use sessile_store::Found;
 
-/// Sessions, replicated. Cheap to clone; every request may go through any clone.
+/// Who leads and who is a member, as Raft on this node knows it.
+pub(crate) type ServerMetrics =
+    openraft::type_config::alias::WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>;
+
+/// Sessions, replicated. Cheap to clone; every request may go through any clone, on any member.
 #[derive(Clone)]
 pub struct Cluster {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// A member.
 pub(crate) struct Inner {
+    pub(crate) local: Arc<Local>,
     pub(crate) node: NodeId,
     pub(crate) cluster: ClusterId,
     pub(crate) raft: Raft,
+    pub(crate) server: ServerMetrics,
     pub(crate) state: SessionState,
     pub(crate) log: LogStore,
     pub(crate) clock: LeaderClock,
     pub(crate) proposer: Proposer,
     pub(crate) rounds: ReadRounds,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) members: Members,
+    pub(crate) sending: Sending,
     pub(crate) disk: Disk,
+    /// The last index of the log when this node started.
+    pub(crate) started_with_last: u64,
+    /// When this node started, by its own clock.
+    pub(crate) started_at: LogTime,
+    /// Held while this node, as the leader, changes the membership: one change at a time.
+    pub(crate) changing: Mutex<()>,
+    /// What the autopilot waits for an operator to look at.
+    pub(crate) concerns: parking_lot::Mutex<BTreeSet<String>>,
+    /// Members at whose address a node of another cluster answers.
+    pub(crate) strangers: parking_lot::Mutex<BTreeMap<NodeId, String>>,
     /// Why this node must stop; set once.
     pub(crate) fault: watch::Sender<Option<String>>,
 }
 
 /// What became of one try to put a command into the log.
-enum Tried {
+#[derive(Debug)]
+pub(crate) enum Tried {
     Done(Outcome),
-    /// There is no leader here now, and it reached no log.
+    /// It reached no log.
     NotSent,
     /// It reached a log, and another leader may have put another entry in its place.
     Discarded,
+    /// It was sent, and no answer came.
+    Unknown,
+    /// It reached no log, because this node's Raft has ended.
+    Ended,
 }
 
 impl Cluster {
@@ -65,6 +98,19 @@ impl Cluster {
         self.inner.state.read(namespace, key).map_err(|error| self.inner.stop_for(&error))
     }
 
+    /// The live record of a key as this node knows it, and how old that knowledge is at most. A node that was never
+    /// current since it started knows nothing.
+    pub async fn read_local(
+        &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
+    ) -> Result<(Option<Found>, Duration), ClusterError> {
+        // Asked before the record is read: the record may be newer than that, never older.
+        let age = self.inner.rounds.age().ok_or(ClusterError::NoQuorum)?;
+        let found = self.inner.state.read(namespace, key).map_err(|error| self.inner.stop_for(&error))?;
+        Ok((found, age))
+    }
+
     /// Does something with a key's record. Acknowledged means fsynced on a majority and applied.
     pub async fn write(
         &self,
@@ -74,7 +120,7 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Outcome, ClusterError> {
         let inner = &*self.inner;
-        if matches!(action, Action::Put(_)) && inner.disk.is_nearly_full() {
+        if matches!(action, Action::Put(_)) && inner.a_voters_disk_is_nearly_full() {
             return Err(ClusterError::StorageFull);
         }
         let ticket = inner.proposer.begin(deadline).await?;
@@ -86,7 +132,7 @@ impl Cluster {
             if command.len() > MAX_COMMAND_BYTES {
                 return Err(ClusterError::TooLarge);
             }
-            match inner.propose(command, deadline, in_doubt).await? {
+            match inner.submit(command, deadline).await {
                 // Nothing was changed or remembered, so it is still new. The lowest one always finds room.
                 Tried::Done(Outcome::Refused(Refusal::WindowFull)) => {
                     let overloaded = if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Overloaded };
@@ -96,14 +142,26 @@ impl Cluster {
                     inner.proposer.is_unknown(ticket.incarnation);
                     return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::NoQuorum });
                 }
+                Tried::Done(Outcome::Refused(Refusal::Removed)) => {
+                    inner.stop_because_removed();
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Stopping });
+                }
                 Tried::Done(outcome) => return Ok(outcome),
                 Tried::NotSent => inner.await_leader(deadline, in_doubt).await?,
-                Tried::Discarded => {
+                Tried::Ended => {
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Stopping });
+                }
+                Tried::Discarded | Tried::Unknown => {
                     in_doubt = true;
                     inner.await_leader(deadline, in_doubt).await?;
                 }
             }
         }
+    }
+
+    /// What this node knows of its cluster, as operators see it.
+    pub async fn cluster_status(&self) -> StatusResponse {
+        crate::admin::status(&self.inner.local).await
     }
 
     /// Whether this node could serve a linearizable read and take a write now.
@@ -122,9 +180,11 @@ impl Cluster {
         Status {
             node: inner.node,
             cluster: inner.cluster,
-            is_leader: inner.raft.is_leader(),
+            is_leader: inner.leads(),
+            has_leader: inner.leader().is_some(),
             term: metrics.current_term,
             applied: applied.map(|log_id| log_id.index),
+            committed: metrics.cluster_committed.map(|log_id| log_id.index),
             clock: inner.state.clock(),
             rules: inner.state.rules(),
             log_bytes: inner.log.bytes(),
@@ -132,6 +192,9 @@ impl Cluster {
             disk_free_bytes: inner.disk.free(),
             disk_nearly_full: inner.disk.is_nearly_full(),
             counts: inner.state.counts(),
+            refusals: inner.local.door.counts(),
+            members: inner.member_reach(),
+            alerts: inner.alerts(),
         }
     }
 
@@ -146,43 +209,155 @@ impl Cluster {
 }
 
 impl Inner {
-    /// Puts a command into the log and waits for what it did.
-    async fn propose(&self, command: bytes::Bytes, deadline: Instant, in_doubt: bool) -> Result<Tried, ClusterError> {
-        let nothing_new = |error| if in_doubt { ClusterError::OutcomeUnknown } else { error };
+    /// Who leads, by what is known here.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.server.borrow_watched().current_leader
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.leader() == Some(self.node)
+    }
+
+    /// The membership that Raft goes by now, committed or not.
+    pub(crate) fn membership(&self) -> Arc<StoredMembership> {
+        self.server.borrow_watched().membership_config.clone()
+    }
+
+    /// Where a member is reached; nothing for one that has no address or is none.
+    pub(crate) fn address_of(&self, node: NodeId) -> Option<String> {
+        self.membership().membership().get_node(&node).map(|member| member.address.clone())
+    }
+
+    /// A member's name for people.
+    pub(crate) fn name_of(&self, node: NodeId) -> String {
+        let name = self.membership().membership().get_node(&node).map(|member| member.name.clone());
+        name.unwrap_or_else(|| node.to_string())
+    }
+
+    /// Has the leader put a command into the log, and waits for what it did.
+    pub(crate) async fn submit(&self, command: Bytes, deadline: Instant) -> Tried {
         if Instant::now() >= deadline {
-            return Err(nothing_new(ClusterError::NoQuorum));
+            return Tried::NotSent;
         }
-        let proposal = Proposal { stamp: self.clock.stamp(self.state.clock()), command };
-        let (responder, outcome) = ProgressResponder::<TypeConfig, _>::complete_only();
-        let queued = timeout_at(deadline, self.raft.client_write_ff(proposal, Some(responder))).await;
-        match queued {
-            Err(_) => return Err(nothing_new(ClusterError::NoQuorum)),
-            Ok(Err(_)) => return Err(nothing_new(ClusterError::Stopping)),
-            Ok(Ok(())) => {}
-        }
-        match timeout_at(deadline, outcome).await {
-            Ok(Ok(Ok(response))) => response.data.map(Tried::Done).ok_or(ClusterError::OutcomeUnknown),
-            // Said before anything is appended only.
-            Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => Ok(Tried::NotSent),
-            Ok(Ok(Err(ClientWriteError::LogEntryDiscarded(_)))) => Ok(Tried::Discarded),
-            // Neither is asked for here.
-            Ok(Ok(Err(ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_)))) => {
-                Err(nothing_new(ClusterError::NoQuorum))
+        match self.leader() {
+            Some(leader) if leader == self.node => {
+                timeout_at(deadline, self.propose(command)).await.unwrap_or(Tried::Unknown)
             }
-            Ok(Err(_)) | Err(_) => Err(ClusterError::OutcomeUnknown),
+            Some(leader) => self.forwarder.submit(leader, command, deadline).await,
+            None => Tried::NotSent,
+        }
+    }
+
+    /// Puts a command into the log of this node, if it leads, and waits for what it did.
+    pub(crate) async fn propose(&self, command: Bytes) -> Tried {
+        let Some(stamp) = self.stamp() else { return Tried::NotSent };
+        let (responder, outcome) = ProgressResponder::<TypeConfig, _>::complete_only();
+        let proposal = Proposal { stamp, command };
+        if self.raft.client_write_ff(proposal, Some(responder)).await.is_err() {
+            return Tried::Ended;
+        }
+        match outcome.await {
+            // A command always has an outcome.
+            Ok(Ok(response)) => response.data.map_or(Tried::Unknown, Tried::Done),
+            // Said before anything is appended only.
+            Ok(Err(ClientWriteError::ForwardToLeader(_))) => Tried::NotSent,
+            Ok(Err(ClientWriteError::LogEntryDiscarded(_))) => Tried::Discarded,
+            // Neither is asked for here.
+            Ok(Err(ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_))) => {
+                Tried::NotSent
+            }
+            Err(_) => Tried::Unknown,
+        }
+    }
+
+    /// The time of the next entry that this node, as the leader, puts into the log; `None` while time has not begun.
+    pub(crate) fn stamp(&self) -> Option<LogTime> {
+        let membership = self.membership();
+        let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
+        let others = self.members.fresh_walls(|member| voters.contains(&member));
+        self.clock.stamp(self.state.clock(), others, voters.len())
+    }
+
+    fn a_voters_disk_is_nearly_full(&self) -> bool {
+        let membership = self.membership();
+        let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
+        self.disk.is_nearly_full() || self.members.any_disk_nearly_full(|member| voters.contains(&member))
+    }
+
+    /// How this member is, for the others.
+    pub(crate) fn report(&self) -> MemberReport {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let summary = self.state.summary();
+        let checksum = |(index, checksum)| StateChecksum { index, checksum };
+        MemberReport {
+            name: self.local.config.name.clone(),
+            version: self.local.config.version.clone(),
+            term: metrics.current_term,
+            last: metrics.last_log_index.unwrap_or(0),
+            committed: metrics.cluster_committed.map_or(0, |log_id| log_id.index),
+            applied: summary.applied.map_or(0, |log_id| log_id.index),
+            wall_ms: self.clock.wall().as_millis(),
+            disk_free_bytes: self.disk.free(),
+            disk_nearly_full: self.disk.is_nearly_full(),
+            rules_supported: sessile_core::RulesVersion::SUPPORTED.number(),
+            checksums: self.state.checksums().into_iter().map(checksum).collect(),
+            checksum: summary.checksum,
+            sessions: self.state.counts().iter().map(|(_, _, tally)| tally.keys).sum(),
+            start_id: self.local.start_id,
+            started_with_last: self.started_with_last,
+        }
+    }
+
+    /// What an operator should look at, as sentences.
+    pub(crate) fn alerts(&self) -> Vec<String> {
+        let mut alerts = self.members.alerts(|node| self.name_of(node), self.state.clock());
+        alerts.extend(self.strangers.lock().values().cloned());
+        alerts.extend(self.concerns.lock().iter().cloned());
+        if self.disk.is_nearly_full() {
+            alerts.push(format!("the disk of {} is nearly full: writes are refused", self.local.config.name));
+        }
+        alerts
+    }
+
+    /// Who the other members are, and whether they answer.
+    pub(crate) fn member_reach(&self) -> Vec<MemberReach> {
+        let membership = self.membership();
+        let others = membership.membership().nodes().filter(|(node, _)| **node != self.node);
+        let reach = |(node, member): (&NodeId, &sessile_store::Member)| MemberReach {
+            name: member.name.clone(),
+            reachable: self.is_well(*node),
+            lag: self.entries_behind(*node),
+        };
+        others.map(reach).collect()
+    }
+
+    /// Takes another member's report, and looks whether the states still agree.
+    pub(crate) fn heard_of(&self, member: NodeId, report: MemberReport) {
+        let committed = self.raft.metrics().borrow_watched().cluster_committed.map_or(0, |log_id| log_id.index);
+        self.members.heard(member, report, committed, self.clock.wall());
+        if let crate::members::Verdict::ThisNodeDiffers(index) = self.members.compare(&self.state.checksums()) {
+            self.stop_for(&format!(
+                "its state differs at entry {index} from that of two other members, which agree: it is damaged here; \
+                 start again with an empty state directory, and it fetches theirs"
+            ));
         }
     }
 
     /// Waits until there may be a leader again.
-    async fn await_leader(&self, deadline: Instant, in_doubt: bool) -> Result<(), ClusterError> {
+    pub(crate) async fn await_leader(&self, deadline: Instant, in_doubt: bool) -> Result<(), ClusterError> {
         let look_again = (Instant::now() + LEADER_POLL).min(deadline);
-        tokio::time::sleep_until(look_again).await;
-        let gave_up = match (in_doubt, self.fault.borrow().is_some()) {
+        let mut server = self.server.clone();
+        // Seen, so that only what comes from here on wakes this request.
+        drop(server.borrow_and_update());
+        let _ = timeout(look_again.saturating_duration_since(Instant::now()), server.changed()).await;
+        let stopping = self.fault.borrow().is_some();
+        let gave_up = match (in_doubt, stopping) {
             (true, _) => ClusterError::OutcomeUnknown,
             (false, true) => ClusterError::Stopping,
             (false, false) => ClusterError::NoQuorum,
         };
-        if self.fault.borrow().is_some() || Instant::now() >= deadline { Err(gave_up) } else { Ok(()) }
+        if stopping || Instant::now() >= deadline { Err(gave_up) } else { Ok(()) }
     }
 
     /// A local fault: this node stops rather than guess.
@@ -198,9 +373,23 @@ impl Inner {
         });
         ClusterError::Stopping
     }
+
+    /// The cluster has removed this node, for good.
+    pub(crate) fn stop_because_removed(&self) {
+        self.stop_for(&format!(
+            "node {} was removed from cluster {}, which never accepts its id again; to come back as a new node, start \
+             it with --discard-data-and-rejoin",
+            self.node, self.cluster
+        ));
+    }
 }
 
-fn encode(ticket: &Ticket<'_>, namespace: NamespaceId, key: SessionKey, action: Action) -> bytes::Bytes {
+/// Returns when, by what is known here, another node leads or none does, or this one's Raft has ended.
+pub(crate) async fn another_leads(mut server: ServerMetrics, leader: NodeId) {
+    while server.borrow_watched().current_leader == Some(leader) && server.changed().await.is_ok() {}
+}
+
+fn encode(ticket: &Ticket<'_>, namespace: NamespaceId, key: SessionKey, action: Action) -> Bytes {
     let command = SessionCommand {
         proposer: ticket.id,
         incarnation: ticket.incarnation,

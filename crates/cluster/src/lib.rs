@@ -12,17 +12,25 @@
 
 pub mod admin;
 
+mod admission;
+mod autopilot;
 mod clock;
 mod cluster;
 mod config;
 mod disk;
 mod error;
+mod forward;
+mod local;
 mod maintenance;
-mod network;
+mod members;
+mod membership;
 mod node;
 mod proposer;
 mod read_rounds;
+mod recovery;
+mod reports;
 mod status;
+mod transport;
 mod wall_clock;
 mod wire;
 
@@ -30,4 +38,5 @@ pub use cluster::{Cluster, Found};
 pub use config::{JoinToken, NodeConfig, PeersConfig};
 pub use error::{ClusterError, StartError};
 pub use node::Node;
-pub use status::Status;
+pub use status::{MemberReach, Status};
+pub use transport::RefusalCount;

@@ -61,6 +61,7 @@ impl Maintenance {
             }
             self.watch_disk();
             self.tick().await;
+            self.prove().await;
             self.persist().await;
             self.reap().await;
         }
@@ -68,15 +69,20 @@ impl Maintenance {
 
     async fn tick(&self) {
         let inner = &*self.inner;
-        let behind = inner.clock.wall().since(inner.state.clock()) >= TICK_AFTER;
-        if behind && inner.raft.is_leader() {
-            let proposal = sessile_store::Proposal {
-                stamp: inner.clock.stamp(inner.state.clock()),
-                command: Command::Tick.encode(),
-            };
+        if !inner.leads() {
+            return;
+        }
+        let Some(stamp) = inner.stamp() else { return };
+        if stamp.since(inner.state.clock()) >= TICK_AFTER {
+            let proposal = sessile_store::Proposal { stamp, command: Command::Tick.encode() };
             // Without an answer: should it be lost, the next round ticks again.
             let _ = inner.raft.client_write_ff(proposal, None).await;
         }
+    }
+
+    /// Keeps fresh what is known of how old the state is at most, for reads that are content with that.
+    async fn prove(&self) {
+        let _ = self.inner.rounds.join(Instant::now() + ROUND).await;
     }
 
     /// Makes the state durable; Raft then purges the log up to there. A snapshot here is a view: nothing is copied.
@@ -84,6 +90,10 @@ impl Maintenance {
         let log_bytes = self.inner.log.bytes();
         self.persisted_log_bytes = self.persisted_log_bytes.min(log_bytes);
         let grown = log_bytes.saturating_sub(self.persisted_log_bytes) >= PERSIST_AFTER_LOG_BYTES;
+        // What a member receives now must find the log behind it, however long that takes; only a full disk ends it.
+        if self.inner.sending.any() && !self.inner.disk.is_nearly_full() {
+            return;
+        }
         if !grown && self.persisted_at.elapsed() < self.persist_after {
             return;
         }

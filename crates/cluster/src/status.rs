@@ -1,6 +1,8 @@
 use sessile_core::{GroupName, LogTime, NamespaceId, RulesVersion, Tally};
 use sessile_store::{ClusterId, NodeId};
 
+use crate::RefusalCount;
+
 /// What a node can tell of itself, for metrics and people.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -10,10 +12,14 @@ pub struct Status {
     pub cluster: ClusterId,
     /// Whether it leads.
     pub is_leader: bool,
+    /// Whether it knows who leads.
+    pub has_leader: bool,
     /// The term it knows of.
     pub term: u64,
     /// The last entry that is applied; `None` while there is none.
     pub applied: Option<u64>,
+    /// The last entry that is known to be committed; `None` while there is none.
+    pub committed: Option<u64>,
     /// The replicated clock.
     pub clock: LogTime,
     /// The rules in force.
@@ -28,4 +34,21 @@ pub struct Status {
     pub disk_nearly_full: bool,
     /// What each group of each namespace counts.
     pub counts: Vec<(NamespaceId, GroupName, Tally)>,
+    /// Messages between nodes that were refused, by reason.
+    pub refusals: Vec<RefusalCount>,
+    /// The other members.
+    pub members: Vec<MemberReach>,
+    /// What an operator should look at, as sentences.
+    pub alerts: Vec<String>,
+}
+
+/// Another member, as far as it can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberReach {
+    /// Its name.
+    pub name: String,
+    /// Whether it answers.
+    pub reachable: bool,
+    /// How many committed entries it has not applied; `None` for one that does not answer.
+    pub lag: Option<u64>,
 }

@@ -15,6 +15,7 @@ mod horizon;
 mod key;
 mod namespace;
 mod outcome;
+mod outcome_wire;
 mod proposer;
 mod record;
 mod rules;
@@ -25,7 +26,7 @@ mod time;
 mod ttl;
 
 mod wire {
-    //! Generated from proto/sessile/v1/command.proto.
+    //! Generated from proto/sessile/v1/{command,outcome}.proto.
     #![allow(missing_docs, clippy::all, unreachable_pub)]
     include!(concat!(env!("OUT_DIR"), "/sessile.v1.rs"));
 }
@@ -38,6 +39,7 @@ pub use horizon::Horizon;
 pub use key::{GroupName, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey};
 pub use namespace::{MAX_GROUPS, NamespaceId};
 pub use outcome::{Outcome, Refusal, Taken};
+pub use outcome_wire::OutcomeError;
 pub use proposer::{MAX_PROPOSERS, MAX_WINDOW_BYTES, MAX_WINDOW_COMMANDS, Proposer, ProposerId};
 pub use record::{Header, Record, Version};
 pub use rules::RulesVersion;

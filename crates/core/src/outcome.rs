@@ -97,6 +97,9 @@ pub enum Refusal {
     /// The rules it wants are older than those in force, or a member cannot follow them.
     #[error("not every member can follow these rules")]
     RulesUnsupported,
+    /// Its proposer's node was removed from the cluster, and an id is never taken back.
+    #[error("the node was removed from the cluster; it can only come back with an empty disk, under a new id")]
+    Removed,
 }
 
 mod shared_bytes {

@@ -28,6 +28,11 @@ impl ProposerId {
         Bytes::copy_from_slice(&self.0.to_be_bytes())
     }
 
+    /// The 128 bits.
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+
     /// Reads what `to_bytes` wrote.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(|bytes| Self(u128::from_be_bytes(bytes)))
@@ -74,6 +79,27 @@ impl Proposer {
     /// The log index of its registration.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
+    }
+
+    /// What it said when it registered.
+    pub fn nonce(&self) -> u64 {
+        self.nonce
+    }
+
+    /// The lowest number that it still waits for, as far as it has said.
+    pub fn lowest(&self) -> u64 {
+        self.lowest
+    }
+
+    /// The outcomes that are remembered, by number.
+    pub fn outcomes(&self) -> impl Iterator<Item = (u64, &Outcome)> {
+        self.outcomes.iter().map(|(sequence, outcome)| (*sequence, outcome))
+    }
+
+    /// Puts a proposer together again from what the methods above told.
+    pub fn from_parts(incarnation: u64, nonce: u64, lowest: u64, outcomes: BTreeMap<u64, Outcome>) -> Self {
+        let weight = outcomes.values().map(Outcome::weight).sum();
+        Self { incarnation, nonce, lowest, outcomes, weight }
     }
 
     /// How many outcomes are remembered.
@@ -130,6 +156,11 @@ impl Proposers {
     pub(crate) fn restore(&mut self, id: ProposerId, mut proposer: Proposer) {
         proposer.weight = proposer.outcomes.values().map(Outcome::weight).sum();
         self.0.insert(id, proposer);
+    }
+
+    /// Forgets a proposer; whether there was one.
+    pub(crate) fn remove(&mut self, id: ProposerId) -> bool {
+        self.0.remove(&id).is_some()
     }
 
     /// Registers by compare-and-set. The log index of the entry becomes the incarnation.

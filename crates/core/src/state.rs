@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::digest::{self, Sums};
 use crate::proposer::{Proposers, Recall};
 use crate::{
     Bucket, Command, Decision, GroupName, Header, Horizon, LogTime, MAX_GROUPS, NamespaceId, Outcome, Place, Proposer,
@@ -67,19 +68,25 @@ pub enum RestoreError {
 }
 
 /// Everything that is replicated except the records themselves: the clock, the rules, the counts per namespace and
-/// group, and the proposers. Kept in memory, and as [`Row`]s beside the records.
+/// group, the proposers, and the ids that were removed. Kept in memory, and as [`Row`]s beside the records.
 ///
 /// Invariants, held by `apply` and checked by the properties in tests/:
 /// - the clock never goes back;
 /// - a group's total is the sum of its buckets, and of the digests of exactly the records counted in them;
 /// - no bucket that has passed is in the counts;
-/// - a refused or repeated command changes nothing but the clock.
+/// - a refused or repeated command changes nothing but the clock;
+/// - a removed id has no proposer, and never gets one again;
+/// - `sums` is the sum of the hashes of every group's total and every tombstone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     horizon: Horizon,
     rules: RulesVersion,
     namespaces: BTreeMap<NamespaceId, Namespace>,
     proposers: Proposers,
+    /// Ids that were removed from the cluster, and the log index of the entry that did it. They stay for ever: forgetting
+    /// one would let it come back. Each is a node that somebody or something replaced, so there are few.
+    tombstones: BTreeMap<ProposerId, u64>,
+    sums: Sums,
     changed: BTreeSet<RowKey>,
 }
 
@@ -103,6 +110,8 @@ pub enum RowKey {
     Tally(NamespaceId, GroupName, Bucket),
     /// What is remembered of a proposer.
     Proposer(ProposerId),
+    /// That an id was removed.
+    Tombstone(ProposerId),
 }
 
 /// One row of the state's stored form.
@@ -114,6 +123,8 @@ pub enum Row {
     Tally(Tally),
     /// What is remembered of a proposer.
     Proposer(Proposer),
+    /// That an id was removed, by the entry at this log index.
+    Tombstone(u64),
 }
 
 impl Default for State {
@@ -123,6 +134,8 @@ impl Default for State {
             rules: RulesVersion::FIRST,
             namespaces: BTreeMap::from([(NamespaceId::SESSIONS, Namespace::default())]),
             proposers: Proposers::default(),
+            tombstones: BTreeMap::new(),
+            sums: Sums::default(),
             changed: BTreeSet::new(),
         }
     }
@@ -139,6 +152,9 @@ impl State {
         self.advance_clock(context.stamp);
         match command {
             Command::Session(session) => self.apply_session(context, session, records),
+            Command::Register(register) if self.is_tombstoned(register.proposer) => {
+                Ok(Outcome::Refused(Refusal::Removed))
+            }
             Command::Register(register) => {
                 self.changed.insert(RowKey::Proposer(register.proposer));
                 Ok(self.proposers.register(register, context.index))
@@ -146,6 +162,37 @@ impl State {
             Command::Tick => Ok(Outcome::Ticked),
             Command::RaiseRules(to) => self.raise_rules(context, *to),
         }
+    }
+
+    /// Ids that belong to no member any more: what was remembered of them goes, and they are never accepted again, as
+    /// openraft asks for. Part of the rules: before there were members to remove, no log could hold a removal.
+    pub fn depart(&mut self, ids: impl IntoIterator<Item = ProposerId>, index: u64) {
+        for id in ids {
+            if self.tombstones.contains_key(&id) {
+                continue;
+            }
+            self.entomb(id, index);
+            self.changed.insert(RowKey::Tombstone(id));
+            if self.proposers.remove(id) {
+                self.changed.insert(RowKey::Proposer(id));
+            }
+        }
+    }
+
+    /// Whether an id was removed.
+    pub fn is_tombstoned(&self, id: ProposerId) -> bool {
+        self.tombstones.contains_key(&id)
+    }
+
+    /// The ids that were removed, and the log index of the entry that removed each.
+    pub fn tombstones(&self) -> impl Iterator<Item = (ProposerId, u64)> {
+        self.tombstones.iter().map(|(id, index)| (*id, *index))
+    }
+
+    /// What members compare at the same log index: a hash over the clock, the rules, what every group counts (the
+    /// digests of its records with it) and the tombstones. O(1): the sums are kept as the log goes.
+    pub fn checksum(&self) -> u64 {
+        digest::summary(self.horizon.clock, self.rules, self.sums)
     }
 
     /// The replicated clock.
@@ -218,11 +265,15 @@ impl State {
             }
             (RowKey::Clock, Row::Clock(clock, rules)) => (self.horizon.clock, self.rules) = (clock, rules),
             (RowKey::Tally(namespace, group, bucket), Row::Tally(tally)) => {
+                let name = group.clone();
                 let group = self.namespaces.entry(namespace).or_default().groups.entry(group).or_default();
+                let before = group.total;
                 group.total.add(&tally);
                 group.buckets.insert(bucket, tally);
+                self.sums.replace(namespace, &name, &before, &group.total);
             }
             (RowKey::Proposer(id), Row::Proposer(proposer)) => self.proposers.restore(id, proposer),
+            (RowKey::Tombstone(id), Row::Tombstone(index)) => self.entomb(id, index),
             _ => return Err(RestoreError::Misplaced),
         }
         Ok(())
@@ -237,7 +288,15 @@ impl State {
             })
         });
         let proposers = self.proposers.iter().map(|(id, p)| (RowKey::Proposer(id), Row::Proposer(p.clone())));
-        std::iter::once((RowKey::Clock, Row::Clock(self.horizon.clock, self.rules))).chain(tallies).chain(proposers)
+        let tombstones = self.tombstones().map(|(id, index)| (RowKey::Tombstone(id), Row::Tombstone(index)));
+        let clock = std::iter::once((RowKey::Clock, Row::Clock(self.horizon.clock, self.rules)));
+        clock.chain(tallies).chain(proposers).chain(tombstones)
+    }
+
+    fn entomb(&mut self, id: ProposerId, index: u64) {
+        if self.tombstones.insert(id, index).is_none() {
+            self.sums.add(digest::tombstone(id, index));
+        }
     }
 
     fn row(&self, key: &RowKey) -> Option<Row> {
@@ -248,6 +307,7 @@ impl State {
                 group.buckets.get(bucket).copied().map(Row::Tally)
             }
             RowKey::Proposer(id) => self.proposers.get(*id).cloned().map(Row::Proposer),
+            RowKey::Tombstone(id) => self.tombstones.get(id).copied().map(Row::Tombstone),
         }
     }
 
@@ -261,6 +321,9 @@ impl State {
         let Some(place) = self.place(namespace, key, Version::new(context.index)) else {
             return Ok(Outcome::Refused(Refusal::Malformed));
         };
+        if self.is_tombstoned(proposer) {
+            return Ok(Outcome::Refused(Refusal::Removed));
+        }
         if let Recall::Known(outcome) = self.proposers.recall(command) {
             return Ok(outcome);
         }
@@ -310,10 +373,14 @@ impl State {
         }
         for (&namespace, groups) in &mut self.namespaces {
             groups.groups.retain(|name, group| {
+                let before = group.total;
                 while let Some(passed) = group.buckets.first_entry().filter(|first| first.key().has_passed(stamp)) {
                     self.changed.insert(RowKey::Tally(namespace, name.clone(), *passed.key()));
                     let in_total = group.total.subtract(&passed.remove());
                     debug_assert!(in_total, "a group's total is the sum of its buckets");
+                }
+                if before != group.total {
+                    self.sums.replace(namespace, name, &before, &group.total);
                 }
                 !group.buckets.is_empty()
             });
@@ -325,7 +392,9 @@ impl State {
         let name = GroupName::new(name.as_bytes()).unwrap_or_default();
         let tally = one(namespace, key, &record.header);
         let group = self.namespaces.entry(namespace).or_default().groups.entry(name.clone()).or_default();
+        let before = group.total;
         group.total.add(&tally);
+        self.sums.replace(namespace, &name, &before, &group.total);
         group.buckets.entry(record.header.bucket).or_default().add(&tally);
         self.changed.insert(RowKey::Tally(namespace, name, record.header.bucket));
     }
@@ -344,9 +413,11 @@ impl State {
         let groups = &mut self.namespaces.get_mut(&namespace).ok_or_else(broken)?.groups;
         let group = groups.get_mut(name).ok_or_else(broken)?;
         let bucket = group.buckets.get_mut(&header.bucket).ok_or_else(broken)?;
+        let before = group.total;
         if !bucket.subtract(&tally) || !group.total.subtract(&tally) {
             return Err(broken());
         }
+        let after = group.total;
         if bucket.is_empty() {
             group.buckets.remove(&header.bucket);
         }
@@ -354,6 +425,7 @@ impl State {
             groups.remove(name);
         }
         let name = GroupName::new(name.as_bytes()).unwrap_or_default();
+        self.sums.replace(namespace, &name, &before, &after);
         self.changed.insert(RowKey::Tally(namespace, name, header.bucket));
         Ok(())
     }

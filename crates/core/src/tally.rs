@@ -24,6 +24,11 @@ impl Bucket {
         Self(expires_at.round_up(step))
     }
 
+    /// The bucket that ends there, as it was once read from [`Bucket::end`].
+    pub const fn ending(end: LogTime) -> Self {
+        Self(end)
+    }
+
     /// Which of the shortest spans a point of the clock is in: buckets end where these do.
     pub(crate) fn span(clock: LogTime) -> u128 {
         u128::from(clock.as_millis()) / FINE_STEP.as_millis()

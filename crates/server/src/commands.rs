@@ -16,7 +16,7 @@ use crate::cli::{self, CheckConfig, Command, Completions, Dev, Serve};
 use crate::config::Config;
 use crate::exit::{Failure, Status};
 use crate::logging::{self, Format};
-use crate::member::OldData;
+use crate::opening::OldData;
 use crate::signals::Signals;
 use crate::{node, operate, output};
 

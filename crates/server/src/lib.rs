@@ -16,9 +16,9 @@ pub mod exit;
 mod golden;
 mod listeners;
 pub mod logging;
-mod member;
 mod metrics;
 pub mod node;
+mod opening;
 mod operate;
 pub mod output;
 mod sessions;
@@ -26,7 +26,7 @@ pub mod signals;
 mod status;
 
 pub use banner::{Keeping, banner};
-pub use member::OldData;
+pub use opening::OldData;
 
 /// The whole program: does what the command line says, the program's name first, and gives the code to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -10,7 +10,7 @@ use sessile_cluster::{Node, NodeConfig};
 use sessile_http::{ApiConfig, Drained, Limits, Server};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
-use sessile_store::{DataDir, StoreError, StoreOptions};
+use sessile_store::{DataDir, Opening, StoreError, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,8 +19,8 @@ use crate::build_info::build_info;
 use crate::config::{Config, OpenApi};
 use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
-use crate::member::{self, OldData, Opening};
 use crate::metrics::Metrics;
+use crate::opening::{self, OldData};
 use crate::sessions::ClusterSessions;
 use crate::status::page;
 
@@ -46,7 +46,6 @@ pub async fn run(
     stop: CancellationToken,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
-    member::refuse_peers(&config)?;
     // The ports first: when one is taken, nothing has changed on disk.
     let Listeners { api, peers, admin } = Listeners::bind(&config).await?;
     let address = address_of(&api)?;
@@ -105,7 +104,7 @@ async fn run_node(
     let node_config = node_config(config, peers.as_ref())?;
     let start = async {
         let opening = open_data(config, old).await?;
-        member::start(opening, node_config, peers).await
+        anyhow::Ok(Node::start(opening, node_config, peers).await?)
     };
     let Some(node) = stop.run_until_cancelled(start).await.transpose()? else { return Ok(None) };
     metrics.add_node(node.cluster().clone())?;
@@ -132,7 +131,7 @@ async fn leave(node: &Node, sessions: &ClusterSessions, notice: Duration) {
             tokio::time::sleep(notice).await;
         }
     };
-    tokio::join!(member::hand_over(node, HAND_OVER), seen);
+    tokio::join!(node.hand_over(HAND_OVER), seen);
 }
 
 async fn serve_api(
@@ -170,7 +169,7 @@ async fn serve_admin(
             let sessions = Arc::clone(&sessions);
             async move {
                 match sessions.started() {
-                    Some(cluster) => page::render(Some(&member::status(cluster).await)),
+                    Some(cluster) => page::render(Some(&cluster.cluster_status().await)),
                     None => page::render(None),
                 }
             }
@@ -194,7 +193,12 @@ fn raise_file_limit() {
 async fn open_data(config: &Config, old: OldData) -> anyhow::Result<Opening> {
     let options = store_options(config);
     let data_dir = config.storage.data_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || member::open(DataDir::open(data_dir)?, old, &options)).await;
+    let is_alone = config.cluster.is_none();
+    let opened = tokio::task::spawn_blocking(move || {
+        let opening = opening::open(DataDir::open(&data_dir)?, old, &options)?;
+        if is_alone { opening::refuse_alone(opening, &data_dir) } else { Ok(opening) }
+    })
+    .await;
     // What the panic said stays unsaid: it may hold what was stored.
     let opened = opened.map_err(|_| {
         let dir = config.storage.data_dir.display();
@@ -210,7 +214,7 @@ async fn open_data(config: &Config, old: OldData) -> anyhow::Result<Opening> {
         | StoreError::NewerFormat { .. } => Failure::new(Status::CannotCreate, error).into(),
         other => anyhow::Error::from(other),
     })?;
-    member::tell(&opening);
+    opening::tell(&opening);
     if config.storage.engine == EngineKind::Sled {
         warn!(
             "storage.engine is sled: what is acknowledged outlives a crash of the process; the state is for small stores"

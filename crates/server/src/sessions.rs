@@ -7,8 +7,6 @@ use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::{Instant, timeout_at};
 
-use crate::member;
-
 /// The cluster, as the session API wants it. Until there is one, requests wait for it inside their deadline.
 #[derive(Default)]
 pub(crate) struct ClusterSessions {
@@ -65,7 +63,7 @@ impl Sessions for ClusterSessions {
         deadline: Instant,
     ) -> Result<LocalRead, SessionsError> {
         let cluster = self.cluster(deadline).await?;
-        let (found, age) = member::read_local(cluster, namespace, &key, deadline).await.map_err(unanswered)?;
+        let (found, age) = cluster.read_local(namespace, &key).await.map_err(unanswered)?;
         Ok(LocalRead { session: found.map(live), age })
     }
 

@@ -8,8 +8,8 @@ use prost::Message;
 use sessile_core::{LogTime, RulesVersion};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::types::Entry;
-use crate::{LogId, Member, Membership, NodeId, Proposal, wire};
+use crate::types::{Entry, log_id, term_of};
+use crate::{LogId, Member, Membership, NodeId, Proposal, StoredMembership, wire};
 
 /// The version that every sealed form starts with.
 const SEALED_VERSION: u8 = 1;
@@ -20,7 +20,7 @@ const BINCODE: bincode::config::Configuration = bincode::config::standard();
 
 /// Why stored bytes cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CodecError {
+pub enum CodecError {
     /// A newer program wrote them.
     #[error("it has version {0}, which this program does not know")]
     Version(u8),
@@ -68,7 +68,7 @@ pub(crate) fn unplain<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(T
 }
 
 /// The bytes of an entry's payload in the log.
-pub(crate) fn encode_entry(entry: &Entry) -> Bytes {
+pub fn encode_entry(entry: &Entry) -> Bytes {
     use wire::entry::Payload;
     let payload = match &entry.payload {
         EntryPayload::Blank => Payload::Blank(wire::Blank {}),
@@ -86,7 +86,10 @@ pub(crate) fn encode_entry(entry: &Entry) -> Bytes {
 }
 
 /// Reads what `encode_entry` wrote. The command shares the bytes.
-pub(crate) fn decode_entry(log_id: LogId, bytes: Bytes) -> Result<Entry, CodecError> {
+///
+/// # Errors
+/// The bytes are damaged, or of a kind that only a newer program knows.
+pub fn decode_entry(log_id: LogId, bytes: Bytes) -> Result<Entry, CodecError> {
     use wire::entry::Payload;
     let entry = wire::Entry::decode(bytes).map_err(|_| CodecError::Damaged("the protobuf is damaged"))?;
     let payload = match entry.payload {
@@ -100,6 +103,24 @@ pub(crate) fn decode_entry(log_id: LogId, bytes: Bytes) -> Result<Entry, CodecEr
         Some(Payload::Membership(membership)) => EntryPayload::Membership(membership_from_wire(&membership)?),
     };
     Ok(Entry::new(log_id, payload))
+}
+
+/// The bytes of a membership, as members exchange them.
+pub fn encode_membership(stored: &StoredMembership) -> Bytes {
+    let log_id = stored.log_id().as_ref().map(|id| wire::LogId { term: term_of(id), index: id.index });
+    let membership = Some(membership_to_wire(stored.membership()));
+    wire::StoredMembership { log_id, membership }.encode_to_vec().into()
+}
+
+/// Reads what `encode_membership` wrote.
+///
+/// # Errors
+/// The bytes are damaged, or no membership.
+pub fn decode_membership(bytes: Bytes) -> Result<StoredMembership, CodecError> {
+    let stored = wire::StoredMembership::decode(bytes).map_err(|_| CodecError::Damaged("the protobuf is damaged"))?;
+    let membership = stored.membership.ok_or(CodecError::Damaged("there is no membership in it"))?;
+    let log_id = stored.log_id.map(|id| log_id(id.term, id.index));
+    Ok(StoredMembership::new(log_id, membership_from_wire(&membership)?))
 }
 
 fn membership_to_wire(membership: &Membership) -> wire::Membership {
@@ -132,15 +153,9 @@ fn membership_from_wire(wire: &wire::Membership) -> Result<Membership, CodecErro
 
 #[cfg(test)]
 mod tests {
-    use openraft::vote::RaftLeaderIdExt;
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::TypeConfig;
-
-    fn log_id(index: u64) -> LogId {
-        LogId::new(openraft::type_config::alias::LeaderIdOf::<TypeConfig>::new_committed(3, NodeId::from(1)), index)
-    }
 
     #[test]
     fn an_entry_comes_back_as_it_went() {
@@ -149,15 +164,15 @@ mod tests {
         let membership = Membership::new(vec![voters], BTreeMap::from([(NodeId::from(1), member)])).unwrap();
         let proposal = Proposal { stamp: LogTime::from_millis(5), command: Bytes::from_static(b"command") };
         for payload in [EntryPayload::Blank, EntryPayload::Normal(proposal), EntryPayload::Membership(membership)] {
-            let entry = Entry::new(log_id(7), payload);
-            assert_eq!(decode_entry(log_id(7), encode_entry(&entry)).unwrap(), entry);
+            let entry = Entry::new(log_id(3, 7), payload);
+            assert_eq!(decode_entry(log_id(3, 7), encode_entry(&entry)).unwrap(), entry);
         }
     }
 
     #[test]
     fn an_entry_of_a_newer_program_is_not_taken_for_an_empty_one() {
         let newer = [0xfa, 0x01, 0x00];
-        decode_entry(log_id(7), Bytes::copy_from_slice(&newer)).expect_err("field 31 is not known");
+        decode_entry(log_id(3, 7), Bytes::copy_from_slice(&newer)).expect_err("field 31 is not known");
     }
 
     #[test]

@@ -117,6 +117,11 @@ impl DataDir {
         }
     }
 
+    /// Whether a name belongs to the directory itself, and not to what it keeps.
+    pub(crate) fn is_frame(name: &str) -> bool {
+        [FORMAT_FILE, LOCK_FILE, NOT_OURS_BUT_HARMLESS].contains(&name) || name.starts_with('.')
+    }
+
     fn assert_writable(&self) -> Result<(), StoreError> {
         let probe = self.path.join(temporary_name("PROBE"));
         File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(StoreError::io("write to", &self.path))

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use sessile_core::{GroupName, NamespaceId};
 
+use crate::DataDir;
 use crate::engine::EngineError;
 use crate::log::LogError;
 
@@ -77,8 +78,24 @@ pub enum StoreError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Log and state are not of the same node, or not of the same history.
-    #[error("{} cannot be used: {what}; restore a backup, or move the directory away to start empty", .dir.display())]
+    /// The Raft log, with this node's identity and vote, is damaged or lost.
+    #[error("{error}; once there is nothing else to be tried, `serve --discard-data-and-rejoin` does that")]
+    LogLost {
+        /// What was found.
+        error: LogError,
+    },
+    /// A snapshot that comes from another member is not what was sent, or not what is needed. Nothing in use changed.
+    #[error("the snapshot cannot be used: {what}; fetch it again")]
+    Transfer {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Log and state are not of the same node, or not of the same history, or one of them is lost.
+    #[error(
+        "{} cannot be used: {what}; restore a backup, or start with `serve --discard-data-and-rejoin`, which sets the \
+         data aside and lets this node join its cluster again as a new one",
+        .dir.display()
+    )]
     Disagree {
         /// The data directory.
         dir: PathBuf,
@@ -107,6 +124,10 @@ impl StoreError {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn disagree(dir: &DataDir, what: impl Into<String>) -> Self {
+        Self::Disagree { dir: dir.path().into(), what: what.into() }
     }
 
     /// Whether the session state itself, and not the disk under it or its owner, is what is wrong.

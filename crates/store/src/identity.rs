@@ -28,6 +28,11 @@ macro_rules! id {
                 self.0
             }
 
+            /// The id of these 128 bits.
+            pub const fn from_bits(bits: u128) -> Self {
+                Self(bits)
+            }
+
             /// 16 bytes, big endian.
             pub const fn to_bytes(self) -> [u8; 16] {
                 self.0.to_be_bytes()

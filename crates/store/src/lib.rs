@@ -9,9 +9,12 @@
 //! ├── FORMAT     what this directory is, and its format version
 //! ├── LOCK       held by the one process that uses it
 //! ├── CLUSTER    the cluster it belongs to
+//! ├── RESERVED   before that: the cluster that is being made and that it promised itself to
+//! ├── FORMER     the cluster it once held: it may join one, and never begin one
 //! ├── CLEAN      there after a clean stop only
 //! ├── log/       the Raft log: entries, vote, committed index, node id
-//! └── state/     CURRENT names the directory of the engine that is in use
+//! ├── state/     CURRENT names the directory of the engine that is in use
+//! └── state.damaged-N/, discarded-N/   what was set aside, never deleted
 //! ```
 
 pub mod engine;
@@ -19,26 +22,39 @@ pub mod log;
 
 mod codec;
 mod data_dir;
+mod discard;
 mod error;
 mod identity;
 mod log_store;
+mod marks;
+mod opening;
+mod pristine;
 mod state;
+mod stateless;
 mod store;
 mod types;
 
 mod wire {
-    //! Generated from proto/sessile/v1/log.proto.
+    //! Generated from proto/sessile/v1/{log,snapshot}.proto.
     #![allow(missing_docs, clippy::all, unreachable_pub)]
     include!(concat!(env!("OUT_DIR"), "/sessile.v1.rs"));
 }
 
+pub use codec::{CodecError, decode_entry, decode_membership, encode_entry, encode_membership};
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use identity::{ClusterId, NodeId};
 pub use log_store::LogStore;
-pub use state::{CheckReport, Found, Reaped, SessionState, Snapshot, StateMachine};
+pub use marks::{Former, Reservation};
+pub use opening::Opening;
+pub use pristine::PristineStore;
+pub use state::{
+    CheckReport, Found, Reaped, SessionState, Snapshot, SnapshotChunks, SnapshotMeta, SnapshotReceiver, StateMachine,
+    StateSummary,
+};
+pub use stateless::StatelessStore;
 pub use store::{Opened, Store, StoreOptions};
-pub use types::{LogId, Member, Membership, Proposal, StoredMembership, TypeConfig, Vote};
+pub use types::{Entry, LogId, Member, Membership, Proposal, StoredMembership, TypeConfig, Vote, log_id, term_of};
 
 #[cfg(test)]
 mod tests;

@@ -5,14 +5,13 @@ use std::ops::{Bound, Range, RangeBounds};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use openraft::vote::{RaftLeaderIdExt, leader_id_std};
 use openraft::{OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
 
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
 use crate::log::{LogError, LogPosition, LogRecord, RaftLog};
 use crate::state::off_the_runtime;
-use crate::types::Entry;
+use crate::types::{Entry, log_id, term_of};
 use crate::{LogId, NodeId, SessionState, TypeConfig, Vote};
 
 /// The most bytes of entries that one read for replication hands out. A follower's message stays below what gRPC takes.
@@ -37,6 +36,21 @@ impl LogStore {
         self.log.bytes()
     }
 
+    /// The last entry on disk or on its way there; in a log without entries, what was purged last.
+    pub fn last(&self) -> Option<LogId> {
+        self.log.last().map(log_id_at)
+    }
+
+    /// The last entry that was purged.
+    pub fn purged(&self) -> Option<LogId> {
+        self.log.purged().map(log_id_at)
+    }
+
+    /// The last entry that was known to be committed; a crash may bring an older one back.
+    pub fn committed(&self) -> Option<LogId> {
+        self.log.committed().map(log_id_at)
+    }
+
     fn entries(&self, Range { start, end }: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
         // What was purged is not an error: openraft asks for more than there is at either end.
         let start = start.max(self.log.purged().map_or(0, |purged| purged.index + 1));
@@ -47,7 +61,7 @@ impl LogStore {
 
     fn entry(&self, record: LogRecord) -> io::Result<Entry> {
         let index = record.position.index;
-        decode_entry(log_id(record.position), record.payload)
+        decode_entry(log_id_at(record.position), record.payload)
             .map_err(|error| io::Error::other(format!("entry {index} of the Raft log cannot be read: {error}")))
     }
 
@@ -85,13 +99,13 @@ fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
 }
 
 /// Where openraft says an entry stands.
-pub(crate) fn log_id(position: LogPosition) -> LogId {
-    LogId::new(leader_id_std::LeaderId::new_committed(position.term, NodeId::default()), position.index)
+pub(crate) fn log_id_at(position: LogPosition) -> LogId {
+    log_id(position.term, position.index)
 }
 
 /// Where the log says an entry stands.
 pub(crate) fn position(log_id: &LogId) -> LogPosition {
-    LogPosition { term: **log_id.committed_leader_id(), index: log_id.index }
+    LogPosition { term: term_of(log_id), index: log_id.index }
 }
 
 impl RaftLogReader<TypeConfig> for LogStore {
@@ -132,8 +146,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
-        let purged = self.log.purged().map(log_id);
-        Ok(LogState { last_purged_log_id: purged, last_log_id: self.log.last().map(log_id) })
+        let purged = self.log.purged().map(log_id_at);
+        Ok(LogState { last_purged_log_id: purged, last_log_id: self.log.last().map(log_id_at) })
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -151,7 +165,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        Ok(self.log.committed().map(log_id))
+        Ok(self.log.committed().map(log_id_at))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use openraft::vote::leader_id_std;
+use openraft::vote::{RaftLeaderIdExt, leader_id_std};
 use sessile_core::{LogTime, Outcome, RulesVersion};
 
 use crate::NodeId;
@@ -23,11 +23,21 @@ pub type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
 /// A vote, or the proof of a leader.
 pub type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 /// An entry of the log.
-pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
+pub type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 /// Who is a member.
 pub type Membership = openraft::Membership<NodeId, Member>;
 /// Who is a member, and by which entry.
 pub type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+
+/// The place of an entry: the term of the leader that made it, and its number.
+pub fn log_id(term: u64, index: u64) -> LogId {
+    LogId::new(leader_id_std::LeaderId::new_committed(term, NodeId::default()), index)
+}
+
+/// The term of the leader that made the entry at that place.
+pub fn term_of(log_id: &LogId) -> u64 {
+    **log_id.committed_leader_id()
+}
 
 /// What the log knows of a member beside its id.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

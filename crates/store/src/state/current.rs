@@ -12,6 +12,26 @@ use crate::engine::{self, Batch, Engine, EngineKind, EngineOptions};
 /// Names the engine's directory that is in use, so that another can take its place in one step.
 const CURRENT_FILE: &str = "CURRENT";
 
+/// Where states are made, with which engine, and for whom.
+#[derive(Clone)]
+pub(crate) struct StateHome {
+    pub(crate) root: PathBuf,
+    pub(crate) kind: EngineKind,
+    pub(crate) options: EngineOptions,
+    pub(crate) owner: Owner,
+}
+
+impl StateHome {
+    /// Makes the place, durably, and removes what stages that were cut short left there.
+    pub(crate) fn prepare(&self) -> Result<(), StoreError> {
+        fs::create_dir_all(&self.root).map_err(StoreError::io("create", &self.root))?;
+        if let Some(parent) = self.root.parent() {
+            sync_dir(parent)?;
+        }
+        remove_others(&self.root, CurrentState::number(&self.root)?)
+    }
+}
+
 /// The engine that holds the state, and its directory under `state/`.
 pub(crate) struct CurrentState {
     pub(crate) root: PathBuf,
@@ -35,7 +55,7 @@ impl CurrentState {
         }
         let engine = engine::open(kind, &dir, options)?;
         let current = Self { root: root.into(), dir, engine, options };
-        current.remove_others(number)?;
+        remove_others(root, Some(number))?;
         Ok(Some(current))
     }
 
@@ -46,35 +66,30 @@ impl CurrentState {
         options: EngineOptions,
         owner: Owner,
     ) -> Result<Self, StoreError> {
-        fs::create_dir_all(root).map_err(StoreError::io("create", root))?;
-        if let Some(parent) = root.parent() {
-            sync_dir(parent)?;
-        }
-        let staged = Self::stage(root, kind, options, owner)?;
+        let home = StateHome { root: root.into(), kind, options, owner };
+        home.prepare()?;
+        let staged = Self::stage(&home)?;
         staged.put_in_use()?;
         Ok(staged)
     }
 
-    /// Makes an empty state beside the one in use. Nobody finds it before `put_in_use`.
-    pub(super) fn stage(
-        root: &Path,
-        kind: EngineKind,
-        options: EngineOptions,
-        owner: Owner,
-    ) -> Result<Self, StoreError> {
-        let number = Self::number(root)?.map_or(1, |number| number + 1);
-        let dir = root.join(number.to_string());
-        if dir.exists() {
-            // Left by a stage that did not come to its end.
-            fs::remove_dir_all(&dir).map_err(StoreError::io("remove", &dir))?;
-        }
-        let engine = engine::open(kind, &dir, options)?;
+    /// Makes an empty state beside the one in use and beside others. Nobody finds it before `put_in_use`.
+    pub(super) fn stage(home: &StateHome) -> Result<Self, StoreError> {
+        let StateHome { root, kind, options, owner } = home;
+        let dir = claim_dir(root, Self::number(root)?.unwrap_or(0))?;
+        let engine = engine::open(*kind, &dir, *options)?;
         let mut batch = Batch::new();
-        batch.put(OWNER_KEY, seal(&owner));
+        batch.put(OWNER_KEY, seal(owner));
         engine.write(batch)?;
         engine.persist()?;
         sync_dir(root)?;
-        Ok(Self { root: root.into(), dir, engine, options })
+        Ok(Self { root: root.clone(), dir, engine, options: *options })
+    }
+
+    /// Where another state would be made beside this one.
+    pub(super) fn home(&self) -> Result<StateHome, StoreError> {
+        let (root, kind) = (self.root.clone(), self.engine.kind());
+        Ok(StateHome { root, kind, options: self.options, owner: self.owner()? })
     }
 
     /// Makes this the state in use, in one durable step.
@@ -118,16 +133,30 @@ impl CurrentState {
         let number = text.strip_suffix('\n').and_then(|number| number.parse().ok());
         number.map(Some).ok_or_else(|| damaged(root, &format!("{CURRENT_FILE} names no directory")))
     }
+}
 
-    /// Removes what a stage that was cut short, or a switch, left behind.
-    fn remove_others(&self, in_use: u64) -> Result<(), StoreError> {
-        for entry in fs::read_dir(&self.root).map_err(StoreError::io("list", &self.root))? {
-            let entry = entry.map_err(StoreError::io("list", &self.root))?;
-            let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
-            if number.is_some_and(|number| number != in_use) {
-                fs::remove_dir_all(entry.path()).map_err(StoreError::io("remove", entry.path()))?;
-            }
+/// A directory that nobody has, with a number above the one in use. Several stages may be under way at once.
+fn claim_dir(root: &Path, in_use: u64) -> Result<PathBuf, StoreError> {
+    let mut number = in_use;
+    loop {
+        number += 1;
+        let dir = root.join(number.to_string());
+        match fs::create_dir(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(StoreError::Io { action: "create", path: dir, source }),
         }
-        Ok(())
     }
+}
+
+/// Removes what a stage that was cut short, or a switch, left behind.
+fn remove_others(root: &Path, in_use: Option<u64>) -> Result<(), StoreError> {
+    for entry in fs::read_dir(root).map_err(StoreError::io("list", root))? {
+        let entry = entry.map_err(StoreError::io("list", root))?;
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+        if number.is_some() && number != in_use {
+            fs::remove_dir_all(entry.path()).map_err(StoreError::io("remove", entry.path()))?;
+        }
+    }
+    Ok(())
 }

@@ -73,7 +73,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Snapshot) -> io::Result<()> {
         let (state, meta) = (self.state.clone(), meta.clone());
-        off_the_runtime(move || state.install(&meta, &snapshot)).await
+        off_the_runtime(move || state.install(&meta, snapshot)).await
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Snapshot>>> {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,15 +10,17 @@ use sessile_core::{
 };
 
 use super::CurrentState;
+use super::checksums::Checksums;
 use super::overlay::Overlay;
+use super::staged::Staged;
 use super::stored::{APPLIED_KEY, Applied, ROW_SPACE, decode_record, encode_row, parse_row, record_key, row_key};
 use crate::engine::{Engine, EngineError, View};
 use crate::types::Entry;
-use crate::{LogId, StoreError, StoredMembership};
+use crate::{LogId, Membership, NodeId, StoreError, StoredMembership};
 
 /// What to do about a damaged state, as far as one node can know.
 pub(super) const REMEDY: &str =
-    "nothing in it was changed; restore a backup, or move the data directory away to start empty";
+    "nothing in it was changed; start again: it is set aside, and made anew by the log or another member";
 
 /// The session state of this node. Cheap to clone; reads may come from any thread at any time.
 ///
@@ -45,6 +48,16 @@ pub(super) struct Writer {
     pub(super) applied: Applied,
     /// What would be found again after a crash.
     pub(super) persisted: Persisted,
+    checksums: Checksums,
+}
+
+/// What members compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateSummary {
+    /// The last entry that is applied.
+    pub applied: Option<LogId>,
+    /// The state's checksum there ([`sessile_core::State::checksum`]).
+    pub checksum: u64,
 }
 
 /// How far the state is durable.
@@ -67,9 +80,19 @@ impl SessionState {
     /// Loads what is stored on an engine.
     pub(crate) fn load(current: CurrentState) -> Result<Self, StoreError> {
         let writer = Writer::load(&current)?;
+        Ok(Self::from_parts(current, writer))
+    }
+
+    /// Puts a state in use where there is none.
+    pub(crate) fn of(staged: Staged) -> Result<Self, StoreError> {
+        let (current, writer) = staged.put_in_use()?;
+        Ok(Self::from_parts(current, writer))
+    }
+
+    fn from_parts(current: CurrentState, writer: Writer) -> Self {
         let shown = RwLock::new(*writer.state.horizon());
         let inner = Inner { current: RwLock::new(Arc::new(current)), shown, writer: Mutex::new(writer) };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The live record of a key, verified. What the caller must have done before, so that the answer is linearizable,
@@ -118,6 +141,28 @@ impl SessionState {
         let groups =
             |namespace| writer.state.groups(namespace).map(move |(name, tally)| (namespace, name.clone(), tally));
         namespaces.flat_map(groups).collect()
+    }
+
+    /// Whether a node was removed from the cluster: its id is never accepted again.
+    pub fn is_removed(&self, node: NodeId) -> bool {
+        self.inner.writer.lock().state.is_tombstoned(ProposerId::new(node.bits()))
+    }
+
+    /// Every node that was removed.
+    pub fn removed(&self) -> Vec<NodeId> {
+        self.inner.writer.lock().state.tombstones().map(|(id, _)| NodeId::from_bits(id.bits())).collect()
+    }
+
+    /// How far the log is applied, and the checksum of the state there, of one moment.
+    pub fn summary(&self) -> StateSummary {
+        let writer = self.inner.writer.lock();
+        StateSummary { applied: writer.applied.log_id, checksum: writer.state.checksum() }
+    }
+
+    /// The checksum of the state at chosen places of the log, with their indices, ascending: members that applied
+    /// differently far share one. After a start there are none until the next such place.
+    pub fn checksums(&self) -> Vec<(u64, u64)> {
+        self.inner.writer.lock().checksums.all()
     }
 
     /// Bytes on disk.
@@ -235,7 +280,23 @@ impl Writer {
         }
         let applied = Self::load_applied(view, current)?;
         // What is read back need not be on the disk: after `kill -9` it may still be on its way there.
-        Ok(Self { ended: None, state, applied, persisted: Persisted::default() })
+        let mut checksums = Checksums::default();
+        if let Some(LogId { index, .. }) = applied.log_id {
+            checksums.note(index, || state.checksum());
+        }
+        Ok(Self { ended: None, state, applied, persisted: Persisted::default(), checksums })
+    }
+
+    /// An error if a snapshot would take the state back: it would forget what it answered. openraft never does that.
+    pub(super) fn assert_not_ahead_of(&self, snapshot: Option<LogId>) -> Result<(), StoreError> {
+        match self.applied.log_id.filter(|applied| Some(*applied) > snapshot) {
+            Some(applied) => {
+                let reached = snapshot.map_or(0, |snapshot| snapshot.index);
+                let what = format!("it ends at entry {reached}, but entry {} is applied here", applied.index);
+                Err(StoreError::Transfer { what })
+            }
+            None => Ok(()),
+        }
     }
 
     /// An error once the state has ended.
@@ -249,6 +310,12 @@ impl Writer {
     }
 
     fn apply_one(&mut self, entry: &Entry, records: &mut Overlay<'_>) -> Result<Option<Outcome>, StoreError> {
+        let outcome = self.apply_payload(entry, records)?;
+        self.checksums.note(entry.log_id.index, || self.state.checksum());
+        Ok(outcome)
+    }
+
+    fn apply_payload(&mut self, entry: &Entry, records: &mut Overlay<'_>) -> Result<Option<Outcome>, StoreError> {
         let index = entry.log_id.index;
         if self.applied.log_id.is_some_and(|applied| applied >= entry.log_id) {
             return Err(StoreError::Apply { index, what: "it was applied before".into() });
@@ -257,6 +324,9 @@ impl Writer {
         let proposal = match &entry.payload {
             EntryPayload::Blank => return Ok(None),
             EntryPayload::Membership(membership) => {
+                let before = ids_of(self.applied.membership.membership());
+                let after = ids_of(membership);
+                self.state.depart(before.difference(&after).map(|node| ProposerId::new(node.bits())), index);
                 self.applied.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 return Ok(None);
             }
@@ -277,6 +347,11 @@ impl Writer {
         let members = self.applied.membership.nodes().map(|(_, member)| member.rules_supported);
         members.min().unwrap_or(RulesVersion::FIRST)
     }
+}
+
+/// Everybody who is a voter or a learner.
+fn ids_of(membership: &Membership) -> BTreeSet<NodeId> {
+    membership.voter_ids().chain(membership.nodes().map(|(node, _)| *node)).collect()
 }
 
 /// A record as it is stored, verified, whether or not it is live.

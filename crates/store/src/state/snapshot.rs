@@ -1,21 +1,32 @@
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 
-use super::CurrentState;
-use super::session_state::{SessionState, Writer};
-use super::stored::{APPLIED_KEY, Applied, OWNER_KEY};
+use super::StateHome;
+use super::session_state::SessionState;
+use super::snapshot_receiver::SnapshotReceiver;
+use super::snapshot_sender::SnapshotChunks;
+use super::staged::{Staged, Staging};
+use super::stored::{APPLIED_KEY, OWNER_KEY};
 use crate::engine::{Batch, View};
 use crate::{StoreError, TypeConfig};
 
-/// How many bytes are copied into a fresh state at a time.
-const COPY_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// How many bytes are written into a fresh state at a time.
+pub(super) const WRITE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// The whole state at one place of the log, as a consistent view: nothing is copied until somebody reads it, and
-/// writes go on meanwhile.
+/// The whole state at one place of the log. Dropping one may take the directory of a state that was received and not
+/// installed with it, so it is dropped where a thread may block.
 pub struct Snapshot {
-    view: Box<dyn View>,
+    source: Source,
+}
+
+enum Source {
+    /// A consistent view of a state in use: nothing is copied until somebody reads it, and writes go on meanwhile.
+    View { view: Arc<dyn View>, dir: PathBuf },
+    /// A state that came from another member, whole and durable, and waits to be put in use.
+    Received { staged: Box<Staged>, meta: SnapshotMeta, dir: PathBuf },
 }
 
 impl fmt::Debug for Snapshot {
@@ -24,50 +35,90 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-pub(super) type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
+/// The place in the log that a snapshot stands for, and who was a member there.
+pub type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
+
+impl Snapshot {
+    pub(super) fn received(staged: Staged, meta: SnapshotMeta, dir: PathBuf) -> Self {
+        Self { source: Source::Received { staged: Box::new(staged), meta, dir } }
+    }
+
+    /// What is sent to another member, piece by piece. Reading blocks on the disk; writes go on meanwhile.
+    pub fn chunks(&self) -> SnapshotChunks {
+        match &self.source {
+            Source::View { view, dir } => SnapshotChunks::new(Ok(view.clone()), dir.clone()),
+            Source::Received { staged, dir, .. } => {
+                let view = staged.engine().and_then(|engine| Ok(Arc::from(engine.view()?)));
+                SnapshotChunks::new(view, dir.clone())
+            }
+        }
+    }
+
+    /// A state that is ready to be put in use: the one that was received, or a copy of what is viewed.
+    pub(crate) fn into_staged(self, home: &StateHome, meta: &SnapshotMeta) -> Result<Staged, StoreError> {
+        match self.source {
+            Source::Received { staged, meta: received, .. } if received == *meta => Ok(*staged),
+            Source::Received { .. } => {
+                Err(StoreError::Transfer { what: "it stands for another place in the log than it came with".into() })
+            }
+            Source::View { view, .. } => copy(&*view, home, meta),
+        }
+    }
+}
+
+fn copy(view: &dyn View, home: &StateHome, meta: &SnapshotMeta) -> Result<Staged, StoreError> {
+    let staging = Staging::new(home)?;
+    let mut batch = Batch::new();
+    for pair in view.scan_prefix(&[]) {
+        let (key, value) = pair?;
+        if key == OWNER_KEY || key == APPLIED_KEY {
+            continue;
+        }
+        batch.put(key, value);
+        if batch.bytes() >= WRITE_BATCH_BYTES {
+            staging.write(std::mem::take(&mut batch))?;
+        }
+    }
+    staging.seal(batch, meta)
+}
 
 impl SessionState {
     /// A view of now, durable before it is handed out: openraft purges the log up to its place.
     pub(super) fn snapshot(&self) -> Result<SnapshotOf<TypeConfig, Snapshot>, StoreError> {
-        let (view, applied) = {
+        let (view, applied, dir) = {
             // The view and the place it stands for are taken together, between two batches.
             let writer = self.inner().writer.lock();
             writer.assert_going()?;
-            (self.current().engine.view()?, writer.applied.clone())
+            let current = self.current();
+            (current.engine.view()?, writer.applied.clone(), current.dir.clone())
         };
         self.persist()?;
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
-        Ok(openraft::Snapshot { meta, snapshot: Snapshot { view } })
+        let source = Source::View { view: Arc::from(view), dir };
+        Ok(openraft::Snapshot { meta, snapshot: Snapshot { source } })
     }
 
-    /// Builds a fresh state from a snapshot beside the one in use, makes it durable, and puts it in its place in one
-    /// step. What is interrupted leaves the old one in use.
-    pub(super) fn install(&self, meta: &SnapshotMeta, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let old = self.current();
-        let fresh = CurrentState::stage(&old.root, old.engine.kind(), old.options, old.owner()?)?;
-        let mut batch = Batch::new();
-        for pair in snapshot.view.scan_prefix(&[]) {
-            let (key, value) = pair?;
-            if key == OWNER_KEY {
-                continue;
-            }
-            batch.put(key, value);
-            if batch.bytes() >= COPY_BATCH_BYTES {
-                fresh.engine.write(std::mem::take(&mut batch))?;
-            }
-        }
-        let applied = Applied { log_id: meta.last_log_id, membership: meta.last_membership.clone() };
-        batch.put(APPLIED_KEY, applied.encode());
-        fresh.engine.write(batch)?;
-        fresh.engine.persist()?;
-        let loaded = Writer::load(&fresh)?;
-        let mut writer = self.inner().writer.lock();
-        fresh.put_in_use()?;
-        self.show(*loaded.state.horizon());
-        *writer = loaded;
-        *self.inner().current.write() = Arc::new(fresh);
-        drop(writer);
-        self.persist()?;
+    /// Begins to receive a snapshot, beside the state in use and beside others that are being received.
+    ///
+    /// # Errors
+    /// The disk, or the engine.
+    pub fn receive(&self) -> Result<SnapshotReceiver, StoreError> {
+        SnapshotReceiver::new(&self.current().home()?)
+    }
+
+    /// Puts a snapshot's state in the place of the one in use, in one step. What is interrupted leaves the old one in
+    /// use.
+    pub(super) fn install(&self, meta: &SnapshotMeta, snapshot: Snapshot) -> Result<(), StoreError> {
+        let staged = snapshot.into_staged(&self.current().home()?, meta)?;
+        let old = {
+            let mut writer = self.inner().writer.lock();
+            writer.assert_going()?;
+            writer.assert_not_ahead_of(meta.last_log_id)?;
+            let (fresh, loaded) = staged.put_in_use()?;
+            self.show(*loaded.state.horizon());
+            *writer = loaded;
+            std::mem::replace(&mut *self.inner().current.write(), Arc::new(fresh))
+        };
         old.engine.shutdown()?;
         std::fs::remove_dir_all(&old.dir).map_err(StoreError::io("remove", &old.dir))
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! 00            whose state this is                    sealed (Owner)
 //! 01            how far the log is applied             sealed (Applied)
-//! 02 row key    clock, counts, proposers               sealed (Row)
+//! 02 row key    clock, counts, proposers, tombstones           sealed (Row)
 //! 10 ns key     a record: version, checksum, header, value
 //! ```
 //! `ns` is the namespace's number, 4 bytes big endian. A snapshot carries everything but the owner.
@@ -13,8 +13,8 @@ use sessile_core::{Header, NamespaceId, Record, Row, RowKey, SessionKey};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::codec::{CodecError, plain, seal, unplain, unseal};
-use crate::log::LogPosition;
-use crate::log_store::{log_id, position};
+use crate::log_store::position;
+use crate::types::log_id;
 use crate::{ClusterId, LogId, Member, Membership, NodeId, StoredMembership};
 
 pub(super) const OWNER_KEY: &[u8] = &[0x00];
@@ -63,7 +63,7 @@ impl Applied {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let stored: StoredApplied = unseal(bytes)?;
-        let id = |(term, index)| log_id(LogPosition { term, index });
+        let id = |(term, index)| log_id(term, index);
         let voters = stored.voters.into_iter().map(|set| set.into_iter().collect()).collect();
         let members: std::collections::BTreeMap<_, _> = stored.members.into_iter().collect();
         let membership = Membership::new(voters, members);

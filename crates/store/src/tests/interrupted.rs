@@ -11,7 +11,7 @@ use super::*;
 use crate::StateMachine;
 use crate::engine::{Batch, Engine, EngineError, EngineOptions, View};
 use crate::state::{CurrentState, Owner};
-use crate::{ClusterId, NodeId, SessionState};
+use crate::{NodeId, SessionState};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Call {

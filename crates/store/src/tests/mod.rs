@@ -18,10 +18,8 @@ use sessile_core::{
 
 use crate::engine::EngineKind;
 use crate::engine::tests::copy_tree;
-use crate::log::{LogOptions, LogPosition};
-use crate::log_store::log_id;
-use crate::types::Entry;
-use crate::{DataDir, Found, Opened, Proposal, Store, StoreError, StoreOptions};
+use crate::log::LogOptions;
+use crate::{ClusterId, DataDir, Entry, Found, Opened, Opening, Proposal, Store, StoreError, StoreOptions, log_id};
 
 const PROPOSER: ProposerId = ProposerId::new(1);
 const START: u64 = 1_700_000_000_000;
@@ -31,8 +29,22 @@ fn options(engine: EngineKind) -> StoreOptions {
     StoreOptions { engine, cache_bytes: 8 * 1024 * 1024, log }
 }
 
+fn opening(dir: &Path, engine: EngineKind) -> Result<Opening, StoreError> {
+    Opening::open(DataDir::open(dir)?, &options(engine))
+}
+
+/// A member's store; a new one makes a cluster of its own.
 fn open(dir: &Path, engine: EngineKind) -> Result<(Store, Opened), StoreError> {
-    Store::open(DataDir::open(dir)?, &options(engine))
+    open_in(dir, engine, ClusterId::random())
+}
+
+/// A member's store; a new one belongs to that cluster.
+fn open_in(dir: &Path, engine: EngineKind, cluster: ClusterId) -> Result<(Store, Opened), StoreError> {
+    match opening(dir, engine)? {
+        Opening::Pristine(pristine) => Ok((pristine.adopt(cluster)?, Opened::New)),
+        Opening::Member(store, opened) => Ok((store, opened)),
+        Opening::Stateless(stateless) => panic!("{stateless:?}"),
+    }
 }
 
 fn key(number: u64) -> SessionKey {
@@ -57,7 +69,7 @@ impl Leader {
     }
 
     fn entry(&mut self, command: &Command) -> Entry {
-        let log_id = log_id(LogPosition { term: 1, index: self.index });
+        let log_id = log_id(1, self.index);
         self.index += 1;
         let proposal = Proposal { stamp: LogTime::from_millis(self.clock), command: command.encode() };
         Entry::new(log_id, EntryPayload::Normal(proposal))

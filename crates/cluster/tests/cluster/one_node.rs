@@ -1,59 +1,13 @@
 //! A cluster of one on a real disk.
-#![allow(clippy::unwrap_used)]
 
-use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use sessile_cluster::{Cluster, ClusterError, Node, NodeConfig};
-use sessile_core::{Action, Condition, Delete, NamespaceId, Outcome, Put, Refusal, SessionKey, Ttl};
-use sessile_store::engine::EngineKind;
-use sessile_store::log::LogOptions;
-use sessile_store::{DataDir, Store, StoreOptions};
+use sessile_cluster::ClusterError;
+use sessile_core::{Action, Condition, Delete, Outcome, Put, Refusal, Ttl};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-const SESSIONS: NamespaceId = NamespaceId::SESSIONS;
-/// Far beyond what anything here takes, so that only a hang ends a test this way.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn start(dir: &Path, change: impl FnOnce(&mut NodeConfig)) -> Node {
-    let log = LogOptions { segment_bytes: 1024 * 1024, ..LogOptions::default() };
-    let options = StoreOptions { engine: EngineKind::Fjall, cache_bytes: 8 * 1024 * 1024, log };
-    let (store, _) = Store::open(DataDir::open(dir).unwrap(), &options).unwrap();
-    let mut config = NodeConfig::new(dir.into());
-    change(&mut config);
-    Node::start(store, config).await.unwrap()
-}
-
-fn deadline() -> Instant {
-    Instant::now() + PATIENCE
-}
-
-fn key(number: usize) -> SessionKey {
-    SessionKey::new(format!("awiki:MWSession:{number}")).unwrap()
-}
-
-fn put(value: &'static [u8]) -> Put {
-    Put { value: Bytes::from_static(value), ttl: Ttl::from_secs(86_400).unwrap(), condition: Condition::None }
-}
-
-async fn write(cluster: &Cluster, key: SessionKey, put: Put) -> Outcome {
-    cluster.write(SESSIONS, key, Action::Put(put), deadline()).await.unwrap()
-}
-
-async fn read(cluster: &Cluster, key: &SessionKey) -> Option<Bytes> {
-    cluster.read(SESSIONS, key, deadline()).await.unwrap().map(|found| found.record.value)
-}
-
-/// Polls until it holds; the reason is what a hang is reported with.
-async fn eventually(reason: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let end = deadline();
-    while !holds().await {
-        assert!(Instant::now() < end, "never: {reason}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_a_restart_and_is_read_at_once() {

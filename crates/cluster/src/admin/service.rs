@@ -1,0 +1,447 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::base::BoxStream;
+use sessile_core::RulesVersion;
+use sessile_store::{Member, NodeId};
+use tokio::time::{Instant, timeout};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+use crate::admission::{probe, why_silent};
+use crate::cluster::{Cluster, Inner};
+use crate::local::Local;
+use crate::membership::Changed;
+use crate::transport::connect;
+use crate::wire::admin_client::AdminClient;
+use crate::wire::admin_server::Admin;
+use crate::wire::admission_client::AdmissionClient;
+use crate::wire::{
+    AddLearnerRequest, AdmitRequest, ChangeResponse, InitRequest, InitResponse, MemberStatus, PromoteRequest,
+    RemoveRequest, ReplaceRequest, Role, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
+    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
+};
+
+/// How long a call waits for a leader, through an election, before it says that there is none.
+const LEADER_WAIT: Duration = Duration::from_secs(3);
+/// How long a call may take that another node was asked to do.
+const PASSED_ON_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a new cluster of one may take to be ready.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long leadership may take to move.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a node may take to prove that it could serve, for its status.
+const READY_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often a watcher is told something though nothing changed: applied indices go on.
+const WATCH_AGAIN: Duration = Duration::from_secs(2);
+/// Shortest time between two messages to a watcher.
+const WATCH_PAUSE: Duration = Duration::from_millis(100);
+/// Marks a call that another node has passed on: it is not passed on again.
+const PASSED_ON: &str = "sessile-passed-on";
+
+/// What operators ask, at the node that is asked.
+pub(crate) struct AdminService {
+    local: Arc<Local>,
+}
+
+impl AdminService {
+    pub(crate) fn new(local: Arc<Local>) -> Self {
+        Self { local }
+    }
+
+    fn member(&self) -> Result<&Arc<Inner>, Status> {
+        self.local.member().ok_or_else(|| {
+            let waiting = self.local.lobby.waiting_for().join("; ");
+            Status::unavailable(format!("node {} belongs to no cluster yet: {waiting}", self.local.config.name))
+        })
+    }
+
+    /// Whoever leads: this node (`None`), or another one that the call is passed on to.
+    async fn leader(&self, is_passed_on: bool) -> Result<Option<AdminClient<Channel>>, Status> {
+        let inner = self.member()?;
+        let give_up = Instant::now() + LEADER_WAIT;
+        loop {
+            match inner.leader() {
+                Some(leader) if leader == inner.node => return Ok(None),
+                Some(leader) if !is_passed_on && inner.is_well(leader) => {
+                    if let Some(address) = inner.address_of(leader) {
+                        return Ok(Some(AdminClient::new(connect(&address)?)));
+                    }
+                }
+                _ => {}
+            }
+            if inner.await_leader(give_up, false).await.is_err() {
+                return Err(Status::unavailable(self.no_leader(inner)));
+            }
+        }
+    }
+
+    fn no_leader(&self, inner: &Inner) -> String {
+        let voters = inner.voters(&inner.membership());
+        let arithmetic = inner.arithmetic(&voters);
+        let silent: Vec<String> =
+            voters.iter().filter(|voter| !inner.is_well(**voter)).map(|voter| inner.name_of(*voter)).collect();
+        if silent.is_empty() {
+            return "no member leads now; nothing was changed; try again in a moment".into();
+        }
+        format!(
+            "no member leads: {} of {} voters answer, and a quorum needs {}; nothing was changed; bring back {}",
+            arithmetic.healthy,
+            arithmetic.voters,
+            arithmetic.quorum(),
+            silent.join(" or ")
+        )
+    }
+
+    fn own_status(&self) -> MemberStatus {
+        MemberStatus {
+            id: self.local.node().to_string(),
+            name: self.local.config.name.clone(),
+            address: self.local.address().to_owned(),
+            last_contact_ms: Some(0),
+            reachable: true,
+            version: self.local.config.version.clone(),
+            rules_supported: RulesVersion::SUPPORTED.number(),
+            ..MemberStatus::default()
+        }
+    }
+}
+
+/// What a node knows of its cluster.
+pub(crate) async fn status(local: &Arc<Local>) -> StatusResponse {
+    let service = AdminService::new(local.clone());
+    let mut status = StatusResponse {
+        node_id: local.node().to_string(),
+        node_name: local.config.name.clone(),
+        version: local.config.version.clone(),
+        ..StatusResponse::default()
+    };
+    let Some(inner) = local.member() else {
+        status.waiting_for = local.lobby.waiting_for();
+        status.cluster_id = local.door.cluster().map(|cluster| cluster.to_string()).unwrap_or_default();
+        status.members = vec![service.own_status()];
+        return status;
+    };
+    let leader = inner.leader();
+    let membership = inner.membership();
+    let voters: Vec<NodeId> = membership.membership().voter_ids().collect();
+    let (term, committed) = {
+        let metrics = inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.current_term, metrics.cluster_committed.map_or(0, |log_id| log_id.index))
+    };
+    status.cluster_id = inner.cluster.to_string();
+    status.leader = leader.map(|leader| inner.name_of(leader)).unwrap_or_default();
+    status.leader_id = leader.map(|leader| leader.to_string()).unwrap_or_default();
+    status.term = term;
+    status.membership_index = membership.log_id().map_or(0, |log_id| log_id.index);
+    status.joint = membership.membership().get_joint_config().len() > 1;
+    status.ready = Cluster { inner: inner.clone() }.ready(Instant::now() + READY_TIMEOUT).await.is_ok();
+    status.alerts = inner.alerts();
+    status.removed = inner.state.removed().len() as u64;
+    status.rules = inner.state.rules().number();
+    status.clock_ms = inner.state.clock().as_millis();
+    let member = |(node, member): (&NodeId, &Member)| {
+        let voter = voters.contains(node);
+        let role = match (Some(*node) == leader, voter) {
+            (true, _) => Role::Leader,
+            (false, true) => Role::Follower,
+            (false, false) => Role::Learner,
+        };
+        let known = inner.members.get(*node);
+        let is_self = *node == inner.node;
+        let report = if is_self { Some(inner.report()) } else { known.as_ref().and_then(|known| known.report.clone()) };
+        let last_contact = known.as_ref().and_then(|known| known.last_contact());
+        let report_or_none = report.unwrap_or_default();
+        MemberStatus {
+            id: node.to_string(),
+            name: member.name.clone(),
+            address: member.address.clone(),
+            role: role.into(),
+            voter,
+            term: report_or_none.term,
+            applied: report_or_none.applied,
+            lag: committed.saturating_sub(report_or_none.applied),
+            last_contact_ms: if is_self { Some(0) } else { last_contact.map(|ago| ago.as_millis() as u64) },
+            version: report_or_none.version,
+            since_ms: if is_self {
+                inner.started_at.as_millis()
+            } else {
+                known.as_ref().map_or(0, |known| known.since_wall.as_millis())
+            },
+            reachable: inner.is_well(*node),
+            checksum: report_or_none.checksum,
+            checksum_index: report_or_none.applied,
+            disk_free_bytes: report_or_none.disk_free_bytes,
+            rules_supported: member.rules_supported.number(),
+            sessions: report_or_none.sessions,
+        }
+    };
+    status.members = membership.membership().nodes().map(member).collect();
+    status.members.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+    status
+}
+
+fn passed_on<T>(request: &Request<T>) -> bool {
+    request.metadata().contains_key(PASSED_ON)
+}
+
+fn pass_on<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(PASSED_ON, tonic::metadata::MetadataValue::from_static("1"));
+    request.set_timeout(PASSED_ON_TIMEOUT);
+    request
+}
+
+fn answer(changed: Changed) -> Response<ChangeResponse> {
+    let Changed { changed, what, membership } = changed;
+    Response::new(ChangeResponse { changed, what, membership_index: membership })
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    type WatchMembershipStream = BoxStream<'static, Result<StatusResponse, Status>>;
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        Ok(Response::new(status(&self.local).await))
+    }
+
+    async fn watch_membership(
+        &self,
+        _: Request<WatchMembershipRequest>,
+    ) -> Result<Response<Self::WatchMembershipStream>, Status> {
+        let local = self.local.clone();
+        let statuses = stream::unfold((local, None::<Instant>), |(local, told)| async move {
+            if told.is_some() {
+                let changed = async {
+                    let Some(inner) = local.member() else { return std::future::pending().await };
+                    let (mut server, mut members) = (inner.server.clone(), inner.members.changes());
+                    drop(server.borrow_and_update());
+                    tokio::select! {
+                        _ = server.changed() => {}
+                        _ = members.changed() => {}
+                    }
+                };
+                tokio::select! {
+                    _ = timeout(WATCH_AGAIN, changed) => {}
+                    () = local.stop.cancelled() => return None,
+                }
+                // What changes together is told together.
+                tokio::time::sleep(WATCH_PAUSE).await;
+            }
+            let status = status(&local).await;
+            Some((Ok(status), (local, Some(Instant::now()))))
+        });
+        Ok(Response::new(statuses.boxed()))
+    }
+
+    async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
+        let local = &self.local;
+        let token = request.into_inner().join_token;
+        if !local.config.peers.as_ref().is_some_and(|peers| peers.join_token.admits(&token)) {
+            return Err(Status::permission_denied("the join token is not this node's: give --join-token-file"));
+        }
+        if let Some(inner) = local.member() {
+            let membership = inner.membership();
+            let alone = membership.membership().nodes().count() == 1;
+            if alone {
+                return Ok(Response::new(InitResponse { cluster_id: inner.cluster.to_string(), changed: false }));
+            }
+            return Err(Status::failed_precondition(format!(
+                "node {} is a member of cluster {} already, and nothing was changed",
+                local.config.name, inner.cluster
+            )));
+        }
+        let cluster = local.lobby.init(local.node()).map_err(|error| Status::internal(error.to_string()))?;
+        let cluster = cluster.ok_or_else(|| Status::unavailable("this node is just entering a cluster; look again"))?;
+        let give_up = Instant::now() + INIT_TIMEOUT;
+        while Instant::now() < give_up {
+            if let Some(inner) = local.member()
+                && inner.leads()
+            {
+                info!(%cluster, "by an operator's word this node is the first member of a new cluster");
+                return Ok(Response::new(InitResponse { cluster_id: inner.cluster.to_string(), changed: true }));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(Status::deadline_exceeded(format!("cluster {cluster} is being made; look again with `sessile status`")))
+    }
+
+    async fn add_learner(&self, request: Request<AddLearnerRequest>) -> Result<Response<ChangeResponse>, Status> {
+        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
+            return leader.add_learner(pass_on(request.into_inner())).await;
+        }
+        let inner = self.member()?;
+        let AddLearnerRequest { address, if_membership } = request.into_inner();
+        inner.membership_to_change(if_membership)?;
+        let (node, identity) = probe(&self.local, &address).await.map_err(|status| {
+            Status::failed_precondition(format!("{address} {}: start the node there first", why_silent(&status)))
+        })?;
+        let wanted = Member { name: identity.name.clone(), address: address.clone(), rules_supported: RulesVersion::SUPPORTED };
+        let changed = inner.admit(node, wanted).await?;
+        // It may enter now: the proof is the token.
+        let token = self.local.config.peers.as_ref().map(|peers| peers.join_token.reveal().to_owned());
+        let admit = AdmitRequest {
+            join_token: token.unwrap_or_default(),
+            cluster: bytes::Bytes::copy_from_slice(&inner.cluster.to_bytes()),
+        };
+        let mut client = AdmissionClient::new(connect(&address)?);
+        client.admit(self.local.door.request(Some(node), admit, Some(READY_TIMEOUT))).await.map_err(|status| {
+            Status::failed_precondition(format!("{address} {}; it is a learner that does not follow", why_silent(&status)))
+        })?;
+        Ok(answer(changed))
+    }
+
+    async fn promote(&self, request: Request<PromoteRequest>) -> Result<Response<ChangeResponse>, Status> {
+        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
+            return leader.promote(pass_on(request.into_inner())).await;
+        }
+        let PromoteRequest { member, if_membership } = request.into_inner();
+        self.member()?.promote(&member, if_membership).await.map(answer)
+    }
+
+    async fn replace(&self, request: Request<ReplaceRequest>) -> Result<Response<ChangeResponse>, Status> {
+        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
+            return leader.replace(pass_on(request.into_inner())).await;
+        }
+        let request = request.into_inner();
+        let inner = self.member()?;
+        if let Some(mut successor) = self.step_aside_for(inner, &request.old, request.force).await? {
+            return successor.replace(pass_on(request)).await;
+        }
+        inner.replace(&request.old, &request.new, request.if_membership, request.force).await.map(answer)
+    }
+
+    async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<ChangeResponse>, Status> {
+        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
+            return leader.remove(pass_on(request.into_inner())).await;
+        }
+        let request = request.into_inner();
+        let inner = self.member()?;
+        if let Some(mut successor) = self.step_aside_for(inner, &request.member, request.force).await? {
+            return successor.remove(pass_on(request)).await;
+        }
+        inner.remove(&request.member, request.if_membership, request.force).await.map(answer)
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<TransferLeaderRequest>,
+    ) -> Result<Response<TransferLeaderResponse>, Status> {
+        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
+            return leader.transfer_leader(pass_on(request.into_inner())).await;
+        }
+        let inner = self.member()?;
+        let to = request.into_inner().to;
+        let to = if to.is_empty() { None } else { Some(inner.find_member(&to)?.0) };
+        if to == Some(inner.node) {
+            return Ok(Response::new(TransferLeaderResponse { leader: inner.name_of(inner.node), changed: false }));
+        }
+        let leader = inner.hand_over(to, TRANSFER_TIMEOUT).await?;
+        Ok(Response::new(TransferLeaderResponse { leader: inner.name_of(leader), changed: true }))
+    }
+
+    async fn trigger_snapshot(
+        &self,
+        request: Request<TriggerSnapshotRequest>,
+    ) -> Result<Response<TriggerSnapshotResponse>, Status> {
+        let inner = self.member()?;
+        let is_passed_on = passed_on(&request);
+        let who = request.into_inner().member;
+        if !who.is_empty() && !is_passed_on {
+            let (node, member) = inner.find_member(&who)?;
+            if node != inner.node {
+                let mut other = AdminClient::new(connect(&member.address)?);
+                return other.trigger_snapshot(pass_on(TriggerSnapshotRequest { member: who })).await;
+            }
+        }
+        inner.raft.trigger().snapshot().await.map_err(|_| Status::unavailable("this node is stopping"))?;
+        let state = inner.state.clone();
+        let persisted = tokio::task::spawn_blocking(move || state.persist().map(|()| state.persisted_index())).await;
+        let index = persisted.ok().and_then(Result::ok).flatten();
+        let index = index.ok_or_else(|| Status::internal("the state could not be made durable; see the node's log"))?;
+        Ok(Response::new(TriggerSnapshotResponse { index }))
+    }
+
+    async fn set_address(&self, request: Request<SetAddressRequest>) -> Result<Response<ChangeResponse>, Status> {
+        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
+            return leader.set_address(pass_on(request.into_inner())).await;
+        }
+        let SetAddressRequest { member, address, if_membership } = request.into_inner();
+        if !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+            return Err(Status::invalid_argument(format!("{address:?} is no address: give host:port")));
+        }
+        self.member()?.set_address(&member, &address, if_membership).await.map(answer)
+    }
+}
+
+impl AdminService {
+    /// A leader that is to go hands over first, and its successor does it: a change that its own maker does not see the
+    /// end of is hard to tell about.
+    async fn step_aside_for(
+        &self,
+        inner: &Inner,
+        who: &str,
+        force: bool,
+    ) -> Result<Option<AdminClient<Channel>>, Status> {
+        if !inner.find_member(who).is_ok_and(|(node, _)| node == inner.node) {
+            return Ok(None);
+        }
+        // First whether it may go at all: a refusal should move nothing.
+        let mut after = inner.voters(&inner.membership());
+        after.remove(&inner.node);
+        if let Some(arithmetic) = inner.arithmetic(&after).loses_quorum()
+            && (!force || after.is_empty())
+        {
+            return Err(Status::failed_precondition(format!("{arithmetic}; bring a member back first")));
+        }
+        let successor = inner.hand_over(None, TRANSFER_TIMEOUT).await?;
+        let address = inner.address_of(successor).unwrap_or_default();
+        Ok(Some(AdminClient::new(connect(&address)?)))
+    }
+}
+
+impl Inner {
+    /// Hands leadership to a voter, the one that has caught up furthest if none is named. Says who leads then.
+    pub(crate) async fn hand_over(&self, to: Option<NodeId>, within: Duration) -> Result<NodeId, Status> {
+        let voters = self.voters(&self.membership());
+        let candidates = voters.iter().copied().filter(|voter| *voter != self.node && self.is_well(*voter));
+        let best = candidates.min_by_key(|voter| self.entries_behind(*voter).unwrap_or(u64::MAX));
+        let Some(to) = to.or(best) else {
+            return Err(Status::failed_precondition("no other voter answers, so nobody can take over"));
+        };
+        if !voters.contains(&to) {
+            return Err(Status::failed_precondition(format!("{} has no vote, so it cannot lead", self.name_of(to))));
+        }
+        if !self.is_well(to) {
+            return Err(Status::failed_precondition(format!("{} does not answer, so it cannot lead", self.name_of(to))));
+        }
+        let give_up = Instant::now() + within;
+        let mut asked: Option<Instant> = None;
+        let mut server = self.server.clone();
+        loop {
+            let leader = server.borrow_and_update().current_leader;
+            match leader {
+                Some(leader) if leader != self.node => return Ok(leader),
+                // The other one may have refused, because it lacked the last entries: asked again after a while.
+                Some(_) if asked.is_none_or(|asked| asked.elapsed() >= HAND_OVER_AGAIN) => {
+                    asked = Some(Instant::now());
+                    let transfer = self.raft.trigger().transfer_leader(to).await;
+                    transfer.map_err(|_| Status::unavailable("this node is stopping"))?;
+                }
+                _ => {}
+            }
+            if Instant::now() >= give_up {
+                return Err(Status::deadline_exceeded(format!("{} has not taken over in time", self.name_of(to))));
+            }
+            let _ = timeout(HAND_OVER_POLL, server.changed()).await;
+        }
+    }
+}
+
+/// How long after an unanswered offer of leadership the next one is made.
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
+const HAND_OVER_POLL: Duration = Duration::from_millis(20);

@@ -1,0 +1,241 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sessile_core::RulesVersion;
+use sessile_store::{ClusterId, Member, NodeId, Reservation, Store};
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+use tracing::{info, warn};
+
+use super::decide::{Answer, Me, Seed, Step, decide};
+use super::join::join;
+use super::service::{client, cluster_to_wire, probe, reservation_from, why_silent};
+use crate::local::Local;
+use crate::transport::id_to_wire;
+use crate::wire::{Identity, ReleaseRequest, ReserveRequest};
+use crate::{PeersConfig, StartError};
+
+/// How often the seeds are asked.
+const ROUND: Duration = Duration::from_millis(250);
+/// How long a seed may take to reserve its place, which it does durably.
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often what is waited for is said again while nothing changes.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+
+/// How a node came into its cluster.
+pub(crate) struct Entered {
+    pub(crate) store: Store,
+    /// The first members, if this node is to make the cluster.
+    pub(crate) first: Option<BTreeMap<NodeId, Member>>,
+}
+
+/// Finds or makes the cluster of a pristine node. That may take for ever; what it waits for is in its log and its status.
+pub(crate) async fn enter(local: &Local, peers: &PeersConfig) -> Result<Entered, StartError> {
+    let began = Instant::now();
+    let mut said = began;
+    loop {
+        if let Some(cluster) = local.lobby.wanted_by_operator() {
+            release_seeds(local, peers).await;
+            return adopt(local, cluster, Some(BTreeMap::from([own_entry(local)])));
+        }
+        if let Some(cluster) = local.lobby.may_enter() {
+            return adopt(local, cluster, None);
+        }
+        let found = ask_seeds(local, peers).await;
+        let me = me(local, peers, began);
+        let heard = local.lobby.clusters();
+        let waiting = match decide(&me, &heard.keys().copied().collect(), &answers(&found)) {
+            Step::Join(cluster) => {
+                let mut via: BTreeSet<String> = heard.get(&cluster).cloned().unwrap_or_default();
+                via.extend(found.iter().filter(|(_, answer)| knows(answer, cluster)).map(|(at, _)| at.clone()));
+                match join(local, &via).await {
+                    Ok(admitted) if admitted == cluster => return adopt(local, cluster, None),
+                    Ok(other) => vec![format!("cluster {other} answered instead of cluster {cluster}")],
+                    Err(failures) => {
+                        let mut waiting = vec![format!("to be admitted to cluster {cluster}")];
+                        waiting.extend(failures);
+                        waiting
+                    }
+                }
+            }
+            Step::Initiate => match initiate(local, peers, &found).await {
+                Ok((cluster, first)) => return adopt(local, cluster, Some(first)),
+                Err(waiting) => waiting,
+            },
+            Step::Yield => {
+                if let Some(own) = me.reservation {
+                    release_everywhere(local, peers, own).await;
+                }
+                vec!["another node makes the cluster".into()]
+            }
+            Step::Wait(waiting) => waiting,
+        };
+        let text = waiting.join("; ");
+        if local.lobby.wait_for(waiting) || said.elapsed() >= SAY_AGAIN {
+            info!("this node is in no cluster yet, and waits: {text}");
+            said = Instant::now();
+        }
+        let _ = timeout(ROUND, local.lobby.changed()).await;
+    }
+}
+
+type Found = BTreeMap<String, Result<(NodeId, Identity), Status>>;
+
+async fn ask_seeds(local: &Local, peers: &PeersConfig) -> Found {
+    let others = peers.seeds.iter().filter(|seed| **seed != peers.advertise);
+    join_all(others.map(|seed| async move { (seed.clone(), probe(local, seed).await) })).await.into_iter().collect()
+}
+
+fn me(local: &Local, peers: &PeersConfig, began: Instant) -> Me {
+    Me {
+        node: local.node(),
+        address: peers.advertise.clone(),
+        former: local.lobby.former(),
+        reservation: local.lobby.reservation(),
+        seeds: peers.seeds.iter().cloned().collect(),
+        expect: peers.expect,
+        has_listened: began.elapsed() >= peers.listen_for,
+    }
+}
+
+fn answers(found: &Found) -> BTreeMap<String, Answer> {
+    let answer = |answer: &Result<(NodeId, Identity), Status>| match answer {
+        Ok((node, identity)) => Answer::Node(Seed {
+            node: *node,
+            name: identity.name.clone(),
+            cluster: ClusterId::from_bytes(&identity.cluster).or(ClusterId::from_bytes(&identity.joining)),
+            former: identity.former,
+            reservation: reservation_from(&identity.reserved, &identity.initiator),
+            expect: identity.expect as usize,
+        }),
+        Err(status) => Answer::Silent(why_silent(status)),
+    };
+    found.iter().map(|(address, found)| (address.clone(), answer(found))).collect()
+}
+
+fn knows(answer: &Result<(NodeId, Identity), Status>, cluster: ClusterId) -> bool {
+    answer.as_ref().is_ok_and(|(_, identity)| ClusterId::from_bytes(&identity.cluster) == Some(cluster))
+}
+
+/// Reserves a cluster id at every seed, this node first. Only when each has done so durably is it made.
+async fn initiate(
+    local: &Local,
+    peers: &PeersConfig,
+    found: &Found,
+) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
+    let wanted = Reservation { cluster: ClusterId::random(), initiator: local.node() };
+    let own = local.lobby.reserve(wanted).map_err(|error| vec![error.to_string()])?;
+    let Some(own) = own.filter(|own| own.initiator == local.node()) else {
+        return Err(vec!["another node makes the cluster".into()]);
+    };
+    let mut first = BTreeMap::from([own_entry(local)]);
+    for (address, answer) in found {
+        let Ok((node, identity)) = answer else { return Err(vec![format!("seed {address} is gone again")]) };
+        reserve(local, peers, address, *node, own).await?;
+        first.insert(*node, member(&identity.name, address));
+    }
+    info!(cluster = %own.cluster, members = first.len(), "every seed is there and has reserved its place: the cluster is made");
+    Ok((own.cluster, first))
+}
+
+async fn reserve(
+    local: &Local,
+    peers: &PeersConfig,
+    address: &str,
+    node: NodeId,
+    wanted: Reservation,
+) -> Result<(), Vec<String>> {
+    let silent = |status: &Status| vec![format!("seed {address} {}", why_silent(status))];
+    let request = ReserveRequest {
+        join_token: peers.join_token.reveal().to_owned(),
+        cluster: cluster_to_wire(wanted.cluster),
+        initiator: id_to_wire(wanted.initiator),
+    };
+    let mut client = client(address).map_err(|status| silent(&status))?;
+    let answer = timeout(RESERVE_TIMEOUT, client.reserve(local.door.request(Some(node), request, None))).await;
+    let answer = answer.map_err(|_| vec![format!("seed {address} does not answer in time")])?;
+    let (from, answer) = local.door.receive_stranger(answer).map_err(|status| silent(&status))?;
+    if from != node {
+        return Err(vec![format!("seed {address} has just become another node")]);
+    }
+    if reservation_from(&answer.cluster, &answer.initiator) != Some(wanted) {
+        return Err(vec![format!("seed {address} has reserved its place for another node")]);
+    }
+    Ok(())
+}
+
+/// Takes back what was reserved for this node, here and at the seeds that can be reached.
+async fn release_everywhere(local: &Local, peers: &PeersConfig, own: Reservation) {
+    for seed in peers.seeds.iter().filter(|seed| **seed != peers.advertise) {
+        release(local, peers, seed, own).await;
+    }
+    if let Err(error) = local.lobby.release(own) {
+        warn!("the reservation cannot be taken back: {error}");
+    }
+}
+
+/// By an operator's word a cluster is made: what the seeds had reserved before is void.
+async fn release_seeds(local: &Local, peers: &PeersConfig) {
+    for (address, answer) in ask_seeds(local, peers).await {
+        if let Ok((_, identity)) = answer
+            && let Some(reservation) = reservation_from(&identity.reserved, &identity.initiator)
+        {
+            release(local, peers, &address, reservation).await;
+        }
+    }
+}
+
+async fn release(local: &Local, peers: &PeersConfig, address: &str, reservation: Reservation) {
+    let request = ReleaseRequest {
+        join_token: peers.join_token.reveal().to_owned(),
+        cluster: cluster_to_wire(reservation.cluster),
+        initiator: id_to_wire(reservation.initiator),
+    };
+    let Ok(mut client) = client(address) else { return };
+    let released = timeout(RESERVE_TIMEOUT, client.release(local.door.request(None, request, None))).await;
+    if !matches!(released, Ok(Ok(_))) {
+        info!(address, "a reservation could not be taken back; it is tried again");
+    }
+}
+
+fn own_entry(local: &Local) -> (NodeId, Member) {
+    (local.node(), member(&local.config.name, local.address()))
+}
+
+fn member(name: &str, address: &str) -> Member {
+    Member { name: name.to_owned(), address: address.to_owned(), rules_supported: RulesVersion::SUPPORTED }
+}
+
+/// Enters a cluster, durably and for good.
+pub(crate) fn adopt(
+    local: &Local,
+    cluster: ClusterId,
+    first: Option<BTreeMap<NodeId, Member>>,
+) -> Result<Entered, StartError> {
+    let store = local.lobby.adopt(cluster)?;
+    let store = store.ok_or_else(|| StartError::Raft("a node entered its cluster twice; this is a defect".into()))?;
+    local.door.enter(cluster);
+    info!(%cluster, node = %local.node(), "this node has entered its cluster");
+    Ok(Entered { store, first })
+}
+
+/// The first members for a node that adopted its cluster as the one who makes it, and was stopped before it had: the same
+/// seeds, as they are now. `None` while that cannot be told; then it is asked again.
+pub(crate) async fn finish_bootstrap(local: &Local, peers: &PeersConfig, own: Reservation) -> Option<BTreeMap<NodeId, Member>> {
+    let found = ask_seeds(local, peers).await;
+    let waits_for_us = |answer: &Result<(NodeId, Identity), Status>| {
+        answer.as_ref().is_ok_and(|(_, seed)| reservation_from(&seed.reserved, &seed.initiator) == Some(own))
+    };
+    // Nobody waits for a cluster that an operator made of this node alone.
+    if !found.values().any(waits_for_us) {
+        return None;
+    }
+    let mut first = BTreeMap::from([own_entry(local)]);
+    for (address, answer) in &found {
+        let (node, identity) = answer.as_ref().ok()?;
+        reserve(local, peers, address, *node, own).await.ok()?;
+        first.insert(*node, member(&identity.name, address));
+    }
+    Some(first)
+}

@@ -1,0 +1,64 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sessile_core::RulesVersion;
+use sessile_store::ClusterId;
+use tokio::time::timeout;
+use tonic::Status;
+
+use super::service::{client, why_silent};
+use crate::local::Local;
+use crate::transport::id_to_wire;
+use crate::wire::{JoinRequest, JoinResponse};
+
+/// How long the leader may take to admit a node: one entry of the log, and perhaps an election before it.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often one is sent on from one member to another before it counts as no answer.
+const MAX_REDIRECTS: usize = 3;
+
+/// Asks the members that are reached at these addresses to admit this node. Says to which cluster, or why nobody did.
+pub(super) async fn join(local: &Local, via: &BTreeSet<String>) -> Result<ClusterId, Vec<String>> {
+    let mut failures = Vec::new();
+    for first in via.iter().filter(|address| *address != local.address()) {
+        let mut address = first.clone();
+        for _ in 0..MAX_REDIRECTS {
+            match ask(local, &address).await {
+                Ok(JoinResponse { cluster, .. }) if !cluster.is_empty() => match ClusterId::from_bytes(&cluster) {
+                    Some(cluster) => return Ok(cluster),
+                    None => failures.push(format!("member {address} names no readable cluster")),
+                },
+                Ok(JoinResponse { leader_address, .. }) if !leader_address.is_empty() && leader_address != address => {
+                    address = leader_address;
+                    continue;
+                }
+                Ok(_) => failures.push(format!("member {address} knows no leader of its cluster now")),
+                Err(status) => failures.push(format!("member {address} {}", why_silent(&status))),
+            }
+            break;
+        }
+    }
+    if failures.is_empty() {
+        failures.push("no member of its cluster is known".into());
+    }
+    Err(failures)
+}
+
+/// Tells the leader how this member is reached and what it can follow, if the membership says otherwise.
+pub(crate) async fn announce(local: &Local, leader_address: &str) -> Result<(), Status> {
+    ask(local, leader_address).await.map(drop)
+}
+
+async fn ask(local: &Local, address: &str) -> Result<JoinResponse, Status> {
+    let token = local.config.peers.as_ref().map(|peers| peers.join_token.reveal().to_owned()).unwrap_or_default();
+    let request = JoinRequest {
+        join_token: token,
+        node: id_to_wire(local.node()),
+        name: local.config.name.clone(),
+        address: local.address().to_owned(),
+        rules_supported: RulesVersion::SUPPORTED.number(),
+    };
+    let mut client = client(address)?;
+    let answer = timeout(JOIN_TIMEOUT, client.join(local.door.request(None, request, Some(JOIN_TIMEOUT)))).await;
+    let answer = answer.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?;
+    local.door.receive_stranger(answer).map(|(_, answer)| answer)
+}

@@ -1,0 +1,184 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sessile_store::{ClusterId, NodeId, Reservation, StoreError};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+use crate::local::Local;
+use crate::transport::{connect, id_from_wire, id_to_wire, refusal_of};
+use crate::wire::admission_client::AdmissionClient;
+use crate::wire::admission_server::Admission;
+use crate::wire::refusal::Reason;
+use crate::wire::{
+    AdmitRequest, AdmitResponse, Identity, JoinRequest, JoinResponse, ReleaseRequest, ReleaseResponse, ReserveRequest,
+    ReserveResponse,
+};
+
+/// How long somebody may take to say who they are.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What nodes say to each other before they are of one cluster, at the receiver.
+pub(crate) struct AdmissionService {
+    local: Arc<Local>,
+}
+
+impl AdmissionService {
+    pub(crate) fn new(local: Arc<Local>) -> Self {
+        Self { local }
+    }
+
+    fn check_token(&self, token: &str) -> Result<(), Status> {
+        let admits = self.local.config.peers.as_ref().is_some_and(|peers| peers.join_token.admits(token));
+        let refuse = || {
+            let text = format!(
+                "the join token is not the one of node {}: give both the same cluster.join_token_file",
+                self.local.config.name
+            );
+            self.local.door.refuse(Reason::Token, &text)
+        };
+        if admits { Ok(()) } else { Err(refuse()) }
+    }
+}
+
+pub(super) fn cluster_to_wire(cluster: ClusterId) -> Bytes {
+    Bytes::copy_from_slice(&cluster.to_bytes())
+}
+
+/// Who this node is.
+pub(super) fn identity(local: &Local) -> Identity {
+    let reservation = local.lobby.reservation();
+    Identity {
+        node: id_to_wire(local.node()),
+        name: local.config.name.clone(),
+        address: local.address().to_owned(),
+        cluster: local.door.cluster().map(cluster_to_wire).unwrap_or_default(),
+        reserved: reservation.map(|reservation| cluster_to_wire(reservation.cluster)).unwrap_or_default(),
+        initiator: reservation.map(|reservation| id_to_wire(reservation.initiator)).unwrap_or_default(),
+        former: local.lobby.former(),
+        expect: local.config.peers.as_ref().and_then(|peers| peers.expect).map_or(0, |expect| expect as u32),
+        joining: local.lobby.clusters().into_keys().next().map(cluster_to_wire).unwrap_or_default(),
+    }
+}
+
+pub(super) fn reservation_from(cluster: &[u8], initiator: &[u8]) -> Option<Reservation> {
+    Some(Reservation { cluster: ClusterId::from_bytes(cluster)?, initiator: id_from_wire(initiator)? })
+}
+
+/// A disk that fails is said to whoever asked, and to the log.
+fn disk(error: StoreError) -> Status {
+    tracing::error!("{error}");
+    Status::internal(error.to_string())
+}
+
+pub(super) fn client(address: &str) -> Result<AdmissionClient<Channel>, Status> {
+    Ok(AdmissionClient::new(connect(address)?))
+}
+
+/// Asks who answers at an address.
+pub(crate) async fn probe(local: &Local, address: &str) -> Result<(NodeId, Identity), Status> {
+    let mut client = client(address)?;
+    let request = local.door.request(None, identity(local), Some(PROBE_TIMEOUT));
+    let answer = tokio::time::timeout(PROBE_TIMEOUT, client.probe(request)).await;
+    let answer = answer.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?;
+    local.door.receive_stranger(answer)
+}
+
+/// What is wrong with whoever should have answered, to stand behind its address.
+pub(crate) fn why_silent(status: &Status) -> String {
+    if let Some((_, text)) = refusal_of(status) {
+        return format!("refuses: {text}");
+    }
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    let all = causes.join(": ");
+    match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => "does not answer in time".into(),
+        Code::Unimplemented => "answers, but is no node of Sessile, or an older one".into(),
+        _ if all.contains("dns error") || all.contains("lookup") => "does not resolve".into(),
+        _ if all.contains("onnection refused") => "does not answer: connection refused".into(),
+        _ if all.contains("http2") || all.contains("frame") || all.contains("protocol") || all.contains("reset") => {
+            "answers, but not as a node of Sessile does".into()
+        }
+        _ => format!("does not answer: {}", causes.last().map_or(status.message(), |last| last)),
+    }
+}
+
+#[tonic::async_trait]
+impl Admission for AdmissionService {
+    async fn probe(&self, request: Request<Identity>) -> Result<Response<Identity>, Status> {
+        let local = &self.local;
+        let from = local.door.admit_stranger(&request)?;
+        let theirs = request.into_inner();
+        if let Some(cluster) = ClusterId::from_bytes(&theirs.cluster)
+            && local.lobby.is_open()
+        {
+            local.lobby.heard_of(cluster, &theirs.address);
+        }
+        Ok(local.door.answer(from, identity(local)))
+    }
+
+    async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
+        let local = &self.local;
+        let from = local.door.admit_stranger(&request)?;
+        let request = request.into_inner();
+        self.check_token(&request.join_token)?;
+        let wanted = reservation_from(&request.cluster, &request.initiator);
+        let wanted = wanted.ok_or_else(|| Status::invalid_argument("the reservation has no readable ids"))?;
+        let reserved = local.lobby.reserve(wanted).map_err(disk)?.ok_or_else(|| {
+            let text = format!("node {} has no place to reserve: it knows a cluster", local.config.name);
+            local.door.refuse(Reason::NotReady, &text)
+        })?;
+        let answer =
+            ReserveResponse { cluster: cluster_to_wire(reserved.cluster), initiator: id_to_wire(reserved.initiator) };
+        Ok(local.door.answer(from, answer))
+    }
+
+    async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        let local = &self.local;
+        let from = local.door.admit_stranger(&request)?;
+        let request = request.into_inner();
+        self.check_token(&request.join_token)?;
+        let reservation = reservation_from(&request.cluster, &request.initiator);
+        let reservation = reservation.ok_or_else(|| Status::invalid_argument("the reservation has no readable ids"))?;
+        local.lobby.release(reservation).map_err(disk)?;
+        Ok(local.door.answer(from, ReleaseResponse {}))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let local = &self.local;
+        let from = local.door.admit_stranger(&request)?;
+        let request = request.into_inner();
+        self.check_token(&request.join_token)?;
+        if id_from_wire(&request.node) != Some(from) {
+            return Err(local.door.refuse(Reason::WrongNode, "a node joins for itself only"));
+        }
+        let member = local.member().ok_or_else(|| {
+            let text = format!("node {} belongs to no cluster itself yet", local.config.name);
+            local.door.refuse(Reason::NotReady, &text)
+        })?;
+        let answer = member.join(from, &request).await?;
+        Ok(local.door.answer(from, answer))
+    }
+
+    async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
+        let local = &self.local;
+        let from = local.door.admit_stranger(&request)?;
+        let request = request.into_inner();
+        self.check_token(&request.join_token)?;
+        let cluster = ClusterId::from_bytes(&request.cluster);
+        let cluster = cluster.ok_or_else(|| Status::invalid_argument("the cluster has no readable id"))?;
+        if local.lobby.is_open() {
+            local.lobby.admitted_to(cluster);
+        } else if local.door.cluster() != Some(cluster) {
+            let text = format!("node {} belongs to another cluster already", local.config.name);
+            return Err(local.door.refuse(Reason::WrongCluster, &text));
+        }
+        Ok(local.door.answer(from, AdmitResponse {}))
+    }
+}

@@ -1,0 +1,115 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use sessile_core::{Command, RulesVersion};
+use sessile_store::{Member, NodeId, StoredMembership};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cluster::Inner;
+use crate::membership::CAUGHT_UP_ENTRIES;
+
+/// How often the leader looks whether something is to be done.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// What the leader does by itself: ends a change that another leader had begun, gives learners that stay healthy a vote,
+/// puts a reimaged node in its old one's place, raises the rules when every member can follow.
+pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+    let mut rounds = interval(ROUND);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+        if inner.leads() {
+            stop.run_until_cancelled(look(&inner)).await;
+        } else {
+            inner.concerns.lock().clear();
+        }
+    }
+}
+
+async fn look(inner: &Inner) {
+    let (on, is_committed) = {
+        let server = inner.server.borrow_watched();
+        let (effective, committed) = (&server.membership_config, &server.committed_membership_config);
+        (StoredMembership::clone(effective), effective.log_id() == committed.log_id())
+    };
+    if !is_committed {
+        return;
+    }
+    // Also with the autopilot off: a change that is half done is nobody's wish.
+    if on.membership().get_joint_config().len() > 1 {
+        // Whoever makes a change holds the lock until both its steps are done; who does not hold it left one behind.
+        if inner.changing.try_lock().is_ok() && inner.finish_joint_change(&on).await.is_ok() {
+            info!("a change of the membership that another leader had begun was ended");
+        }
+        return;
+    }
+    raise_rules(inner, &on).await;
+    let Some(peers) = inner.local.config.peers.as_ref().filter(|peers| peers.autopilot) else { return };
+    let voters = inner.voters(&on);
+    let mut concerns = BTreeSet::new();
+    for (&learner, member) in on.membership().nodes().filter(|(node, _)| !voters.contains(node)) {
+        let healthy_for = inner.members.get(learner).and_then(|known| known.reachable_for());
+        let caught_up = inner.entries_behind(learner).is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES);
+        if healthy_for.is_none_or(|healthy| healthy < peers.stabilise) || !caught_up {
+            continue;
+        }
+        match place(inner, (learner, member), &on).await {
+            Ok(true) => {
+                // The membership is another one now.
+                break;
+            }
+            Ok(false) => {}
+            Err(concern) => drop(concerns.insert(concern)),
+        }
+    }
+    let mut known = inner.concerns.lock();
+    for news in concerns.difference(&known) {
+        warn!("{news}");
+    }
+    *known = concerns;
+}
+
+/// Gives a healthy learner its place. Says whether the membership was changed, or what stands in the way.
+async fn place(inner: &Inner, (learner, member): (NodeId, &Member), on: &StoredMembership) -> Result<bool, String> {
+    let voters = inner.voters(on);
+    let mut predecessor = None;
+    for (&other, old) in on.membership().nodes().filter(|(node, other)| **node != learner && other.name == member.name) {
+        if inner.still_answers(other, old).await {
+            return Err(format!(
+                "two members that answer are called {}: node {other} and node {learner}; give one of them another \
+                 cluster.name",
+                member.name
+            ));
+        }
+        if voters.contains(&other) {
+            predecessor = Some((other, old));
+        } else {
+            // A learner that came to nothing.
+            let removed = inner.remove_learner(other, on).await;
+            return removed.map(|_| true).map_err(|status| status.message().to_owned());
+        }
+    }
+    let index = on.log_id().map(|log_id| log_id.index);
+    let placed = match predecessor {
+        Some(old) => inner.replace_node(old, (learner, member), index, false).await,
+        None => inner.promote(&learner.to_string(), index).await,
+    };
+    match placed {
+        Ok(placed) => Ok(placed.changed),
+        Err(status) if matches!(status.code(), tonic::Code::Aborted | tonic::Code::Unavailable) => Ok(false),
+        Err(status) => Err(format!("{} cannot be given a vote: {}", member.name, status.message())),
+    }
+}
+
+/// Raises the rules in force to the newest that every member can follow.
+async fn raise_rules(inner: &Inner, on: &StoredMembership) {
+    let supported = on.membership().nodes().map(|(_, member)| member.rules_supported).min();
+    let Some(supported) = supported.map(|supported| supported.min(RulesVersion::SUPPORTED)) else { return };
+    if supported > inner.state.rules() {
+        info!(version = supported.number(), "every member can follow newer rules: they are raised");
+        inner.propose(Command::RaiseRules(supported).encode()).await;
+    }
+}

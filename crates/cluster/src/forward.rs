@@ -1,0 +1,168 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use parking_lot::Mutex;
+use sessile_core::Outcome;
+use sessile_store::NodeId;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Streaming;
+
+use crate::cluster::{ServerMetrics, Tried, another_leads};
+use crate::transport::{Directory, Door, Link};
+use crate::wire::proposal_result::Failure;
+use crate::wire::{ProposalResults, ProposedCommand, Proposals};
+
+/// How many commands wait to be sent. Whoever finds no room waits outside.
+const MAX_QUEUED: usize = 1_024;
+/// How many commands one message takes, if as many wait.
+const MAX_COMMANDS: usize = 256;
+/// How many bytes of commands one message takes, beyond the first one.
+const MAX_BYTES: usize = 1024 * 1024;
+/// How many messages wait for the network.
+const MESSAGES_AHEAD: usize = 4;
+/// How long the leader may take to accept the stream.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Takes commands to the leader: all of this node's on one stream, as many in a message as are waiting.
+pub(crate) struct Forwarder {
+    door: Arc<Door>,
+    directory: Directory,
+    server: ServerMetrics,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    stream: Mutex<Option<(NodeId, mpsc::Sender<Queued>)>>,
+}
+
+struct Queued {
+    command: Bytes,
+    tried: oneshot::Sender<Tried>,
+}
+
+/// What was sent and has no result yet.
+type Sent = Mutex<HashMap<u64, oneshot::Sender<Tried>>>;
+
+impl Forwarder {
+    pub(crate) fn new(
+        door: Arc<Door>,
+        directory: Directory,
+        server: ServerMetrics,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { door, directory, server, tasks, stop, stream: Mutex::default() }
+    }
+
+    /// Has the leader propose a command, and waits for what it did, until the deadline or another leader.
+    pub(crate) async fn submit(&self, leader: NodeId, command: Bytes, deadline: Instant) -> Tried {
+        let (tried, receiver) = oneshot::channel();
+        let queued = Queued { command, tried };
+        let queue = self.stream_to(leader);
+        match timeout_at(deadline, queue.send(queued)).await {
+            // Waiting for room, or on a stream that has just ended.
+            Err(_) | Ok(Err(_)) => return Tried::NotSent,
+            Ok(Ok(())) => {}
+        }
+        match timeout_at(deadline, receiver).await {
+            Ok(Ok(tried)) => tried,
+            // It was dropped from the queue: nobody sent it.
+            Ok(Err(_)) => Tried::NotSent,
+            Err(_) => Tried::Unknown,
+        }
+    }
+
+    fn stream_to(&self, leader: NodeId) -> mpsc::Sender<Queued> {
+        let mut stream = self.stream.lock();
+        if let Some((to, queue)) = &*stream
+            && *to == leader
+            && !queue.is_closed()
+        {
+            return queue.clone();
+        }
+        let (queue, queued) = mpsc::channel(MAX_QUEUED);
+        let link = Link::new(leader, self.directory.clone(), String::new());
+        let running = run(link, self.door.clone(), self.server.clone(), queued);
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(running).await });
+        *stream = Some((leader, queue.clone()));
+        queue
+    }
+}
+
+/// One stream to one leader, until it breaks or another one leads.
+async fn run(link: Link, door: Arc<Door>, server: ServerMetrics, mut queue: mpsc::Receiver<Queued>) {
+    let leader = link.node();
+    let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
+    let outgoing = stream::unfold(outgoing, |mut outgoing| async move { Some((outgoing.recv().await?, outgoing)) });
+    let Ok(mut peer) = link.peer() else { return };
+    let opening = peer.propose(door.request(Some(leader), outgoing, None));
+    let Ok(opened) = timeout(OPEN_TIMEOUT, opening).await else { return };
+    let Ok(results) = door.receive(leader, opened) else { return };
+    let sent = Sent::default();
+    tokio::select! {
+        () = send(&mut queue, &messages, &sent) => {}
+        () = receive(results, &sent) => {}
+        () = another_leads(server, leader) => {}
+    }
+    // What is still in the queue was not sent, and its senders see it dropped.
+    queue.close();
+    for (_, tried) in sent.into_inner() {
+        let _ = tried.send(Tried::Unknown);
+    }
+}
+
+async fn send(queue: &mut mpsc::Receiver<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent) {
+    static IDS: AtomicU64 = AtomicU64::new(1);
+    let mut left_over = None;
+    loop {
+        // First the place in the stream, then the commands: as many as wait by then.
+        let Ok(place) = messages.reserve().await else { return };
+        let first = match left_over.take() {
+            Some(queued) => queued,
+            None => match queue.recv().await {
+                Some(queued) => queued,
+                None => return,
+            },
+        };
+        let (mut commands, mut bytes) = (Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(Queued { command, tried }) = next.take() {
+            if !commands.is_empty() && bytes + command.len() > MAX_BYTES {
+                left_over = Some(Queued { command, tried });
+                break;
+            }
+            bytes += command.len();
+            let id = IDS.fetch_add(1, Ordering::Relaxed);
+            sent.lock().insert(id, tried);
+            commands.push(ProposedCommand { id, command });
+            if commands.len() < MAX_COMMANDS {
+                next = queue.try_recv().ok();
+            }
+        }
+        place.send(Proposals { commands });
+    }
+}
+
+async fn receive(mut results: Streaming<ProposalResults>, sent: &Sent) {
+    while let Ok(Some(message)) = results.message().await {
+        let mut sent = sent.lock();
+        for result in message.results {
+            let Some(waiting) = sent.remove(&result.id) else { continue };
+            let tried = match result.failure() {
+                // One that cannot be read is of a newer program: it was done, and nobody here knows what.
+                Failure::None => Outcome::decode(result.outcome).map_or(Tried::Unknown, Tried::Done),
+                Failure::NotLeader => Tried::NotSent,
+                Failure::Discarded => Tried::Discarded,
+                Failure::Unknown => Tried::Unknown,
+            };
+            // Whoever gave up does not want it.
+            let _ = waiting.send(tried);
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Changes of the membership, at the leader: one at a time, each guarded by the membership it was decided on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::raft::Precondition;
+use sessile_core::RulesVersion;
+use sessile_store::{LogId, Member, NodeId, StoredMembership, TypeConfig};
+use tokio::time::timeout;
+use tonic::Status;
+use tracing::info;
+
+use crate::admission::probe;
+use crate::cluster::Inner;
+use crate::wire::refusal::Reason;
+use crate::wire::{JoinRequest, JoinResponse};
+
+/// How long a change may take: two entries, each on a majority of both sets.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+/// The most members, voters and learners together. Every one talks with every other.
+const MAX_MEMBERS: usize = 32;
+
+/// A change that was made, or need not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) changed: bool,
+    /// What was done, or is so already, as a sentence.
+    pub(crate) what: String,
+    /// The log index of the membership in force now.
+    pub(crate) membership: u64,
+}
+
+/// The voters that a change would leave, and which of them are known to be well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arithmetic {
+    pub(crate) voters: usize,
+    pub(crate) healthy: usize,
+}
+
+impl Arithmetic {
+    pub(crate) fn quorum(&self) -> usize {
+        self.voters / 2 + 1
+    }
+
+    /// Why the change would leave a cluster that stands still, if it would.
+    pub(crate) fn loses_quorum(&self) -> Option<String> {
+        let Self { voters, healthy } = *self;
+        if voters == 0 {
+            return Some("that would leave no voter at all".into());
+        }
+        let quorum = self.quorum();
+        (healthy < quorum).then(|| {
+            format!("that would leave {voters} voters, of which {healthy} answer, and a quorum of {voters} needs {quorum}")
+        })
+    }
+}
+
+impl Inner {
+    /// The voters that the newest half of the membership names.
+    pub(crate) fn voters(&self, membership: &StoredMembership) -> BTreeSet<NodeId> {
+        membership.membership().get_joint_config().last().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn is_well(&self, member: NodeId) -> bool {
+        member == self.node || self.members.get(member).is_some_and(|known| known.reachable)
+    }
+
+    pub(crate) fn arithmetic(&self, voters: &BTreeSet<NodeId>) -> Arithmetic {
+        Arithmetic { voters: voters.len(), healthy: voters.iter().filter(|voter| self.is_well(**voter)).count() }
+    }
+
+    /// The one member that a person means by a name or an id.
+    pub(crate) fn find_member(&self, who: &str) -> Result<(NodeId, Member), Status> {
+        let membership = self.membership();
+        let by_id = who.parse::<NodeId>().ok();
+        let matching = membership.membership().nodes().filter(|(id, member)| by_id == Some(**id) || member.name == who);
+        let found: Vec<(NodeId, Member)> = matching.map(|(id, member)| (*id, member.clone())).collect();
+        match &found[..] {
+            [(id, member)] => Ok((*id, member.clone())),
+            [] => {
+                let names: Vec<&str> = membership.membership().nodes().map(|(_, member)| &*member.name).collect();
+                Err(Status::not_found(format!("no member is called {who:?}; the members are {}", names.join(", "))))
+            }
+            several => {
+                let ids: Vec<String> = several.iter().map(|(id, member)| format!("{id} ({})", member.address)).collect();
+                let text = format!("{} members are called {who:?}; say which one by its id: {}", several.len(), ids.join(", "));
+                Err(Status::invalid_argument(text))
+            }
+        }
+    }
+
+    /// The membership to decide on, if it is the one that the caller decided on and no change is under way.
+    pub(crate) fn membership_to_change(&self, decided_on: Option<u64>) -> Result<StoredMembership, Status> {
+        let membership = StoredMembership::clone(&self.membership());
+        let index = membership.log_id().map_or(0, |log_id| log_id.index);
+        if let Some(decided_on) = decided_on
+            && decided_on != index
+        {
+            return Err(Status::aborted(format!(
+                "the membership has changed: it was decided on that of entry {decided_on}, and the one in force is of \
+                 entry {index}; look again with `sessile status`"
+            )));
+        }
+        if membership.membership().get_joint_config().len() > 1 {
+            return Err(Status::aborted("another change of the membership is under way; try again in a moment"));
+        }
+        Ok(membership)
+    }
+
+    /// Makes a change, if the membership is still that one. Members that lose their vote leave.
+    pub(crate) async fn change(&self, on: &StoredMembership, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
+        let precondition: Precondition<TypeConfig> =
+            Precondition::LastMembershipLogId { last_membership_log_id: *on.log_id() };
+        let changing = self.raft.change_membership_if(change, false, [precondition]);
+        let result = timeout(CHANGE_TIMEOUT, changing).await;
+        let result = result.map_err(|_| {
+            let seconds = CHANGE_TIMEOUT.as_secs();
+            Status::deadline_exceeded(format!(
+                "no quorum confirmed the change within {seconds} s; it may still come about: look with `sessile status`"
+            ))
+        })?;
+        match result {
+            Ok(response) => Ok(response.log_id.index),
+            Err(RaftError::APIError(error)) => Err(refused(&error)),
+            Err(RaftError::Fatal(_)) => Err(Status::unavailable("this node is stopping")),
+        }
+    }
+
+    /// Admits a node that asks for it, as a learner; or notes that a member's address, name or rules are other than the
+    /// membership says.
+    pub(crate) async fn join(&self, node: NodeId, request: &JoinRequest) -> Result<JoinResponse, Status> {
+        if !self.leads() {
+            let leader = self.leader().and_then(|leader| self.address_of(leader));
+            return Ok(JoinResponse { cluster: Bytes::new(), leader_address: leader.unwrap_or_default() });
+        }
+        let wanted = Member {
+            name: request.name.clone(),
+            address: request.address.clone(),
+            rules_supported: RulesVersion::new(request.rules_supported),
+        };
+        let is_member = self.membership().membership().get_node(&node).is_some();
+        if !is_member && !self.local.config.peers.as_ref().is_some_and(|peers| peers.autopilot) {
+            let text = format!(
+                "cluster.autopilot is off: admit the node with `sessile cluster add-learner {}`",
+                request.address
+            );
+            return Err(self.local.door.refuse(Reason::NotReady, &text));
+        }
+        self.admit(node, wanted).await?;
+        let cluster = Bytes::copy_from_slice(&self.cluster.to_bytes());
+        Ok(JoinResponse { cluster, leader_address: String::new() })
+    }
+
+    /// Makes a node a learner, or sets what the membership says of a member.
+    pub(crate) async fn admit(&self, node: NodeId, wanted: Member) -> Result<Changed, Status> {
+        let _one_at_a_time = self.changing.lock().await;
+        if self.state.is_removed(node) {
+            let text = format!(
+                "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
+                 start it with --discard-data-and-rejoin",
+                self.cluster
+            );
+            return Err(self.local.door.refuse(Reason::Removed, &text));
+        }
+        let on = self.membership_to_change(None)?;
+        let index = on.log_id().map_or(0, |log_id| log_id.index);
+        let name = wanted.name.clone();
+        let known = on.membership().get_node(&node);
+        if known == Some(&wanted) {
+            return Ok(Changed { changed: false, what: format!("{name} is a member already"), membership: index });
+        }
+        if known.is_none() && on.membership().nodes().count() >= MAX_MEMBERS {
+            return Err(Status::failed_precondition(format!("there are {MAX_MEMBERS} members, and no more are taken")));
+        }
+        self.assert_name_is_free(node, &wanted, &on).await?;
+        let (change, what) = match known {
+            Some(_) => (ChangeMembers::SetNodes(BTreeMap::from([(node, wanted.clone())])), "is now known as"),
+            None => (ChangeMembers::AddNodes(BTreeMap::from([(node, wanted.clone())])), "is a learner now:"),
+        };
+        let membership = self.change(&on, change).await?;
+        let what = format!("{name} {what} node {node} at {}", wanted.address);
+        info!("{what}");
+        Ok(Changed { changed: true, what, membership })
+    }
+
+    /// Two that live must not bear one name: by the name a reimaged node takes its old one's place.
+    async fn assert_name_is_free(&self, node: NodeId, wanted: &Member, on: &StoredMembership) -> Result<(), Status> {
+        for (other, member) in on.membership().nodes().filter(|(id, member)| **id != node && member.name == wanted.name) {
+            if self.still_answers(*other, member).await {
+                let text = format!(
+                    "the name {} is borne by node {other}, which answers at {}: give the new one another cluster.name",
+                    wanted.name, member.address
+                );
+                return Err(self.local.door.refuse(Reason::NameTaken, &text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a member's address answers with that member's id.
+    pub(crate) async fn still_answers(&self, node: NodeId, member: &Member) -> bool {
+        node == self.node || probe(&self.local, &member.address).await.is_ok_and(|(answered, _)| answered == node)
+    }
+
+    /// Gives a learner a vote.
+    pub(crate) async fn promote(&self, who: &str, decided_on: Option<u64>) -> Result<Changed, Status> {
+        let _one_at_a_time = self.changing.lock().await;
+        let (node, member) = self.find_member(who)?;
+        let on = self.membership_to_change(decided_on)?;
+        if self.voters(&on).contains(&node) {
+            return Ok(unchanged(&on, format!("{} is a voter already", member.name)));
+        }
+        self.assert_caught_up(node, &member)?;
+        let membership = self.change(&on, ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await?;
+        Ok(changed(membership, format!("{} is a voter now", member.name)))
+    }
+
+    /// Puts a learner in the place of a member.
+    pub(crate) async fn replace(
+        &self,
+        old: &str,
+        new: &str,
+        decided_on: Option<u64>,
+        force: bool,
+    ) -> Result<Changed, Status> {
+        let (new, new_member) = self.find_member(new)?;
+        let (old, old_member) = match self.find_member(old) {
+            Ok(found) => found,
+            // Asked twice: it is gone already, and the new one is in its place.
+            Err(_) if self.was_removed(old) && self.voters(&self.membership()).contains(&new) => {
+                return Ok(unchanged(&self.membership(), format!("{} is in its place already", new_member.name)));
+            }
+            Err(status) => return Err(status),
+        };
+        self.replace_node((old, &old_member), (new, &new_member), decided_on, force).await
+    }
+
+    pub(crate) async fn replace_node(
+        &self,
+        (old, old_member): (NodeId, &Member),
+        (new, new_member): (NodeId, &Member),
+        decided_on: Option<u64>,
+        force: bool,
+    ) -> Result<Changed, Status> {
+        let _one_at_a_time = self.changing.lock().await;
+        let on = self.membership_to_change(decided_on)?;
+        if old == new {
+            return Err(Status::invalid_argument("a member cannot take its own place"));
+        }
+        let voters = self.voters(&on);
+        if !voters.contains(&new) {
+            self.assert_caught_up(new, new_member)?;
+        }
+        let mut after = voters.clone();
+        let old_voted = after.remove(&old);
+        if old_voted {
+            after.insert(new);
+        }
+        self.assert_quorum(&after, force)?;
+        let change = if old_voted {
+            let (add, remove) = (BTreeSet::from([new]), BTreeSet::from([old]));
+            ChangeMembers::Batch(vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)])
+        } else {
+            ChangeMembers::RemoveNodes(BTreeSet::from([old]))
+        };
+        let membership = self.change(&on, change).await?;
+        let what = format!("{} (node {new}) has taken the place of {} (node {old})", new_member.name, old_member.name);
+        info!("{what}");
+        Ok(changed(membership, what))
+    }
+
+    /// Removes a member for good. The leader itself is removed by its successor.
+    pub(crate) async fn remove(&self, who: &str, decided_on: Option<u64>, force: bool) -> Result<Changed, Status> {
+        let (node, member) = match self.find_member(who) {
+            Ok(found) => found,
+            Err(_) if self.was_removed(who) => {
+                return Ok(unchanged(&self.membership(), format!("node {who} was removed already")));
+            }
+            Err(status) => return Err(status),
+        };
+        let _one_at_a_time = self.changing.lock().await;
+        let on = self.membership_to_change(decided_on)?;
+        let mut after = self.voters(&on);
+        let change = if after.remove(&node) {
+            self.assert_quorum(&after, force)?;
+            ChangeMembers::RemoveVoters(BTreeSet::from([node]))
+        } else {
+            ChangeMembers::RemoveNodes(BTreeSet::from([node]))
+        };
+        let membership = self.change(&on, change).await?;
+        let what = format!("{} (node {node}) was removed, for good", member.name);
+        info!("{what}");
+        Ok(changed(membership, what))
+    }
+
+    /// Changes where a member is reached.
+    pub(crate) async fn set_address(&self, who: &str, address: &str, decided_on: Option<u64>) -> Result<Changed, Status> {
+        let _one_at_a_time = self.changing.lock().await;
+        let (node, member) = self.find_member(who)?;
+        let on = self.membership_to_change(decided_on)?;
+        if member.address == address {
+            return Ok(unchanged(&on, format!("{} is at {address} already", member.name)));
+        }
+        let moved = Member { address: address.to_owned(), ..member.clone() };
+        let membership = self.change(&on, ChangeMembers::SetNodes(BTreeMap::from([(node, moved)]))).await?;
+        Ok(changed(membership, format!("{} is reached at {address} now", member.name)))
+    }
+
+    /// Ends a change that another leader had begun.
+    pub(crate) async fn finish_joint_change(&self, on: &StoredMembership) -> Result<u64, Status> {
+        let _one_at_a_time = self.changing.lock().await;
+        self.change(on, ChangeMembers::AddVoterIds(BTreeSet::new())).await
+    }
+
+    pub(crate) async fn remove_learner(&self, node: NodeId, on: &StoredMembership) -> Result<u64, Status> {
+        let _one_at_a_time = self.changing.lock().await;
+        self.change(on, ChangeMembers::RemoveNodes(BTreeSet::from([node]))).await
+    }
+
+    fn was_removed(&self, who: &str) -> bool {
+        who.parse().is_ok_and(|node| self.state.is_removed(node))
+    }
+
+    fn assert_quorum(&self, voters_after: &BTreeSet<NodeId>, force: bool) -> Result<(), Status> {
+        match self.arithmetic(voters_after).loses_quorum() {
+            Some(arithmetic) if !force || voters_after.is_empty() => Err(Status::failed_precondition(format!(
+                "{arithmetic}; bring a member back first{}",
+                if voters_after.is_empty() { "" } else { ", or insist with --force" }
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn assert_caught_up(&self, node: NodeId, member: &Member) -> Result<(), Status> {
+        match self.entries_behind(node) {
+            Some(behind) if behind <= CAUGHT_UP_ENTRIES => Ok(()),
+            Some(behind) => Err(Status::failed_precondition(format!(
+                "{} is {behind} entries behind and must catch up first (to within {CAUGHT_UP_ENTRIES})",
+                member.name
+            ))),
+            None => Err(Status::failed_precondition(format!(
+                "{} does not answer, so it would be a voter that does not vote",
+                member.name
+            ))),
+        }
+    }
+
+    /// How many committed entries a member that answers has not applied; `None` for one that does not answer.
+    pub(crate) fn entries_behind(&self, node: NodeId) -> Option<u64> {
+        let known = self.members.get(node)?;
+        let applied = known.report.as_ref().filter(|_| known.reachable)?.applied;
+        let committed: Option<LogId> = self.raft.metrics().borrow_watched().cluster_committed;
+        Some(committed.map_or(0, |committed| committed.index).saturating_sub(applied))
+    }
+}
+
+/// A learner that is no further behind than this has caught up: the next report is always a moment old.
+pub(crate) const CAUGHT_UP_ENTRIES: u64 = 10_000;
+
+fn changed(membership: u64, what: String) -> Changed {
+    Changed { changed: true, what, membership }
+}
+
+fn unchanged(on: &StoredMembership, what: String) -> Changed {
+    Changed { changed: false, what, membership: on.log_id().map_or(0, |log_id| log_id.index) }
+}
+
+fn refused(error: &ClientWriteError<TypeConfig>) -> Status {
+    match error {
+        ClientWriteError::ForwardToLeader(_) => Status::unavailable("this node does not lead any more; try again"),
+        ClientWriteError::LogEntryDiscarded(_) => {
+            Status::unavailable("another node leads now, and the change may or may not have come about; look again")
+        }
+        ClientWriteError::PreconditionFailed(_) => {
+            Status::aborted("the membership has changed meanwhile; look again with `sessile status`")
+        }
+        ClientWriteError::ChangeMembershipError(error) => Status::aborted(format!("the change cannot be made now: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_lose_quorum_says_the_arithmetic() {
+        assert_eq!(Arithmetic { voters: 3, healthy: 2 }.loses_quorum(), None);
+        assert_eq!(Arithmetic { voters: 1, healthy: 1 }.loses_quorum(), None);
+        let two = Arithmetic { voters: 2, healthy: 1 }.loses_quorum().unwrap();
+        assert_eq!(two, "that would leave 2 voters, of which 1 answer, and a quorum of 2 needs 2");
+        assert!(Arithmetic { voters: 0, healthy: 0 }.loses_quorum().unwrap().contains("no voter"));
+    }
+}

@@ -1,0 +1,138 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sessile_core::RulesVersion;
+use sessile_store::{Member, NodeId};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::admission::{announce, probe};
+use crate::cluster::Inner;
+use crate::transport::{Link, refusal_of};
+use crate::wire::refusal::Reason;
+
+/// How often members tell each other how they are.
+const EVERY: Duration = Duration::from_secs(1);
+/// How soon again while somebody has not answered.
+const SOON: Duration = Duration::from_millis(250);
+/// How long one may take to answer. Shorter than the deadline of a request.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Exchanges reports with every other member, for ever, and knocks at the address of those that do not answer: a node
+/// that was reimaged hears of its cluster there.
+pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+    let mut links: Vec<Link> = Vec::new();
+    let mut announced = false;
+    loop {
+        let membership = inner.membership();
+        let others: Vec<(NodeId, Member)> = membership
+            .membership()
+            .nodes()
+            .filter(|(node, _)| **node != inner.node)
+            .map(|(node, member)| (*node, member.clone()))
+            .collect();
+        links.retain(|link| others.iter().any(|(node, _)| *node == link.node()));
+        for (node, member) in &others {
+            if !links.iter().any(|link| link.node() == *node) {
+                links.push(Link::new(*node, inner.local.directory.clone(), member.address.clone()));
+            }
+        }
+        let exchange = async {
+            let all = join_all(links.iter().map(|link| report_to(&inner, link))).await;
+            if !announced {
+                announced = announce_what_changed(&inner).await;
+            }
+            all.into_iter().all(|answered| answered)
+        };
+        let Some(all) = stop.run_until_cancelled(exchange).await else { return };
+        if inner.state.is_removed(inner.node) {
+            inner.stop_because_removed();
+            return;
+        }
+        inner.local.door.keep_out(inner.state.removed());
+        let pause = tokio::time::sleep(if all { EVERY } else { SOON });
+        if stop.run_until_cancelled(pause).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Tells one member how this one is, and hears how it is. Says whether it answered.
+async fn report_to(inner: &Inner, link: &Link) -> bool {
+    let node = link.node();
+    let answer = async {
+        let mut peer = link.peer()?;
+        let request = inner.local.door.request(Some(node), inner.report(), Some(REPORT_TIMEOUT));
+        let answer = timeout(REPORT_TIMEOUT, peer.report(request)).await;
+        let answer = answer.map_err(|_| tonic::Status::deadline_exceeded("it does not answer in time"))?;
+        inner.local.door.receive(node, answer)
+    };
+    match answer.await {
+        Ok(report) => {
+            inner.strangers.lock().remove(&node);
+            inner.heard_of(node, report);
+            true
+        }
+        Err(status) => {
+            if let Some((Reason::Removed, text)) = refusal_of(&status) {
+                info!("node {node} says: {text}");
+                inner.stop_because_removed();
+            }
+            inner.members.missed(node, inner.clock.wall());
+            knock(inner, node).await;
+            false
+        }
+    }
+}
+
+/// Shows this member's cluster to whoever answers at the address of a member that does not.
+async fn knock(inner: &Inner, node: NodeId) {
+    let Some(address) = inner.address_of(node).filter(|address| !address.is_empty()) else { return };
+    // Who answers there, and what it makes of it, is its own business.
+    if let Ok((answered, identity)) = probe(&inner.local, &address).await
+        && answered != node
+    {
+        let other = sessile_store::ClusterId::from_bytes(&identity.cluster).filter(|other| *other != inner.cluster);
+        if let Some(other) = other {
+            let text = format!(
+                "at {address}, the address of {}, a node of cluster {other} answers: the addresses of two clusters are \
+                 mixed up",
+                inner.name_of(node)
+            );
+            if inner.strangers.lock().insert(node, text.clone()).as_ref() != Some(&text) {
+                warn!("{text}");
+            }
+        }
+    }
+}
+
+/// Once after a start: what the membership says of this member is what its configuration says, or the leader is told.
+/// Not again later, so that an operator's `set-address` stays until the node starts with the new one. Says whether it
+/// is settled.
+async fn announce_what_changed(inner: &Inner) -> bool {
+    let Some(peers) = &inner.local.config.peers else { return true };
+    let wanted = Member {
+        name: inner.local.config.name.clone(),
+        address: peers.advertise.clone(),
+        rules_supported: RulesVersion::SUPPORTED,
+    };
+    let membership = inner.membership();
+    // A node that is no member yet is admitted by the one way there is.
+    let Some(known) = membership.membership().get_node(&inner.node) else { return false };
+    if *known == wanted {
+        return true;
+    }
+    let Some(leader) = inner.leader() else { return false };
+    let told = if leader == inner.node {
+        inner.admit(inner.node, wanted).await.map(drop)
+    } else {
+        let Some(address) = inner.address_of(leader) else { return false };
+        announce(&inner.local, &address).await
+    };
+    if let Err(status) = &told {
+        warn!("the leader does not take over this node's new name, address or rules: {}", status.message());
+    }
+    told.is_ok()
+}

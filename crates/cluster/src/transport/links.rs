@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use sessile_store::NodeId;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::wire::peer_client::PeerClient;
+
+/// The largest message, in bytes: what one read of the log hands out (4 MiB) and one entry beyond it (8 MiB), and room.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often a silent connection is asked for a sign of life, and how long it may take: a machine that lost its power
+/// says nothing.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// What may be under way to a member on one stream and on a connection, in bytes.
+pub(crate) const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
+pub(crate) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// Where the members are reached, as the membership says.
+#[derive(Clone, Default)]
+pub(crate) struct Directory(Arc<RwLock<BTreeMap<NodeId, String>>>);
+
+impl Directory {
+    pub(crate) fn replace(&self, addresses: BTreeMap<NodeId, String>) {
+        *self.0.write() = addresses;
+    }
+
+    pub(crate) fn address(&self, node: NodeId) -> Option<String> {
+        self.0.read().get(&node).cloned()
+    }
+}
+
+/// A connection to one member for one purpose. It follows the member's address, and comes about when it is needed.
+pub(crate) struct Link {
+    node: NodeId,
+    directory: Directory,
+    /// Where it was last known to be.
+    fallback: String,
+    connected: Mutex<Option<(String, Channel)>>,
+}
+
+impl Link {
+    pub(crate) fn new(node: NodeId, directory: Directory, fallback: String) -> Self {
+        Self { node, directory, fallback, connected: Mutex::default() }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn peer(&self) -> Result<PeerClient<Channel>, Status> {
+        let address = self.directory.address(self.node).unwrap_or_else(|| self.fallback.clone());
+        let mut connected = self.connected.lock();
+        let channel = match &*connected {
+            Some((known, channel)) if *known == address => channel.clone(),
+            _ => {
+                let channel = connect(&address)?;
+                *connected = Some((address, channel.clone()));
+                channel
+            }
+        };
+        Ok(PeerClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+    }
+}
+
+/// A connection that comes about with the first call, and again after it broke.
+pub(crate) fn connect(address: &str) -> Result<Channel, Status> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|_| Status::invalid_argument(format!("{address:?} is no address: it must be host:port")))?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    Ok(endpoint.connect_lazy())
+}

@@ -1,0 +1,19 @@
+//! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`), Raft's messages
+//! (`network` sends, `service` receives), and the state in transit (`snapshot`).
+
+mod convert;
+mod envelope;
+mod links;
+mod network;
+mod service;
+mod snapshot;
+
+pub(crate) use convert::{id_from_wire, id_to_wire};
+pub use envelope::RefusalCount;
+pub(crate) use envelope::{Door, refusal_of};
+pub(crate) use links::{
+    CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, connect,
+};
+pub(crate) use network::Network;
+pub(crate) use service::PeerService;
+pub(crate) use snapshot::{Sending, fetch};

@@ -1,0 +1,209 @@
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use futures_util::{FutureExt, Stream};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::v2::RaftNetworkV2;
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use sessile_store::{Member, NodeId, Snapshot, TypeConfig, Vote};
+use tonic::{Code, Status};
+
+use super::convert::{
+    append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire,
+};
+use super::links::{Directory, Link};
+use super::snapshot::{FullSnapshot, Sending, send};
+use super::{Door, refusal_of};
+
+/// How long a heartbeat or a vote may take. As long as the shortest election timeout: later it is of no use.
+const SHORT: Duration = Duration::from_millis(200);
+/// How long to wait before a member that cannot be reached is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Raft's way to the other members.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) door: Arc<Door>,
+    pub(crate) directory: Directory,
+    pub(crate) sending: Sending,
+}
+
+/// What a connection is for. Each has a TCP connection of its own, so that none waits behind another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Log,
+    Heartbeat,
+    Snapshot,
+}
+
+/// One member, for one purpose.
+pub(crate) struct Connection {
+    door: Arc<Door>,
+    link: Link,
+    purpose: Purpose,
+    sending: Sending,
+}
+
+impl Network {
+    fn connection(&self, target: NodeId, member: &Member, purpose: Purpose) -> Connection {
+        let link = Link::new(target, self.directory.clone(), member.address.clone());
+        Connection { door: self.door.clone(), link, purpose, sending: self.sending.clone() }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Connection;
+
+    async fn new_client(&mut self, target: NodeId, member: &Member) -> Connection {
+        self.connection(target, member, Purpose::Log)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: NodeId, member: &Member) -> Connection {
+        self.connection(target, member, Purpose::Heartbeat)
+    }
+
+    async fn new_snapshot_client(&mut self, target: NodeId, member: &Member) -> Connection {
+        self.connection(target, member, Purpose::Snapshot)
+    }
+}
+
+type Rpc = RPCError<TypeConfig>;
+
+/// A refusal is no failure of the network, but it is as hopeless to ask again at once.
+fn failed(status: &Status) -> Rpc {
+    let text = refusal_of(status).map_or_else(|| status.message().to_owned(), |(_, text)| text);
+    match status.code() {
+        Code::Cancelled | Code::Unknown | Code::Internal => RPCError::Network(NetworkError::from_string(text)),
+        _ => RPCError::Unreachable(Unreachable::from_string(text)),
+    }
+}
+
+impl Connection {
+    fn timed_out(&self, action: openraft::network::RPCTypes) -> Rpc {
+        let (id, target) = (self.door.node(), self.link.node());
+        RPCError::Timeout(Timeout { action, id, target, timeout: SHORT })
+    }
+
+    async fn heartbeat(&self, append: AppendEntriesRequest<TypeConfig>) -> Result<StreamAppendResult<TypeConfig>, Rpc> {
+        let mut peer = self.link.peer().map_err(|status| failed(&status))?;
+        let request = self.door.request(Some(self.link.node()), append_to_wire(append), Some(SHORT));
+        let answer = tokio::time::timeout(SHORT, peer.heartbeat(request)).await;
+        let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::AppendEntries))?;
+        let answer = self.door.receive(self.link.node(), answer).and_then(appended_from_wire);
+        answer.map_err(|status| failed(&status))
+    }
+
+    async fn ask_for_vote(&self, vote: &VoteRequest<TypeConfig>, pre: bool) -> Result<VoteResponse<TypeConfig>, Rpc> {
+        let mut peer = self.link.peer().map_err(|status| failed(&status))?;
+        let request = self.door.request(Some(self.link.node()), vote_to_wire(vote, pre), Some(SHORT));
+        let answer = tokio::time::timeout(SHORT, peer.vote(request)).await;
+        let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::Vote))?;
+        let answer = self.door.receive(self.link.node(), answer).and_then(|answer| voted_from_wire(&answer));
+        answer.map_err(|status| failed(&status))
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Connection {
+    type SnapshotData = Snapshot;
+
+    async fn append_entries(
+        &mut self,
+        append: AppendEntriesRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, Rpc> {
+        Ok(match self.heartbeat(append).await? {
+            Ok(_) => AppendEntriesResponse::Success,
+            Err(StreamAppendError::Conflict(_)) => AppendEntriesResponse::Conflict,
+            Err(StreamAppendError::HigherVote(vote)) => AppendEntriesResponse::HigherVote(vote),
+        })
+    }
+
+    /// Appends go out as they come, many in flight; the answers come back in their order. A heartbeat is one call.
+    fn stream_append<'s, S>(
+        &'s mut self,
+        mut input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Rpc>>, Rpc>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        if self.purpose == Purpose::Heartbeat {
+            return async move {
+                let Some(append) = input.next().await else { return Ok(stream::empty().boxed()) };
+                let answer = self.heartbeat(append).await?;
+                Ok(stream::once(async move { Ok(answer) }).boxed())
+            }
+            .boxed();
+        }
+        async move {
+            let mut peer = self.link.peer().map_err(|status| failed(&status))?;
+            let request = self.door.request(Some(self.link.node()), input.map(append_to_wire), None);
+            let answers = self.door.receive(self.link.node(), peer.append(request).await);
+            let answers = answers.map_err(|status| failed(&status))?;
+            let answer = |answer: Result<_, Status>| answer.and_then(appended_from_wire).map_err(|s| failed(&s));
+            Ok(answers.map(answer).boxed())
+        }
+        .boxed()
+    }
+
+    async fn vote(
+        &mut self,
+        vote: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Rpc> {
+        self.ask_for_vote(&vote, false).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        vote: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Rpc> {
+        self.ask_for_vote(&vote, true).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: FullSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let peer = self.link.peer().map_err(|status| failed(&status))?;
+        tokio::select! {
+            sent = send(&self.door, self.link.node(), peer, &self.sending, vote, snapshot) => {
+                Ok(sent.map_err(|status| failed(&status))?)
+            }
+            closed = cancel => Err(StreamingError::Closed(closed)),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        transfer: TransferLeaderRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, Rpc> {
+        let mut peer = self.link.peer().map_err(|status| failed(&status))?;
+        let request = self.door.request(Some(self.link.node()), transfer_to_wire(&transfer), Some(SHORT));
+        let answer = tokio::time::timeout(SHORT, peer.transfer_leader(request)).await;
+        let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::TransferLeader))?;
+        let answer = self.door.receive(self.link.node(), answer).map_err(|status| failed(&status))?;
+        if answer.refused.is_empty() {
+            return Ok(Ok(()));
+        }
+        // Why exactly matters to nobody here: the leader stays, and tries again if it still wants to go.
+        let last = transfer.last_log_id().copied();
+        Ok(Err(TransferLeaderError::LogNotFlushed { expected: last, actual: None }))
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(iter::repeat(AGAIN)))
+    }
+}

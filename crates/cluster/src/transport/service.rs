@@ -1,0 +1,219 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::{FutureExt, StreamExt};
+use openraft::base::BoxStream;
+use sessile_store::NodeId;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::{
+    append_from_wire, appended_to_wire, ballot_to_wire, transfer_from_wire,
+    vote_from_wire, voted_to_wire,
+};
+use super::snapshot::{FullSnapshot, parts, receive};
+use crate::cluster::{Inner, Tried};
+use crate::local::Local;
+use crate::wire::peer_server::Peer;
+use crate::wire::proposal_result::Failure;
+use crate::wire::refusal::Reason;
+use crate::wire::{
+    AppendRequest, AppendResponse, FetchSnapshotRequest, InstallSnapshotResponse, LeaderTransfer,
+    LeaderTransferResponse, MemberReport, ProposalResult, ProposalResults, Proposals, ReadIndexRequest,
+    ReadIndexResponse, SnapshotPart, VoteRequest, VoteResponse,
+};
+
+/// How many commands of one other member may be on their way into the log. Its own window is smaller.
+const MAX_PROPOSED: usize = 8_192;
+/// How many messages of results wait for the network.
+const RESULTS_AHEAD: usize = 64;
+/// How long a read index may take before whoever asked is told to ask again.
+const READ_INDEX_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What members say to each other, at the receiver.
+pub(crate) struct PeerService {
+    local: Arc<Local>,
+}
+
+impl PeerService {
+    pub(crate) fn new(local: Arc<Local>) -> Self {
+        Self { local }
+    }
+
+    /// Lets the message of a member in.
+    fn enter<T>(&self, request: &Request<T>) -> Result<(NodeId, &Arc<Inner>), Status> {
+        let door = &self.local.door;
+        if door.cluster().is_none()
+            && let Some(cluster) = door.meant_for_here(request)
+        {
+            // That cluster takes this node for a member; whether that is so, the lobby knows.
+            self.local.lobby.called_by(cluster);
+        }
+        let from = door.admit(request)?;
+        let starting = || door.refuse(Reason::NotReady, &format!("node {} is still starting", door.node()));
+        Ok((from, self.local.member().ok_or_else(starting)?))
+    }
+}
+
+/// Raft has ended, because the node stops or has a fault. To the other side it is as if it were gone.
+fn ended(_: impl std::fmt::Display) -> Status {
+    Status::unavailable("this node is stopping")
+}
+
+type Answers<T> = BoxStream<'static, Result<T, Status>>;
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    type AppendStream = Answers<AppendResponse>;
+    type FetchSnapshotStream = Answers<SnapshotPart>;
+    type ProposeStream = Answers<ProposalResults>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        // A broken or unreadable message ends the stream; the leader begins another one.
+        let appends = stream::unfold(request.into_inner(), move |mut incoming| async move {
+            let append = incoming.message().await.ok()??;
+            match append_from_wire(append) {
+                Ok(append) => Some((append, incoming)),
+                Err(status) => {
+                    tracing::warn!(%from, "an append is refused: {}", status.message());
+                    None
+                }
+            }
+        });
+        let answers = inner.raft.stream_append(appends);
+        let answers = answers.map(|answer| answer.map(|result| appended_to_wire(&result)).map_err(ended));
+        Ok(self.local.door.answer(from, answers.boxed()))
+    }
+
+    async fn heartbeat(&self, request: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let append = append_from_wire(request.into_inner())?;
+        let last = append.entries.last().map(|entry| entry.log_id).or(append.prev_log_id);
+        let previous = append.prev_log_id;
+        let answer = inner.raft.append_entries(append).await.map_err(ended)?;
+        let result = match answer {
+            // What never came before does not conflict.
+            openraft::raft::AppendEntriesResponse::Conflict if previous.is_none() => Ok(None),
+            answer => answer.into_stream_result(previous, last),
+        };
+        Ok(self.local.door.answer(from, appended_to_wire(&result)))
+    }
+
+    async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let wanted = request.into_inner();
+        let vote = vote_from_wire(&wanted)?;
+        let answer = if wanted.pre_vote { inner.raft.pre_vote(vote).await } else { inner.raft.vote(vote).await };
+        Ok(self.local.door.answer(from, voted_to_wire(&answer.map_err(ended)?)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<LeaderTransfer>,
+    ) -> Result<Response<LeaderTransferResponse>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let transfer = transfer_from_wire(&request.into_inner())?;
+        let accepted = inner.raft.handle_transfer_leader(transfer).await.map_err(ended)?;
+        let refused = accepted.err().map(|error| error.to_string()).unwrap_or_default();
+        Ok(self.local.door.answer(from, LeaderTransferResponse { refused }))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotPart>>,
+    ) -> Result<Response<InstallSnapshotResponse>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let inner = inner.clone();
+        let state = inner.state.clone();
+        let received = receive(request.into_inner(), move || state.receive()).await?;
+        let vote = received.vote.ok_or_else(|| Status::invalid_argument("the snapshot has no vote"))?;
+        tracing::info!(%from, index = received.meta.last_log_id.map(|last| last.index), "the state of another member was received");
+        let snapshot = openraft::Snapshot { meta: received.meta, snapshot: received.snapshot };
+        let answer = inner.raft.install_full_snapshot(vote, snapshot).await.map_err(ended)?;
+        let answer = InstallSnapshotResponse { ballot: Some(ballot_to_wire(&answer.vote)) };
+        Ok(self.local.door.answer(from, answer))
+    }
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<FetchSnapshotRequest>,
+    ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let reach = request.into_inner().reach;
+        let snapshot = inner.raft.get_snapshot().await.map_err(ended)?;
+        let reaches = |snapshot: &FullSnapshot| {
+            snapshot.meta.last_log_id.is_some_and(|last: sessile_store::LogId| last.index >= reach)
+        };
+        let Some(snapshot) = snapshot.filter(reaches) else {
+            let text = format!("node {} has not applied entry {reach} itself yet", self.local.node());
+            return Err(self.local.door.refuse(Reason::NotReady, &text));
+        };
+        let parts = parts(None, snapshot, &inner.sending);
+        Ok(self.local.door.answer(from, parts.boxed()))
+    }
+
+    async fn propose(&self, request: Request<Streaming<Proposals>>) -> Result<Response<Self::ProposeStream>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let (results, outgoing) = mpsc::channel(RESULTS_AHEAD);
+        let proposing = propose_all(inner.clone(), request.into_inner(), results);
+        let stop = self.local.stop.clone();
+        self.local.tasks.spawn(async move { stop.run_until_cancelled(proposing).await });
+        let results = stream::unfold(outgoing, |mut outgoing| async move { Some((Ok(outgoing.recv().await?), outgoing)) });
+        Ok(self.local.door.answer(from, results.boxed()))
+    }
+
+    async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexResponse>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let index = inner.rounds.index(Instant::now() + READ_INDEX_TIMEOUT).await.ok();
+        Ok(self.local.door.answer(from, ReadIndexResponse { index }))
+    }
+
+    async fn report(&self, request: Request<MemberReport>) -> Result<Response<MemberReport>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        inner.heard_of(from, request.into_inner());
+        Ok(self.local.door.answer(from, inner.report()))
+    }
+}
+
+/// Puts the commands of another member into the log, all that have come at a time, and sends back what each did.
+async fn propose_all(inner: Arc<Inner>, mut incoming: Streaming<Proposals>, results: mpsc::Sender<ProposalResults>) {
+    let mut proposed = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            message = incoming.message(), if proposed.len() < MAX_PROPOSED => {
+                // When the other side goes, what it proposed goes on without it.
+                let Ok(Some(message)) = message else { return };
+                for command in message.commands {
+                    let inner = inner.clone();
+                    proposed.push(async move { result(command.id, inner.propose(command.command).await) });
+                }
+            }
+            Some(first) = proposed.next(), if !proposed.is_empty() => {
+                let mut done = vec![first];
+                while let Some(Some(next)) = proposed.next().now_or_never() {
+                    done.push(next);
+                }
+                if results.send(ProposalResults { results: done }).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn result(id: u64, tried: Tried) -> ProposalResult {
+    let (failure, outcome) = match tried {
+        Tried::Done(outcome) => (Failure::None, outcome.encode()),
+        Tried::NotSent | Tried::Ended => (Failure::NotLeader, Bytes::new()),
+        Tried::Discarded => (Failure::Discarded, Bytes::new()),
+        Tried::Unknown => (Failure::Unknown, Bytes::new()),
+    };
+    ProposalResult { id, failure: failure.into(), outcome }
+}

@@ -1,0 +1,170 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use openraft::raft::SnapshotResponse;
+use sessile_store::{
+    LogId, NodeId, Snapshot, SnapshotReceiver, StoreError, StoredMembership, TypeConfig, Vote, decode_membership,
+    encode_membership,
+};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+use super::Door;
+use super::convert::{ballot_from_wire, ballot_to_wire, log_id_from_wire, log_id_to_wire};
+use crate::wire::peer_client::PeerClient;
+use crate::wire::snapshot_part::Part;
+use crate::wire::{FetchSnapshotRequest, SnapshotHead, SnapshotPart};
+
+/// How many chunks are made ahead of the network, and received ahead of the disk.
+const CHUNKS_AHEAD: usize = 8;
+/// How long a transfer may stand still before it is given up and begun again.
+const STALLED: Duration = Duration::from_secs(20);
+
+pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
+pub(super) type FullSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Snapshot>;
+
+/// How many snapshots are on their way to others. While one is, the log behind it is kept.
+#[derive(Clone, Default)]
+pub(crate) struct Sending(Arc<AtomicUsize>);
+
+struct OnItsWay(Sending);
+
+impl Sending {
+    pub(crate) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    fn begin(&self) -> OnItsWay {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OnItsWay(self.clone())
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The state as messages: what it is of, and then its chunks, made by a thread of their own as fast as they are taken.
+pub(super) fn parts(
+    vote: Option<&Vote>,
+    snapshot: FullSnapshot,
+    sending: &Sending,
+) -> impl Stream<Item = Result<SnapshotPart, Status>> + Send + use<> {
+    let head = SnapshotHead {
+        ballot: vote.map(ballot_to_wire),
+        last: snapshot.meta.last_log_id.as_ref().map(log_id_to_wire),
+        membership: encode_membership(&snapshot.meta.last_membership),
+    };
+    let (sender, chunks) = mpsc::channel::<Result<Bytes, StoreError>>(CHUNKS_AHEAD);
+    let on_its_way = sending.begin();
+    spawn_blocking(move || {
+        for chunk in snapshot.snapshot.chunks() {
+            let failed = chunk.is_err();
+            // Whoever wanted it may have gone.
+            if sender.blocking_send(chunk).is_err() || failed {
+                return;
+            }
+        }
+    });
+    let chunks = stream::unfold((chunks, on_its_way), |(mut chunks, on_its_way)| async move {
+        let chunk = chunks.recv().await?;
+        let part = chunk.map(|chunk| SnapshotPart { part: Some(Part::Chunk(chunk)) });
+        Some((part.map_err(|error| Status::internal(error.to_string())), (chunks, on_its_way)))
+    });
+    stream::once(async move { Ok(SnapshotPart { part: Some(Part::Head(head)) }) }).chain(chunks)
+}
+
+/// Sends the whole state to a member that is too far behind for the log.
+pub(super) async fn send(
+    door: &Door,
+    to: NodeId,
+    mut peer: PeerClient<Channel>,
+    sending: &Sending,
+    vote: Vote,
+    snapshot: FullSnapshot,
+) -> Result<SnapshotResponse<TypeConfig>, Status> {
+    // A stream of requests cannot carry an error: it ends early, and the receiver finds it too short.
+    let parts = parts(Some(&vote), snapshot, sending).take_while(|part| std::future::ready(part.is_ok()));
+    let parts = parts.filter_map(|part| std::future::ready(part.ok()));
+    let answer = peer.install_snapshot(door.request(Some(to), parts, None)).await;
+    let answer = door.receive(to, answer)?;
+    Ok(SnapshotResponse::new(ballot_from_wire(answer.ballot.as_ref())?))
+}
+
+/// What a transfer came to.
+pub(super) struct Received {
+    pub(super) vote: Option<Vote>,
+    pub(super) meta: SnapshotMeta,
+    pub(super) snapshot: Snapshot,
+}
+
+/// Builds a state beside the one in use from what comes in. Nothing is put in use here.
+pub(super) async fn receive(
+    mut parts: Streaming<SnapshotPart>,
+    receiver: impl FnOnce() -> Result<SnapshotReceiver, StoreError> + Send + 'static,
+) -> Result<Received, Status> {
+    let Some(Part::Head(head)) = next(&mut parts).await? else {
+        return Err(Status::invalid_argument("the transfer does not say what it is of"));
+    };
+    let vote = head.ballot.as_ref().map(|ballot| ballot_from_wire(Some(ballot))).transpose()?;
+    let membership: StoredMembership = decode_membership(head.membership)
+        .map_err(|error| Status::invalid_argument(format!("the membership cannot be read: {error}")))?;
+    let last_log_id: Option<LogId> = head.last.as_ref().map(log_id_from_wire);
+    let meta = SnapshotMeta { last_log_id, last_membership: membership };
+
+    let (sender, mut chunks) = mpsc::channel::<Bytes>(CHUNKS_AHEAD);
+    let finished = meta.clone();
+    let writing = spawn_blocking(move || {
+        let mut receiver = receiver()?;
+        while let Some(chunk) = chunks.blocking_recv() {
+            receiver.write(chunk)?;
+        }
+        receiver.finish(finished)
+    });
+    while let Some(part) = next(&mut parts).await? {
+        let Part::Chunk(chunk) = part else {
+            return Err(Status::invalid_argument("the transfer begins twice"));
+        };
+        if sender.send(chunk).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    // What a panic said stays unsaid: it may hold what was stored.
+    let snapshot = writing.await.map_err(|_| Status::internal("the engine gave up while a state was received"))?;
+    let snapshot = snapshot.map_err(|error| Status::data_loss(error.to_string()))?;
+    Ok(Received { vote, meta, snapshot })
+}
+
+async fn next(parts: &mut Streaming<SnapshotPart>) -> Result<Option<Part>, Status> {
+    let part = tokio::time::timeout(STALLED, parts.message()).await;
+    let part = part.map_err(|_| Status::deadline_exceeded("the transfer stands still"))??;
+    Ok(part.and_then(|part| part.part))
+}
+
+/// Why a member gave no state.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct FetchError(String);
+
+/// Fetches a state that holds an index at least from a member.
+pub(crate) async fn fetch(
+    door: &Door,
+    from: NodeId,
+    mut peer: PeerClient<Channel>,
+    reach: u64,
+    receiver: impl FnOnce() -> Result<SnapshotReceiver, StoreError> + Send + 'static,
+) -> Result<(SnapshotMeta, Snapshot), FetchError> {
+    let failed = |status: Status| FetchError(status.message().to_owned());
+    let answer = peer.fetch_snapshot(door.request(Some(from), FetchSnapshotRequest { reach }, None)).await;
+    let parts = door.receive(from, answer).map_err(failed)?;
+    let received = receive(parts, receiver).await.map_err(failed)?;
+    Ok((received.meta, received.snapshot))
+}

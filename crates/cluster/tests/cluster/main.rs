@@ -1,0 +1,6 @@
+//! Clusters inside the test's process, on real disks and real sockets.
+#![allow(clippy::unwrap_used)]
+
+mod one_node;
+mod support;
+mod three_nodes;

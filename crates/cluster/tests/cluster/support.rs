@@ -1,0 +1,181 @@
+//! Nodes inside the test's process, each on a directory and a port of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sessile_cluster::admin::{AdminClient, StatusResponse};
+use sessile_cluster::{Cluster, Node, NodeConfig, PeersConfig};
+use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
+use sessile_store::engine::EngineKind;
+use sessile_store::log::LogOptions;
+use sessile_store::{DataDir, Opening, StoreOptions};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+pub(crate) const SESSIONS: NamespaceId = NamespaceId::SESSIONS;
+/// Far beyond what anything here takes, so that only a hang ends a test this way.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn open(dir: &Path) -> Opening {
+    let log = LogOptions { segment_bytes: 1024 * 1024, ..LogOptions::default() };
+    let options = StoreOptions { engine: EngineKind::Fjall, cache_bytes: 8 * 1024 * 1024, log };
+    Opening::open(DataDir::open(dir).unwrap(), &options).unwrap()
+}
+
+pub(crate) async fn start(dir: &Path, change: impl FnOnce(&mut NodeConfig)) -> Node {
+    let mut config = NodeConfig::new(dir.into());
+    change(&mut config);
+    Node::start(open(dir), config, None).await.unwrap()
+}
+
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+pub(crate) fn key(number: usize) -> SessionKey {
+    SessionKey::new(format!("awiki:MWSession:{number}")).unwrap()
+}
+
+pub(crate) fn put(value: &'static [u8]) -> Put {
+    Put { value: Bytes::from_static(value), ttl: Ttl::from_secs(86_400).unwrap(), condition: Condition::None }
+}
+
+pub(crate) async fn write(cluster: &Cluster, key: SessionKey, put: Put) -> Outcome {
+    cluster.write(SESSIONS, key, Action::Put(put), deadline()).await.unwrap()
+}
+
+pub(crate) async fn read(cluster: &Cluster, key: &SessionKey) -> Option<Bytes> {
+    cluster.read(SESSIONS, key, deadline()).await.unwrap().map(|found| found.record.value)
+}
+
+/// Polls until it holds; the reason is what a hang is reported with.
+pub(crate) async fn eventually(reason: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = deadline();
+    while !holds().await {
+        assert!(Instant::now() < end, "never: {reason}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+
+/// Some nodes with a common list of seeds, by name.
+pub(crate) struct Cast {
+    dir: TempDir,
+    seeds: Vec<String>,
+    expect: usize,
+    nodes: BTreeMap<String, Member>,
+}
+
+struct Member {
+    address: String,
+    /// The port is taken for as long as the test runs, so that nobody else gets it between two lives of a node.
+    listener: std::net::TcpListener,
+    running: Option<JoinHandle<Node>>,
+}
+
+impl Cast {
+    /// The first `expect` of `count` nodes are the seeds. None is started.
+    pub(crate) fn new(count: usize, expect: usize) -> Self {
+        let member = |number| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            (format!("n{number}"), Member { address, listener, running: None })
+        };
+        let nodes: BTreeMap<String, Member> = (1..=count).map(member).collect();
+        let seeds = nodes.values().take(expect).map(|member| member.address.clone()).collect();
+        Self { dir: tempfile::tempdir().unwrap(), seeds, expect, nodes }
+    }
+
+    pub(crate) fn data_dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn address(&self, name: &str) -> String {
+        self.nodes[name].address.clone()
+    }
+
+    pub(crate) fn start(&mut self, name: &str) {
+        self.start_with(name, |_| {});
+    }
+
+    pub(crate) fn start_with(&mut self, name: &str, change: impl FnOnce(&mut NodeConfig)) {
+        let dir = self.data_dir(name);
+        let (seeds, expect) = (self.seeds.clone(), self.expect);
+        let member = self.nodes.get_mut(name).unwrap();
+        let mut config = NodeConfig::new(dir.clone());
+        config.name = name.into();
+        config.peers = Some(PeersConfig {
+            advertise: member.address.clone(),
+            seeds,
+            expect: Some(expect),
+            join_token: sessile_cluster::JoinToken::new("a token of the tests"),
+            listen_for: Duration::from_millis(200),
+            stabilise: Duration::from_millis(300),
+            autopilot: true,
+        });
+        change(&mut config);
+        let listener = TcpListener::from_std(member.listener.try_clone().unwrap()).unwrap();
+        let opening = open(&dir);
+        member.running =
+            Some(tokio::task::spawn(async move { Node::start(opening, config, Some(listener)).await.unwrap() }));
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        let names: Vec<String> = self.nodes.keys().cloned().collect();
+        names.iter().for_each(|name| self.start(name));
+    }
+
+    /// The handle of a node, once it is a member.
+    pub(crate) async fn cluster(&mut self, name: &str) -> Cluster {
+        let running = self.nodes.get_mut(name).unwrap().running.take().unwrap();
+        let node = tokio::time::timeout(PATIENCE, running).await.expect("a member in time").unwrap();
+        let cluster = node.cluster().clone();
+        self.nodes.get_mut(name).unwrap().running = Some(tokio::spawn(async move { node }));
+        cluster
+    }
+
+    pub(crate) async fn stop(&mut self, name: &str) {
+        let running = self.nodes.get_mut(name).unwrap().running.take().unwrap();
+        running.await.unwrap().stop().await.unwrap();
+    }
+
+    /// Stops a node and takes its disk away.
+    pub(crate) async fn wipe(&mut self, name: &str) {
+        self.stop(name).await;
+        std::fs::remove_dir_all(self.data_dir(name)).unwrap();
+    }
+
+    pub(crate) async fn admin(&self, name: &str) -> AdminClient {
+        AdminClient::connect(&self.address(name), PATIENCE).await.unwrap()
+    }
+
+    pub(crate) async fn status(&self, name: &str) -> StatusResponse {
+        self.admin(name).await.status().await.unwrap()
+    }
+
+    /// Waits until what that node says of its cluster is so.
+    pub(crate) async fn until(&self, name: &str, what: &str, holds: impl Fn(&StatusResponse) -> bool) -> StatusResponse {
+        let mut admin = self.admin(name).await;
+        let end = deadline();
+        loop {
+            let status = admin.status().await;
+            if let Ok(status) = &status
+                && holds(status)
+            {
+                return status.clone();
+            }
+            assert!(Instant::now() < end, "never: {what}: {status:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The names of the voters, in order.
+pub(crate) fn voters(status: &StatusResponse) -> Vec<&str> {
+    status.members.iter().filter(|member| member.voter).map(|member| &*member.name).collect()
+}

@@ -1,0 +1,101 @@
+//! The small files by which a data directory is recognised again. Each is replaced whole, durably.
+
+use crate::codec::{seal, unseal};
+use crate::data_dir::DataDir;
+use crate::log::LogPosition;
+use crate::log_store::position;
+use crate::types::log_id;
+use crate::{ClusterId, LogId, NodeId, StoreError};
+
+/// The cluster that the directory belongs to.
+pub(crate) const CLUSTER: &str = "CLUSTER";
+/// There after a clean stop only: how far the state was applied.
+const CLEAN: &str = "CLEAN";
+/// The cluster that the directory once held, before its data was discarded.
+pub(crate) const FORMER: &str = "FORMER";
+/// The cluster that a node without one has promised itself to.
+const RESERVED: &str = "RESERVED";
+
+/// The cluster that a directory once held: it may join one, and must never begin one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Former {
+    /// This one.
+    Cluster(ClusterId),
+    /// One that could not be told any more.
+    Unknown,
+}
+
+/// A promise of a node that belongs to no cluster: it takes part in the making of this one, and of no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reservation {
+    /// The cluster that is being made.
+    pub cluster: ClusterId,
+    /// Who makes it.
+    pub initiator: NodeId,
+}
+
+pub(crate) fn cluster(dir: &DataDir) -> Result<Option<ClusterId>, StoreError> {
+    let Some(bytes) = dir.read(CLUSTER)? else { return Ok(None) };
+    let unreadable = |error| StoreError::disagree(dir, format!("{CLUSTER} cannot be read: {error}"));
+    unseal(&bytes).map(Some).map_err(unreadable)
+}
+
+pub(crate) fn set_cluster(dir: &DataDir, cluster: ClusterId) -> Result<(), StoreError> {
+    dir.write_durably(CLUSTER, &seal(&cluster))
+}
+
+/// Without a mark `None`. One that cannot be read is a mark all the same: it takes a right away, and gives none.
+pub(crate) fn former(dir: &DataDir) -> Result<Option<Former>, StoreError> {
+    let Some(bytes) = dir.read(FORMER)? else { return Ok(None) };
+    let known = unseal::<Option<ClusterId>>(&bytes).ok().flatten();
+    Ok(Some(known.map_or(Former::Unknown, Former::Cluster)))
+}
+
+pub(crate) fn set_former(dir: &DataDir, former: Former) -> Result<(), StoreError> {
+    let known = match former {
+        Former::Cluster(cluster) => Some(cluster),
+        Former::Unknown => None,
+    };
+    dir.write_durably(FORMER, &seal(&known))
+}
+
+/// A reservation that cannot be read is an error: to forget it could make two clusters.
+pub(crate) fn reservation(dir: &DataDir) -> Result<Option<Reservation>, StoreError> {
+    let Some(bytes) = dir.read(RESERVED)? else { return Ok(None) };
+    let unreadable = |error| StoreError::disagree(dir, format!("{RESERVED} cannot be read: {error}"));
+    unseal(&bytes).map(Some).map_err(unreadable)
+}
+
+pub(crate) fn set_reservation(dir: &DataDir, reservation: Reservation) -> Result<(), StoreError> {
+    dir.write_durably(RESERVED, &seal(&reservation))
+}
+
+pub(crate) fn remove_reservation(dir: &DataDir) -> Result<(), StoreError> {
+    dir.remove_durably(RESERVED)
+}
+
+/// What speaks of the time before the directory belonged to its cluster.
+pub(crate) fn remove_what_membership_settled(dir: &DataDir) -> Result<(), StoreError> {
+    remove_reservation(dir)?;
+    dir.remove_durably(FORMER)
+}
+
+/// What the last clean stop left: how far the state was applied. A mark that cannot be read is no mark: then the state
+/// is checked.
+pub(crate) fn clean(dir: &DataDir) -> Result<Option<Option<LogId>>, StoreError> {
+    let Some(bytes) = dir.read(CLEAN)? else { return Ok(None) };
+    let applied = unseal::<Option<(u64, u64)>>(&bytes).ok();
+    Ok(applied.map(|applied| applied.map(|(term, index)| log_id(term, index))))
+}
+
+pub(crate) fn set_clean(dir: &DataDir, applied: Option<LogId>) -> Result<(), StoreError> {
+    let place = |id: LogId| {
+        let LogPosition { term, index } = position(&id);
+        (term, index)
+    };
+    dir.write_durably(CLEAN, &seal(&applied.map(place)))
+}
+
+pub(crate) fn remove_clean(dir: &DataDir) -> Result<(), StoreError> {
+    dir.remove_durably(CLEAN)
+}

@@ -1,0 +1,141 @@
+use std::ops::Bound;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use sessile_core::State;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::session_state::damaged;
+use super::snapshot_wire::{Item, encode_chunk};
+use super::stored::{APPLIED_KEY, Applied, OWNER_KEY, Owner, ROW_SPACE, decode_record, parse_record_key, parse_row};
+use crate::codec::{CodecError, unseal};
+use crate::engine::View;
+use crate::log_store::position;
+use crate::{StoreError, wire};
+
+/// The most bytes of a chunk; one large item may exceed it. Far below what a gRPC message may have, and large enough
+/// that its own costs do not matter.
+const MAX_CHUNK_BYTES: usize = 256 * 1024;
+/// What a chunk has besides its items' bytes: numbers and lengths.
+const CHUNK_OVERHEAD: usize = 64;
+/// What an item has besides its own bytes: a tag and a length.
+const ITEM_OVERHEAD: usize = 8;
+
+/// A snapshot as a stream of chunks. Ends after the last one, or after the first error, which is a fault of this node's
+/// state: it must stop.
+pub struct SnapshotChunks {
+    view: Option<Arc<dyn View>>,
+    dir: PathBuf,
+    /// Why there is nothing to read.
+    failed: Option<StoreError>,
+    /// The last key that was looked at.
+    from: Bytes,
+    /// The rows so far: they come first, and tell which records still count.
+    state: State,
+    sequence: u64,
+    records: u64,
+    bytes: u64,
+    hasher: Xxh3,
+}
+
+impl SnapshotChunks {
+    pub(super) fn new(view: Result<Arc<dyn View>, StoreError>, dir: PathBuf) -> Self {
+        let (view, failed) = match view {
+            Ok(view) => (Some(view), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            view,
+            dir,
+            failed,
+            from: Bytes::from_static(&[ROW_SPACE]),
+            state: State::default(),
+            sequence: 0,
+            records: 0,
+            bytes: 0,
+            hasher: Xxh3::new(),
+        }
+    }
+
+    /// As many items as fit one chunk; none at the end.
+    fn items(&mut self, view: &dyn View) -> Result<Vec<wire::SnapshotItem>, StoreError> {
+        let (mut items, mut bytes) = (Vec::new(), CHUNK_OVERHEAD);
+        let from = self.from.clone();
+        for pair in view.scan(Bound::Excluded(&from), Bound::Unbounded) {
+            let (key, stored) = pair?;
+            let item = self.item(&key, &stored).map_err(|error| damaged(&self.dir, &error))?;
+            if let Some(item) = item {
+                bytes += item.encoded_len() + ITEM_OVERHEAD;
+                if bytes > MAX_CHUNK_BYTES && !items.is_empty() {
+                    break;
+                }
+                self.records += u64::from(matches!(item.kind, Some(wire::snapshot_item::Kind::Record(_))));
+                items.push(item);
+            }
+            self.from = key;
+        }
+        Ok(items)
+    }
+
+    /// What a pair says, verified; `None` for a record that has left the counts, whose bytes may go at any time.
+    fn item(&mut self, key: &Bytes, stored: &Bytes) -> Result<Option<wire::SnapshotItem>, CodecError> {
+        if key.first() == Some(&ROW_SPACE) {
+            let (key, row) = parse_row(key, stored)?;
+            let restored = self.state.restore(key.clone(), row.clone());
+            restored.map_err(|_| CodecError::Damaged("a row is stored under the name of another kind"))?;
+            return Item::Row(key, row).into_wire().map(Some);
+        }
+        let (namespace, session_key) = parse_record_key(key)?;
+        let record = decode_record(key, stored)?;
+        if self.state.counted_in(namespace, &session_key, &record.header).is_none() {
+            return Ok(None);
+        }
+        Item::Record(namespace, session_key, record).into_wire().map(Some)
+    }
+
+    fn totals(&self, view: &dyn View) -> Result<wire::SnapshotTotals, StoreError> {
+        let stored = |key| -> Result<Bytes, StoreError> {
+            view.get(key)?.ok_or_else(|| damaged(&self.dir, &"it does not say whose it is, or of when"))
+        };
+        let unreadable = |error: CodecError| damaged(&self.dir, &error);
+        let owner: Owner = unseal(&stored(OWNER_KEY)?).map_err(unreadable)?;
+        let applied = Applied::decode(&stored(APPLIED_KEY)?).map_err(unreadable)?;
+        Ok(wire::SnapshotTotals {
+            records: self.records,
+            bytes: self.bytes,
+            xxh3: self.hasher.digest(),
+            cluster: Bytes::copy_from_slice(&owner.cluster.to_bytes()),
+            applied: applied.log_id.map(|id| wire::LogId { term: position(&id).term, index: id.index }),
+        })
+    }
+
+    fn chunk(&mut self, view: &Arc<dyn View>) -> Result<Bytes, StoreError> {
+        let items = self.items(&**view)?;
+        let totals = if items.is_empty() { Some(self.totals(&**view)?) } else { None };
+        let is_last = totals.is_some();
+        let body = Bytes::from(wire::SnapshotBody { items, totals }.encode_to_vec());
+        self.hasher.update(&body);
+        self.bytes += body.len() as u64;
+        let chunk = encode_chunk(self.sequence, body);
+        self.sequence += 1;
+        if !is_last {
+            self.view = Some(view.clone());
+        }
+        Ok(chunk)
+    }
+}
+
+impl Iterator for SnapshotChunks {
+    type Item = Result<Bytes, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            return Some(Err(error));
+        }
+        // Put back unless this was the last chunk, or an error.
+        let view = self.view.take()?;
+        Some(self.chunk(&view))
+    }
+}
