@@ -106,7 +106,7 @@ async fn run_node(
         let opening = open_data(config, old).await?;
         anyhow::Ok(Node::start(opening, node_config, peers).await?)
     };
-    let Some(node) = stop.run_until_cancelled(start).await.transpose()? else { return Ok(None) };
+    let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
     metrics.add_node(node.cluster().clone())?;
     sessions.serve(node.cluster().clone());
     started();

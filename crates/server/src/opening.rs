@@ -34,7 +34,7 @@ pub(crate) fn open(dir: DataDir, old: OldData, options: &StoreOptions) -> Result
     if old == OldData::SetAside {
         match dir.discard()? {
             Some(aside) => {
-                warn!(aside = %aside.display(), "the data was set aside; this is a new node, which may only join")
+                warn!(aside = %aside.display(), "the data was set aside; this is a new node, which may only join");
             }
             None => info!("there is no data to set aside"),
         }
