@@ -1,6 +1,6 @@
 //! What the program refuses, and how it starts.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -65,6 +65,63 @@ fn a_port_in_use_is_one_sentence_and_69_and_changes_nothing() {
     dev.args(["dev", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(&absent);
     assert_eq!(refused(dev).0, 69);
     assert!(!absent.exists());
+}
+
+#[test]
+fn every_port_is_taken_before_the_disk_is_touched() {
+    let place = Place::new("fjall");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let absent = place.path().join("absent");
+    let file = format!(
+        "listen_port: 0\nstorage: {{ data_dir: {} }}\nadmin: {{ listen: '127.0.0.1:{port}' }}\n",
+        absent.display()
+    );
+    let (code, said) = refused(place.serve_file(&file));
+    assert_eq!(code, 69, "{said}");
+    assert!(said.contains(&format!("127.0.0.1:{port}")) && said.contains("admin.listen"), "{said}");
+    assert!(!absent.exists());
+}
+
+/// Where that listener is, by the log.
+fn listener(node: &Process, what: &str) -> SocketAddr {
+    let line = node.says(&format!(r#""msg":"{what}""#));
+    let address = line.split_once(r#""address":""#).and_then(|(_, rest)| rest.split('"').next()).unwrap();
+    address.parse().unwrap()
+}
+
+#[test]
+fn operators_have_a_listener_of_their_own() {
+    let place = Place::new("fjall");
+    let mut node = Process::start(place.serve("admin: { listen: '127.0.0.1:0' }\n")).unwrap();
+    let api = node.ready();
+    let mut client = Client::connect(api).unwrap();
+    assert_eq!(client.request("PUT", &format!("{BASE}enwiki:topsecret"), "", b"hush-hush").unwrap().status, 201);
+    let mut operator = Client::connect(listener(&node, "listening for operators")).unwrap();
+    let page = operator.request("GET", "/", "", b"").unwrap();
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.text().contains("healthy: 1 of 1 voters answers"), "{}", page.text());
+    assert!(!page.text().contains("topsecret") && !page.text().contains("hush"), "{}", page.text());
+    assert_eq!(operator.request("GET", "/readyz", "", b"").unwrap().status, 200);
+    assert_eq!(operator.request("GET", "/livez", "", b"").unwrap().status, 200);
+    let metrics = operator.request("GET", "/metrics", "", b"").unwrap();
+    assert!(metrics.text().contains("sessile_raft_is_leader 1"), "{}", metrics.text());
+    assert_eq!(operator.request("GET", &format!("{BASE}enwiki:topsecret"), "", b"").unwrap().status, 404);
+    assert_eq!(client.request("GET", "/metrics", "", b"").unwrap().status, 200, "Kask's place for it stays");
+}
+
+#[test]
+fn a_local_read_tells_how_old_it_may_be() {
+    let place = Place::new("fjall");
+    let mut node = Process::start(place.serve("read_consistency: local\n")).unwrap();
+    let mut client = Client::connect(node.ready()).unwrap();
+    assert_eq!(client.request("PUT", &format!("{BASE}k"), "", b"v").unwrap().status, 201);
+    for (key, status) in [("k", 200), ("absent", 404)] {
+        let read = client.request("GET", &format!("{BASE}{key}"), "", b"").unwrap();
+        assert_eq!(read.status, status);
+        let age = read.header("age").and_then(|age| age.parse::<u64>().ok());
+        assert!(age.is_some(), "{:?}", read.headers);
+    }
 }
 
 #[test]

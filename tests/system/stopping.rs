@@ -57,6 +57,48 @@ fn what_is_in_flight_is_finished_and_the_stop_is_clean() {
     }
 }
 
+/// A balancer needs a few of its checks to look away; until then every connection, old or new, is served.
+#[test]
+fn it_serves_on_for_a_notice_period_and_is_not_ready() {
+    let place = Place::new("fjall");
+    let file = format!(
+        "listen_port: 0\nshutdown: {{ notice_ms: 600000 }}\nadmin: {{ listen: '127.0.0.1:0' }}\nstorage: {{ data_dir: {}, \
+         cache_mb: 16, reserve_mb: 0 }}\n",
+        place.data_dir().display()
+    );
+    let mut node = Process::start(place.serve_file(&file)).unwrap();
+    let address = node.ready();
+    let mut old = Client::connect(address).unwrap();
+    assert_eq!(old.request("GET", "/readyz", "", b"").unwrap().status, 200);
+    node.signal(Signal::TERM);
+    node.says("not ready any more, and serving on until the notice period is over");
+    let mut new = Client::connect(address).unwrap();
+    for client in [&mut old, &mut new] {
+        assert_eq!(client.request("GET", "/readyz", "", b"").unwrap().status, 503);
+        let stored = client.request("PUT", &format!("{BASE}k"), "", b"v").unwrap();
+        assert_eq!((stored.status, stored.header("connection")), (201, None), "and goes on with the connection");
+        assert_eq!(client.request("GET", &format!("{BASE}k"), "", b"").unwrap().body, b"v");
+    }
+    assert!(!node.has_ended());
+    node.signal(Signal::TERM);
+    assert_eq!(node.ends().code(), Some(143), "a second signal waits for nothing");
+}
+
+#[test]
+fn after_the_notice_period_it_stops() {
+    let place = Place::new("fjall");
+    let file = format!(
+        "listen_port: 0\nshutdown: {{ notice_ms: 50 }}\nstorage: {{ data_dir: {}, cache_mb: 16, reserve_mb: 0 }}\n",
+        place.data_dir().display()
+    );
+    let mut node = Process::start(place.serve_file(&file)).unwrap();
+    node.ready();
+    node.signal(Signal::TERM);
+    node.says("not ready any more");
+    assert_eq!((node.ends().code(), node.stderr().as_str()), (Some(0), ""));
+    node.says(r#""msg":"stopped""#);
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     for (first, second, code) in

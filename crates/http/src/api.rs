@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt as _;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sessile_core::{Delete, Put, SessionKey, Version};
@@ -18,7 +18,10 @@ use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
 use crate::problem::{self, Problem};
 use crate::ttl_header::{self, TTL};
 use crate::value::{self, InFlightBytes};
-use crate::{ApiConfig, HttpMetrics, Session, Sessions, SessionsError, endpoints, prefer, request_id, target};
+use crate::{
+    ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, endpoints, prefer,
+    request_id, target,
+};
 
 /// Tells that a preference was followed (RFC 7240, 3).
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -135,26 +138,29 @@ impl<S: Sessions> Api<S> {
         }
         let key = target::key(&self.config.base_uri, parts.uri.path())?;
         match parts.method {
-            Method::GET | Method::HEAD => self.read(&parts.headers, key).await,
+            Method::GET | Method::HEAD => self.read(parts, key).await,
             Method::DELETE => self.delete(&parts.headers, key).await,
             _ => self.write(&parts.headers, key, body).await,
         }
     }
 
-    async fn read(&self, headers: &HeaderMap, key: SessionKey) -> Result<Response, Refusal> {
-        let condition = ReadCondition::of(headers).map_err(malformed)?;
-        let deadline = self.deadline();
-        let session = self.sessions.get(self.config.namespace, key, deadline);
-        let session = by(deadline, SessionsError::NoQuorum, session).await?;
-        let session = session.ok_or(Refusal::Request(Problem::NotFound, "there is no such session"))?;
-        match condition.judge(session.version) {
-            Verdict::Send => Ok(with_value(session)),
-            Verdict::NotModified => {
-                let mut response = empty(StatusCode::NOT_MODIFIED);
-                tell_version(response.headers_mut(), session.version);
+    async fn read(&self, parts: &Parts, key: SessionKey) -> Result<Response, Refusal> {
+        let condition = ReadCondition::of(&parts.headers).map_err(malformed)?;
+        let (deadline, namespace) = (self.deadline(), self.config.namespace);
+        match self.config.read_consistency {
+            ReadConsistency::Linearizable => {
+                let session = self.sessions.get(namespace, key, deadline);
+                found(by(deadline, SessionsError::NoQuorum, session).await?, &condition)
+            }
+            ReadConsistency::Local => {
+                let read = self.sessions.get_local(namespace, key, deadline);
+                let LocalRead { session, age } = by(deadline, SessionsError::NoQuorum, read).await?;
+                // That there is nothing, or another version, is as old as a value would be.
+                let mut response = found(session, &condition)
+                    .unwrap_or_else(|refusal| refused(parts, request_id::of(&parts.headers), &refusal));
+                tell_age(response.headers_mut(), age);
                 Ok(response)
             }
-            Verdict::Failed => Err(SessionsError::ConditionFailed.into()),
         }
     }
 
@@ -208,6 +214,20 @@ async fn by<T>(
     tokio::time::timeout_at(deadline + GRACE, answer).await.unwrap_or(Err(late))
 }
 
+/// The answer to a read that found that.
+fn found(session: Option<Session>, condition: &ReadCondition) -> Result<Response, Refusal> {
+    let session = session.ok_or(Refusal::Request(Problem::NotFound, "there is no such session"))?;
+    match condition.judge(session.version) {
+        Verdict::Send => Ok(with_value(session)),
+        Verdict::NotModified => {
+            let mut response = empty(StatusCode::NOT_MODIFIED);
+            tell_version(response.headers_mut(), session.version);
+            Ok(response)
+        }
+        Verdict::Failed => Err(SessionsError::ConditionFailed.into()),
+    }
+}
+
 fn with_value(session: Session) -> Response {
     let mut response = Response::new(Body::from(session.value));
     let headers = response.headers_mut();
@@ -228,6 +248,12 @@ fn empty(status: StatusCode) -> Response {
 
 fn tell_version(headers: &mut HeaderMap, version: Version) {
     headers.insert(ETAG, entity_tag(version));
+}
+
+/// In whole seconds (RFC 9111, 5.1), rounded up: it may be younger, never older.
+fn tell_age(headers: &mut HeaderMap, age: Duration) {
+    let seconds = age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0));
+    headers.insert(AGE, HeaderValue::from(seconds));
 }
 
 /// What never expires has no TTL to tell.

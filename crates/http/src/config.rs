@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sessile_core::{NamespaceId, Ttl, TtlPolicy};
 
-use crate::BaseUri;
+use crate::{BaseUri, ReadConsistency};
 
 /// What the session API does with requests.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct ApiConfig {
     pub namespace: NamespaceId,
     /// Which lifetime a write is granted.
     pub ttl: TtlPolicy,
+    /// What a read proves before it answers.
+    pub read_consistency: ReadConsistency,
     /// The largest value, in bytes.
     pub max_value_bytes: usize,
     /// The most bytes of values that requests may hold at once, from their arrival to the answer, over all
@@ -36,6 +38,7 @@ impl Default for ApiConfig {
             base_uri: BaseUri::default(),
             namespace: NamespaceId::SESSIONS,
             ttl: TtlPolicy::new(day, Ttl::FOREVER).unwrap_or_else(|| unreachable!("nothing is longer than for ever")),
+            read_consistency: ReadConsistency::Linearizable,
             max_value_bytes: 1 << 20,
             max_in_flight_bytes: 256 << 20,
             request_timeout: Duration::from_secs(2),

@@ -90,14 +90,22 @@ impl Connection {
             return Some((since + LINGER, Closed::Done));
         }
         let writing = self.at(&self.stalled_since).map(|since| (since + limits.write_timeout, Closed::WriteTimeout));
-        let reading = self.quiet_since().map(|quiet| {
-            let in_header = !self.is_http2() && self.header_after.load(Ordering::Relaxed) == self.requests();
-            match self.at(&self.header_since).filter(|_| in_header) {
+        let reading =
+            self.quiet_since().map(|quiet| match self.at(&self.header_since).filter(|_| self.is_in_header()) {
                 Some(since) => (since + limits.header_timeout, Closed::HeaderTimeout),
                 None => (quiet + limits.idle_timeout, Closed::Idle),
-            }
-        });
+            });
         writing.into_iter().chain(reading).min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// Whether a part of a request's header has come, and the server, which stops, answers it all the same: the answer
+    /// then ends the connection.
+    pub(crate) fn brings_its_last_request(&self) -> bool {
+        self.closing.load(Ordering::Acquire) && self.quiet_since().is_some() && self.is_in_header()
+    }
+
+    fn is_in_header(&self) -> bool {
+        !self.is_http2() && self.header_after.load(Ordering::Relaxed) == self.requests()
     }
 
     /// Bytes came.

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -6,7 +7,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
@@ -18,6 +19,33 @@ const JSON: &str = "application/json";
 /// Kask's; RFC 9512's `application/yaml` came later.
 const YAML: &str = "application/x-yaml";
 
+const HTML: &str = "text/html; charset=utf-8";
+/// The page is text and a style sheet in itself; nothing that a member calls itself may become more.
+const ONLY_STYLE: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+
+/// What an operator's listener serves: `/metrics`, `/readyz`, `/livez` as beside the session API, and at `/` a page of
+/// HTML. No sessions. Each of the two is made anew for each request; `patience` is how long `/readyz` may take.
+pub fn admin_router<S: Sessions, P: Future<Output = String> + Send>(
+    sessions: &Arc<S>,
+    patience: Duration,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+    page: impl Fn() -> P + Clone + Send + Sync + 'static,
+) -> Router {
+    let page = move || {
+        let page = page();
+        async move {
+            let mut response = answer(HTML, page.await);
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(ONLY_STYLE));
+            response
+        }
+    };
+    probes(sessions, patience, metrics).route("/", only_get(get(page))).fallback(|| {
+        let mut response = answer(TEXT, "There is nothing here; / is the status page.\n");
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        std::future::ready(response)
+    })
+}
+
 /// The endpoints beside the session API: GET and HEAD only; a query string does not matter.
 pub(crate) fn router<S: Sessions>(
     sessions: &Arc<S>,
@@ -28,10 +56,19 @@ pub(crate) fn router<S: Sessions>(
     healthz.push(b'\n');
     let healthz = Bytes::from(healthz);
     let document = Bytes::from(openapi::document(config.openapi.as_deref(), &config.base_uri));
-    let metrics = Arc::new(metrics);
-    let (sessions, patience) = (Arc::clone(sessions), config.request_timeout);
-    Router::new()
+    probes(sessions, config.request_timeout, metrics)
         .route("/healthz", only_get(get(move || std::future::ready(answer(JSON, healthz.clone())))))
+        .route("/openapi", only_get(get(move || std::future::ready(answer(YAML, document.clone())))))
+}
+
+/// What balancers and Prometheus ask.
+fn probes<S: Sessions>(
+    sessions: &Arc<S>,
+    patience: Duration,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+) -> Router {
+    let (sessions, metrics) = (Arc::clone(sessions), Arc::new(metrics));
+    Router::new()
         .route("/livez", only_get(get(|| std::future::ready(answer(TEXT, "The process is running.\n")))))
         .route(
             "/readyz",
@@ -47,7 +84,6 @@ pub(crate) fn router<S: Sessions>(
                 async move { answer(prometheus::TEXT_FORMAT, metrics()) }
             })),
         )
-        .route("/openapi", only_get(get(move || std::future::ready(answer(YAML, document.clone())))))
 }
 
 async fn readyz<S: Sessions>(sessions: &S, deadline: Instant) -> Response {

@@ -33,6 +33,7 @@ mod openapi;
 mod paced;
 mod prefer;
 mod problem;
+mod read_consistency;
 mod request_id;
 mod server;
 mod sessions;
@@ -43,10 +44,12 @@ mod value;
 pub use api::router;
 pub use base_uri::{BaseUri, BaseUriError};
 pub use config::{ApiConfig, BuildInfo, Limits};
+pub use endpoints::admin_router;
 pub use metrics::{HttpMetrics, render};
+pub use read_consistency::ReadConsistency;
 pub use request_id::NO_REQUEST_ID;
 pub use server::{Drained, MAX_HEADER_BYTES, MAX_STREAMS, Server};
-pub use sessions::{Deleted, Session, Sessions, SessionsError, Written};
+pub use sessions::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 
 /// The log targets below this crate that show request targets, and so keys, at `DEBUG` and `TRACE`.
 pub const SECRET_TARGETS: [&str; 3] = ["h2", "hyper", "hyper_util"];

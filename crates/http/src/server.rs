@@ -48,6 +48,8 @@ const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// At shutdown, how long what stands in the listener's queue is still accepted: closing a listener resets it.
 const LAST_CALL: Duration = Duration::from_millis(20);
+/// How many of those are accepted: as many as the queue holds. Beyond it, somebody keeps opening new ones.
+const LAST_CONNECTIONS: usize = 1024;
 
 /// Serves a router on one listener: HTTP/1.0, HTTP/1.1 and HTTP/2 with prior knowledge, on the same port.
 pub struct Server {
@@ -127,14 +129,34 @@ impl Server {
             accepted += 1;
         }
         self.shared.closing.store(true, Ordering::Release);
-        let last_call = Instant::now() + LAST_CALL;
-        while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last_call, listener.accept()).await {
-            let Ok(place) = Arc::clone(&self.shared.places).try_acquire_owned() else { break };
-            self.take_over(accepted, stream, Some(place));
-            accepted += 1;
-        }
-        drop(listener);
+        self.last_call(listener, accepted).await;
         self.drain().await
+    }
+
+    /// Takes over what waits in the listener's queue, places or not: the system has accepted it for us, and its request
+    /// may be there already.
+    async fn last_call(&self, listener: TcpListener, mut accepted: u64) {
+        let last_call = Instant::now() + LAST_CALL;
+        let mut left = LAST_CONNECTIONS;
+        let mut take_over = |stream| {
+            self.take_over(accepted, stream, Arc::clone(&self.shared.places).try_acquire_owned().ok());
+            accepted += 1;
+            left = left.saturating_sub(1);
+            left > 0
+        };
+        while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last_call, listener.accept()).await {
+            if !take_over(stream) {
+                return;
+            }
+        }
+        // Without the runtime's word for it, so that what came since it last looked is not reset either.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) else { return };
+            if !take_over(stream) {
+                return;
+            }
+        }
     }
 
     /// The next connection; `None` at shutdown.
@@ -269,7 +291,8 @@ impl Shared {
                 return Poll::Ready(ended);
             }
             connection.waker.register(cx.waker());
-            if !told && connection.is_told_to_finish() {
+            // hyper would close between the first and the last byte of a header.
+            if !told && connection.is_told_to_finish() && !connection.brings_its_last_request() {
                 told = true;
                 served.as_mut().graceful_shutdown();
                 if let Poll::Ready(ended) = served.as_mut().poll(cx) {

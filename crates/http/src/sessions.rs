@@ -19,6 +19,14 @@ pub trait Sessions: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Option<Session>, SessionsError>> + Send;
 
+    /// What this node knows of that key now, without asking anybody: it may be missing, or back from a delete.
+    fn get_local(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<LocalRead, SessionsError>> + Send;
+
     /// Stores a value, durably once this answers.
     fn put(
         &self,
@@ -50,6 +58,15 @@ pub struct Session {
     pub version: Version,
     /// How long it has left; `None` when it never expires.
     pub remaining: Option<Duration>,
+}
+
+/// What one node knows of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalRead {
+    /// The session, if it knows of one.
+    pub session: Option<Session>,
+    /// It knows of everything that was acknowledged until so long ago, at least.
+    pub age: Duration,
 }
 
 /// A write that happened.

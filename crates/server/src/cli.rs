@@ -1,3 +1,5 @@
+pub(crate) mod operate;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -9,6 +11,7 @@ use sessile_store::engine::EngineKind;
 
 use crate::config::{DEFAULT_FILE, ListenAddress};
 use crate::exit::{Failure, Status};
+use operate::{ClusterCommand, StatusOf};
 
 /// How wide help is, whatever the terminal: golden files and manuals show what everybody sees.
 const HELP_WIDTH: usize = 100;
@@ -21,14 +24,24 @@ const HELP_WIDTH: usize = 100;
     about = "A session store that speaks Kask's HTTP API and keeps what it acknowledged",
     term_width = HELP_WIDTH,
     disable_help_subcommand = true,
-    after_help = "Example:\n  sessile dev\n\nExit codes: 64 wrong command line or configuration, 69 the port is in \
-                  use, 73 the data directory\ncannot be made, 1 anything else; 130 and 143 ended by a second signal."
+    after_help = "Examples:\n  sessile dev\n  sessile status --server n1.example:7081\n\nExit codes: 64 wrong command line \
+                  or configuration, 69 the port is in use or no node\nanswers, 73 the data directory cannot be made, 1 \
+                  anything else; 130 and 143 ended by a second\nsignal. status and cluster have more: see their help."
 )]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// How `sessile status` ends.
+const STATUS_HELP: &str = "Example:\n  sessile status --server 10.0.0.1:7081\n\nExit codes: 0 healthy, 1 degraded or not \
+                           ready, 75 no quorum or no answer in time, 69 no node\nanswers, 64 wrong command line.";
+/// How the commands of `sessile cluster` end.
+const CLUSTER_HELP: &str = "Example:\n  sessile cluster remove n3 --server 10.0.0.1:7081\n\nExit codes: 0 done, or so \
+                            already; 65 refused, as it would lose the quorum or was decided on\nanother membership; 68 no such \
+                            member; 69 no node answers; 75 no quorum, no leader or no answer in\ntime; 77 the join token is \
+                            wrong; 64 wrong command line; 1 anything else.";
 
 /// A command.
 #[derive(Debug, Subcommand)]
@@ -48,6 +61,21 @@ pub(crate) enum Command {
     /// Prints the effective values as YAML, with the warnings as comments. Starts nothing.
     #[command(after_help = "Example:\n  sessile check-config /etc/kask/config.yaml")]
     CheckConfig(CheckConfig),
+    /// Show who is in a cluster and how it is
+    ///
+    /// A table of the members as the node that is asked knows them, a sentence on health, and what to look at. It is
+    /// told without a quorum too, and before there is a cluster.
+    #[command(after_help = STATUS_HELP)]
+    Status(StatusOf),
+    /// Change who is in a cluster
+    ///
+    /// Through any of its nodes. What is so already is no error.
+    #[command(after_help = CLUSTER_HELP, disable_help_subcommand = true)]
+    Cluster {
+        /// What to do.
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sessile completions bash > /etc/bash_completion.d/sessile")]
     Completions(Completions),
@@ -73,6 +101,12 @@ pub(crate) struct Serve {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub(crate) config: PathBuf,
+    /// Set this node's data aside and come back as a new node, which may only join: for a node whose log is lost, or
+    /// that was removed
+    ///
+    /// The data stays in the data directory under another name. Say it once: a node that joined keeps its data.
+    #[arg(long)]
+    pub(crate) discard_data_and_rejoin: bool,
 }
 
 /// `sessile check-config`.
@@ -164,10 +198,14 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let parts = rendered.trim_start_matches("error: ").split("\n\n").map(str::trim);
     let said: Vec<&str> =
         parts.take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more information")).collect();
-    let root = Cli::command();
-    let known = arguments.get(1).and_then(|name| root.get_subcommands().find(|command| command.get_name() == *name));
-    let command = known.map_or(String::new(), |command| format!(" {}", command.get_name()));
-    format!("{}; see `sessile{command} --help`", said.join("; "))
+    let (root, mut path) = (Cli::command(), "sessile".to_owned());
+    let mut command = &root;
+    for argument in arguments.iter().skip(1) {
+        let Some(known) = command.get_subcommands().find(|command| command.get_name() == *argument) else { break };
+        path += &format!(" {}", known.get_name());
+        command = known;
+    }
+    format!("{}; see `{path} --help`", said.join("; "))
 }
 
 #[cfg(test)]
@@ -197,10 +235,16 @@ mod tests {
     #[test]
     fn every_help_is_what_stands_in_its_golden_file() {
         golden::check("help/sessile.txt", &told(&["--help"]));
+        let checked = |path: &[&str]| {
+            let help = told(&[path, &["--help"]].concat());
+            assert!(help.contains(&format!("\nExample:\n  sessile {} ", path.join(" "))), "{help}");
+            golden::check(&format!("help/{}.txt", path.join("-")), &help);
+        };
         for command in Cli::command().get_subcommands() {
-            let help = told(&[command.get_name(), "--help"]);
-            assert!(help.contains("\nExample:\n  sessile "), "{help}");
-            golden::check(&format!("help/{}.txt", command.get_name()), &help);
+            checked(&[command.get_name()]);
+            for nested in command.get_subcommands() {
+                checked(&[command.get_name(), nested.get_name()]);
+            }
         }
         assert_eq!(told(&["--version"]), format!("sessile {}\n", env!("CARGO_PKG_VERSION")));
     }
@@ -217,6 +261,9 @@ mod tests {
         assert_eq!(dev.engine, EngineKind::Sled);
         let Command::Serve(serve) = command(&["serve"]) else { panic!("not serve") };
         assert_eq!(serve.config.to_str(), Some("/etc/sessile/config.yaml"));
+        assert!(!serve.discard_data_and_rejoin);
+        let Command::Serve(serve) = command(&["serve", "--discard-data-and-rejoin"]) else { panic!("not serve") };
+        assert!(serve.discard_data_and_rejoin);
     }
 
     #[test]
@@ -240,6 +287,33 @@ mod tests {
             ),
             (vec!["dev", "--data-dir", ""], "a value is required for '--data-dir <DIR>' but none was supplied; see"),
             (vec!["help"], "unrecognized subcommand 'help'; "),
+            (vec!["cluster"], "a command is missing; see `sessile cluster --help`"),
+            (vec!["cluster", "help"], "unrecognized subcommand 'help'; see `sessile cluster --help`"),
+            (vec!["cluster", "rm", "n3"], "unrecognized subcommand 'rm'"),
+            (
+                vec!["cluster", "remove"],
+                "the following required arguments were not provided:\n  <MEMBER>; see `sessile cl",
+            ),
+            (
+                vec!["cluster", "remove", ""],
+                "a value is required for '<MEMBER>' but none was supplied; see `sessile clus",
+            ),
+            (vec!["cluster", "replace", "n3"], "the following required arguments were not provided:\n  <NEW>; see `"),
+            (vec!["cluster", "promote", "n3", "--force"], "unexpected argument '--force' found; "),
+            (
+                vec!["cluster", "remove", "n3", "--if-membership", "x"],
+                "invalid value 'x' for '--if-membership <INDEX>': ",
+            ),
+            (
+                vec!["cluster", "add-learner", "n4"],
+                "invalid value 'n4' for '<ADDRESS>': HOST:PORT was expected, such as",
+            ),
+            (vec!["cluster", "set-address", "n4", "n4:0"], "invalid value 'n4:0' for '<ADDRESS>': HOST:PORT was expec"),
+            (vec!["status", "--server", "n1"], "invalid value 'n1' for '--server <HOST:PORT>': HOST:PORT was expected"),
+            (
+                vec!["status", "--timeout", "1h"],
+                "invalid value '1h' for '--timeout <TIME>': a time from 1ms to 60m was",
+            ),
         ] {
             let error = parse(["sessile"].iter().chain(&arguments)).unwrap_err();
             assert!(error.to_string().starts_with(said), "{arguments:?}: {error}");
@@ -251,7 +325,9 @@ mod tests {
     fn there_is_a_completion_script_for_every_shell() {
         for shell in Shell::value_variants() {
             let script = completions(*shell);
-            assert!(script.contains("check-config") && script.contains("data-dir"), "{shell:?}");
+            for known in ["check-config", "data-dir", "add-learner", "transfer-leader", "if-membership"] {
+                assert!(script.contains(known), "{shell:?} does not know {known}");
+            }
         }
     }
 }

@@ -16,8 +16,9 @@ use crate::cli::{self, CheckConfig, Command, Completions, Dev, Serve};
 use crate::config::Config;
 use crate::exit::{Failure, Status};
 use crate::logging::{self, Format};
+use crate::opening::OldData;
 use crate::signals::Signals;
-use crate::{node, output};
+use crate::{node, operate, output};
 
 /// Threads of the runtime beyond one a core: reads and the application of entries wait for the disk now and then, and
 /// timers, heartbeats and probes must not wait with them.
@@ -32,21 +33,41 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(dev) => run_dev(dev),
         Command::Serve(serve) => run_serve(&serve),
         Command::CheckConfig(check) => run_check_config(&check),
+        Command::Status(of) => operate::status(&of),
+        Command::Cluster { command } => operate::cluster(&command),
         Command::Completions(completions) => run_completions(&completions),
     }
 }
 
 fn run_serve(serve: &Serve) -> anyhow::Result<ExitCode> {
     let config = Config::load(&serve.config)?;
+    let old = old_data(serve, &config)?;
     let _log = logging::start(config.log_level, Format::Kask { appname: config.service_name.clone() })?;
     for warning in &config.warnings {
         warn!("{warning}");
     }
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.storage.data_dir.display(), "starting");
     let base_uri = config.base_uri.clone();
-    run_node(config, move |address| info!(%address, %base_uri, "listening"))
+    run_node(config, old, move |address| info!(%address, %base_uri, "listening"))
         // Standard error has the same sentence, but only this one reaches those who read the logs.
         .inspect_err(|error| error!(fatal = true, "{error:#}"))
+}
+
+/// A single node that set its data aside would have nobody to get any from, and could begin nothing either.
+fn old_data(serve: &Serve, config: &Config) -> Result<OldData, Failure> {
+    match (serve.discard_data_and_rejoin, &config.cluster) {
+        (false, _) => Ok(OldData::Keep),
+        (true, Some(_)) => Ok(OldData::SetAside),
+        (true, None) => {
+            let sentence = format!(
+                "--discard-data-and-rejoin wants a cluster to join, and {} has no `cluster`; add it, or move {} away to \
+                 begin anew",
+                serve.config.display(),
+                config.storage.data_dir.display()
+            );
+            Err(Failure::new(Status::Usage, sentence))
+        }
+    }
 }
 
 fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
@@ -58,7 +79,7 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
         // That nobody can read it is no reason to stop.
         let _ = output::to_stdout(&banner(address, &base_uri, directory.keeping()));
     };
-    run_node(config, announce)
+    run_node(config, OldData::Keep, announce)
 }
 
 fn run_check_config(check: &CheckConfig) -> anyhow::Result<ExitCode> {
@@ -73,7 +94,7 @@ fn run_completions(completions: &Completions) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the node until it ends by itself or by the first signal; at once by the second.
-fn run_node(config: Config, listening: impl FnOnce(SocketAddr) + Send) -> anyhow::Result<ExitCode> {
+fn run_node(config: Config, old: OldData, listening: impl FnOnce(SocketAddr) + Send) -> anyhow::Result<ExitCode> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get) + SPARE_THREADS;
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.context("no threads for the runtime")?;
@@ -81,7 +102,7 @@ fn run_node(config: Config, listening: impl FnOnce(SocketAddr) + Send) -> anyhow
         let signals = Signals::install().context("the signals could not be taken over")?;
         let stop = CancellationToken::new();
         tokio::select! {
-            ended = node::run(config, stop.clone(), listening) => ended,
+            ended = node::run(config, old, stop.clone(), listening) => ended,
             code = signals.watch(stop) => Ok(code),
         }
     });

@@ -13,6 +13,7 @@
 
 mod block;
 mod check;
+mod cluster;
 mod describe;
 mod document;
 mod fault;
@@ -28,9 +29,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sessile_core::TtlPolicy;
-use sessile_http::BaseUri;
+use sessile_http::{BaseUri, ReadConsistency};
 use sessile_store::engine::EngineKind;
 
+pub use cluster::{ClusterConfig, JoinTokenFile};
 pub use fault::ConfigError;
 pub use http_limits::HttpLimits;
 pub use listen::ListenAddress;
@@ -61,6 +63,8 @@ pub struct Config {
     pub listen: ListenAddress,
     /// What lifetimes are given.
     pub ttl: TtlPolicy,
+    /// What a read proves before it answers.
+    pub read_consistency: ReadConsistency,
     /// What is logged.
     pub log_level: LogLevel,
     /// What `/openapi` serves.
@@ -69,7 +73,13 @@ pub struct Config {
     pub storage: Storage,
     /// What clients may ask.
     pub http: HttpLimits,
-    /// How long the requests in flight may take when the process is told to stop.
+    /// Whose member it is and how it finds the others; `None` for a cluster of one, which listens for no peers.
+    pub cluster: Option<ClusterConfig>,
+    /// Where the second HTTP listener is: metrics, probes and a status page.
+    pub admin_listen: Option<ListenAddress>,
+    /// How long it serves on, not ready, when the process is told to stop: until balancers look away.
+    pub shutdown_notice: Duration,
+    /// How long the requests in flight may take after that.
     pub shutdown_grace: Duration,
     /// What was accepted but is not what somebody may expect, one sentence each; for the log and `check-config`.
     pub warnings: Vec<String>,

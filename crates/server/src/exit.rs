@@ -13,10 +13,18 @@ pub enum Status {
     Failure,
     /// EX_USAGE: the command line or the configuration is wrong. Starting again without a change is futile.
     Usage,
-    /// EX_UNAVAILABLE: something it needs is not to be had, such as a port that is in use.
+    /// EX_DATAERR: the cluster understood what was asked, and refused it as things are.
+    Refused,
+    /// EX_NOHOST: the cluster has no such member.
+    NotFound,
+    /// EX_UNAVAILABLE: something it needs is not to be had, such as a port that is in use or a node that answers.
     Unavailable,
     /// EX_CANTCREAT: a file or directory cannot be made or written.
     CannotCreate,
+    /// EX_TEMPFAIL: the cluster has no quorum or no leader now, or nobody answered in time.
+    NoQuorum,
+    /// EX_NOPERM: the join token is wrong or missing.
+    Denied,
 }
 
 impl Status {
@@ -25,8 +33,12 @@ impl Status {
         match self {
             Self::Failure => 1,
             Self::Usage => 64,
+            Self::Refused => 65,
+            Self::NotFound => 68,
             Self::Unavailable => 69,
             Self::CannotCreate => 73,
+            Self::NoQuorum => 75,
+            Self::Denied => 77,
         }
     }
 }

@@ -14,14 +14,19 @@ pub mod config;
 pub mod exit;
 #[cfg(test)]
 mod golden;
+mod listeners;
 pub mod logging;
 mod metrics;
 pub mod node;
+mod opening;
+mod operate;
 pub mod output;
 mod sessions;
 pub mod signals;
+mod status;
 
 pub use banner::{Keeping, banner};
+pub use opening::OldData;
 
 /// The whole program: does what the command line says, the program's name first, and gives the code to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

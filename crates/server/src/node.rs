@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use sessile_cluster::{Node, NodeConfig};
-use sessile_http::{ApiConfig, Limits, Server};
+use sessile_http::{ApiConfig, Drained, Limits, Server};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
-use sessile_store::{ClusterId, DataDir, Opened, Opening, Store, StoreError, StoreOptions};
+use sessile_store::{DataDir, Opening, StoreError, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -17,8 +18,11 @@ use tracing::{info, warn};
 use crate::build_info::build_info;
 use crate::config::{Config, OpenApi};
 use crate::exit::{Failure, Status};
+use crate::listeners::{Listeners, address_of};
 use crate::metrics::Metrics;
+use crate::opening::{self, OldData};
 use crate::sessions::ClusterSessions;
+use crate::status::page;
 
 /// How much of the log one file holds. The next one is made ready while requests wait, so it is small enough to be
 /// written in a few tens of milliseconds.
@@ -26,44 +30,50 @@ const LOG_SEGMENT_BYTES: u32 = 16 * 1024 * 1024;
 /// How many files of purged log are kept for reuse: as much as gathers between two purges.
 const LOG_RECYCLED_SEGMENTS: usize = 4;
 
-/// Runs a node until `stop` is cancelled and the requests in flight are done, at most `config.shutdown_grace` later.
-/// Both `serve` and `dev` call it; they differ in the configuration and in `listening`, which is called once, with the
-/// address that was bound, when the node has started.
+/// How long giving leadership away may take when this node leaves: a healthy voter takes it within a heartbeat.
+const HAND_OVER: Duration = Duration::from_secs(2);
+/// Connections to the operator's listener: probes, scrapers and a few browsers.
+const MAX_ADMIN_CONNECTIONS: usize = 256;
+
+/// Runs a node until `stop` is cancelled, the notice period is over, and the requests in flight are done, at most
+/// `config.shutdown_grace` after that. Both `serve` and `dev` call it; they differ in the configuration and in
+/// `listening`, which is called once, with the session API's address, when the node is a member of a cluster.
 ///
 /// A failure that deserves an exit code of its own is a [`Failure`].
 pub async fn run(
     config: Config,
+    old: OldData,
     stop: CancellationToken,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
-    // The port first: when it is taken, nothing has changed on disk.
-    let listener = bind(&config).await?;
-    let address = listener.local_addr().context("the listening address cannot be told")?;
+    // The ports first: when one is taken, nothing has changed on disk.
+    let Listeners { api, peers, admin } = Listeners::bind(&config).await?;
+    let address = address_of(&api)?;
     raise_file_limit();
     // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
     // and is not ready. Requests wait for it inside their deadline.
     let sessions = Arc::new(ClusterSessions::default());
     let metrics = Arc::new(Metrics::new()?);
-    let router = sessile_http::router(sessions.clone(), api_config(&config), metrics.http.clone(), {
-        let metrics = metrics.clone();
-        move || metrics.render()
-    });
-    let close_listener = CancellationToken::new();
-    let server = Server::new(router, limits(&config), &metrics.http, "api").serve(listener, close_listener.clone());
-    let serve_until_closed = async {
-        let drained = server.await;
-        if drained.cut_off > 0 {
-            warn!(connections = drained.cut_off, "requests were cut off at the end of the grace period");
+    let close_listeners = CancellationToken::new();
+    let serve = async {
+        let api = serve_api(&config, api, &sessions, &metrics, close_listeners.clone());
+        let admin = serve_admin(&config, admin, &sessions, &metrics, close_listeners.clone());
+        let (api, admin) = tokio::try_join!(api, admin)?;
+        let cut_off = api.cut_off + admin.map_or(0, |admin| admin.cut_off);
+        if cut_off > 0 {
+            warn!(connections = cut_off, "requests were cut off at the end of the grace period");
         }
+        anyhow::Ok(())
     };
     let run_node = async {
-        let ended = run_node(&config, &stop, &sessions, &metrics, || listening(address)).await;
+        let ended = run_node(&config, old, peers, &stop, &sessions, &metrics, || listening(address)).await;
         // Not ready first, so that a balancer looks away while what is in flight is finished.
         sessions.stop_being_ready();
-        close_listener.cancel();
+        close_listeners.cancel();
         ended
     };
-    let (ended, ()) = tokio::join!(run_node, serve_until_closed);
+    let (ended, served) = tokio::join!(run_node, serve);
+    served?;
     let Some((node, fault)) = ended? else { return Ok(ExitCode::SUCCESS) };
     if let Some(fault) = fault {
         // Not dropped: a destructor would write to the disk that has just failed, and sled's panics there. The process
@@ -79,45 +89,95 @@ pub async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts the node and returns it when it is told to stop or has a fault, which comes with it. `None` if it was told to
-/// stop before it had started: what it had begun is as after a crash, and the next start deals with it.
+/// Starts the node and returns it when it has left after it was told to stop, or has a fault, which comes with it.
+/// `None` if it was told to stop before it had started: what it had begun is as after a crash, and the next start deals
+/// with it.
 async fn run_node(
     config: &Config,
+    old: OldData,
+    peers: Option<TcpListener>,
     stop: &CancellationToken,
     sessions: &ClusterSessions,
     metrics: &Metrics,
     started: impl FnOnce() + Send,
 ) -> anyhow::Result<Option<(Node, Option<String>)>> {
+    let node_config = node_config(config, peers.as_ref())?;
     let start = async {
-        let store = open_store(config).await?;
-        anyhow::Ok(Node::start(store, node_config(config)).await?)
+        let opening = open_data(config, old).await?;
+        anyhow::Ok(Node::start(opening, node_config, peers).await?)
     };
-    let Some(node) = stop.run_until_cancelled(start).await.transpose()? else { return Ok(None) };
+    let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
     metrics.add_node(node.cluster().clone())?;
     sessions.serve(node.cluster().clone());
     started();
+    let leave = async {
+        stop.cancelled().await;
+        leave(&node, sessions, config.shutdown_notice).await;
+    };
     let fault = tokio::select! {
-        () = stop.cancelled() => None,
+        () = leave => None,
         fault = node.faulted() => Some(fault),
     };
     Ok(Some((node, fault)))
 }
 
-async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
-    let addresses = {
-        let listen = config.listen.clone();
-        tokio::task::spawn_blocking(move || listen.resolve()).await?
+/// Says that it is not ready, gives leadership away, and serves on meanwhile and until the notice period is over: a
+/// balancer needs a few of its checks to look away, and no request should meet the election.
+async fn leave(node: &Node, sessions: &ClusterSessions, notice: Duration) {
+    sessions.stop_being_ready();
+    let seen = async {
+        if !notice.is_zero() {
+            info!(notice_ms = notice.as_millis(), "not ready any more, and serving on until the notice period is over");
+            tokio::time::sleep(notice).await;
+        }
     };
-    let unavailable = |error: std::io::Error| {
-        let sentence = format!(
-            "cannot listen on {}: {error}; stop what uses the address, or choose another with listen_address and \
-             listen_port (dev: --listen)",
-            config.listen
-        );
-        Failure::new(Status::Unavailable, sentence)
+    tokio::join!(node.hand_over(HAND_OVER), seen);
+}
+
+async fn serve_api(
+    config: &Config,
+    listener: TcpListener,
+    sessions: &Arc<ClusterSessions>,
+    metrics: &Arc<Metrics>,
+    close: CancellationToken,
+) -> anyhow::Result<Drained> {
+    let page = {
+        let metrics = Arc::clone(metrics);
+        move || metrics.render()
     };
-    let addresses = addresses.map_err(unavailable)?;
-    Ok(TcpListener::bind(&addresses[..]).await.map_err(unavailable)?)
+    let router = sessile_http::router(Arc::clone(sessions), api_config(config), metrics.http.clone(), page);
+    Ok(Server::new(router, limits(config), &metrics.http, "api").serve(listener, close).await)
+}
+
+/// Serves the operator's listener, if there is one.
+async fn serve_admin(
+    config: &Config,
+    listener: Option<TcpListener>,
+    sessions: &Arc<ClusterSessions>,
+    metrics: &Arc<Metrics>,
+    close: CancellationToken,
+) -> anyhow::Result<Option<Drained>> {
+    let Some(listener) = listener else { return Ok(None) };
+    info!(address = %address_of(&listener)?, "listening for operators");
+    let exposition = {
+        let metrics = Arc::clone(metrics);
+        move || metrics.render()
+    };
+    let page = {
+        let sessions = Arc::clone(sessions);
+        move || {
+            let sessions = Arc::clone(&sessions);
+            async move {
+                match sessions.started() {
+                    Some(cluster) => page::render(Some(&cluster.cluster_status().await)),
+                    None => page::render(None),
+                }
+            }
+        }
+    };
+    let router = sessile_http::admin_router(sessions, config.http.request_timeout, exposition, page);
+    let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..limits(config) };
+    Ok(Some(Server::new(router, limits, &metrics.http, "admin").serve(listener, close).await))
 }
 
 /// As many files and connections as the system allows without asking anybody.
@@ -130,10 +190,15 @@ fn raise_file_limit() {
     }
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
+async fn open_data(config: &Config, old: OldData) -> anyhow::Result<Opening> {
     let options = store_options(config);
     let data_dir = config.storage.data_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || open_alone(DataDir::open(data_dir)?, &options)).await;
+    let is_alone = config.cluster.is_none();
+    let opened = tokio::task::spawn_blocking(move || {
+        let opening = opening::open(DataDir::open(&data_dir)?, old, &options)?;
+        if is_alone { opening::refuse_alone(opening, &data_dir) } else { Ok(opening) }
+    })
+    .await;
     // What the panic said stays unsaid: it may hold what was stored.
     let opened = opened.map_err(|_| {
         let dir = config.storage.data_dir.display();
@@ -142,47 +207,20 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
              are damaged; see to the disk and start again, or restore a backup"
         )
     })?;
-    let (store, opened) = opened.map_err(|error| match error {
+    let opening = opened.map_err(|error| match error {
         StoreError::Io { .. }
         | StoreError::Foreign { .. }
         | StoreError::Locked { .. }
         | StoreError::NewerFormat { .. } => Failure::new(Status::CannotCreate, error).into(),
         other => anyhow::Error::from(other),
     })?;
-    match &opened {
-        Opened::New => info!(node = %store.node(), cluster = %store.cluster(), "this is a new node"),
-        Opened::Clean => info!("the last stop was clean"),
-        Opened::Checked(report) => {
-            info!(records = report.records, bytes = report.bytes, "the state was checked and is whole");
-        }
-        Opened::Rebuilt { reason, aside } => {
-            let aside = aside.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-            warn!(reason, aside, "the state was lost or damaged; the log, which is whole, makes it again");
-        }
-    }
+    opening::tell(&opening);
     if config.storage.engine == EngineKind::Sled {
         warn!(
             "storage.engine is sled: what is acknowledged outlives a crash of the process; the state is for small stores"
         );
     }
-    Ok(store)
-}
-
-/// The store of a cluster of one: a new node makes one by itself.
-fn open_alone(dir: DataDir, options: &StoreOptions) -> Result<(Store, Opened), StoreError> {
-    let path = dir.path().to_path_buf();
-    let refused = |what: String| StoreError::Disagree { dir: path, what };
-    match Opening::open(dir, options)? {
-        Opening::Pristine(pristine) if pristine.former().is_some() => {
-            Err(refused("it once held a cluster, so it may join one and must not begin one".into()))
-        }
-        Opening::Pristine(pristine) => Ok((pristine.adopt(ClusterId::random())?, Opened::New)),
-        Opening::Member(store, opened) => Ok((store, opened)),
-        Opening::Stateless(stateless) => Err(refused(format!(
-            "its state is lost or damaged ({}), and its log no longer reaches back to the beginning",
-            stateless.reason()
-        ))),
-    }
+    Ok(opening)
 }
 
 fn store_options(config: &Config) -> StoreOptions {
@@ -197,18 +235,30 @@ fn store_options(config: &Config) -> StoreOptions {
     }
 }
 
-fn node_config(config: &Config) -> NodeConfig {
-    NodeConfig {
-        name: config.service_name.clone(),
+fn node_config(config: &Config, peers: Option<&TcpListener>) -> anyhow::Result<NodeConfig> {
+    let peers = match (&config.cluster, peers) {
+        (Some(cluster), Some(listener)) => {
+            let address = address_of(listener)?;
+            let peers = cluster.peers(address);
+            info!(%address, advertise = peers.advertise, name = cluster.name, "listening for peers");
+            Some(peers)
+        }
+        _ => None,
+    };
+    Ok(NodeConfig {
+        name: config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name).clone(),
         disk_reserve_bytes: config.storage.reserve_bytes,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        peers,
         ..NodeConfig::new(config.storage.data_dir.clone())
-    }
+    })
 }
 
 fn api_config(config: &Config) -> ApiConfig {
     ApiConfig {
         base_uri: config.base_uri.clone(),
         ttl: config.ttl,
+        read_consistency: config.read_consistency,
         max_value_bytes: config.http.max_value_bytes,
         request_timeout: config.http.request_timeout,
         body_timeout: config.http.body_timeout,

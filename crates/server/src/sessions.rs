@@ -1,9 +1,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sessile_cluster::{Cluster, ClusterError};
+use sessile_cluster::{Cluster, ClusterError, Found};
 use sessile_core::{Action, Delete, LogTime, NamespaceId, Outcome, Put, Refusal, SessionKey, Taken};
-use sessile_http::{Deleted, Session, Sessions, SessionsError, Written};
+use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,6 +21,11 @@ impl ClusterSessions {
         // There is one start; a second call would change nothing.
         let _ = self.cluster.set(cluster);
         self.started.notify_waiters();
+    }
+
+    /// That cluster, if there is one by now.
+    pub(crate) fn started(&self) -> Option<&Cluster> {
+        self.cluster.get()
     }
 
     async fn cluster(&self, deadline: Instant) -> Result<&Cluster, SessionsError> {
@@ -48,11 +53,18 @@ impl Sessions for ClusterSessions {
         deadline: Instant,
     ) -> Result<Option<Session>, SessionsError> {
         let found = self.cluster(deadline).await?.read(namespace, &key, deadline).await.map_err(unanswered)?;
-        Ok(found.map(|found| Session {
-            version: found.record.header.version,
-            remaining: remaining(found.record.header.expires_at, found.clock),
-            value: found.record.value,
-        }))
+        Ok(found.map(live))
+    }
+
+    async fn get_local(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        deadline: Instant,
+    ) -> Result<LocalRead, SessionsError> {
+        let cluster = self.cluster(deadline).await?;
+        let (found, age) = cluster.read_local(namespace, &key).await.map_err(unanswered)?;
+        Ok(LocalRead { session: found.map(live), age })
     }
 
     async fn put(
@@ -89,6 +101,14 @@ impl Sessions for ClusterSessions {
         }
         // A probe wants to know of now.
         self.cluster.get().ok_or(SessionsError::NoQuorum)?.ready(deadline).await.map_err(unanswered)
+    }
+}
+
+fn live(found: Found) -> Session {
+    Session {
+        version: found.record.header.version,
+        remaining: remaining(found.record.header.expires_at, found.clock),
+        value: found.record.value,
     }
 }
 

@@ -17,12 +17,22 @@ fn a_wrong_command_line_or_configuration_is_one_sentence_and_64() {
     let wrong = directory.path().join("wrong.yaml");
     std::fs::write(&wrong, "service_name: a\nlisten_prot: 1\n").unwrap();
     let wrong = wrong.to_str().unwrap();
+    let fine = directory.path().join("fine.yaml");
+    std::fs::write(&fine, "service_name: a\n").unwrap();
+    let fine = fine.to_str().unwrap();
     for (arguments, said) in [
         (vec![], "a command is missing"),
         (vec!["serve", "--config", "/nowhere/config.yaml"], "/nowhere/config.yaml: cannot be read"),
         (vec!["serve", "--config", wrong], "did you mean `listen_port`?"),
         (vec!["check-config", wrong], "wrong.yaml, line 2: unknown key \"listen_prot\""),
         (vec!["dev", "--listen", "nonsense"], "HOST:PORT was expected"),
+        (vec!["cluster"], "a command is missing; see `sessile cluster --help`"),
+        (vec!["cluster", "promote"], "<MEMBER>; see `sessile cluster promote --help`"),
+        (vec!["cluster", "add-learner", "n4"], "HOST:PORT was expected"),
+        (vec!["cluster", "init", "--join-token-file", "/nowhere/token"], "/nowhere/token cannot be read"),
+        (vec!["status", "--server", "n1"], "HOST:PORT was expected"),
+        (vec!["status", "--timeout", "0"], "a time from 1ms to 60m was expected"),
+        (vec!["serve", "--config", fine, "--discard-data-and-rejoin"], "wants a cluster to join"),
     ] {
         let output = sessile(&arguments);
         let sentence = text(&output.stderr);
@@ -46,6 +56,58 @@ fn check_config_prints_a_file_that_it_accepts_again() {
     let second = text(&sessile(&["check-config", copy.to_str().unwrap()]).stdout);
     let values = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(values(&second), values(&printed));
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_one_sentence_and_a_code() {
+    // Bound and not listening: whoever connects is refused, and nobody else gets the port.
+    let closed = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&closed, &"127.0.0.1:0".parse::<std::net::SocketAddrV4>().unwrap()).unwrap();
+    let refusing = std::net::SocketAddrV4::try_from(rustix::net::getsockname(&closed).unwrap()).unwrap().to_string();
+    // Accepts by the system's doing, and says nothing.
+    let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listening.local_addr().unwrap().to_string();
+    for (server, code, said) in [
+        (refusing.as_str(), 69, format!("no node answers at {refusing}: ")),
+        (silent.as_str(), 75, format!("{silent} has not answered within 50ms")),
+    ] {
+        for command in [
+            vec!["status"],
+            vec!["status", "--json", "--watch"],
+            vec!["cluster", "watch"],
+            vec!["cluster", "init"],
+            vec!["cluster", "add-learner", "127.0.0.1:1"],
+            vec!["cluster", "promote", "n1"],
+            vec!["cluster", "replace", "n1", "n2"],
+            vec!["cluster", "remove", "n1", "--force", "--if-membership", "7"],
+            vec!["cluster", "transfer-leader"],
+            vec!["cluster", "set-address", "n1", "127.0.0.1:1"],
+            vec!["cluster", "snapshot", "n1"],
+        ] {
+            let output = sessile(&[&command[..], &["--server", server, "--timeout", "50ms"]].concat());
+            let sentence = text(&output.stderr);
+            assert_eq!(
+                (output.status.code(), text(&output.stdout).as_str()),
+                (Some(code), ""),
+                "{command:?}: {sentence}"
+            );
+            assert!(sentence.starts_with("sessile: ") && sentence.contains(&said), "{sentence}");
+            assert_eq!(sentence.matches('\n').count(), 1, "{sentence}");
+        }
+    }
+}
+
+#[test]
+fn the_node_to_ask_may_stand_in_the_environment() {
+    let with = |value: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+        let output = command.args(arguments).env("SESSILE_SERVER", value).output().expect("the program starts");
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, said) = with("nonsense", &["status"]);
+    assert!(code == Some(64) && said.contains("invalid value 'nonsense' for '--server <HOST:PORT>'"), "{said}");
+    let (code, said) = with("nonsense", &["status", "--server", "also:nonsense"]);
+    assert!(code == Some(64) && said.contains("'also:nonsense'"), "what is said on the command line wins: {said}");
 }
 
 #[test]

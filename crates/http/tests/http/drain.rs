@@ -70,3 +70,77 @@ async fn what_does_not_end_is_cut_off() {
     assert!(client.is_closed().await);
     assert_eq!(world.drained().await, Drained { cut_off: 1 });
 }
+
+#[tokio::test]
+async fn a_connection_that_asks_its_first_question_late_is_answered() {
+    let limits =
+        Limits { drain_idle: Duration::from_secs(3600), drain: Duration::from_secs(3600), ..Limits::default() };
+    let mut world = World::with(config(), limits).await;
+    let mut client = world.client().await;
+    world.eventually("sessile_http_connections", &[], 1.0).await;
+    world.shutdown.cancel();
+    while TcpStream::connect(world.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let answer = client.request("POST", &format!("{BASE}k"), "", b"v").await;
+    assert_eq!((answer.status, answer.header("connection")), (201, Some("close")));
+    assert!(client.is_closed().await);
+    assert_eq!(world.drained().await, Drained { cut_off: 0 });
+}
+
+/// The end of `drain_idle` comes when half of the header is there: on a connection that was used before, and on a new one.
+#[tokio::test]
+async fn a_request_that_has_begun_to_arrive_is_answered() {
+    let limits = Limits {
+        drain_idle: Duration::from_millis(1),
+        drain: Duration::from_secs(3600),
+        header_timeout: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let mut world = World::with(config(), limits).await;
+    let mut used = world.client().await;
+    assert_eq!(used.request("GET", "/livez", "", b"").await.status, 200);
+    let (mut new, mut idle) = (world.client().await, world.client().await);
+    for client in [&mut used, &mut new] {
+        client.send(format!("POST {BASE}k HTTP/1.1\r\nHost: x\r\n")).await;
+    }
+    // On its way to the server, as far as a client can know.
+    world.eventually("sessile_http_connections", &[], 3.0).await;
+    assert_eq!(world.get("k").await.status, 404);
+    world.shutdown.cancel();
+    assert!(idle.is_closed().await, "now whoever is idle is sent away");
+    for client in [&mut used, &mut new] {
+        client.send("Content-Length: 1\r\n\r\nv").await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (201, Some("close")));
+        assert!(client.is_closed().await);
+    }
+    assert_eq!(world.drained().await, Drained { cut_off: 0 });
+}
+
+/// The system accepts connections for a server before the server does.
+#[tokio::test]
+async fn who_still_waits_for_a_place_is_answered() {
+    let limits = Limits { max_connections: 1, drain: Duration::from_secs(3600), ..Limits::default() };
+    let mut world = World::with(config(), limits).await;
+    world.fake.shut_gate();
+    let request = format!("GET {BASE}k HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = world.client().await;
+        client.send(&request).await;
+        clients.push(client);
+    }
+    world.arrivals(1).await;
+    world.shutdown.cancel();
+    while TcpStream::connect(world.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    world.fake.open_gate();
+    for client in &mut clients {
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (404, Some("close")));
+        assert!(client.is_closed().await);
+    }
+    assert_eq!(world.drained().await, Drained { cut_off: 0 });
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sessile_core::{Condition, Delete, NamespaceId, Put, SessionKey, Version};
-use sessile_http::{Deleted, Session, Sessions, SessionsError, Written};
+use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -29,6 +29,8 @@ struct State {
     last: u64,
     records: HashMap<(NamespaceId, Bytes), Record>,
     trouble: Option<Trouble>,
+    /// How old what it reads locally is.
+    age: Duration,
 }
 
 struct Record {
@@ -58,6 +60,11 @@ impl Fake {
 
     pub(crate) fn pass_time(&self, time: Duration) {
         self.state.lock().clock += time;
+    }
+
+    /// From now on its local reads are that old.
+    pub(crate) fn lag(&self, age: Duration) {
+        self.state.lock().age = age;
     }
 
     pub(crate) fn be_in(&self, trouble: impl Into<Option<Trouble>>) {
@@ -127,6 +134,12 @@ impl Sessions for Fake {
     async fn get(&self, namespace: NamespaceId, key: SessionKey, _: Instant) -> Result<Option<Session>, SessionsError> {
         self.arrive(Some(&key)).await?;
         Ok(self.state.lock().live(namespace, &key))
+    }
+
+    async fn get_local(&self, namespace: NamespaceId, key: SessionKey, _: Instant) -> Result<LocalRead, SessionsError> {
+        self.arrive(Some(&key)).await?;
+        let mut state = self.state.lock();
+        Ok(LocalRead { session: state.live(namespace, &key), age: state.age })
     }
 
     async fn put(

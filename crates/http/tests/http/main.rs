@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 
+mod admin;
 mod bounds;
 mod client;
 mod conditions;
@@ -11,5 +12,6 @@ mod drain;
 mod fake;
 mod hostile;
 mod http2;
+mod local;
 mod observed;
 mod world;

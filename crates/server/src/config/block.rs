@@ -14,6 +14,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "listen_port",
             "default_ttl",
             "max_ttl",
+            "read_consistency",
             "log_level",
             "openapi_spec",
             "tls",
@@ -38,7 +39,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "max_connections",
         ],
     ),
-    ("shutdown", &["grace_ms"]),
+    ("shutdown", &["grace_ms", "notice_ms"]),
     (
         "cluster",
         &[
@@ -114,9 +115,9 @@ impl<'a> Block<'a> {
         self.entries.iter().any(|(name, _)| *name == key)
     }
 
-    /// Whether any key of the block has a value.
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.iter().all(|(_, node)| node.is_null())
+    /// The line of the key's value; `None` if the key is not there. A key without a value has one all the same.
+    pub(super) fn line_of(&self, key: &str) -> Option<usize> {
+        self.entries.iter().find(|(name, _)| *name == key).map(|(_, node)| node.line)
     }
 
     /// The key as a person would name it: `storage.engine`.

@@ -3,13 +3,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
-use sessile_http::BaseUri;
+use sessile_http::{BaseUri, ReadConsistency};
 use sessile_store::engine::EngineKind;
 
 use super::block::{Block, Found};
 use super::document::Node;
 use super::fault::{ConfigError, quoted};
-use super::{Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage, read_at_most};
+use super::{
+    ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage,
+    read_at_most,
+};
 
 /// What a file may leave out, by whose file it is. Kask's are those of its config.go.
 struct Defaults {
@@ -45,8 +48,8 @@ const DEFAULT_MAX_TTL: Duration = Duration::from_secs(366 * 86_400);
 /// The longest `service_name`: it stands in every log line.
 const MAX_SERVICE_NAME_BYTES: usize = 128;
 
-/// Up to ten minutes to stop; 0 cuts what is in flight.
-const GRACE_MS: RangeInclusive<u64> = 0..=600_000;
+/// Up to ten minutes to stop. No grace cuts what is in flight; no notice takes no new connection at once.
+const STOP_MS: RangeInclusive<u64> = 0..=600_000;
 
 /// The document, checked whole. Any order of the checks would do; it is that of the file as documented.
 pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
@@ -62,19 +65,28 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
             .push("with `base_uri` / the keys healthz, livez, readyz, metrics and openapi cannot be reached".into());
     }
     refuse_tls(&top.block("tls")?)?;
-    refuse_cluster(&top.block("cluster")?, &mut warnings)?;
-    ignore_admin(&top.block("admin")?, &mut warnings)?;
+    let listen = listen(&top, flavour, &defaults)?;
+    let cluster = ClusterConfig::check(&top)?;
+    if let Some(cluster) = &cluster {
+        let line = top.line_of("cluster").unwrap_or(1);
+        own_port("cluster.listen", &cluster.listen, line, "listen_address and listen_port", &listen)?;
+    }
+    let shutdown = top.block("shutdown")?;
     Ok(Config {
         flavour,
         service_name: service_name(&top, &defaults)?,
         base_uri,
-        listen: listen(&top, flavour, &defaults)?,
+        read_consistency: read_consistency(&top)?,
+        admin_listen: admin(&top.block("admin")?, &listen, cluster.as_ref())?,
+        cluster,
+        listen,
         ttl: ttl(&top, &defaults)?,
         log_level: log_level(&top, &defaults)?,
         openapi: openapi(&top, flavour, &mut warnings)?,
         storage: storage(&top.block("storage")?)?,
         http: http(&top.block("http")?)?,
-        shutdown_grace: millis(&top.block("shutdown")?, "grace_ms", &GRACE_MS, DEFAULT_GRACE_MS)?,
+        shutdown_grace: millis(&shutdown, "grace_ms", &STOP_MS, DEFAULT_GRACE_MS)?,
+        shutdown_notice: millis(&shutdown, "notice_ms", &STOP_MS, 0)?,
         warnings,
     })
 }
@@ -161,35 +173,41 @@ fn refuse_tls(tls: &Block<'_>) -> Result<(), ConfigError> {
     }
 }
 
-/// Checks the block as the versions to come will, and refuses what takes more than one node.
-fn refuse_cluster(cluster: &Block<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-    if cluster.is_empty() {
-        return Ok(());
+fn read_consistency(top: &Block<'_>) -> Result<ReadConsistency, ConfigError> {
+    match top.text("read_consistency")? {
+        None => Ok(ReadConsistency::Linearizable),
+        Some(Found { value, line }) => ReadConsistency::from_name(value).ok_or_else(|| {
+            let names = ReadConsistency::ALL.map(ReadConsistency::name).join(", ");
+            not_one_of("read_consistency", &names, value, line)
+        }),
     }
-    cluster.text("name")?;
-    cluster.text("join_token_file")?;
-    cluster.flag("autopilot")?;
-    for key in ["listen_ms", "stabilise_ms"] {
-        cluster.number(key, "milliseconds", &(0..=3_600_000))?;
-    }
-    let own = [address(cluster, "listen")?, address(cluster, "advertise")?];
-    let single = "this version runs a single node; remove `cluster`";
-    if let Some(found) = cluster.number("expect", "", &(1..=64))?.filter(|found| found.value > 1) {
-        return Err(ConfigError::at(found.line, format!("`cluster.expect` is {}, but {single}", found.value)));
-    }
-    for seed in cluster.texts("seeds")? {
-        let parsed = parse_address("cluster.seeds", &seed)?;
-        if !own.iter().flatten().any(|own| *own == parsed) {
-            return Err(ConfigError::at(seed.line, format!("`cluster.seeds` names another node, but {single}")));
-        }
-    }
-    warnings.push("`cluster` has no effect yet: this version runs a single node and listens for no peers".to_owned());
-    Ok(())
 }
 
-fn ignore_admin(admin: &Block<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-    if address(admin, "listen")?.is_some() {
-        warnings.push("`admin` has no effect yet: /metrics and /readyz are served on `listen_port`".to_owned());
+/// Where the second HTTP listener is, if there is one.
+fn admin(
+    block: &Block<'_>,
+    listen: &ListenAddress,
+    cluster: Option<&ClusterConfig>,
+) -> Result<Option<ListenAddress>, ConfigError> {
+    let Some(Found { value, line }) = address(block, "listen")? else { return Ok(None) };
+    own_port("admin.listen", &value, line, "listen_address and listen_port", listen)?;
+    if let Some(cluster) = cluster {
+        own_port("admin.listen", &value, line, "cluster.listen", &cluster.listen)?;
+    }
+    Ok(Some(value))
+}
+
+/// Two listeners cannot share an address, unless the system chooses the port.
+fn own_port(
+    path: &str,
+    address: &ListenAddress,
+    line: usize,
+    other_path: &str,
+    other: &ListenAddress,
+) -> Result<(), ConfigError> {
+    if address == other && address.port() != 0 {
+        let sentence = format!("`{path}` {address} is taken by `{other_path}` of this file; choose another port");
+        return Err(ConfigError::at(line, sentence));
     }
     Ok(())
 }
@@ -255,13 +273,13 @@ fn count(
     usize::try_from(value).map_err(|_| ConfigError::new(format!("`{}` is too large", block.path(key))))
 }
 
-fn address(block: &Block<'_>, key: &str) -> Result<Option<ListenAddress>, ConfigError> {
+pub(super) fn address(block: &Block<'_>, key: &str) -> Result<Option<Found<ListenAddress>>, ConfigError> {
     block.text(key)?.map(|found| parse_address(&block.path(key), &found)).transpose()
 }
 
-fn parse_address(path: &str, found: &Found<&str>) -> Result<ListenAddress, ConfigError> {
-    ListenAddress::parse(found.value)
-        .map_err(|why| ConfigError::at(found.line, format!("`{path}` {} is no address: {why}", quoted(found.value))))
+pub(super) fn parse_address(path: &str, found: &Found<&str>) -> Result<Found<ListenAddress>, ConfigError> {
+    let fault = |why| ConfigError::at(found.line, format!("`{path}` {} is no address: {why}", quoted(found.value)));
+    Ok(Found { value: ListenAddress::parse(found.value).map_err(fault)?, line: found.line })
 }
 
 fn not_one_of(path: &str, names: &str, value: &str, line: usize) -> ConfigError {

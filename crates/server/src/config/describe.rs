@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use sessile_core::Ttl;
 
-use super::{Config, Flavour, OpenApi};
+use super::{ClusterConfig, Config, Flavour, ListenAddress, OpenApi};
 
 impl Config {
     /// The effective values as a file that would give the same node, the warnings and the kind of file as comments.
@@ -16,10 +16,27 @@ impl Config {
             Flavour::Sessile => writeln!(text, "# what the file leaves out has its default"),
             Flavour::Kask => writeln!(text, "# a Kask file: what it leaves out has Kask's default"),
         };
+        let _ = writeln!(text, "# {}", self.runs_as());
         for line in self.lines() {
             let _ = writeln!(text, "{line}");
         }
         text
+    }
+
+    /// What it would run as, in a sentence.
+    fn runs_as(&self) -> String {
+        let Some(ClusterConfig { name, expect, seeds, .. }) = &self.cluster else {
+            return "runs as a single node, which listens for no peers".to_owned();
+        };
+        match expect {
+            Some(expect) => format!("runs as member {name} of a cluster of {expect}, or joins the one that is there"),
+            None if seeds.is_empty() => {
+                format!("runs as {name}, which waits for `sessile cluster init` or `add-learner`")
+            }
+            None => {
+                format!("runs as {name}, which joins the cluster of its seeds, or waits for `sessile cluster init`")
+            }
+        }
     }
 
     fn lines(&self) -> Vec<String> {
@@ -36,6 +53,7 @@ impl Config {
             format!("listen_port: {}", self.listen.port()),
             format!("default_ttl: {}", seconds(self.ttl.grant(None))),
             format!("max_ttl: {}", seconds(self.ttl.grant(Some(Ttl::FOREVER)))),
+            format!("read_consistency: {}", self.read_consistency.name()),
             format!("log_level: {}", self.log_level),
         ];
         lines.extend(openapi);
@@ -54,6 +72,31 @@ impl Config {
             format!("  max_connections: {}", http.max_connections),
             "shutdown:".to_owned(),
             format!("  grace_ms: {}", self.shutdown_grace.as_millis()),
+            format!("  notice_ms: {}", self.shutdown_notice.as_millis()),
+        ]);
+        lines.extend(self.cluster.iter().flat_map(ClusterConfig::lines));
+        if let Some(listen) = &self.admin_listen {
+            lines.extend(["admin:".to_owned(), format!("  listen: {}", quote(&listen.to_string()))]);
+        }
+        lines
+    }
+}
+
+impl ClusterConfig {
+    fn lines(&self) -> Vec<String> {
+        let quoted = |address: &ListenAddress| quote(&address.to_string());
+        let mut lines = vec!["cluster:".to_owned(), format!("  name: {}", quote(&self.name))];
+        lines.push(format!("  listen: {}", quoted(&self.listen)));
+        lines.extend(self.advertise.as_ref().map(|address| format!("  advertise: {}", quoted(address))));
+        let seeds: Vec<_> = self.seeds.iter().map(quoted).collect();
+        lines.push(format!("  seeds: [{}]", seeds.join(", ")));
+        lines.extend(self.expect.map(|expect| format!("  expect: {expect}")));
+        let token = self.join_token.as_ref();
+        lines.extend(token.map(|file| format!("  join_token_file: {}", quote(&file.path.to_string_lossy()))));
+        lines.extend([
+            format!("  listen_ms: {}", self.listen_for.as_millis()),
+            format!("  stabilise_ms: {}", self.stabilise.as_millis()),
+            format!("  autopilot: {}", self.autopilot),
         ]);
         lines
     }

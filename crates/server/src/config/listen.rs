@@ -53,6 +53,11 @@ impl ListenAddress {
         self.port
     }
 
+    /// Whether it means every interface of the machine, which is nothing that another machine could connect to.
+    pub(super) fn is_every_interface(&self) -> bool {
+        matches!(&self.host, Host::Ip(ip) if ip.is_unspecified())
+    }
+
     /// The addresses to try, in order, until one can be bound; a name is looked up, which blocks. IPv4 comes first, as
     /// in Kask: Go binds a name's first IPv4 address. `::` takes IPv4 in as well; where IPv6 is switched off, IPv4 alone.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {

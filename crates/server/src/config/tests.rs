@@ -29,7 +29,9 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(config.storage.data_dir, Path::new("/var/lib/sessile"));
     assert_eq!((config.storage.engine, config.storage.cache_bytes), (EngineKind::Fjall, 256 << 20));
     assert_eq!((config.http.max_value_bytes, config.http.request_timeout.as_millis()), (1 << 20, 2_000));
-    assert_eq!(config.shutdown_grace.as_millis(), 10_000);
+    assert_eq!((config.shutdown_grace.as_millis(), config.shutdown_notice.as_millis()), (10_000, 0));
+    assert_eq!(config.read_consistency, ReadConsistency::Linearizable);
+    assert_eq!((&config.cluster, &config.admin_listen), (&None, &None));
     assert_eq!(config.warnings, [""; 0]);
     for same in ["# nothing\n", "---\n", "~", "\u{feff}", "storage:\nhttp: ~\ntls: {}\ndefault_ttl: null\n"] {
         assert_eq!(parse(same), config, "{same:?}");
@@ -62,6 +64,7 @@ fn a_kask_file_starts_unchanged_and_what_it_leaves_out_is_kasks() {
 /// Each key at the edges of what it takes, and just beyond; what is said of what it does not take.
 #[test]
 fn every_key_takes_what_it_should_and_nothing_else() {
+    let named = |length| format!("{{name: {}}}", "n".repeat(length));
     let year = MAX_TTL.as_secs();
     let text = "must be a text, not a list";
     for (key, good, bad, said) in [
@@ -105,17 +108,88 @@ fn every_key_takes_what_it_should_and_nothing_else() {
             vec!["{grace_ms: 600001}", "{grace_ms: on}"],
             "from 0 to",
         ),
+        ("shutdown", vec!["{notice_ms: 0}", "{notice_ms: 600000}"], vec!["{notice_ms: 600001}"], "from 0 to 600000"),
+        (
+            "read_consistency",
+            vec!["linearizable", "local", "~"],
+            vec!["Local", "stale", "''"],
+            "must be one of linearizable, local, not",
+        ),
+        ("read_consistency", vec![], vec!["[local]"], text),
+        ("cluster", vec!["{name: n1}", "{name: N.1_x-2}"], vec!["{}", "~", "{expect: 3}"], "`cluster.name` is missing"),
+        ("cluster", vec![], vec!["[n1]", "true"], "must be a block of"),
         (
             "cluster",
-            vec!["{}", "{name: n1}", "{expect: 1}"],
-            vec!["{expect: 3}"],
-            "runs a single node; remove `cluster`",
+            vec![&named(63)],
+            vec!["{name: ''}", "{name: 'n 1'}", "{name: n/1}", "{name: \u{e4}}", &named(64)],
+            "`cluster.name` must be 1 to 63 characters of",
         ),
-        ("cluster", vec!["{listen: 'a:1', seeds: ['a:1']}"], vec!["{seeds: ['a:1']}"], "`cluster.seeds` names another"),
-        ("cluster", vec!["{autopilot: false}"], vec!["{autopilot: no}"], "must be true or false"),
-        ("cluster", vec!["{listen_ms: 5}"], vec!["{listen_ms: x}", "{stabilise_ms: []}"], "of milliseconds"),
-        ("cluster", vec!["{join_token_file: /a}"], vec!["{seeds: a}"], "must be a list of texts"),
-        ("admin", vec!["{}", "{listen: '127.0.0.1:9081'}"], vec!["{listen: 9081}"], "HOST:PORT"),
+        ("cluster", vec!["{name: n, listen: '127.0.0.1:0'}"], vec!["{name: n, listen: 7081}"], "HOST:PORT"),
+        (
+            "cluster",
+            vec![],
+            vec!["{name: n, listen: '127.0.0.1:8081'}"],
+            "is taken by `listen_address and listen_port`",
+        ),
+        (
+            "cluster",
+            vec!["{name: n, listen: '0.0.0.0:7081', advertise: 'n1.example:7081'}"],
+            vec!["{name: n, listen: '0.0.0.0:7081'}", "{name: n, listen: '[::]:0'}"],
+            "add `cluster.advertise` with",
+        ),
+        (
+            "cluster",
+            vec!["{name: n, advertise: 'n1:7081'}"],
+            vec![
+                "{name: n, advertise: '0.0.0.0:7081'}",
+                "{name: n, advertise: '[::]:1'}",
+                "{name: n, advertise: 'a:0'}",
+            ],
+            "`cluster.advertise`",
+        ),
+        ("cluster", vec![], vec!["{name: n, seeds: ['0.0.0.0:7081']}", "{name: n, seeds: ['a:0']}"], "to connect to"),
+        (
+            "cluster",
+            vec!["{name: n, seeds: ['a:1', 'b:2']}", "{name: n, seeds: []}"],
+            vec!["{name: n, seeds: [a]}"],
+            "HOST",
+        ),
+        ("cluster", vec![], vec!["{name: n, seeds: a}"], "must be a list of texts"),
+        (
+            "cluster",
+            vec!["{name: n, advertise: 'a:1', seeds: ['a:1', 'b:1', 'a:1'], expect: 2}"],
+            vec![
+                "{name: n, advertise: 'a:1', seeds: ['a:1', 'b:1'], expect: 3}",
+                "{name: n, advertise: 'a:1', seeds: ['a:1', 'a:1'], expect: 2}",
+                "{name: n, expect: 2}",
+            ],
+            "different addresses; name every first member",
+        ),
+        (
+            "cluster",
+            vec![],
+            vec!["{name: n, expect: 1}", "{name: n, expect: 65}", "{name: n, expect: x}"],
+            "from 2 to 64",
+        ),
+        ("cluster", vec![], vec!["{name: n, seeds: ['a:1', 'b:1'], expect: 2}"], "own address, 127.0.0.1:7081; add it"),
+        (
+            "cluster",
+            vec![],
+            vec!["{name: n, listen: 'a:0', seeds: ['a:1', 'b:1'], expect: 2}"],
+            "give `cluster.listen` a",
+        ),
+        ("cluster", vec!["{name: n, autopilot: false}"], vec!["{name: n, autopilot: no}"], "must be true or false"),
+        (
+            "cluster",
+            vec!["{name: n, listen_ms: 0, stabilise_ms: 3600000}"],
+            vec!["{name: n, listen_ms: x}", "{name: n, stabilise_ms: []}", "{name: n, listen_ms: 3600001}"],
+            "of milliseconds from 0 to 3600000",
+        ),
+        ("cluster", vec![], vec!["{name: n, join_token_file: /nowhere/token}"], "cannot be read"),
+        ("cluster", vec![], vec!["{name: n, join_token_file: ''}"], "must be the path of a file"),
+        ("cluster", vec![], vec!["{name: n, port: 1}"], "unknown key \"port\" in `cluster`"),
+        ("admin", vec![], vec!["{listen: '127.0.0.1:8081'}"], "is taken by `listen_address and listen_port`"),
+        ("admin", vec!["{}", "~", "{listen: '127.0.0.1:9081'}"], vec!["{listen: 9081}"], "HOST:PORT"),
     ] {
         for value in good {
             parse(&format!("{key}: {value}\n"));
@@ -135,7 +209,9 @@ fn values_arrive_where_they_belong() {
         "service_name: s\nbase_uri: b\nlisten_address: '::1'\nlisten_port: 1\ndefault_ttl: 2\nmax_ttl: 3\n\
          log_level: debug\nstorage: {data_dir: /d, engine: sled, cache_mb: 9, reserve_mb: 7}\nhttp: {max_value_bytes: 4, \
          request_timeout_ms: 105, header_timeout_ms: 106, body_timeout_ms: 107, idle_timeout_ms: 1008, \
-         max_connections: 9}\nshutdown: {grace_ms: 10}\n",
+         max_connections: 9}\nshutdown: {grace_ms: 10, notice_ms: 11}\nread_consistency: local\nadmin: {listen: 'a:12'}\n\
+         cluster: {name: n2, listen: '[::]:13', advertise: 'n2:14', seeds: ['n1:14', 'n2:14'], expect: 2, listen_ms: 15, \
+         stabilise_ms: 16, autopilot: false}\n",
     );
     let http = HttpLimits {
         max_value_bytes: 4,
@@ -151,7 +227,120 @@ fn values_arrive_where_they_belong() {
     assert_eq!((config.listen.to_string().as_str(), lifetimes(&config)), ("[::1]:1", (Some(2), Some(3))));
     assert_eq!((&config.http, &config.storage, config.log_level), (&http, &storage, LogLevel::Debug));
     assert_eq!(config.shutdown_grace, Duration::from_millis(10));
+    assert_eq!(config.shutdown_notice, Duration::from_millis(11));
+    assert_eq!(config.read_consistency, ReadConsistency::Local);
+    let address = |text: &str| ListenAddress::parse(text).unwrap();
+    assert_eq!(config.admin_listen, Some(address("a:12")));
+    let cluster = ClusterConfig {
+        name: "n2".to_owned(),
+        listen: address("[::]:13"),
+        advertise: Some(address("n2:14")),
+        seeds: vec![address("n1:14"), address("n2:14")],
+        expect: Some(2),
+        join_token: None,
+        listen_for: Duration::from_millis(15),
+        stabilise: Duration::from_millis(16),
+        autopilot: false,
+    };
+    assert_eq!(config.cluster.as_ref(), Some(&cluster));
+    let peers = cluster.peers("[::]:13".parse().unwrap());
+    assert_eq!((peers.advertise.as_str(), peers.expect, peers.seeds.len()), ("n2:14", Some(2), 2));
     assert!(parse("storage: {data_dir: here}").storage.data_dir.is_absolute());
+}
+
+/// One of three members, as the README has it.
+const THREE: &str = "cluster:\n  name: n1\n  listen: 127.0.0.1:7081\n  seeds: [127.0.0.1:7081, 127.0.0.1:7082, \
+                     127.0.0.1:7083]\n  expect: 3\nadmin: { listen: 127.0.0.1:9081 }\n";
+
+#[test]
+fn a_member_advertises_where_it_listens_unless_it_says_where() {
+    let member = |yaml: &str| parse(yaml).cluster.unwrap();
+    let three = member(THREE);
+    let defaults = (Duration::from_secs(3), Duration::from_secs(10), true);
+    assert_eq!((three.listen_for, three.stabilise, three.autopilot), defaults);
+    assert_eq!(three.peers("127.0.0.1:7081".parse().unwrap()).advertise, "127.0.0.1:7081");
+    let chosen = member("cluster: {name: n1, listen: '127.0.0.1:0'}\n");
+    assert_eq!(chosen.peers("127.0.0.1:4711".parse().unwrap()).advertise, "127.0.0.1:4711");
+    assert_eq!(member("cluster: {name: n1}\n").listen.to_string(), "127.0.0.1:7081");
+    assert_eq!(parse("").cluster, None);
+}
+
+#[test]
+fn it_is_told_what_a_file_would_run_as() {
+    for (yaml, said) in [
+        ("", "\n# runs as a single node, which listens for no peers\n"),
+        ("cassandra:\n", "\n# runs as a single node, which listens for no peers\n"),
+        (THREE, "\n# runs as member n1 of a cluster of 3, or joins the one that is there\n"),
+        (
+            "cluster: {name: n4, seeds: ['a:1']}\n",
+            "\n# runs as n4, which joins the cluster of its seeds, or waits for `",
+        ),
+        ("cluster: {name: n4}\n", "\n# runs as n4, which waits for `sessile cluster init` or `add-learner`\n"),
+    ] {
+        let text = parse(yaml).describe();
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_cluster_names_its_own_line() {
+    for (yaml, sentence) in [
+        (
+            "cluster:\n  name: n1\n  seeds:\n    - a:1\n    - b\n",
+            "line 5: `cluster.seeds` \"b\" is no address: HOST:PORT",
+        ),
+        (
+            "cluster:\n  name: n1\n  listen: 0.0.0.0:1\n",
+            "line 3: `cluster.listen` is 0.0.0.0:1, which no other machine",
+        ),
+        (
+            "cluster:\n  name: n1\n  seeds: ['a:1', 'b:1']\n  expect: 2\n",
+            "line 3: `cluster.seeds` lacks this node's own",
+        ),
+        ("cluster:\n  name: n1\n  expect: 3\n", "line 3: `cluster.expect` is 3, but `cluster.seeds` names 0 different"),
+        (
+            "cluster:\n  name: n1\n  sedes: []\n",
+            "line 3: unknown key \"sedes\" in `cluster`; did you mean `cluster.seeds`?",
+        ),
+        (
+            "cluster: {name: n1, listen: 'a:1'}\nadmin:\n  listen: a:1\n",
+            "line 3: `admin.listen` a:1 is taken by `cluster.listen` of this file; choose another port",
+        ),
+    ] {
+        let said = refused(yaml);
+        assert!(said.starts_with(sentence), "{said}");
+    }
+}
+
+#[test]
+fn the_join_token_is_read_with_the_configuration_and_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("join.token");
+    let yaml = format!("cluster:\n  name: n1\n  join_token_file: {}\n", path.display());
+    assert!(refused(&yaml).starts_with("line 3: `cluster.join_token_file` "));
+    std::fs::write(&path, "\n").unwrap();
+    assert!(refused(&yaml).contains("is empty; put a secret into it"));
+    std::fs::write(&path, "open sesame\n").unwrap();
+    let config = parse(&yaml);
+    let peers = config.cluster.as_ref().unwrap().peers("127.0.0.1:7081".parse().unwrap());
+    assert!(!peers.join_token.is_empty());
+    assert!(!format!("{config:?}{}", config.describe()).contains("sesame"));
+}
+
+#[test]
+fn the_files_in_the_readme_run_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("join.token");
+    std::fs::write(&token, "secret\n").unwrap();
+    let readme = include_str!("../../../../README.md").replace("/etc/sessile/join.token", &token.to_string_lossy());
+    let files: Vec<_> = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let runs_as: Vec<_> = files.iter().map(|yaml| parse(yaml).describe().lines().nth(1).unwrap().to_owned()).collect();
+    let expected = [
+        "# runs as a single node, which listens for no peers",
+        "# runs as member n1 of a cluster of 3, or joins the one that is there",
+    ];
+    assert_eq!(runs_as, expected);
+    assert!(files.iter().all(|yaml| parse(yaml).warnings.is_empty()));
 }
 
 #[test]
@@ -246,12 +435,15 @@ fn what_is_described_is_a_file_that_gives_the_same_node() {
         "",
         "service_name: \"a\\\"b: #'\"\ndefault_ttl: 0\nlisten_address: '::1'\nstorage: {data_dir: '/a b', engine: sled}\n",
         include_str!("../../tests/fixtures/kask.yaml"),
+        "cluster: {name: n1}\nread_consistency: local\n",
+        "cluster: {name: '1', listen: 'localhost:0', autopilot: false}\nadmin: {listen: '[::1]:0'}\n",
+        THREE,
         "cassandra:\nlisten_address: ''\nmax_ttl: 0\nhttp: {max_value_bytes: 7}\nshutdown: {grace_ms: 1}\n",
     ] {
         let config = parse(yaml);
         let again = parse(&config.describe());
         assert_eq!(again, Config { flavour: Flavour::Sessile, warnings: Vec::new(), ..config });
     }
-    let text = parse("cluster: {expect: 1}\nadmin: {listen: 'localhost:1'}\nbase_uri: /\n").describe();
-    assert_eq!(text.lines().filter(|line| line.starts_with("# warning: ")).count(), 3, "{text}");
+    let text = parse("cassandra:\nbase_uri: /\n").describe();
+    assert_eq!(text.lines().filter(|line| line.starts_with("# warning: ")).count(), 2, "{text}");
 }

@@ -1,0 +1,52 @@
+//! The operator's listener.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use prometheus::Registry;
+use sessile_http::{HttpMetrics, Limits, Server, SessionsError, admin_router, render};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::fake::{Fake, Trouble};
+
+#[tokio::test]
+async fn it_serves_probes_metrics_and_a_page_and_no_session() {
+    let (fake, registry) = (Fake::new(), Registry::new());
+    let metrics = HttpMetrics::register(&registry).unwrap();
+    let page = {
+        let made = Arc::new(AtomicU32::new(0));
+        move || std::future::ready(format!("<p>page {}", made.fetch_add(1, Ordering::SeqCst)))
+    };
+    let router = admin_router(&fake, Duration::from_secs(60), move || render(&registry), page);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let mut server = JoinSet::new();
+    server.spawn(Server::new(router, Limits::default(), &metrics, "admin").serve(listener, shutdown.clone()));
+
+    let mut client = Client::connect(address).await;
+    let page = client.request("GET", "/", "", b"").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!((page.text(), page.header("cache-control")), ("<p>page 0", Some("no-store")));
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    assert_eq!(client.request("GET", "/", "", b"").await.text(), "<p>page 1", "made anew");
+
+    assert_eq!(client.request("GET", "/readyz", "", b"").await.status, 200);
+    fake.be_in(Trouble::Error(|| SessionsError::ShuttingDown));
+    assert_eq!(client.request("GET", "/readyz", "", b"").await.status, 503);
+    assert_eq!(client.request("GET", "/livez", "", b"").await.status, 200);
+    let metrics = client.request("GET", "/metrics", "", b"").await;
+    assert!(metrics.text().contains("sessile_http_connections{listener=\"admin\"} 1"), "{}", metrics.text());
+
+    for target in ["/sessions/v1/k", "/healthz", "/openapi", "/%3Cscript%3E"] {
+        let nothing = client.request("GET", target, "", b"").await;
+        assert_eq!((nothing.status, nothing.text()), (404, "There is nothing here; / is the status page.\n"));
+    }
+    assert_eq!(client.request("POST", "/", "", b"x").await.status, 405);
+    shutdown.cancel();
+    server.join_next().await.unwrap().unwrap();
+}

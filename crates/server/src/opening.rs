@@ -1,0 +1,64 @@
+//! What a data directory holds when this process opens it, and what is told of that.
+
+use std::path::Path;
+
+use sessile_store::{DataDir, Opened, Opening, StoreError, StoreOptions};
+use tracing::{info, warn};
+
+/// What becomes of what a former life left on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldData {
+    /// It is gone on with.
+    Keep,
+    /// It is set aside, and this is a new node that may only join.
+    SetAside,
+}
+
+/// What a node without peers cannot make good, for want of anybody to ask.
+pub(crate) fn refuse_alone(opening: Opening, dir: &Path) -> Result<Opening, StoreError> {
+    let refused = |what: String| Err(StoreError::Disagree { dir: dir.to_owned(), what });
+    match &opening {
+        Opening::Pristine(store) if store.former().is_some() => {
+            refused("it once held a cluster, so it may join one and must not begin one".to_owned())
+        }
+        Opening::Stateless(store) => refused(format!(
+            "its state is lost or damaged ({}), and its log no longer reaches back to the beginning",
+            store.reason()
+        )),
+        Opening::Pristine(_) | Opening::Member(..) => Ok(opening),
+    }
+}
+
+/// Opens the data directory, which may take as long as reading all of it. Blocks.
+pub(crate) fn open(dir: DataDir, old: OldData, options: &StoreOptions) -> Result<Opening, StoreError> {
+    if old == OldData::SetAside {
+        match dir.discard()? {
+            Some(aside) => {
+                warn!(aside = %aside.display(), "the data was set aside; this is a new node, which may only join");
+            }
+            None => info!("there is no data to set aside"),
+        }
+    }
+    Opening::open(dir, options)
+}
+
+/// Tells how it was found.
+pub(crate) fn tell(opening: &Opening) {
+    let (store, opened) = match opening {
+        Opening::Pristine(store) => return info!(node = %store.node(), "this is a new node"),
+        // Whoever asks the others for a state says so.
+        Opening::Stateless(_) => return,
+        Opening::Member(store, opened) => (store, opened),
+    };
+    match opened {
+        Opened::New => info!(node = %store.node(), cluster = %store.cluster(), "this is a new node"),
+        Opened::Clean => info!("the last stop was clean"),
+        Opened::Checked(report) => {
+            info!(records = report.records, bytes = report.bytes, "the state was checked and is whole");
+        }
+        Opened::Rebuilt { reason, aside } => {
+            let aside = aside.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+            warn!(reason, aside, "the state was lost or damaged; the log, which is whole, makes it again");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Clusters as a node could tell of them.
+
+use sessile_cluster::admin::{MemberStatus, Role, StatusResponse};
+
+/// When they were asked, in milliseconds since the Unix epoch.
+const NOW: u64 = 1_790_000_000_000;
+
+pub(super) fn id(number: u32) -> String {
+    format!("{:032x}", u128::from(number) << 96 | 0xabc)
+}
+
+/// A voter that answers and has applied all there is.
+pub(super) fn voter(number: u32) -> MemberStatus {
+    MemberStatus {
+        id: id(number),
+        name: format!("n{number}"),
+        address: format!("10.0.0.{number}:7081"),
+        role: Role::Follower.into(),
+        voter: true,
+        term: 5,
+        applied: 12_345,
+        lag: 0,
+        last_contact_ms: Some(40),
+        version: "0.1.0".to_owned(),
+        since_ms: NOW - 3_600_000,
+        reachable: true,
+        checksum: 0x00ab_cdef_0123_4567,
+        checksum_index: 12_000,
+        disk_free_bytes: 1 << 40,
+        rules_supported: 1,
+        sessions: 77,
+    }
+}
+
+/// A member that receives the log.
+pub(super) fn learner(number: u32) -> MemberStatus {
+    MemberStatus { role: Role::Learner.into(), voter: false, ..voter(number) }
+}
+
+/// Voters n1 to that, all well, n2 leading, n1 answering.
+pub(super) fn cluster(voters: u32) -> StatusResponse {
+    let mut members: Vec<_> = (1..=voters).map(voter).collect();
+    let leader = 2.min(voters);
+    members[leader as usize - 1].role = Role::Leader.into();
+    members[0].last_contact_ms = Some(0);
+    StatusResponse {
+        cluster_id: "c".repeat(32),
+        node_id: id(1),
+        node_name: "n1".to_owned(),
+        leader: format!("n{leader}"),
+        leader_id: id(leader),
+        term: 5,
+        membership_index: 9,
+        joint: false,
+        ready: true,
+        members,
+        waiting_for: Vec::new(),
+        alerts: Vec::new(),
+        removed: 1,
+        version: "0.1.0".to_owned(),
+        rules: 1,
+        clock_ms: NOW,
+    }
+}
+
+/// The same, and those have not answered for 12 s.
+pub(super) fn without(mut status: StatusResponse, numbers: &[u32]) -> StatusResponse {
+    for member in &mut status.members {
+        if numbers.iter().any(|number| member.id == id(*number)) {
+            (member.reachable, member.last_contact_ms, member.since_ms) = (false, Some(12_345), NOW - 12_000);
+        }
+    }
+    status
+}
+
+/// A node that looks for its cluster.
+pub(super) fn pristine() -> StatusResponse {
+    StatusResponse {
+        node_id: id(1),
+        node_name: "n1".to_owned(),
+        waiting_for: vec!["10.0.0.2:7081 does not answer".to_owned(), "10.0.0.3:7081 does not answer".to_owned()],
+        version: "0.1.0".to_owned(),
+        ..StatusResponse::default()
+    }
+}
