@@ -73,14 +73,73 @@ fn every_port_is_taken_before_the_disk_is_touched() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let absent = place.path().join("absent");
-    let file = format!(
-        "listen_port: 0\nstorage: {{ data_dir: {} }}\nadmin: {{ listen: '127.0.0.1:{port}' }}\n",
-        absent.display()
-    );
-    let (code, said) = refused(place.serve_file(&file));
-    assert_eq!(code, 69, "{said}");
-    assert!(said.contains(&format!("127.0.0.1:{port}")) && said.contains("admin.listen"), "{said}");
-    assert!(!absent.exists());
+    for (block, key) in [
+        (format!("admin: {{ listen: '127.0.0.1:{port}' }}"), "admin.listen"),
+        (format!("cluster: {{ name: n1, listen: '127.0.0.1:{port}' }}"), "cluster.listen"),
+    ] {
+        let file = format!("listen_port: 0\nstorage: {{ data_dir: {} }}\n{block}\n", absent.display());
+        let (code, said) = refused(place.serve_file(&file));
+        assert_eq!(code, 69, "{said}");
+        assert!(said.contains(&format!("127.0.0.1:{port}")) && said.contains(key), "{said}");
+        assert!(!absent.exists());
+    }
+}
+
+/// A member of no cluster yet, which nobody tells of any.
+const ALONE: &str = "cluster: { name: n1, listen: '127.0.0.1:0', listen_ms: 0 }\n";
+
+/// `sessile …`, asked at that node: code, standard output, standard error.
+fn asked(node: &Process, words: &[&str]) -> (Option<i32>, String, String) {
+    let server = listener(node, "listening for peers").to_string();
+    let output = sessile().args(words).args(["--server", &server, "--timeout", "60s"]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_member_without_a_cluster_says_so_and_stops_when_it_is_told_to() {
+    let place = Place::new("fjall");
+    let mut node = Process::start(place.serve(&format!("{ALONE}admin: {{ listen: '127.0.0.1:0' }}\n"))).unwrap();
+    let (code, said, _) = asked(&node, &["status"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("\nnot ready: this node belongs to no cluster yet"), "{said}");
+    let (code, document, _) = asked(&node, &["status", "--json"]);
+    assert!(code == Some(1) && document.contains(r#""health": "not_ready""#), "{document}");
+    let mut operator = Client::connect(listener(&node, "listening for operators")).unwrap();
+    assert_eq!(operator.request("GET", "/readyz", "", b"").unwrap().status, 503);
+    let page = operator.request("GET", "/", "", b"").unwrap();
+    assert!(page.status == 200 && page.text().contains("not ready: "), "{}", page.text());
+    drop(operator);
+    node.signal(Signal::TERM);
+    assert_eq!((node.ends().code(), node.stderr().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn an_operator_makes_a_cluster_and_data_is_set_aside_when_it_is_told_so() {
+    let place = Place::new("fjall");
+    let mut node = Process::start(place.serve(ALONE)).unwrap();
+    let (code, said, _) = asked(&node, &["cluster", "init"]);
+    assert!(code == Some(0) && said.contains("is the first member of the new cluster"), "{said}");
+    let mut client = Client::connect(node.ready()).unwrap();
+    assert_eq!(client.request("PUT", &format!("{BASE}k"), "", b"v").unwrap().status, 201);
+    drop(client);
+    let (code, said, _) = asked(&node, &["cluster", "init"]);
+    assert!(code == Some(0) && said.contains("is a member already"), "{said}");
+    let (code, said, _) = asked(&node, &["status"]);
+    assert!(code == Some(0) && said.contains("healthy: 1 of 1 voters answers, n1 leads"), "{said}");
+    let (code, said, error) = asked(&node, &["cluster", "promote", "n9"]);
+    assert_eq!((code, said.as_str()), (Some(68), ""), "{error}");
+    assert!(sentence(&error).contains("n9"), "{error}");
+    node.signal(Signal::TERM);
+    assert!(node.ends().success(), "{}", node.stderr());
+
+    let mut command = place.serve(ALONE);
+    command.arg("--discard-data-and-rejoin");
+    let node = Process::start(command).unwrap();
+    node.says("the data was set aside");
+    let (code, said, _) = asked(&node, &["status"]);
+    assert!(code == Some(1) && said.contains("not ready: this node belongs to no cluster yet"), "{said}");
+    assert!(place.data_dir().join("discarded-1/state").exists(), "set aside, not deleted");
 }
 
 /// Where that listener is, by the log.

@@ -80,8 +80,8 @@ pub async fn run(
         // ends, and nothing that it holds outlives it.
         std::mem::forget(node);
         anyhow::bail!(
-            "the node stopped, so as not to answer wrongly: {fault}; mend the cause, and start it again: it finds what \
-             it acknowledged, or says what it does not find"
+            "the node stopped, so as not to answer wrongly: {fault}; unless that says otherwise, mend the cause and start \
+             it again: it finds what it acknowledged, or says what it does not find"
         );
     }
     node.stop().await.context("the node did not stop cleanly, and will check its state at the next start")?;

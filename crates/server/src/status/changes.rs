@@ -40,12 +40,17 @@ fn of_member(known: &MemberStatus, member: &MemberStatus, name: &str) -> Vec<Str
         changes.push(format!("{name} is {}", if member.voter { "a voter" } else { "a voter no more" }));
     }
     if known.reachable != member.reachable {
-        changes.push(format!("{name} {}", if member.reachable { "answers again" } else { "does not answer" }));
+        let again = if known.last_contact_ms.is_some() { " again" } else { "" };
+        changes.push(if member.reachable {
+            format!("{name} answers{again}")
+        } else {
+            format!("{name} does not answer")
+        });
     }
     if known.address != member.address {
         changes.push(format!("{name} is at {}", super::row::printable(&member.address)));
     }
-    if known.version != member.version && !member.version.is_empty() {
+    if known.version != member.version && !known.version.is_empty() {
         changes.push(format!("{name} runs version {}", super::row::printable(&member.version)));
     }
     changes
@@ -74,6 +79,15 @@ mod tests {
             (without(cluster(3), &[3]), cluster(3), vec!["n3 answers again"]),
             (cluster(3), joining(), vec!["n4 at 10.0.0.4:7081 is a member, as a learner"]),
             (joining(), cluster(4), vec!["n4 is a voter"]),
+            (
+                with(&|status| {
+                    let never = (false, None, String::new());
+                    status.members.push(learner(4));
+                    (status.members[3].reachable, status.members[3].last_contact_ms, status.members[3].version) = never;
+                }),
+                joining(),
+                vec!["n4 answers"],
+            ),
             (cluster(4), cluster(3), vec!["n4 is no member any more"]),
             (cluster(3), with(&|status| (status.leader_id, status.term) = (id(3), 6)), vec!["n3 leads, in term 6"]),
             (

@@ -23,7 +23,8 @@ pub(super) fn row(status: &StatusResponse, member: &MemberStatus) -> [String; 9]
     };
     [
         label(status, member),
-        role(member.role()).to_owned(),
+        // Who is in no cluster has none.
+        if member.role() == Role::Unspecified { "-" } else { role(member.role()) }.to_owned(),
         if member.voter { "yes" } else { "no" }.to_owned(),
         or_dash(&member.address),
         member.applied.to_string(),
