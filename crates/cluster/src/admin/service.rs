@@ -95,24 +95,10 @@ impl AdminService {
             silent.join(" or ")
         )
     }
-
-    fn own_status(&self) -> MemberStatus {
-        MemberStatus {
-            id: self.local.node().to_string(),
-            name: self.local.config.name.clone(),
-            address: self.local.address().to_owned(),
-            last_contact_ms: Some(0),
-            reachable: true,
-            version: self.local.config.version.clone(),
-            rules_supported: RulesVersion::SUPPORTED.number(),
-            ..MemberStatus::default()
-        }
-    }
 }
 
 /// What a node knows of its cluster.
 pub(crate) async fn status(local: &Arc<Local>) -> StatusResponse {
-    let service = AdminService::new(local.clone());
     let mut status = StatusResponse {
         node_id: local.node().to_string(),
         node_name: local.config.name.clone(),
@@ -122,7 +108,6 @@ pub(crate) async fn status(local: &Arc<Local>) -> StatusResponse {
     let Some(inner) = local.member() else {
         status.waiting_for = local.lobby.waiting_for();
         status.cluster_id = local.door.cluster().map(|cluster| cluster.to_string()).unwrap_or_default();
-        status.members = vec![service.own_status()];
         return status;
     };
     let leader = inner.leader();
