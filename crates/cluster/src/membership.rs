@@ -21,6 +21,8 @@ use crate::wire::{JoinRequest, JoinResponse};
 
 /// How long a change may take: two entries, each on a majority of both sets.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How old the last heartbeat that a member took may be for it to count as one that answers.
+const HEARTBEAT_FRESH: Duration = Duration::from_secs(1);
 /// The most members, voters and learners together. Every one talks with every other.
 const MAX_MEMBERS: usize = 32;
 
@@ -65,8 +67,15 @@ impl Inner {
         membership.membership().get_joint_config().last().cloned().unwrap_or_default()
     }
 
+    /// Whether a member answers: it reported lately, or took a heartbeat of this node, as the leader.
     pub(crate) fn is_well(&self, member: NodeId) -> bool {
-        member == self.node || self.members.get(member).is_some_and(|known| known.reachable)
+        if member == self.node || self.members.get(member).is_some_and(|known| known.reachable) {
+            return true;
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeats| heartbeats.get(&member).copied().flatten());
+        acknowledged.is_some_and(|acknowledged| acknowledged.elapsed() < HEARTBEAT_FRESH)
     }
 
     pub(crate) fn arithmetic(&self, voters: &BTreeSet<NodeId>) -> Arithmetic {
