@@ -10,7 +10,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::Precondition;
 use sessile_core::RulesVersion;
 use sessile_store::{LogId, Member, NodeId, StoredMembership, TypeConfig};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use tracing::info;
 
@@ -21,6 +21,9 @@ use crate::wire::{JoinRequest, JoinResponse};
 
 /// How long a change may take: two entries, each on a majority of both sets.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a leader may wait for its first answers from a quorum before a change is refused.
+const NEW_LEADER_WAIT: Duration = Duration::from_secs(2);
+const NEW_LEADER_POLL: Duration = Duration::from_millis(20);
 /// How old the last heartbeat that a member took may be for it to count as one that answers.
 const HEARTBEAT_FRESH: Duration = Duration::from_secs(1);
 /// The most members, voters and learners together. Every one talks with every other.
@@ -124,7 +127,21 @@ impl Inner {
     pub(crate) async fn change(&self, on: &StoredMembership, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
         let precondition: Precondition<TypeConfig> =
             Precondition::LastMembershipLogId { last_membership_log_id: *on.log_id() };
-        let changing = self.raft.change_membership_if(change, false, [precondition]);
+        let new_leader_until = Instant::now() + NEW_LEADER_WAIT;
+        let changing = async {
+            loop {
+                let changed = self.raft.change_membership_if(change.clone(), false, [precondition.clone()]).await;
+                match changed {
+                    // A leader takes nothing until a quorum has answered it, which one that was just elected waits for.
+                    Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))
+                        if self.leads() && Instant::now() < new_leader_until =>
+                    {
+                        sleep(NEW_LEADER_POLL).await;
+                    }
+                    changed => return changed,
+                }
+            }
+        };
         let result = timeout(CHANGE_TIMEOUT, changing).await;
         let result = result.map_err(|_| {
             let seconds = CHANGE_TIMEOUT.as_secs();

@@ -15,7 +15,7 @@ use crate::admission::{probe, why_silent};
 use crate::cluster::{Cluster, Inner};
 use crate::local::Local;
 use crate::membership::Changed;
-use crate::transport::connect;
+use crate::transport::{connect, connect_now};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::admission_client::AdmissionClient;
@@ -59,16 +59,25 @@ impl AdminService {
         })
     }
 
-    /// Whoever leads: this node (`None`), or another one that the call is passed on to.
-    async fn leader(&self, is_passed_on: bool) -> Result<Option<AdminClient<Channel>>, Status> {
+    /// Whoever leads: this node (`None`), or another one that the call is passed on to. Waits through an election, also
+    /// when nobody here has noticed yet that the last leader is gone.
+    async fn leader<T>(&self, request: &Request<T>) -> Result<Option<Other>, Status> {
+        let is_passed_on = self.is_passed_on(request)?;
         let inner = self.member()?;
         let give_up = Instant::now() + LEADER_WAIT;
         loop {
             match inner.leader() {
-                Some(leader) if leader == inner.node => return Ok(None),
+                // One that has lost its quorum takes itself for the leader, and knows what was.
+                Some(leader) if leader == inner.node => {
+                    if inner.rounds.join(give_up).await.is_ok() && inner.leads() {
+                        return Ok(None);
+                    }
+                }
                 Some(leader) if !is_passed_on && inner.is_well(leader) => {
-                    if let Some(address) = inner.address_of(leader) {
-                        return Ok(Some(AdminClient::new(connect(&address)?)));
+                    if let Some(address) = inner.address_of(leader)
+                        && let Ok(channel) = connect_now(&address).await
+                    {
+                        return Ok(Some(Other { node: leader, client: AdminClient::new(channel) }));
                     }
                 }
                 _ => {}
@@ -77,6 +86,22 @@ impl AdminService {
                 return Err(Status::unavailable(self.no_leader(inner)));
             }
         }
+    }
+
+    /// Whether another member has passed this call on; it must be one of the same cluster, and must mean this node: what
+    /// is asked of one cluster never reaches another one whose node answers at a member's address.
+    fn is_passed_on<T>(&self, request: &Request<T>) -> Result<bool, Status> {
+        let is_passed_on = request.metadata().contains_key(PASSED_ON);
+        if is_passed_on {
+            self.local.door.admit(request)?;
+        }
+        Ok(is_passed_on)
+    }
+
+    fn pass_on<T>(&self, to: NodeId, message: T) -> Request<T> {
+        let mut request = self.local.door.request(Some(to), message, Some(PASSED_ON_TIMEOUT));
+        request.metadata_mut().insert(PASSED_ON, tonic::metadata::MetadataValue::from_static("1"));
+        request
     }
 
     fn no_leader(&self, inner: &Inner) -> String {
@@ -170,15 +195,10 @@ pub(crate) async fn status(local: &Arc<Local>) -> StatusResponse {
     status
 }
 
-fn passed_on<T>(request: &Request<T>) -> bool {
-    request.metadata().contains_key(PASSED_ON)
-}
-
-fn pass_on<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert(PASSED_ON, tonic::metadata::MetadataValue::from_static("1"));
-    request.set_timeout(PASSED_ON_TIMEOUT);
-    request
+/// Another member, which does what this one was asked.
+struct Other {
+    node: NodeId,
+    client: AdminClient<Channel>,
 }
 
 fn answer(changed: Changed) -> Response<ChangeResponse> {
@@ -256,8 +276,8 @@ impl Admin for AdminService {
     }
 
     async fn add_learner(&self, request: Request<AddLearnerRequest>) -> Result<Response<ChangeResponse>, Status> {
-        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
-            return leader.add_learner(pass_on(request.into_inner())).await;
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.add_learner(self.pass_on(node, request.into_inner())).await;
         }
         let inner = self.member()?;
         let AddLearnerRequest { address, if_membership } = request.into_inner();
@@ -281,33 +301,33 @@ impl Admin for AdminService {
     }
 
     async fn promote(&self, request: Request<PromoteRequest>) -> Result<Response<ChangeResponse>, Status> {
-        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
-            return leader.promote(pass_on(request.into_inner())).await;
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.promote(self.pass_on(node, request.into_inner())).await;
         }
         let PromoteRequest { member, if_membership } = request.into_inner();
         self.member()?.promote(&member, if_membership).await.map(answer)
     }
 
     async fn replace(&self, request: Request<ReplaceRequest>) -> Result<Response<ChangeResponse>, Status> {
-        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
-            return leader.replace(pass_on(request.into_inner())).await;
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.replace(self.pass_on(node, request.into_inner())).await;
         }
         let request = request.into_inner();
         let inner = self.member()?;
-        if let Some(mut successor) = self.step_aside_for(inner, &request.old, request.force).await? {
-            return successor.replace(pass_on(request)).await;
+        if let Some(Other { node, mut client }) = self.step_aside_for(inner, &request.old, request.force).await? {
+            return client.replace(self.pass_on(node, request)).await;
         }
         inner.replace(&request.old, &request.new, request.if_membership, request.force).await.map(answer)
     }
 
     async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<ChangeResponse>, Status> {
-        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
-            return leader.remove(pass_on(request.into_inner())).await;
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.remove(self.pass_on(node, request.into_inner())).await;
         }
         let request = request.into_inner();
         let inner = self.member()?;
-        if let Some(mut successor) = self.step_aside_for(inner, &request.member, request.force).await? {
-            return successor.remove(pass_on(request)).await;
+        if let Some(Other { node, mut client }) = self.step_aside_for(inner, &request.member, request.force).await? {
+            return client.remove(self.pass_on(node, request)).await;
         }
         inner.remove(&request.member, request.if_membership, request.force).await.map(answer)
     }
@@ -316,8 +336,8 @@ impl Admin for AdminService {
         &self,
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderResponse>, Status> {
-        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
-            return leader.transfer_leader(pass_on(request.into_inner())).await;
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.transfer_leader(self.pass_on(node, request.into_inner())).await;
         }
         let inner = self.member()?;
         let to = request.into_inner().to;
@@ -334,13 +354,13 @@ impl Admin for AdminService {
         request: Request<TriggerSnapshotRequest>,
     ) -> Result<Response<TriggerSnapshotResponse>, Status> {
         let inner = self.member()?;
-        let is_passed_on = passed_on(&request);
+        let is_passed_on = self.is_passed_on(&request)?;
         let who = request.into_inner().member;
         if !who.is_empty() && !is_passed_on {
             let (node, member) = inner.find_member(&who)?;
             if node != inner.node {
                 let mut other = AdminClient::new(connect(&member.address)?);
-                return other.trigger_snapshot(pass_on(TriggerSnapshotRequest { member: who })).await;
+                return other.trigger_snapshot(self.pass_on(node, TriggerSnapshotRequest { member: who })).await;
             }
         }
         inner.raft.trigger().snapshot().await.map_err(|_| Status::unavailable("this node is stopping"))?;
@@ -352,8 +372,8 @@ impl Admin for AdminService {
     }
 
     async fn set_address(&self, request: Request<SetAddressRequest>) -> Result<Response<ChangeResponse>, Status> {
-        if let Some(mut leader) = self.leader(passed_on(&request)).await? {
-            return leader.set_address(pass_on(request.into_inner())).await;
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.set_address(self.pass_on(node, request.into_inner())).await;
         }
         let SetAddressRequest { member, address, if_membership } = request.into_inner();
         if !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
@@ -371,7 +391,7 @@ impl AdminService {
         inner: &Inner,
         who: &str,
         force: bool,
-    ) -> Result<Option<AdminClient<Channel>>, Status> {
+    ) -> Result<Option<Other>, Status> {
         if !inner.find_member(who).is_ok_and(|(node, _)| node == inner.node) {
             return Ok(None);
         }
@@ -385,7 +405,7 @@ impl AdminService {
         }
         let successor = inner.hand_over(None, TRANSFER_TIMEOUT).await?;
         let address = inner.address_of(successor).unwrap_or_default();
-        Ok(Some(AdminClient::new(connect(&address)?)))
+        Ok(Some(Other { node: successor, client: AdminClient::new(connect(&address)?) }))
     }
 }
 

@@ -22,6 +22,8 @@ struct Heard {
     admitted_to: Option<ClusterId>,
     /// An operator's word to make a cluster of this node alone.
     init: Option<ClusterId>,
+    /// The cluster that this node is entering, which takes a moment on the disk.
+    entering: Option<ClusterId>,
     waiting_for: Vec<String>,
 }
 
@@ -112,6 +114,10 @@ impl Lobby {
         heard.admitted_to.or(heard.called_by.filter(|cluster| reserved == Some(*cluster)))
     }
 
+    pub(super) fn entering(&self) -> Option<ClusterId> {
+        self.heard.lock().entering
+    }
+
     /// Returns when something was heard.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
@@ -131,6 +137,7 @@ impl Lobby {
 
     /// Enters a cluster, durably. Afterwards the lobby is empty.
     pub(super) fn adopt(&self, cluster: ClusterId) -> Result<Option<Store>, StoreError> {
+        self.heard.lock().entering = Some(cluster);
         let store = self.store.lock().take();
         let store = store.map(|store| store.adopt(cluster)).transpose()?;
         self.heard.lock().waiting_for.clear();

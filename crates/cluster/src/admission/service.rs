@@ -175,7 +175,7 @@ impl Admission for AdmissionService {
         let cluster = cluster.ok_or_else(|| Status::invalid_argument("the cluster has no readable id"))?;
         if local.lobby.is_open() {
             local.lobby.admitted_to(cluster);
-        } else if local.door.cluster() != Some(cluster) {
+        } else if local.door.cluster().or(local.lobby.entering()) != Some(cluster) {
             let text = format!("node {} belongs to another cluster already", local.config.name);
             return Err(local.door.refuse(Reason::WrongCluster, &text));
         }

@@ -70,15 +70,24 @@ impl Link {
 
 /// A connection that comes about with the first call, and again after it broke.
 pub(crate) fn connect(address: &str) -> Result<Channel, Status> {
+    Ok(endpoint(address)?.connect_lazy())
+}
+
+/// A connection that is there, to a node that may be gone: nothing was sent if it is.
+pub(crate) async fn connect_now(address: &str) -> Result<Channel, Status> {
+    let connected = endpoint(address)?.connect().await;
+    connected.map_err(|error| Status::unavailable(format!("{address} does not answer: {error}")))
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|_| Status::invalid_argument(format!("{address:?} is no address: it must be host:port")))?;
-    let endpoint = endpoint
+    Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
-    Ok(endpoint.connect_lazy())
+        .initial_connection_window_size(CONNECTION_WINDOW))
 }
