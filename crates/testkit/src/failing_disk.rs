@@ -4,6 +4,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::preload;
+
 const SOURCE: &str = include_str!("failing_disk.c");
 /// The size of the C side's `struct report`.
 const REPORT_BYTES: usize = 512;
@@ -53,17 +55,7 @@ impl FailingDisk {
     /// Compiles it.
     pub fn build() -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sessile-failing-disk-").tempdir()?;
-        let (source, library) = (dir.path().join("failing_disk.c"), dir.path().join("failing_disk.so"));
-        std::fs::write(&source, SOURCE)?;
-        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let compiled = Command::new(compiler)
-            .args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-o"])
-            .args([&library, &source])
-            .arg("-ldl")
-            .output()?;
-        if !compiled.status.success() || !compiled.stderr.is_empty() {
-            return Err(io::Error::other(String::from_utf8_lossy(&compiled.stderr).into_owned()));
-        }
+        let library = preload::compile(dir.path(), "failing_disk", SOURCE)?;
         Ok(Self { library, _dir: dir })
     }
 

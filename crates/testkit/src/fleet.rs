@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -44,12 +45,18 @@ pub struct Settings {
     pub join_token: String,
     /// `cluster.autopilot`.
     pub autopilot: bool,
+    /// `cluster.listen_ms`.
+    pub listen_ms: u64,
+    /// `cluster.stabilise_ms`.
+    pub stabilise_ms: u64,
     /// `storage.engine`.
     pub engine: &'static str,
     /// More lines of the file, at its end.
     pub lines: String,
     /// More words of the command line.
     pub arguments: Vec<String>,
+    /// More of its environment.
+    pub environment: Vec<(String, OsString)>,
 }
 
 /// What an administrator's command came to.
@@ -105,9 +112,12 @@ impl Fleet {
             expect: None,
             join_token: "a token of the tests".to_owned(),
             autopilot: true,
+            listen_ms: 300,
+            stabilise_ms: 500,
             engine: "fjall",
             lines: String::new(),
             arguments: Vec::new(),
+            environment: Vec::new(),
         };
         let dir = self.dir.path().join(name);
         fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
@@ -435,11 +445,13 @@ impl Node {
         }
         let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(config).args(&self.settings.arguments);
+        command.envs(self.settings.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
     fn yaml(&self, token: &Path) -> String {
         let Settings { name, advertise, seeds, expect, autopilot, engine, lines, .. } = &self.settings;
+        let (listen_ms, stabilise_ms) = (self.settings.listen_ms, self.settings.stabilise_ms);
         let listen = self.grpc.address();
         let advertise = advertise.clone().unwrap_or_else(|| listen.to_string());
         let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
@@ -455,8 +467,8 @@ impl Node {
                seeds: {seeds:?}\n\
              {expect}  \
                join_token_file: {token}\n  \
-               listen_ms: 300\n  \
-               stabilise_ms: 500\n  \
+               listen_ms: {listen_ms}\n  \
+               stabilise_ms: {stabilise_ms}\n  \
                autopilot: {autopilot}\n\
              shutdown: {{ grace_ms: 10000, notice_ms: 0 }}\n\
              {lines}",

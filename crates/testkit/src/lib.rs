@@ -10,10 +10,12 @@ mod history;
 pub mod linearizability;
 mod load;
 mod ports;
+mod preload;
 mod process;
 mod report;
 mod status;
 mod tree;
+mod wrong_clock;
 
 pub use client::{Answer, Client};
 pub use failing_disk::{FailingDisk, Fault, FaultReport, Watched};
@@ -25,6 +27,7 @@ pub use process::{Process, Signal};
 pub use report::{Phase, Report};
 pub use status::{Member, Role, Status};
 pub use tree::Tree;
+pub use wrong_clock::WrongClock;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
