@@ -2,8 +2,12 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use crate::world::{WATCHED, fleet, formed, put, read, serves_nothing, store, waits_for};
+
+/// `listen_ms` where it matters who is heard of first.
+const LISTEN_MS: u64 = 2500;
 
 #[test]
 fn two_of_three_wait_say_for_whom_and_serve_when_the_third_comes() {
@@ -28,6 +32,19 @@ fn two_of_three_wait_say_for_whom_and_serve_when_the_third_comes() {
     assert_eq!(status.waiting_for, Vec::<String>::new());
     store(&fleet, "n1", "k", "v");
     assert_eq!(read(&fleet, "n3", "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn a_number_of_first_members_that_their_list_does_not_name_is_refused_at_the_start() {
+    let mut fleet = fleet(2);
+    for name in fleet.names() {
+        fleet.settings(&name).expect = Some(3);
+        fleet.start(&name);
+        assert_eq!(fleet.ends(&name).code(), Some(64));
+        let words = fleet.words(&name);
+        assert!(words.contains("`cluster.expect` is 3, but `cluster.seeds` names 2"), "{words}");
+        assert!(!fleet.data_dir(&name).exists(), "nothing was begun");
+    }
 }
 
 /// Takes connections and answers nothing that a node would.
@@ -105,7 +122,13 @@ fn a_node_that_lost_its_disk_while_the_others_are_down_waits_for_them() {
 
 #[test]
 fn seeds_that_are_wiped_all_at_once_make_no_second_cluster() {
-    let (mut fleet, _) = formed(3);
+    let mut fleet = fleet(3);
+    for name in fleet.names() {
+        // Longer than the pause between two knocks of those who live, as the default is.
+        fleet.settings(&name).listen_ms = LISTEN_MS;
+    }
+    fleet.start_all();
+    fleet.wait_until_formed();
     for name in ["n4", "n5", "n6"] {
         fleet.add(name);
         fleet.start(name);
@@ -128,7 +151,7 @@ fn seeds_that_are_wiped_all_at_once_make_no_second_cluster() {
             fleet.status(name).filter(|status| !status.waiting_for.is_empty())
         });
     }
-    fleet.holds_for(WATCHED, |fleet| {
+    fleet.holds_for(Duration::from_millis(LISTEN_MS) + WATCHED, |fleet| {
         for name in seeds {
             let status = fleet.status(name).unwrap();
             assert!(

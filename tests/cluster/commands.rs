@@ -1,6 +1,8 @@
 //! What an operator asks for.
 
-use crate::world::{formed, other_than, put, read, says, serves_nothing, store};
+use std::time::Duration;
+
+use crate::world::{fleet, formed, other_than, put, read, says, serves_nothing, store};
 
 #[test]
 fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
@@ -54,6 +56,58 @@ fn without_a_majority_a_command_is_refused_and_status_still_answers() {
     assert_eq!((&status.cluster_id, status.voters()), (&before.cluster_id, vec!["n1", "n2", "n3"]));
     fleet.start_all();
     assert_eq!(fleet.wait_until_formed().membership_index, before.membership_index, "what was refused did not happen");
+}
+
+#[test]
+fn a_command_waits_for_the_next_leader_and_is_done_once() {
+    let (mut fleet, before) = formed(3);
+    let leader = before.leader.unwrap();
+    let follower = other_than(&fleet, &leader);
+    let other = fleet.names().into_iter().find(|name| *name != leader && *name != follower).unwrap();
+    fleet.kill(&leader);
+    // Nobody knows yet that it is gone.
+    fleet.succeed(&["cluster", "promote", &other], &follower);
+    fleet.succeed(&["cluster", "remove", &leader], &follower);
+    fleet.wait_until("who was removed is no member", |fleet| {
+        let status = fleet.status(&follower)?;
+        (status.ready && !status.joint && status.voters().len() == 2 && status.member(&leader).is_none()).then_some(())
+    });
+    let again = fleet.refused(&["cluster", "remove", &leader], &other);
+    assert!(again.stderr.contains(&leader), "{again:?}");
+    let gone = &before.members.iter().find(|member| member.name == leader).unwrap().id;
+    fleet.succeed(&["cluster", "remove", gone], &other);
+}
+
+#[test]
+fn a_learner_that_does_not_answer_gets_no_vote() {
+    let mut fleet = fleet(3);
+    for name in fleet.names() {
+        fleet.settings(&name).stabilise_ms = 3_000;
+    }
+    fleet.start_all();
+    let before = fleet.wait_until_formed();
+    let leader = before.leader.unwrap();
+    fleet.add("n4");
+    fleet.start("n4");
+    fleet.wait_until("n4 is a learner", |fleet| {
+        let status = fleet.status(&leader)?;
+        assert!(status.voter("n4").is_none(), "it has not been well for long enough");
+        status.member("n4").map(drop)
+    });
+    fleet.freeze("n4");
+    let refused = fleet.wait_until("its promotion is refused", |fleet| {
+        let said = fleet.run(&["cluster", "promote", "n4"], &leader);
+        (said.code != Some(0) || fleet.status(&leader)?.voter("n4").is_some()).then_some(said)
+    });
+    assert!(refused.stderr.contains("n4 does not answer"), "{refused:?}");
+    fleet.holds_for(Duration::from_secs(4), |fleet| {
+        let status = fleet.status(&leader).unwrap();
+        assert!(status.ready && status.voter("n4").is_none() && status.member("n4").is_some(), "{status:?}");
+    });
+    store(&fleet, &leader, "k", "v");
+    fleet.thaw("n4");
+    assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3", "n4"]);
+    assert_eq!(read(&fleet, "n4", "k").as_deref(), Some("v"));
 }
 
 #[test]

@@ -5,11 +5,16 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use sessile_testkit::{Fleet, eventually};
+use sessile_testkit::{Client, Fleet};
 
-use crate::world::{WATCHED, formed, put, read, says, serves_nothing, store};
+use crate::world::{WATCHED, formed, read, says, serves_nothing, store};
 
-const MIB: usize = 1 << 20;
+/// As in the program: how much of the log one file holds, and how many entries stay behind what is durable.
+const SEGMENT_BYTES: usize = 16 << 20;
+const KEPT_ENTRIES: usize = 5_000;
+/// How many values fill a file of the log.
+const FAT: usize = 512;
+const WRITERS: usize = 48;
 /// In how many places of a file a byte is flipped.
 const FLIPS: usize = 16;
 
@@ -48,16 +53,36 @@ fn damage_state(fleet: &Fleet, name: &str) -> BTreeSet<u64> {
     files.iter().map(|path| content(path)).collect()
 }
 
-/// Writes until no node has the beginning of its log any more.
-fn until_purged(fleet: &Fleet) {
-    let first: Vec<_> = fleet.names().iter().map(|name| fleet.data_dir(name).join("log/0000000001.seg")).collect();
-    let value = vec![b'x'; MIB / 2];
-    let mut nth = 0;
-    eventually("a log that grows is purged on every node", || {
-        let (status, kind) = put(fleet, "n1", &format!("large{}", nth % 10), &value);
-        assert_eq!(status, 201, "{kind}");
-        nth += 1;
-        (!first.iter().any(|path| path.exists())).then_some(())
+/// Writes more than the log keeps for members that lag, until no node has its beginning any more: first what fills one
+/// of its files, then as many entries as stay in any case.
+fn until_purged(fleet: &mut Fleet) {
+    let (fat, thin) = (vec![b'x'; SEGMENT_BYTES / FAT], b"v".to_vec());
+    write_all(fleet, FAT + FAT / 4, &fat);
+    write_all(fleet, KEPT_ENTRIES + KEPT_ENTRIES / 10, &thin);
+    for name in fleet.names() {
+        let first = fleet.data_dir(&name).join("log/0000000001.seg");
+        fleet.wait_until(&format!("the log of {name} is purged"), |fleet| {
+            fleet.succeed(&["cluster", "snapshot"], &name);
+            (!first.exists()).then_some(())
+        });
+    }
+}
+
+/// So many values, by many clients at once at all nodes.
+fn write_all(fleet: &Fleet, count: usize, value: &[u8]) {
+    let addresses: Vec<_> = fleet.names().iter().map(|name| fleet.http(name)).collect();
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let address = addresses[writer % addresses.len()];
+            scope.spawn(move || {
+                let mut client = Client::connect(address).unwrap();
+                for nth in 0..count.div_ceil(WRITERS) {
+                    let target = format!("/sessions/v1/filler{writer}x{}", nth % 10);
+                    let answer = client.request("POST", &target, "", value).unwrap();
+                    assert_eq!(answer.status, 201, "{}", answer.text());
+                }
+            });
+        }
     });
 }
 
@@ -65,7 +90,7 @@ fn until_purged(fleet: &Fleet) {
 fn a_state_damaged_on_one_node_is_fetched_from_a_member() {
     let (mut fleet, before) = formed(3);
     store(&fleet, "n1", "k", "v");
-    until_purged(&fleet);
+    until_purged(&mut fleet);
     store(&fleet, "n1", "late", "v");
     fleet.kill("n2");
     damage_state(&fleet, "n2");
@@ -92,7 +117,7 @@ fn a_state_damaged_on_one_node_is_fetched_from_a_member() {
 fn states_damaged_on_all_nodes_at_once_are_kept_and_a_sentence_says_what_to_do() {
     let (mut fleet, _) = formed(3);
     store(&fleet, "n1", "k", "v");
-    until_purged(&fleet);
+    until_purged(&mut fleet);
     fleet.kill_all();
     let names = fleet.names();
     let damaged: Vec<_> = names.iter().map(|name| damage_state(&fleet, name)).collect();

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 
 mod becoming;
+mod clocks;
 mod commands;
 mod disks;
 mod losses;

@@ -77,31 +77,35 @@ fn a_removed_node_is_turned_away_until_it_discards_what_it_has() {
     assert_eq!(read(&fleet, "n3", "k").as_deref(), Some("v"));
 }
 
+/// An operator gives each cluster the address of the other one's n3.
 #[test]
 fn two_clusters_whose_addresses_were_mixed_up_keep_their_data_apart() {
     let ((mut ours, our_status), (mut theirs, their_status)) = (formed(3), formed(3));
     assert_ne!(our_status.cluster_id, their_status.cluster_id);
-    store(&ours, "n1", "k", "ours");
-    store(&theirs, "n1", "k", "theirs");
-    ours.stop("n3");
-    theirs.stop("n3");
-    ours.exchange_ports("n3", &mut theirs, "n3");
-    ours.start("n3");
-    theirs.start("n3");
-    for (fleet, status, value) in [(&mut ours, &our_status, "ours"), (&mut theirs, &their_status, "theirs")] {
-        fleet.wait_until("a member says that a stranger answers at n3's address", |fleet| {
-            let statuses = ["n1", "n2"].map(|name| fleet.status(name));
-            statuses.iter().flatten().any(|status| !status.alerts.is_empty()).then_some(())
-        });
-        fleet.holds_for(WATCHED, |fleet| keeps_its_own(fleet, status.cluster_id.as_ref(), value));
+    let addresses = [&ours, &theirs].map(|fleet| fleet.grpc("n3").to_string());
+    for (fleet, value, wrong) in [(&mut ours, "ours", &addresses[1]), (&mut theirs, "theirs", &addresses[0])] {
         store(fleet, "n1", "k", value);
+        fleet.succeed(&["cluster", "transfer-leader", "n1"], "n1");
+        fleet.succeed(&["cluster", "set-address", "n3", wrong], "n1");
     }
-    for fleet in [&mut ours, &mut theirs] {
-        fleet.kill("n3");
+    for (fleet, status, value) in [(&mut ours, &our_status, "ours"), (&mut theirs, &their_status, "theirs")] {
+        for name in ["n1", "n2"] {
+            says(fleet, name, "the addresses of two clusters are mixed up");
+            assert!(fleet.status(name).unwrap().says("the address of n3"), "it is named");
+        }
+        fleet.holds_for(WATCHED, |fleet| keeps_its_own(fleet, status.cluster_id.as_ref(), value));
+        for name in ["n1", "n2"] {
+            store(fleet, name, "k", value);
+        }
     }
-    ours.exchange_ports("n3", &mut theirs, "n3");
-    for (fleet, value) in [(&mut ours, "ours"), (&mut theirs, "theirs")] {
-        fleet.start("n3");
+    // What is asked of one cluster does not reach the other one, whoever answers where its leader should.
+    for (fleet, other) in [(&ours, &theirs), (&theirs, &ours)] {
+        let before = other.status("n1").unwrap().membership_index;
+        fleet.run(&["cluster", "transfer-leader", "n2"], "n3");
+        assert_eq!(other.status("n1").unwrap().membership_index, before);
+    }
+    for ((fleet, value), right) in [(&mut ours, "ours"), (&mut theirs, "theirs")].into_iter().zip(&addresses) {
+        fleet.succeed(&["cluster", "set-address", "n3", right], "n1");
         assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3"]);
         assert_eq!(read(fleet, "n3", "k").as_deref(), Some(value));
     }
@@ -113,7 +117,7 @@ fn keeps_its_own(fleet: &mut Fleet, cluster_id: Option<&String>, value: &str) {
         assert_eq!(fleet.status(name).unwrap().cluster_id.as_ref(), cluster_id, "{name}");
         assert_eq!(read(fleet, name, "k").as_deref(), Some(value), "{name}");
     }
-    // It may have stopped itself.
+    // It hears nothing from its leader, and goes on by what it was.
     if let Some(status) = fleet.status("n3") {
         assert_eq!(status.cluster_id.as_ref(), cluster_id);
     }

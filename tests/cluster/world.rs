@@ -39,6 +39,14 @@ pub(crate) fn store(fleet: &Fleet, node: &str, key: &str, value: &str) {
     assert_eq!(stored.0, 201, "{stored:?} by {node}");
 }
 
+/// Stores it for that long.
+#[track_caller]
+pub(crate) fn store_for(fleet: &Fleet, node: &str, key: &str, value: &str, ttl: Duration) {
+    let header = format!("TTL: {}\r\n", ttl.as_secs());
+    let answer = fleet.client(node).request("POST", &format!("{BASE}{key}"), &header, value.as_bytes()).unwrap();
+    assert_eq!(answer.status, 201, "{} by {node}", answer.text());
+}
+
 /// What is there, by that node; `None` if it says that there is nothing. Panics if it does not answer that.
 #[track_caller]
 pub(crate) fn read(fleet: &Fleet, node: &str, key: &str) -> Option<String> {
