@@ -141,6 +141,7 @@ fn the_leader_can_be_removed_and_a_member_be_replaced_twice() {
     fleet.add("n4");
     fleet.settings("n4").autopilot = false;
     fleet.start("n4");
+    fleet.wait_until("n4 listens", |fleet| fleet.status("n4"));
     let address = fleet.grpc("n4").to_string();
     fleet.succeed(&["cluster", "add-learner", &address], at);
     fleet.succeed(&["cluster", "add-learner", &address], at);
