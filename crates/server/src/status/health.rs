@@ -33,6 +33,9 @@ pub(crate) fn judge(status: &StatusResponse) -> (Health, String) {
     if status.cluster_id.is_empty() {
         return (Health::NotReady, format!("not ready: this node belongs to no cluster yet{}", waiting_for(status)));
     }
+    if status.members.is_empty() {
+        return (Health::NotReady, format!("not ready: this node is still starting{}", waiting_for(status)));
+    }
     let voters: Vec<_> = status.members.iter().filter(|member| member.voter).collect();
     let (up, down): (Vec<_>, Vec<_>) = voters.iter().copied().partition(|member| member.reachable);
     let majority = voters.len() / 2 + 1;
@@ -160,6 +163,14 @@ mod tests {
                 Health::NotReady,
                 "not ready: this node belongs to no cluster yet; it waits: 10.0.0.2:7081 does not answer; 10.0.0.3:7081 \
                  does not answer",
+            ),
+            (
+                with(pristine(), &|status| {
+                    status.cluster_id = "00112233445566778899aabbccddeeff".to_owned();
+                    status.waiting_for.clear();
+                }),
+                Health::NotReady,
+                "not ready: this node is still starting",
             ),
             (
                 with(cluster(3), &|status| status.members.push(MemberStatus { lag: 120, ..learner(4) })),
