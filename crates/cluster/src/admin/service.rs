@@ -379,7 +379,17 @@ impl Admin for AdminService {
         if !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
             return Err(Status::invalid_argument(format!("{address:?} is no address: give host:port")));
         }
-        self.member()?.set_address(&member, &address, if_membership).await.map(answer)
+        let inner = self.member()?;
+        // Others must reach their leader, and it is somewhere else for now than the membership says: another one leads, if
+        // there is one that can.
+        if inner.find_member(&member).is_ok_and(|(node, at)| node == inner.node && at.address != address)
+            && let Ok(successor) = inner.hand_over(None, TRANSFER_TIMEOUT).await
+            && let Some(at) = inner.address_of(successor)
+        {
+            let request = SetAddressRequest { member, address, if_membership };
+            return AdminClient::new(connect(&at)?).set_address(self.pass_on(successor, request)).await;
+        }
+        inner.set_address(&member, &address, if_membership).await.map(answer)
     }
 }
 
