@@ -102,6 +102,14 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
+    /// A newer program wrote the session state.
+    #[error("the session state in {} cannot be gone on with: {what}", .dir.display())]
+    NewerRules {
+        /// The engine's directory.
+        dir: PathBuf,
+        /// Which rules it goes by, and which this program knows.
+        what: String,
+    },
     /// Nothing more is applied or made durable: it failed before, or was closed.
     #[error("the session state has ended: {reason}")]
     Ended {

@@ -156,9 +156,11 @@ impl Found {
         current.ok().flatten().map(|current| current.members()).unwrap_or_default()
     }
 
-    /// Whether the log holds everything since the first start, so that it can make the state again.
+    /// Whether the log holds everything since the first start, so that it can make the state again. One that knows of
+    /// more that was committed than it holds was killed right after a snapshot was installed, before its purge.
     fn log_is_whole(&self) -> bool {
-        self.log.purged().is_none()
+        let held = self.log.last().map(|last| last.index);
+        self.log.purged().is_none() && self.log.committed().is_none_or(|committed| Some(committed.index) <= held)
     }
 
     /// Why the state is as good as lost: it may be behind the log, which then makes it again, but not behind where the

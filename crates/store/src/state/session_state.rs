@@ -274,7 +274,7 @@ impl Writer {
             state.restore(key, row).map_err(|error| match error {
                 RestoreError::Misplaced => current.damaged(&error),
                 RestoreError::RulesTooNew { .. } => {
-                    StoreError::Disagree { dir: current.dir.clone(), what: error.to_string() }
+                    StoreError::NewerRules { dir: current.dir.clone(), what: error.to_string() }
                 }
             })?;
         }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use sessile_core::{Refusal, RulesVersion};
+use sessile_core::{Refusal, Row, RowKey, RulesVersion};
 
 use super::*;
 use crate::{Member, Membership, NodeId};
@@ -316,6 +316,25 @@ fn rows_that_stand_in_each_others_place_are_found() {
     current.engine.write(batch).unwrap();
     let error = store.state().check().unwrap_err().to_string();
     assert!(error.contains("stored under another's key"), "{error}");
+}
+
+#[test]
+fn a_state_of_newer_rules_is_left_to_the_newer_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    store.commit(vec![Leader::new().register()]);
+    let next = RulesVersion::new(RulesVersion::SUPPORTED.number() + 1);
+    let (key, row) = (RowKey::Clock, Row::Clock(LogTime::from_millis(START), next));
+    let mut batch = crate::engine::Batch::new();
+    // As `stored` lays a row out.
+    let mut stored_key = vec![2];
+    crate::codec::plain(&key, &mut stored_key);
+    batch.put(stored_key, crate::codec::seal(&(&key, &row)));
+    store.state().current().engine.write(batch).unwrap();
+    store.close().unwrap();
+    let error = opening(dir.path(), EngineKind::Fjall).err().unwrap().to_string();
+    assert!(error.contains("rules version 2") && error.contains("start the newer one"), "{error}");
+    assert!(!error.contains("discard"), "{error}");
 }
 
 #[test]

@@ -141,6 +141,19 @@ fn a_damaged_state_still_says_who_the_members_are_when_the_log_does_not() {
 }
 
 #[test]
+fn a_log_that_knows_of_more_than_it_holds_does_not_make_the_state_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), ENGINE).unwrap();
+    // A snapshot was installed, and a crash came before the log was purged up to it.
+    store.commit([Leader::new().register()]);
+    wait(store.log_store().save_committed(Some(log_id(1, 9)))).unwrap();
+    store.close().unwrap();
+    std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+    let Opening::Stateless(stateless) = opening(dir.path(), ENGINE).unwrap() else { panic!("made from half a log") };
+    assert_eq!(stateless.must_reach(), 9);
+}
+
+#[test]
 fn a_disk_that_fails_while_the_log_is_fitted_leaves_no_state_in_use() {
     let mut story = Story::new(10, 25, 30);
     story.another_leader_from(27);
