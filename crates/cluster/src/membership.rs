@@ -79,7 +79,7 @@ impl Inner {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeats| heartbeats.get(&member).copied().flatten());
-        acknowledged.is_some_and(|acknowledged| openraft::Instant::elapsed(&*acknowledged) < HEARTBEAT_FRESH)
+        acknowledged.is_some_and(|acknowledged| acknowledged.elapsed() < HEARTBEAT_FRESH)
     }
 
     pub(crate) fn arithmetic(&self, voters: &BTreeSet<NodeId>) -> Arithmetic {
