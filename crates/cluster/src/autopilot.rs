@@ -76,7 +76,8 @@ async fn look(inner: &Inner) {
 async fn place(inner: &Inner, (learner, member): (NodeId, &Member), on: &StoredMembership) -> Result<bool, String> {
     let voters = inner.voters(on);
     let mut predecessor = None;
-    for (&other, old) in on.membership().nodes().filter(|(node, other)| **node != learner && other.name == member.name) {
+    for (&other, old) in on.membership().nodes().filter(|(node, other)| **node != learner && other.name == member.name)
+    {
         if inner.still_answers(other, old).await {
             return Err(format!(
                 "two members that answer are called {}: node {other} and node {learner}; give one of them another \

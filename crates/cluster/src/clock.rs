@@ -66,7 +66,14 @@ mod tests {
         assert_eq!(hour_ahead.stamp(at(9_000), vec![], 3), Some(at(9_000)), "and stands still");
         assert_eq!(hour_ahead.stamp(at(9_000), vec![at(10_000)], 3), Some(at(10_000)), "of two, the lower");
         let year = 365 * 86_400_000;
-        assert_eq!(hour_ahead.stamp(at(9_000), vec![at(11_000), at(12_000)], 3), Some(at(12_000)), "of three, the median");
-        assert_eq!(hour_ahead.stamp(at(9_000), vec![at(13_000), at(14_000), at(15_000), at(year)], 5), Some(at(15_000)));
+        assert_eq!(
+            hour_ahead.stamp(at(9_000), vec![at(11_000), at(12_000)], 3),
+            Some(at(12_000)),
+            "of three, the median"
+        );
+        assert_eq!(
+            hour_ahead.stamp(at(9_000), vec![at(13_000), at(14_000), at(15_000), at(year)], 5),
+            Some(at(15_000))
+        );
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::error;
 
+use crate::admin::StatusResponse;
 use crate::clock::LeaderClock;
 use crate::disk::Disk;
 use crate::forward::Forwarder;
@@ -22,7 +23,6 @@ use crate::proposer::{Proposer, Ticket};
 use crate::read_rounds::ReadRounds;
 use crate::transport::Sending;
 use crate::wire::{MemberReport, StateChecksum};
-use crate::admin::StatusResponse;
 use crate::{ClusterError, MemberReach, Status};
 
 /// The largest command, in bytes: a value of 4 MiB, its key and what stands around them. A log entry holds twice that.

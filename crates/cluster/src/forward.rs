@@ -17,7 +17,7 @@ use tonic::Streaming;
 use crate::cluster::{ServerMetrics, Tried, another_leads};
 use crate::transport::{Directory, Door, Link};
 use crate::wire::proposal_result::Failure;
-use crate::wire::{ProposalResults, ProposedCommand, Proposals};
+use crate::wire::{ProposalResults, Proposals, ProposedCommand};
 
 /// How many commands wait to be sent. Whoever finds no room waits outside.
 const MAX_QUEUED: usize = 1_024;

@@ -147,7 +147,9 @@ impl Members {
     /// Whether one of those members has reported lately that its disk is nearly full.
     pub(crate) fn any_disk_nearly_full(&self, of: impl Fn(NodeId) -> bool) -> bool {
         let known = self.known.lock();
-        known.iter().any(|(member, known)| of(*member) && known.fresh().is_some_and(|(report, _)| report.disk_nearly_full))
+        known
+            .iter()
+            .any(|(member, known)| of(*member) && known.fresh().is_some_and(|(report, _)| report.disk_nearly_full))
     }
 
     /// Holds this node's checksums against those that the others reported.
@@ -157,7 +159,10 @@ impl Members {
         let mut others: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for known in known.values_mut() {
             let Some(report) = &known.report else { continue };
-            let differs = report.checksums.iter().find(|theirs| own.get(&theirs.index).is_some_and(|own| *own != theirs.checksum));
+            let differs = report
+                .checksums
+                .iter()
+                .find(|theirs| own.get(&theirs.index).is_some_and(|own| *own != theirs.checksum));
             known.differs_at = differs.map(|theirs| theirs.index);
             for theirs in report.checksums.iter().filter(|theirs| own.contains_key(&theirs.index)) {
                 others.entry(theirs.index).or_default().push(theirs.checksum);
@@ -185,7 +190,9 @@ impl Members {
                 ));
             }
             if let Some(index) = known.differs_at {
-                alerts.push(format!("the state of {name} differs from this node's at entry {index}; one of them is damaged"));
+                alerts.push(format!(
+                    "the state of {name} differs from this node's at entry {index}; one of them is damaged"
+                ));
             }
             if let Some((report, age)) = known.fresh() {
                 let wall = LogTime::from_millis(report.wall_ms).after(age);

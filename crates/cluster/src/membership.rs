@@ -60,7 +60,9 @@ impl Arithmetic {
         }
         let quorum = self.quorum();
         (healthy < quorum).then(|| {
-            format!("that would leave {voters} voters, of which {healthy} answer, and a quorum of {voters} needs {quorum}")
+            format!(
+                "that would leave {voters} voters, of which {healthy} answer, and a quorum of {voters} needs {quorum}"
+            )
         })
     }
 }
@@ -99,8 +101,13 @@ impl Inner {
                 Err(Status::not_found(format!("no member is called {who:?}; the members are {}", names.join(", "))))
             }
             several => {
-                let ids: Vec<String> = several.iter().map(|(id, member)| format!("{id} ({})", member.address)).collect();
-                let text = format!("{} members are called {who:?}; say which one by its id: {}", several.len(), ids.join(", "));
+                let ids: Vec<String> =
+                    several.iter().map(|(id, member)| format!("{id} ({})", member.address)).collect();
+                let text = format!(
+                    "{} members are called {who:?}; say which one by its id: {}",
+                    several.len(),
+                    ids.join(", ")
+                );
                 Err(Status::invalid_argument(text))
             }
         }
@@ -125,7 +132,11 @@ impl Inner {
     }
 
     /// Makes a change, if the membership is still that one. Members that lose their vote leave.
-    pub(crate) async fn change(&self, on: &StoredMembership, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
+    pub(crate) async fn change(
+        &self,
+        on: &StoredMembership,
+        change: ChangeMembers<NodeId, Member>,
+    ) -> Result<u64, Status> {
         let precondition: Precondition<TypeConfig> =
             Precondition::LastMembershipLogId { last_membership_log_id: *on.log_id() };
         let new_leader_until = Instant::now() + NEW_LEADER_WAIT;
@@ -216,7 +227,8 @@ impl Inner {
 
     /// Two that live must not bear one name: by the name a reimaged node takes its old one's place.
     async fn assert_name_is_free(&self, node: NodeId, wanted: &Member, on: &StoredMembership) -> Result<(), Status> {
-        for (other, member) in on.membership().nodes().filter(|(id, member)| **id != node && member.name == wanted.name) {
+        for (other, member) in on.membership().nodes().filter(|(id, member)| **id != node && member.name == wanted.name)
+        {
             if self.still_answers(*other, member).await {
                 let text = format!(
                     "the name {} is borne by node {other}, which answers at {}: give the new one another cluster.name",
@@ -325,7 +337,12 @@ impl Inner {
     }
 
     /// Changes where a member is reached.
-    pub(crate) async fn set_address(&self, who: &str, address: &str, decided_on: Option<u64>) -> Result<Changed, Status> {
+    pub(crate) async fn set_address(
+        &self,
+        who: &str,
+        address: &str,
+        decided_on: Option<u64>,
+    ) -> Result<Changed, Status> {
         let _one_at_a_time = self.changing.lock().await;
         let (node, member) = self.find_member(who)?;
         let on = self.membership_to_change(decided_on)?;
@@ -405,7 +422,9 @@ fn refused(error: &ClientWriteError<TypeConfig>) -> Status {
         ClientWriteError::PreconditionFailed(_) => {
             Status::aborted("the membership has changed meanwhile; look again with `sessile status`")
         }
-        ClientWriteError::ChangeMembershipError(error) => Status::aborted(format!("the change cannot be made now: {error}")),
+        ClientWriteError::ChangeMembershipError(error) => {
+            Status::aborted(format!("the change cannot be made now: {error}"))
+        }
     }
 }
 

@@ -51,6 +51,8 @@ const KEEP_ENTRIES: u64 = 5_000;
 const MAX_QUEUED: u64 = 1_024;
 /// How long calls that are under way may take to end when the node stops.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How often it is looked whether Raft still runs.
+const RAFT_WATCH: Duration = Duration::from_millis(50);
 /// How long one try to register the proposer may take.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the health service looks whether this node is ready, and how long it may take to prove it.
@@ -166,8 +168,7 @@ async fn start_member(
     let raft_config = Arc::new(raft_config().map_err(|error| StartError::Raft(error.to_string()))?);
     let log = store.log_store();
     let sending = Sending::default();
-    let network =
-        Network { door: local.door.clone(), directory: local.directory.clone(), sending: sending.clone() };
+    let network = Network { door: local.door.clone(), directory: local.directory.clone(), sending: sending.clone() };
     let raft = Raft::build(store.node(), raft_config, network, log.clone(), store.state_machine()).await;
     let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
     // Raft replayed what it knew to be committed: durable now, so that nothing is purged that would be needed again.
@@ -454,9 +455,11 @@ async fn supervise(inner: Arc<Inner>, name: &'static str, task: BoxFuture<'stati
     }
 }
 
-/// Raft ends itself on a fault of the storage under it; then so does the node.
+/// Raft ends itself on a fault of the storage under it; then so does the node. Looked at now and then instead of at every
+/// change: these metrics change with every entry.
 async fn watch_raft(inner: Arc<Inner>, stop: CancellationToken) {
-    let mut metrics = inner.raft.metrics();
+    let metrics = inner.raft.metrics();
+    let mut server = inner.server.clone();
     loop {
         if let Err(fatal) = &metrics.borrow_watched().running_state
             && !stop.is_cancelled()
@@ -464,11 +467,12 @@ async fn watch_raft(inner: Arc<Inner>, stop: CancellationToken) {
             inner.stop_for(fatal);
             return;
         }
-        let changed = tokio::select! {
-            changed = metrics.changed() => changed,
+        let ended = tokio::select! {
+            changed = server.changed() => changed.is_err(),
+            () = tokio::time::sleep(RAFT_WATCH) => false,
             () = stop.cancelled() => return,
         };
-        if changed.is_err() {
+        if ended {
             inner.stop_for(&"Raft ended without a word; this is a defect");
             return;
         }

@@ -9,9 +9,7 @@ use super::{
     StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
 };
 use crate::wire::admin_client::AdminClient as Grpc;
-use crate::wire::{
-    InitRequest, StatusRequest, TransferLeaderRequest, TriggerSnapshotRequest, WatchMembershipRequest,
-};
+use crate::wire::{InitRequest, StatusRequest, TransferLeaderRequest, TriggerSnapshotRequest, WatchMembershipRequest};
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

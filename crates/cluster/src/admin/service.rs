@@ -69,7 +69,8 @@ impl AdminService {
             match inner.leader() {
                 // One that has lost its quorum takes itself for the leader, and knows what was.
                 Some(leader) if leader == inner.node => {
-                    if inner.rounds.join(give_up).await.is_ok() && inner.leads() {
+                    let confirmed = inner.rounds.join(give_up).await.is_ok();
+                    if confirmed && inner.leads() {
                         return Ok(None);
                     }
                 }
@@ -175,7 +176,11 @@ pub(crate) async fn status(local: &Arc<Local>) -> StatusResponse {
             term: report_or_none.term,
             applied: report_or_none.applied,
             lag: committed.saturating_sub(report_or_none.applied),
-            last_contact_ms: if is_self { Some(0) } else { last_contact.map(|ago| ago.as_millis() as u64) },
+            last_contact_ms: if is_self {
+                Some(0)
+            } else {
+                last_contact.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
+            },
             version: report_or_none.version,
             since_ms: if is_self {
                 inner.started_at.as_millis()
@@ -285,7 +290,8 @@ impl Admin for AdminService {
         let (node, identity) = probe(&self.local, &address).await.map_err(|status| {
             Status::failed_precondition(format!("{address} {}: start the node there first", why_silent(&status)))
         })?;
-        let wanted = Member { name: identity.name.clone(), address: address.clone(), rules_supported: RulesVersion::SUPPORTED };
+        let wanted =
+            Member { name: identity.name.clone(), address: address.clone(), rules_supported: RulesVersion::SUPPORTED };
         let changed = inner.admit(node, wanted).await?;
         // It may enter now: the proof is the token.
         let token = self.local.config.peers.as_ref().map(|peers| peers.join_token.reveal().to_owned());
@@ -295,7 +301,10 @@ impl Admin for AdminService {
         };
         let mut client = AdmissionClient::new(connect(&address)?);
         client.admit(self.local.door.request(Some(node), admit, Some(READY_TIMEOUT))).await.map_err(|status| {
-            Status::failed_precondition(format!("{address} {}; it is a learner that does not follow", why_silent(&status)))
+            Status::failed_precondition(format!(
+                "{address} {}; it is a learner that does not follow",
+                why_silent(&status)
+            ))
         })?;
         Ok(answer(changed))
     }
@@ -396,12 +405,7 @@ impl Admin for AdminService {
 impl AdminService {
     /// A leader that is to go hands over first, and its successor does it: a change that its own maker does not see the
     /// end of is hard to tell about.
-    async fn step_aside_for(
-        &self,
-        inner: &Inner,
-        who: &str,
-        force: bool,
-    ) -> Result<Option<Other>, Status> {
+    async fn step_aside_for(&self, inner: &Inner, who: &str, force: bool) -> Result<Option<Other>, Status> {
         if !inner.find_member(who).is_ok_and(|(node, _)| node == inner.node) {
             return Ok(None);
         }
@@ -432,7 +436,10 @@ impl Inner {
             return Err(Status::failed_precondition(format!("{} has no vote, so it cannot lead", self.name_of(to))));
         }
         if !self.is_well(to) {
-            return Err(Status::failed_precondition(format!("{} does not answer, so it cannot lead", self.name_of(to))));
+            return Err(Status::failed_precondition(format!(
+                "{} does not answer, so it cannot lead",
+                self.name_of(to)
+            )));
         }
         let give_up = Instant::now() + within;
         let mut asked: Option<Instant> = None;

@@ -56,10 +56,12 @@ pub(super) enum Step {
 ///
 /// `heard` are the clusters whose members called here.
 pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<String, Answer>) -> Step {
-    let nodes = || answers.iter().filter_map(|(address, answer)| match answer {
-        Answer::Node(seed) => Some((address, seed)),
-        Answer::Silent(_) => None,
-    });
+    let nodes = || {
+        answers.iter().filter_map(|(address, answer)| match answer {
+            Answer::Node(seed) => Some((address, seed)),
+            Answer::Silent(_) => None,
+        })
+    };
     let mut clusters = heard.clone();
     clusters.extend(nodes().filter_map(|(_, seed)| seed.cluster));
     if let Some(step) = step_to_known(me, &clusters) {
@@ -79,8 +81,11 @@ pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<St
                 .into(),
         ]);
     }
-    let waiting: Vec<String> = me.seeds.iter().filter(|seed| **seed != me.address).filter_map(|address| {
-        match answers.get(address) {
+    let waiting: Vec<String> = me
+        .seeds
+        .iter()
+        .filter(|seed| **seed != me.address)
+        .filter_map(|address| match answers.get(address) {
             None => Some(format!("seed {address} was not asked yet")),
             Some(Answer::Silent(why)) => Some(format!("seed {address} {why}")),
             Some(Answer::Node(seed)) if seed.node == me.node => {
@@ -95,8 +100,8 @@ pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<St
                 Some(format!("seed {address} ({}) expects {} seeds and not {expect}", seed.name, seed.expect))
             }
             Some(Answer::Node(_)) => None,
-        }
-    }).collect();
+        })
+        .collect();
     if !waiting.is_empty() {
         return Step::Wait(waiting);
     }
@@ -110,7 +115,9 @@ pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<St
     if !me.has_listened {
         return Step::Wait(vec!["every seed is there; listening a moment for a cluster that knows them".into()]);
     }
-    whose_turn(me, &ids, nodes().filter_map(|(_, seed)| seed.reservation).chain(me.reservation).collect())
+    let reservations: Vec<Reservation> =
+        nodes().filter_map(|(_, seed)| seed.reservation).chain(me.reservation).collect();
+    whose_turn(me, &ids, &reservations)
 }
 
 /// What follows from the clusters that were heard of, if any was.
@@ -132,7 +139,7 @@ fn step_to_known(me: &Me, clusters: &BTreeSet<ClusterId>) -> Option<Step> {
 }
 
 /// Who makes the cluster: whom the places are reserved for, else the lowest id.
-fn whose_turn(me: &Me, ids: &BTreeSet<NodeId>, reservations: Vec<Reservation>) -> Step {
+fn whose_turn(me: &Me, ids: &BTreeSet<NodeId>, reservations: &[Reservation]) -> Step {
     let initiators: BTreeSet<NodeId> = reservations.iter().map(|reservation| reservation.initiator).collect();
     if let Some(gone) = initiators.iter().find(|initiator| !ids.contains(initiator)) {
         return Step::Wait(vec![format!(

@@ -222,7 +222,11 @@ pub(crate) fn adopt(
 
 /// The first members for a node that adopted its cluster as the one who makes it, and was stopped before it had: the same
 /// seeds, as they are now. `None` while that cannot be told; then it is asked again.
-pub(crate) async fn finish_bootstrap(local: &Local, peers: &PeersConfig, own: Reservation) -> Option<BTreeMap<NodeId, Member>> {
+pub(crate) async fn finish_bootstrap(
+    local: &Local,
+    peers: &PeersConfig,
+    own: Reservation,
+) -> Option<BTreeMap<NodeId, Member>> {
     let found = ask_seeds(local, peers).await;
     let waits_for_us = |answer: &Result<(NodeId, Identity), Status>| {
         answer.as_ref().is_ok_and(|(_, seed)| reservation_from(&seed.reserved, &seed.initiator) == Some(own))

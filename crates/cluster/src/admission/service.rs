@@ -57,7 +57,12 @@ pub(super) fn identity(local: &Local) -> Identity {
         reserved: reservation.map(|reservation| cluster_to_wire(reservation.cluster)).unwrap_or_default(),
         initiator: reservation.map(|reservation| id_to_wire(reservation.initiator)).unwrap_or_default(),
         former: local.lobby.former(),
-        expect: local.config.peers.as_ref().and_then(|peers| peers.expect).map_or(0, |expect| expect as u32),
+        expect: local
+            .config
+            .peers
+            .as_ref()
+            .and_then(|peers| peers.expect)
+            .map_or(0, |expect| u32::try_from(expect).unwrap_or(u32::MAX)),
         joining: local.lobby.clusters().into_keys().next().map(cluster_to_wire).unwrap_or_default(),
     }
 }
@@ -67,7 +72,7 @@ pub(super) fn reservation_from(cluster: &[u8], initiator: &[u8]) -> Option<Reser
 }
 
 /// A disk that fails is said to whoever asked, and to the log.
-fn disk(error: StoreError) -> Status {
+fn disk(error: &StoreError) -> Status {
     tracing::error!("{error}");
     Status::internal(error.to_string())
 }
@@ -130,7 +135,7 @@ impl Admission for AdmissionService {
         self.check_token(&request.join_token)?;
         let wanted = reservation_from(&request.cluster, &request.initiator);
         let wanted = wanted.ok_or_else(|| Status::invalid_argument("the reservation has no readable ids"))?;
-        let reserved = local.lobby.reserve(wanted).map_err(disk)?.ok_or_else(|| {
+        let reserved = local.lobby.reserve(wanted).map_err(|error| disk(&error))?.ok_or_else(|| {
             let text = format!("node {} has no place to reserve: it knows a cluster", local.config.name);
             local.door.refuse(Reason::NotReady, &text)
         })?;
@@ -146,7 +151,7 @@ impl Admission for AdmissionService {
         self.check_token(&request.join_token)?;
         let reservation = reservation_from(&request.cluster, &request.initiator);
         let reservation = reservation.ok_or_else(|| Status::invalid_argument("the reservation has no readable ids"))?;
-        local.lobby.release(reservation).map_err(disk)?;
+        local.lobby.release(reservation).map_err(|error| disk(&error))?;
         Ok(local.door.answer(from, ReleaseResponse {}))
     }
 

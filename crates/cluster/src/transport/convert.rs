@@ -24,11 +24,7 @@ fn malformed(what: &str) -> Status {
 }
 
 pub(super) fn ballot_to_wire(vote: &Vote) -> wire::Ballot {
-    wire::Ballot {
-        term: vote.leader_id.term,
-        node: id_to_wire(vote.leader_id.voted_for),
-        committed: vote.committed,
-    }
+    wire::Ballot { term: vote.leader_id.term, node: id_to_wire(vote.leader_id.voted_for), committed: vote.committed }
 }
 
 pub(super) fn ballot_from_wire(ballot: Option<&wire::Ballot>) -> Result<Vote, Status> {
@@ -47,7 +43,7 @@ pub(super) fn log_id_from_wire(log_id: &wire::LogId) -> LogId {
     LogId::new(leader, log_id.index)
 }
 
-pub(super) fn append_to_wire(append: AppendEntriesRequest<TypeConfig>) -> wire::AppendRequest {
+pub(super) fn append_to_wire(append: &AppendEntriesRequest<TypeConfig>) -> wire::AppendRequest {
     let entry = |entry: &_| {
         let wire::LogId { term, index } = log_id_to_wire(log_id_of(entry));
         wire::LogEntry { term, index, entry: encode_entry(entry) }

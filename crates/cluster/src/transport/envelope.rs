@@ -284,9 +284,11 @@ mod tests {
         two.keep_out([id(1)]);
         assert_eq!(reason(two.admit(&one.request(Some(id(2)), (), None))), Reason::Removed);
         let counts = two.counts();
-        assert!(["wrong_node", "wrong_cluster", "no_envelope", "removed"]
-            .iter()
-            .all(|reason| counts.iter().any(|count| count.reason == *reason && count.here == 1)));
+        assert!(
+            ["wrong_node", "wrong_cluster", "no_envelope", "removed"]
+                .iter()
+                .all(|reason| counts.iter().any(|count| count.reason == *reason && count.here == 1))
+        );
     }
 
     #[test]

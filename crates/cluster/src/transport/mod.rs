@@ -12,7 +12,8 @@ pub(crate) use convert::{id_from_wire, id_to_wire};
 pub use envelope::RefusalCount;
 pub(crate) use envelope::{Door, refusal_of};
 pub(crate) use links::{
-    CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, connect, connect_now,
+    CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, connect,
+    connect_now,
 };
 pub(crate) use network::Network;
 pub(crate) use service::PeerService;

@@ -15,9 +15,7 @@ use openraft::raft::{
 use sessile_store::{Member, NodeId, Snapshot, TypeConfig, Vote};
 use tonic::{Code, Status};
 
-use super::convert::{
-    append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire,
-};
+use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire};
 use super::links::{Directory, Link};
 use super::snapshot::{FullSnapshot, Sending, send};
 use super::{Door, refusal_of};
@@ -93,7 +91,7 @@ impl Connection {
 
     async fn heartbeat(&self, append: AppendEntriesRequest<TypeConfig>) -> Result<StreamAppendResult<TypeConfig>, Rpc> {
         let mut peer = self.link.peer().map_err(|status| failed(&status))?;
-        let request = self.door.request(Some(self.link.node()), append_to_wire(append), Some(SHORT));
+        let request = self.door.request(Some(self.link.node()), append_to_wire(&append), Some(SHORT));
         let answer = tokio::time::timeout(SHORT, peer.heartbeat(request)).await;
         let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::AppendEntries))?;
         let answer = self.door.receive(self.link.node(), answer).and_then(appended_from_wire);
@@ -144,7 +142,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         }
         async move {
             let mut peer = self.link.peer().map_err(|status| failed(&status))?;
-            let request = self.door.request(Some(self.link.node()), input.map(append_to_wire), None);
+            let request = self.door.request(Some(self.link.node()), input.map(|append| append_to_wire(&append)), None);
             let answers = self.door.receive(self.link.node(), peer.append(request).await);
             let answers = answers.map_err(|status| failed(&status))?;
             let answer = |answer: Result<_, Status>| answer.and_then(appended_from_wire).map_err(|s| failed(&s));

@@ -11,8 +11,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{
-    append_from_wire, appended_to_wire, ballot_to_wire, transfer_from_wire,
-    vote_from_wire, voted_to_wire,
+    append_from_wire, appended_to_wire, ballot_to_wire, transfer_from_wire, vote_from_wire, voted_to_wire,
 };
 use super::snapshot::{FullSnapshot, parts, receive};
 use crate::cluster::{Inner, Tried};
@@ -71,10 +70,7 @@ impl Peer for PeerService {
     type FetchSnapshotStream = Answers<SnapshotPart>;
     type ProposeStream = Answers<ProposalResults>;
 
-    async fn append(
-        &self,
-        request: Request<Streaming<AppendRequest>>,
-    ) -> Result<Response<Self::AppendStream>, Status> {
+    async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let (from, inner) = self.enter(&request)?;
         // A broken or unreadable message ends the stream; the leader begins another one.
         let appends = stream::unfold(request.into_inner(), move |mut incoming| async move {
@@ -165,7 +161,8 @@ impl Peer for PeerService {
         let proposing = propose_all(inner.clone(), request.into_inner(), results);
         let stop = self.local.stop.clone();
         self.local.tasks.spawn(async move { stop.run_until_cancelled(proposing).await });
-        let results = stream::unfold(outgoing, |mut outgoing| async move { Some((Ok(outgoing.recv().await?), outgoing)) });
+        let results =
+            stream::unfold(outgoing, |mut outgoing| async move { Some((Ok(outgoing.recv().await?), outgoing)) });
         Ok(self.local.door.answer(from, results.boxed()))
     }
 

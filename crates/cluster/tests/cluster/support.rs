@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 pub(crate) const SESSIONS: NamespaceId = NamespaceId::SESSIONS;
 /// Far beyond what anything here takes, so that only a hang ends a test this way.
@@ -61,13 +62,13 @@ pub(crate) async fn eventually(reason: &str, mut holds: impl AsyncFnMut() -> boo
     }
 }
 
-
 /// Some nodes with a common list of seeds, by name.
 pub(crate) struct Cast {
     dir: TempDir,
     seeds: Vec<String>,
     expect: usize,
     nodes: BTreeMap<String, Member>,
+    tasks: TaskTracker,
 }
 
 struct Member {
@@ -90,7 +91,7 @@ impl Cast {
         };
         let nodes: BTreeMap<String, Member> = (1..=count).map(member).collect();
         let seeds = nodes.values().take(expect).map(|member| member.address.clone()).collect();
-        Self { dir: tempfile::tempdir().unwrap(), seeds, expect, nodes }
+        Self { dir: tempfile::tempdir().unwrap(), seeds, expect, nodes, tasks: TaskTracker::new() }
     }
 
     pub(crate) fn data_dir(&self, name: &str) -> PathBuf {
@@ -107,7 +108,7 @@ impl Cast {
 
     pub(crate) fn start_with(&mut self, name: &str, change: impl FnOnce(&mut NodeConfig)) {
         let dir = self.data_dir(name);
-        let (seeds, expect) = (self.seeds.clone(), self.expect);
+        let (seeds, expect, tasks) = (self.seeds.clone(), self.expect, self.tasks.clone());
         let member = self.nodes.get_mut(name).unwrap();
         let mut config = NodeConfig::new(dir.clone());
         config.name = name.into();
@@ -123,8 +124,7 @@ impl Cast {
         change(&mut config);
         let listener = TcpListener::from_std(member.listener.try_clone().unwrap()).unwrap();
         let opening = open(&dir);
-        member.running =
-            Some(tokio::task::spawn(async move { Node::start(opening, config, Some(listener)).await.unwrap() }));
+        member.running = Some(tasks.spawn(async move { Node::start(opening, config, Some(listener)).await.unwrap() }));
     }
 
     pub(crate) fn start_all(&mut self) {
@@ -137,7 +137,7 @@ impl Cast {
         let running = self.nodes.get_mut(name).unwrap().running.take().unwrap();
         let node = tokio::time::timeout(PATIENCE, running).await.expect("a member in time").unwrap();
         let cluster = node.cluster().clone();
-        self.nodes.get_mut(name).unwrap().running = Some(tokio::task::spawn(async move { node }));
+        self.nodes.get_mut(name).unwrap().running = Some(self.tasks.spawn(async move { node }));
         cluster
     }
 
@@ -158,7 +158,7 @@ impl Cast {
         let running = self.nodes.get_mut(name).unwrap().running.take().unwrap();
         let node = tokio::time::timeout(PATIENCE, running).await.expect("a member in time").unwrap();
         let fault = tokio::time::timeout(PATIENCE, node.faulted()).await.expect("a fault in time");
-        self.nodes.get_mut(name).unwrap().running = Some(tokio::task::spawn(async move { node }));
+        self.nodes.get_mut(name).unwrap().running = Some(self.tasks.spawn(async move { node }));
         fault
     }
 
@@ -182,7 +182,12 @@ impl Cast {
     }
 
     /// Waits until what that node says of its cluster is so.
-    pub(crate) async fn until(&self, name: &str, what: &str, holds: impl Fn(&StatusResponse) -> bool) -> StatusResponse {
+    pub(crate) async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&StatusResponse) -> bool,
+    ) -> StatusResponse {
         let mut admin = self.admin(name).await;
         let end = deadline();
         loop {

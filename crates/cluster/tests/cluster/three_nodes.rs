@@ -62,7 +62,10 @@ async fn a_reimaged_node_takes_its_own_place_without_a_command() {
         let cluster = cast.cluster(reimaged).await;
         let after = cast
             .until(witness, "the new node is a voter in the old one's place", |status| {
-                voters(status) == ALL && status.members.len() == 3 && id_of(status, reimaged) != id_of(&before, reimaged) && !status.joint
+                voters(status) == ALL
+                    && status.members.len() == 3
+                    && id_of(status, reimaged) != id_of(&before, reimaged)
+                    && !status.joint
             })
             .await;
         assert_eq!(after.cluster_id, before.cluster_id);
@@ -77,7 +80,8 @@ async fn a_leader_that_stops_hands_over_first_and_nobody_waits_for_an_election()
     let leader = before.leader.clone();
     let other = ALL.into_iter().find(|name| *name != leader).unwrap();
     cast.leave(&leader).await;
-    let after = cast.until(other, "another one leads", |status| !status.leader.is_empty() && status.leader != leader).await;
+    let after =
+        cast.until(other, "another one leads", |status| !status.leader.is_empty() && status.leader != leader).await;
     assert!(after.term <= before.term + 1, "one transfer, no contest: {} then {}", before.term, after.term);
 }
 
@@ -128,7 +132,9 @@ async fn a_leader_is_removed_by_its_successor() {
     let request = RemoveRequest { member: leader.clone(), if_membership: None, force: false };
     let removed = cast.admin(&leader).await.remove(request).await.unwrap();
     assert!(removed.changed, "{removed:?}");
-    let left = cast.until(other, "two voters are left, and one leads", |status| voters(status).len() == 2 && status.ready).await;
+    let left = cast
+        .until(other, "two voters are left, and one leads", |status| voters(status).len() == 2 && status.ready)
+        .await;
     assert!(left.members.iter().all(|member| member.name != leader));
     assert!(cast.fault(&leader).await.contains("was removed"));
 }
