@@ -10,7 +10,7 @@ use sessile_core::{Action, Command, LogTime, NamespaceId, Outcome, Refusal, Sess
 use sessile_store::{ClusterId, LogStore, NodeId, Proposal, SessionState, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::error;
+use tracing::{error, info};
 
 use crate::clock::LeaderClock;
 use crate::disk::Disk;
@@ -335,7 +335,9 @@ impl Inner {
     /// Takes another member's report, and looks whether the states still agree.
     pub(crate) fn heard_of(&self, member: NodeId, report: MemberReport) {
         let committed = self.raft.metrics().borrow_watched().cluster_committed.map_or(0, |log_id| log_id.index);
-        self.members.heard(member, report, committed, self.clock.wall());
+        if self.members.heard(member, report, committed, self.clock.wall()) {
+            info!(node = %member, "{} answers", self.name_of(member));
+        }
         if let crate::members::Verdict::ThisNodeDiffers(index) = self.members.compare(&self.state.checksums()) {
             self.stop_for(&format!(
                 "its state differs at entry {index} from that of two other members, which agree: it is damaged here; \
