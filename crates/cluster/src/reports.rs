@@ -81,7 +81,7 @@ async fn report_to(inner: &Inner, link: &Link) -> bool {
                 inner.stop_because_removed();
             }
             if inner.members.missed(node, inner.clock.wall()) {
-                warn!(%node, "{} does not answer: {}", inner.name_of(node), why_silent(&status));
+                warn!(%node, "{} {}", inner.name_of(node), why_silent(&status));
             }
             knock(inner, node).await;
             false
