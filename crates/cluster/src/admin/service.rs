@@ -68,12 +68,10 @@ impl AdminService {
         loop {
             match inner.leader() {
                 // One that has lost its quorum takes itself for the leader, and knows what was.
-                Some(leader) if leader == inner.node => {
-                    if inner.rounds.join(give_up).await.is_ok() && inner.leads() {
-                        return Ok(None);
-                    }
+                Some(leader) if leader == inner.node && inner.rounds.join(give_up).await.is_ok() && inner.leads() => {
+                    return Ok(None);
                 }
-                Some(leader) if !is_passed_on && inner.is_well(leader) => {
+                Some(leader) if leader != inner.node && !is_passed_on && inner.is_well(leader) => {
                     if let Some(address) = inner.address_of(leader)
                         && let Ok(channel) = connect_now(&address).await
                     {
