@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use parking_lot::Mutex;
 use sessile_core::{LogTime, Stamp, stamp};
+use tokio::time::Instant;
 use tracing::warn;
 
 /// What the leader stamps entries with. Stamps never go back, not even within what is proposed and not yet applied.
@@ -8,15 +11,27 @@ pub(crate) struct LeaderClock {
     wall: fn() -> LogTime,
 }
 
+/// How long a stamp serves for all entries: time in the log is for lifetimes of seconds.
+const STAMP_SERVES: Duration = Duration::from_millis(5);
+
 #[derive(Default)]
 struct Last {
     stamped: LogTime,
     held: bool,
+    /// When it was made.
+    at: Option<Instant>,
 }
 
 impl LeaderClock {
     pub(crate) fn new(wall: fn() -> LogTime) -> Self {
         Self { last: Mutex::default(), wall }
+    }
+
+    /// The newest stamp, if it is fresh enough to stand on one more entry.
+    pub(crate) fn fresh_stamp(&self, reached: LogTime) -> Option<LogTime> {
+        let last = self.last.lock();
+        let fresh = last.at.is_some_and(|at| at.elapsed() < STAMP_SERVES);
+        (fresh && last.stamped >= reached && last.stamped != LogTime::default()).then_some(last.stamped)
     }
 
     /// The stamp for the next entry, after what the log has reached, by this node's clock and the fresh ones of the other
@@ -33,7 +48,7 @@ impl LeaderClock {
         {
             warn!(%at, %wanted, "the members' clocks want a jump that no majority agrees on; the replicated clock waits");
         }
-        *last = Last { stamped: next.time(), held };
+        *last = Last { stamped: next.time(), held, at: Some(Instant::now()) };
         (next.time() != LogTime::default()).then_some(next.time())
     }
 

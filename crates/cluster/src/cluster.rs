@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use sessile_core::{Action, Command, LogTime, NamespaceId, Outcome, Refusal, Sess
 use sessile_store::{ClusterId, LogStore, NodeId, Proposal, SessionState, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::error;
+use tracing::{error, info};
 
 use crate::admin::StatusResponse;
 use crate::clock::LeaderClock;
@@ -58,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) members: Members,
     pub(crate) sending: Sending,
     pub(crate) disk: Disk,
+    /// Whether writes that take room are refused; looked at now and then.
+    pub(crate) disks_are_nearly_full: AtomicBool,
     /// The last index of the log when this node started.
     pub(crate) started_with_last: u64,
     /// When this node started, by its own clock.
@@ -120,7 +123,7 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Outcome, ClusterError> {
         let inner = &*self.inner;
-        if matches!(action, Action::Put(_)) && inner.a_voters_disk_is_nearly_full() {
+        if matches!(action, Action::Put(_)) && inner.disks_are_nearly_full.load(Ordering::Relaxed) {
             return Err(ClusterError::StorageFull);
         }
         let ticket = inner.proposer.begin(deadline).await?;
@@ -272,10 +275,19 @@ impl Inner {
 
     /// The time of the next entry that this node, as the leader, puts into the log; `None` while time has not begun.
     pub(crate) fn stamp(&self) -> Option<LogTime> {
+        let reached = self.state.clock();
+        if let Some(stamp) = self.clock.fresh_stamp(reached) {
+            return Some(stamp);
+        }
         let membership = self.membership();
         let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
         let others = self.members.fresh_walls(|member| voters.contains(&member));
-        self.clock.stamp(self.state.clock(), others, voters.len())
+        self.clock.stamp(reached, others, voters.len())
+    }
+
+    /// Looks whether writes must be refused, because this node's disk or a voter's is nearly full.
+    pub(crate) fn look_at_disks(&self) {
+        self.disks_are_nearly_full.store(self.a_voters_disk_is_nearly_full(), Ordering::Relaxed);
     }
 
     fn a_voters_disk_is_nearly_full(&self) -> bool {
@@ -335,7 +347,9 @@ impl Inner {
     /// Takes another member's report, and looks whether the states still agree.
     pub(crate) fn heard_of(&self, member: NodeId, report: MemberReport) {
         let committed = self.raft.metrics().borrow_watched().cluster_committed.map_or(0, |log_id| log_id.index);
-        self.members.heard(member, report, committed, self.clock.wall());
+        if self.members.heard(member, report, committed, self.clock.wall()) {
+            info!(node = %member, "{} answers", self.name_of(member));
+        }
         if let crate::members::Verdict::ThisNodeDiffers(index) = self.members.compare(&self.state.checksums()) {
             self.stop_for(&format!(
                 "its state differs at entry {index} from that of two other members, which agree: it is damaged here; \

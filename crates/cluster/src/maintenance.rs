@@ -130,6 +130,7 @@ impl Maintenance {
         let disk = &self.inner.disk;
         // One that cannot be asked shows what it showed last; the start said so.
         let _ = disk.measure();
+        self.inner.look_at_disks();
         let nearly_full = disk.is_nearly_full();
         if nearly_full != self.was_nearly_full {
             let free_bytes = disk.free();

@@ -95,8 +95,9 @@ impl Members {
         self.changes.subscribe()
     }
 
-    /// Takes a member's report. `committed` is what this node knows to be committed.
-    pub(crate) fn heard(&self, member: NodeId, report: MemberReport, committed: u64, wall: LogTime) {
+    /// Takes a member's report. `committed` is what this node knows to be committed. Says whether it had not answered
+    /// before.
+    pub(crate) fn heard(&self, member: NodeId, report: MemberReport, committed: u64, wall: LogTime) -> bool {
         let now = Instant::now();
         let mut known = self.known.lock();
         let known = known.entry(member).or_insert_with(|| Known::new(now, wall));
@@ -107,7 +108,8 @@ impl Members {
         }
         known.acknowledged = known.acknowledged.max(report.last.min(committed));
         known.heard = Some(now);
-        if !known.reachable {
+        let is_back = !known.reachable;
+        if is_back {
             (known.reachable, known.since, known.since_wall) = (true, now, wall);
             self.changes.send_modify(|changes| *changes += 1);
         } else if started_anew {
@@ -115,17 +117,20 @@ impl Members {
             self.changes.send_modify(|changes| *changes += 1);
         }
         known.report = Some(report);
+        is_back
     }
 
-    /// A member did not answer.
-    pub(crate) fn missed(&self, member: NodeId, wall: LogTime) {
+    /// A member did not answer. Says whether it had before.
+    pub(crate) fn missed(&self, member: NodeId, wall: LogTime) -> bool {
         let now = Instant::now();
         let mut known = self.known.lock();
         let known = known.entry(member).or_insert_with(|| Known::new(now, wall));
-        if known.reachable {
+        let is_gone = known.reachable;
+        if is_gone {
             (known.reachable, known.since, known.since_wall) = (false, now, wall);
             self.changes.send_modify(|changes| *changes += 1);
         }
+        is_gone
     }
 
     /// Forgets who is no member any more.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -207,6 +208,7 @@ async fn start_member(
         members: Members::new(),
         sending,
         disk: Disk::new(local.config.data_dir.clone(), local.config.disk_reserve_bytes),
+        disks_are_nearly_full: AtomicBool::new(false),
         started_at: wall_clock(),
         changing: Mutex::default(),
         concerns: parking_lot::Mutex::default(),
@@ -216,6 +218,7 @@ async fn start_member(
     if let Err(error) = inner.disk.measure() {
         warn!(%error, "the free space of the data directory cannot be asked");
     }
+    inner.look_at_disks();
     follow_membership(&inner);
     raft.run();
     local.becomes(inner.clone());

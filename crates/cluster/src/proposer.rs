@@ -103,6 +103,10 @@ impl Proposer {
 
     /// The next number. Waits while this proposer is not registered or its window is full.
     pub(crate) async fn begin(&self, deadline: Instant) -> Result<Ticket<'_>, ClusterError> {
+        // Nearly always there is room.
+        if let Some(ticket) = self.try_begin()? {
+            return Ok(ticket);
+        }
         loop {
             let mut moved = std::pin::pin!(self.moved.notified());
             moved.as_mut().enable();

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::admission::{announce, probe};
+use crate::admission::{announce, probe, why_silent};
 use crate::cluster::Inner;
 use crate::transport::{Link, refusal_of};
 use crate::wire::refusal::Reason;
@@ -80,7 +80,9 @@ async fn report_to(inner: &Inner, link: &Link) -> bool {
                 info!("node {node} says: {text}");
                 inner.stop_because_removed();
             }
-            inner.members.missed(node, inner.clock.wall());
+            if inner.members.missed(node, inner.clock.wall()) {
+                warn!(%node, "{} {}", inner.name_of(node), why_silent(&status));
+            }
             knock(inner, node).await;
             false
         }

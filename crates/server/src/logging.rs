@@ -33,8 +33,14 @@ pub use line::Format;
 /// What the targets of our own crates begin with (`sessile`, `sessile_store`, …).
 const OWN_TARGETS: &str = "sessile";
 
-/// openraft warns there of every answer that nobody waits for any more: under overload, thousands of lines.
-const WARNS_OF_EVERY_LATE_ANSWER: &str = "openraft::raft::responder";
+/// openraft warns there of every answer that nobody waits for any more and of every try to reach a member that is gone:
+/// thousands of lines. That a member is gone our own log says once.
+const WARNS_OF_EVERY_TRY: [&str; 4] = [
+    "openraft::raft::responder",
+    "openraft::core::heartbeat",
+    "openraft::replication",
+    "openraft::engine::handler::replication_handler",
+];
 
 /// Keeps the log going. Dropped, it gives the last lines a second to get out.
 #[derive(Debug)]
@@ -85,7 +91,7 @@ fn subscriber(
 ) -> impl Subscriber + Send + Sync {
     let targets = Targets::new()
         .with_default(LevelFilter::from(libraries(level)))
-        .with_target(WARNS_OF_EVERY_LATE_ANSWER, LevelFilter::ERROR)
+        .with_targets(WARNS_OF_EVERY_TRY.map(|target| (target, LevelFilter::ERROR)))
         .with_target(OWN_TARGETS, own(level));
     Registry::default().with(targets).with(LineLayer { level, format, clock, sink })
 }

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Requests allocate and free many small pieces on many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     sessile::run(std::env::args_os())
 }

@@ -74,7 +74,7 @@ impl AdminService {
                         return Ok(None);
                     }
                 }
-                Some(leader) if !is_passed_on && inner.is_well(leader) => {
+                Some(leader) if leader != inner.node && !is_passed_on && inner.is_well(leader) => {
                     if let Some(address) = inner.address_of(leader)
                         && let Ok(channel) = connect_now(&address).await
                     {

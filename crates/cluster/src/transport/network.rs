@@ -141,10 +141,20 @@ impl RaftNetworkV2<TypeConfig> for Connection {
             .boxed();
         }
         async move {
-            let mut peer = self.link.peer().map_err(|status| failed(&status))?;
-            let request = self.door.request(Some(self.link.node()), input.map(|append| append_to_wire(&append)), None);
-            let answers = self.door.receive(self.link.node(), peer.append(request).await);
-            let answers = answers.map_err(|status| failed(&status))?;
+            let opening = async {
+                let mut peer = self.link.peer()?;
+                let request =
+                    self.door.request(Some(self.link.node()), input.map(|append| append_to_wire(&append)), None);
+                self.door.receive(self.link.node(), peer.append(request).await)
+            };
+            let answers = match opening.await {
+                Ok(answers) => answers,
+                Err(status) => {
+                    // Raft's own pause is in the stream of requests, which a member that cannot be reached never asks for.
+                    tokio::time::sleep(AGAIN).await;
+                    return Err(failed(&status));
+                }
+            };
             let answer = |answer: Result<_, Status>| answer.and_then(appended_from_wire).map_err(|s| failed(&s));
             Ok(answers.map(answer).boxed())
         }

@@ -129,12 +129,15 @@ async fn a_leader_is_removed_by_its_successor() {
     let (mut cast, _) = three().await;
     let leader = cast.status("n1").await.leader;
     let other = ALL.into_iter().find(|name| *name != leader).unwrap();
-    let request = RemoveRequest { member: id_of(&cast.status(other).await, &leader), if_membership: None, force: false };
+    let request =
+        RemoveRequest { member: id_of(&cast.status(other).await, &leader), if_membership: None, force: false };
     // On a busy machine an election may come between: then it is asked again, as an operator would.
     loop {
         match cast.admin(&leader).await.remove(request.clone()).await {
             Ok(removed) => break assert!(!removed.what.is_empty()),
-            Err(error) => assert!(matches!(error.kind, AdminErrorKind::NoQuorum | AdminErrorKind::TimedOut), "{error:?}"),
+            Err(error) => {
+                assert!(matches!(error.kind, AdminErrorKind::NoQuorum | AdminErrorKind::TimedOut), "{error:?}")
+            }
         }
     }
     let left = cast
