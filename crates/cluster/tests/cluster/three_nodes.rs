@@ -136,7 +136,7 @@ async fn a_leader_is_removed_by_its_successor() {
         match cast.admin(&leader).await.remove(request.clone()).await {
             Ok(removed) => break assert!(!removed.what.is_empty()),
             Err(error) => {
-                assert!(matches!(error.kind, AdminErrorKind::NoQuorum | AdminErrorKind::TimedOut), "{error:?}")
+                assert!(matches!(error.kind, AdminErrorKind::NoQuorum | AdminErrorKind::TimedOut), "{error:?}");
             }
         }
     }
