@@ -298,16 +298,21 @@ impl Inner {
 
     /// How this member is, for the others.
     pub(crate) fn report(&self) -> MemberReport {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let (term, last, committed) = {
+            // Given back at once: Raft waits for it, and what follows waits for the state's writer.
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let committed = metrics.cluster_committed.map_or(0, |log_id| log_id.index);
+            (metrics.current_term, metrics.last_log_index.unwrap_or(0), committed)
+        };
         let summary = self.state.summary();
         let checksum = |(index, checksum)| StateChecksum { index, checksum };
         MemberReport {
             name: self.local.config.name.clone(),
             version: self.local.config.version.clone(),
-            term: metrics.current_term,
-            last: metrics.last_log_index.unwrap_or(0),
-            committed: metrics.cluster_committed.map_or(0, |log_id| log_id.index),
+            term,
+            last,
+            committed,
             applied: summary.applied.map_or(0, |log_id| log_id.index),
             wall_ms: self.clock.wall().as_millis(),
             disk_free_bytes: self.disk.free(),
@@ -324,6 +329,13 @@ impl Inner {
     /// What an operator should look at, as sentences.
     pub(crate) fn alerts(&self) -> Vec<String> {
         let mut alerts = self.members.alerts(|node| self.name_of(node), self.state.clock());
+        if self.clock.is_held() && self.leads() {
+            alerts.push(format!(
+                "time stands still at {}: the members' clocks want a jump of more than an hour that no majority agrees on; \
+                 set their clocks right",
+                self.state.clock()
+            ));
+        }
         alerts.extend(self.strangers.lock().values().cloned());
         alerts.extend(self.concerns.lock().iter().cloned());
         if self.disk.is_nearly_full() {

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use sessile_core::{Command, Outcome, ProposerId, Refusal, Register};
-use sessile_store::{ClusterId, Member, NodeId, Opening, StateMachine, StatelessStore, Store, TypeConfig};
+use sessile_store::{ClusterId, Member, NodeId, Opening, Reservation, StateMachine, StatelessStore, Store, TypeConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
@@ -155,7 +155,15 @@ enum Known {
 /// A node without peers makes its cluster by itself.
 fn enter_alone(local: &Local) -> Result<Entered, StartError> {
     let member = Member { name: local.config.name.clone(), ..Member::default() };
-    adopt(local, ClusterId::random(), Some(BTreeMap::from([(local.node(), member)])))
+    let own = Reservation { cluster: ClusterId::random(), initiator: local.node() };
+    // The mark by which a start that is cut short is known for what it is: the making of a cluster of one.
+    let own = local.lobby.reserve(own)?.filter(|reserved| reserved.initiator == local.node());
+    let own = own.ok_or_else(|| {
+        let what = "its place is reserved for a cluster of several: add the `cluster` block to its configuration again, \
+                    or empty its data directory";
+        StartError::Raft(what.into())
+    })?;
+    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), member)])))
 }
 
 /// Starts Raft over a member's store, and everything that belongs to a member.
@@ -222,7 +230,11 @@ async fn start_member(
     follow_membership(&inner);
     raft.run();
     local.becomes(inner.clone());
-    begin(local, store, &raft, first).await?;
+    if let Err(error) = begin(local, store, &raft, first).await {
+        // Nobody is to stay behind who campaigns.
+        let _ = raft.shutdown().await;
+        return Err(error);
+    }
     let own = |name, task| local.tasks.spawn(supervise(inner.clone(), name, task));
     own("the confirmation of reads", run_rounds.boxed());
     own("the watch over Raft", watch_raft(inner.clone(), stop.clone()).boxed());
@@ -287,7 +299,7 @@ async fn begin(
     let reservation = store.reservation()?;
     match (&local.config.peers, reservation) {
         // It was stopped before it had made its cluster of one.
-        (None, _) => {
+        (None, Some(own)) if own.initiator == id => {
             let member = Member { name: local.config.name.clone(), ..Member::default() };
             raft.initialize(BTreeMap::from([(id, member)])).await.map_err(|error| failed(&error))
         }
@@ -309,8 +321,12 @@ async fn begin(
             });
             Ok(())
         }
+        (None, _) => {
+            let what = "it was joining a cluster: add the `cluster` block to its configuration again";
+            Err(StartError::Raft(what.into()))
+        }
         // The leader will call.
-        _ => Ok(()),
+        (Some(_), _) => Ok(()),
     }
 }
 
