@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) members: Members,
     pub(crate) sending: Sending,
     pub(crate) disk: Disk,
+    /// How often another leader became known since the start.
+    pub(crate) leader_changes: AtomicU64,
     /// Whether writes that take room are refused; looked at now and then.
     pub(crate) disks_are_nearly_full: AtomicBool,
     /// The last index of the log when this node started.
@@ -185,6 +187,7 @@ impl Cluster {
             cluster: inner.cluster,
             is_leader: inner.leads(),
             has_leader: inner.leader().is_some(),
+            leader_changes: inner.leader_changes.load(Ordering::Relaxed),
             term: metrics.current_term,
             applied: applied.map(|log_id| log_id.index),
             committed: metrics.cluster_committed.map(|log_id| log_id.index),

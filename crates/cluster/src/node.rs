@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -216,6 +216,7 @@ async fn start_member(
         members: Members::new(),
         sending,
         disk: Disk::new(local.config.data_dir.clone(), local.config.disk_reserve_bytes),
+        leader_changes: AtomicU64::new(0),
         disks_are_nearly_full: AtomicBool::new(false),
         started_at: wall_clock(),
         changing: Mutex::default(),
@@ -417,6 +418,7 @@ async fn watch_membership(inner: Arc<Inner>, stop: CancellationToken) {
         if now != leader
             && let Some(now) = now
         {
+            inner.leader_changes.fetch_add(1, Ordering::Relaxed);
             info!(leader = inner.name_of(now), term, "a new leader is known");
         }
         leader = now;

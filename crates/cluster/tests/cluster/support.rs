@@ -10,7 +10,7 @@ use sessile_cluster::{Cluster, Node, NodeConfig, PeersConfig};
 use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
-use sessile_store::{DataDir, Opening, StoreOptions};
+use sessile_store::{DataDir, Opening, PristineStore, StoreOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -100,6 +100,21 @@ impl Cast {
 
     pub(crate) fn address(&self, name: &str) -> String {
         self.nodes[name].address.clone()
+    }
+
+    /// The disk of a node that was never started.
+    pub(crate) fn pristine(&mut self, name: &str) -> PristineStore {
+        match open(&self.data_dir(name)) {
+            Opening::Pristine(store) => store,
+            Opening::Member(..) | Opening::Stateless(_) => panic!("{name} was started before"),
+        }
+    }
+
+    /// Why a node does not start without peers.
+    pub(crate) async fn start_alone(&mut self, name: &str) -> String {
+        let dir = self.data_dir(name);
+        let refused = Node::start(open(&dir), NodeConfig::new(dir), None).await;
+        refused.err().expect("a refusal").to_string()
     }
 
     pub(crate) fn start(&mut self, name: &str) {
