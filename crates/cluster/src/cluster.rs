@@ -8,7 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use sessile_core::{Action, Command, LogTime, NamespaceId, Outcome, Refusal, SessionCommand, SessionKey};
-use sessile_store::{ClusterId, LogStore, NodeId, Proposal, SessionState, StoredMembership, TypeConfig};
+use sessile_store::{ClusterId, LogStore, NodeId, Notes, Proposal, SessionState, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
@@ -63,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) leader_changes: AtomicU64,
     /// Whether writes that take room are refused; looked at now and then.
     pub(crate) disks_are_nearly_full: AtomicBool,
+    pub(crate) notes: Notes,
     /// The last index of the log when this node started.
     pub(crate) started_with_last: u64,
     /// When this node started, by its own clock.
@@ -366,9 +367,12 @@ impl Inner {
             info!(node = %member, "{} answers", self.name_of(member));
         }
         if let crate::members::Verdict::ThisNodeDiffers(index) = self.members.compare(&self.state.checksums()) {
+            if let Err(error) = self.notes.condemned() {
+                error!("that the state is damaged cannot be noted for the next start: {error}");
+            }
             self.stop_for(&format!(
                 "its state differs at entry {index} from that of two other members, which agree: it is damaged here; \
-                 start again with an empty state directory, and it fetches theirs"
+                 start it again, and it sets this one aside and gets theirs"
             ));
         }
     }
@@ -405,6 +409,9 @@ impl Inner {
 
     /// The cluster has removed this node, for good.
     pub(crate) fn stop_because_removed(&self) {
+        if let Err(error) = self.notes.removed() {
+            error!("that this node was removed cannot be noted for its next start: {error}");
+        }
         self.stop_for(&format!(
             "node {} was removed from cluster {}, which never accepts its id again; to come back as a new node, start \
              it with --discard-data-and-rejoin",

@@ -207,6 +207,7 @@ async fn start_member(
         raft: raft.clone(),
         server: raft.server_metrics(),
         state: store.state().clone(),
+        notes: store.notes(),
         started_with_last: log.last().map_or(0, |last| last.index),
         log,
         clock: LeaderClock::new(wall_clock),
