@@ -190,7 +190,7 @@ async fn start_member(
         door: local.door.clone(),
         directory: local.directory.clone(),
         server: raft.server_metrics(),
-        link: None,
+        asking: None,
     };
     let (rounds, run_rounds) = ReadRounds::new(confirmer, stop.clone());
     let forwarder = Forwarder::new(
