@@ -7,6 +7,13 @@ use sessile_cluster::{Cluster, ClusterError};
 use sessile_core::Action;
 use sessile_store::{ClusterId, Reservation};
 use tokio::time::Instant;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::support::*;
 
@@ -174,4 +181,34 @@ async fn a_node_that_was_joining_makes_no_cluster_of_its_own() {
     drop(cast.pristine("n1").adopt(ClusterId::random()).unwrap());
     let refused = cast.start_alone("n1").await;
     assert!(refused.contains("it was joining a cluster"), "{refused}");
+}
+
+/// What any gRPC tool finds without a file of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standard_health_service_and_reflection_answer() {
+    let (cast, _) = three().await;
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", cast.address("n1"))).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let answer = health.check(HealthCheckRequest { service: String::new() }).await.unwrap().into_inner();
+        if answer.status() == ServingStatus::Serving {
+            break;
+        }
+        assert!(Instant::now() < end, "never: a ready node is serving");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut reflection = ServerReflectionClient::new(channel);
+    let questions = futures_util::stream::iter([question]);
+    let answer = reflection.server_reflection_info(questions).await.unwrap().into_inner().message().await.unwrap();
+    let Some(MessageResponse::ListServicesResponse(services)) = answer.unwrap().message_response else { panic!("a list") };
+    let names: Vec<String> = services.service.into_iter().map(|service| service.name).collect();
+    for wanted in ["sessile.v1.Admin", "sessile.v1.Peer", "grpc.health.v1.Health"] {
+        assert!(names.iter().any(|name| name == wanted), "{wanted} in {names:?}");
+    }
 }
