@@ -8,12 +8,21 @@
 //! cargo test -p sessile --test incident -- --nocapture
 //! ```
 //!
-//! `SESSILE_INCIDENT_ROUNDS` says how often all of it happens (1), `SESSILE_SEED` repeats the choices of the clients.
+//! `SESSILE_INCIDENT_ROUNDS` says how often all of it happens (1), `SESSILE_SEED` repeats the choices of the clients, and
+//! `SESSILE_PROGRAM` is a binary to take instead of the one that was built with the test.
+//!
+//! And what is asked for less often: a new node takes a large state while requests go on (`joining`).
+//!
 //! What counts as a failed request stands at `sessile_testkit::Load`.
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 #![allow(clippy::print_stderr, reason = "a test tells its seed and its figures")]
 
+mod joining;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sessile_testkit::{Fleet, Load, LoadOptions, Report, Role};
@@ -30,10 +39,31 @@ const LEADER_KILLED: &str = "leader killed";
 /// How many requests are made in a phase at least, so that it says something: after what it is about has happened.
 const REQUESTS_AFTERWARDS: Duration = Duration::from_millis(700);
 
+/// One of them runs at a time: the clients of each shall feel what its own nodes do.
+static STORY: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    STORY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A binary that somebody brought to be measured, if there is one.
+fn given_program() -> Option<OsString> {
+    std::env::var_os("SESSILE_PROGRAM")
+}
+
+fn program() -> PathBuf {
+    given_program().unwrap_or_else(|| env!("CARGO_BIN_EXE_sessile").into()).into()
+}
+
+fn seed() -> u64 {
+    std::env::var("SESSILE_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap())
+}
+
 #[test]
 fn the_incident() {
+    let _alone = alone();
     let rounds = std::env::var("SESSILE_INCIDENT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
-    let seed = std::env::var("SESSILE_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = seed();
     eprintln!("the incident: SESSILE_INCIDENT_ROUNDS={rounds} SESSILE_SEED={seed}");
     let mut story = Story::begin(seed);
     for round in 1..=rounds {
@@ -68,7 +98,7 @@ struct Story {
 impl Story {
     /// Three nodes that made a cluster by themselves, and clients on all of them.
     fn begin(seed: u64) -> Self {
-        let mut fleet = Fleet::of(env!("CARGO_BIN_EXE_sessile"), NODES.len());
+        let mut fleet = Fleet::of(program(), NODES.len());
         fleet.start_all();
         let formed = fleet.wait_until_formed();
         let nodes = NODES.map(|name| (name.to_owned(), fleet.http(name)));

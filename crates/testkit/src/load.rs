@@ -1,7 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -105,6 +105,8 @@ struct Shared {
     options: LoadOptions,
     keys: Vec<String>,
     begin: Instant,
+    /// How many clients have written their share of the keys.
+    filled: AtomicUsize,
     stop: AtomicBool,
 }
 
@@ -130,6 +132,7 @@ impl Load {
             keys: keys(options),
             options,
             begin: Instant::now(),
+            filled: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         });
         let client = |number: usize| {
@@ -142,6 +145,11 @@ impl Load {
     /// How long it has been running.
     pub fn elapsed(&self) -> Duration {
         self.shared.begin.elapsed()
+    }
+
+    /// Whether every key was written once: from then on there is nothing but the mix.
+    pub fn has_filled(&self) -> bool {
+        self.shared.filled.load(Ordering::SeqCst) == self.clients.len()
     }
 
     /// From now on, until it is back, what is cut off at that node is nobody's failure. To be said before `kill -9`.
@@ -254,6 +262,7 @@ impl LoadClient {
             let value = self.next_value();
             self.act(key, Action::Put(value));
         }
+        shared.filled.fetch_add(1, Ordering::SeqCst);
         while !shared.stop.load(Ordering::SeqCst) {
             std::thread::sleep(self.pause());
             let (key, action) = self.choose();
@@ -589,6 +598,7 @@ mod tests {
         let taken = crate::Port::reserve();
         let nodes = [("away".to_owned(), taken.address()), toy.listen()];
         let load = Load::start(&nodes, options(Duration::from_micros(100)));
+        eventually("every key is written", || load.has_filled().then_some(()));
         eventually("they go on", || (toy.requests.load(Ordering::SeqCst) > 500).then_some(()));
         let home = TcpListener::bind(taken.address()).unwrap();
         load.is_back("away");

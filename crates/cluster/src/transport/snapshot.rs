@@ -12,7 +12,7 @@ use sessile_store::{
 };
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
@@ -24,6 +24,10 @@ use crate::wire::{FetchSnapshotRequest, SnapshotHead, SnapshotPart};
 
 /// How many chunks are made ahead of the network, and received ahead of the disk.
 const CHUNKS_AHEAD: usize = 8;
+/// How much of a state leaves a node in a second, at most: a gigabyte in half a minute. Made as fast as it can be, it
+/// takes a core and the disk from the requests of its sender, and as much of both from its receiver; with this it is a
+/// fraction of either.
+const PACE_BYTES: u32 = 32 * 1024 * 1024;
 /// How long a transfer may stand still before it is given up and begun again.
 const STALLED: Duration = Duration::from_secs(20);
 
@@ -63,7 +67,18 @@ impl Drop for OnItsWay {
     }
 }
 
-/// The state as messages: what it is of, and then its chunks, made by a thread of their own as fast as they are taken.
+/// When the next chunk of a transfer may go.
+struct Pace(Instant);
+
+impl Pace {
+    /// So many bytes go now. A transfer that stood still does not make up for it.
+    fn went(&mut self, bytes: usize, now: Instant) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.0 = self.0.max(now) + Duration::from_secs(1) * bytes / PACE_BYTES;
+    }
+}
+
+/// The state as messages: what it is of, and then its chunks, made by a thread of their own as they are taken.
 pub(super) fn parts(
     vote: Option<&Vote>,
     snapshot: FullSnapshot,
@@ -85,10 +100,13 @@ pub(super) fn parts(
             }
         }
     });
-    let chunks = stream::unfold((chunks, on_its_way), |(mut chunks, on_its_way)| async move {
+    let pace = Pace(Instant::now());
+    let chunks = stream::unfold((chunks, pace, on_its_way), |(mut chunks, mut pace, on_its_way)| async move {
+        sleep_until(pace.0).await;
         let chunk = chunks.recv().await?;
+        pace.went(chunk.as_ref().map_or(0, Bytes::len), Instant::now());
         let part = chunk.map(|chunk| SnapshotPart { part: Some(Part::Chunk(chunk)) });
-        Some((part.map_err(|error| Status::internal(error.to_string())), (chunks, on_its_way)))
+        Some((part.map_err(|error| Status::internal(error.to_string())), (chunks, pace, on_its_way)))
     });
     stream::once(async move { Ok(SnapshotPart { part: Some(Part::Head(head)) }) }).chain(chunks)
 }
@@ -181,4 +199,21 @@ pub(crate) async fn fetch(
     let parts = door.receive(from, answer).map_err(failed)?;
     let received = receive(parts, receiver).await.map_err(failed)?;
     Ok((received.meta, received.snapshot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_keeps_its_pace_and_does_not_make_up_for_a_standstill() {
+        let begin = Instant::now();
+        let mut pace = Pace(begin);
+        let quarter = PACE_BYTES as usize / 4;
+        (0..4).for_each(|_| pace.went(quarter, begin));
+        assert_eq!(pace.0, begin + Duration::from_secs(1));
+        let late = begin + Duration::from_secs(9);
+        pace.went(quarter, late);
+        assert_eq!(pace.0, late + Duration::from_millis(250));
+    }
 }

@@ -206,7 +206,9 @@ async fn the_standard_health_service_and_reflection_answer() {
     let mut reflection = ServerReflectionClient::new(channel);
     let questions = futures_util::stream::iter([question]);
     let answer = reflection.server_reflection_info(questions).await.unwrap().into_inner().message().await.unwrap();
-    let Some(MessageResponse::ListServicesResponse(services)) = answer.unwrap().message_response else { panic!("a list") };
+    let Some(MessageResponse::ListServicesResponse(services)) = answer.unwrap().message_response else {
+        panic!("a list")
+    };
     let names: Vec<String> = services.service.into_iter().map(|service| service.name).collect();
     for wanted in ["sessile.v1.Admin", "sessile.v1.Peer", "grpc.health.v1.Health"] {
         assert!(names.iter().any(|name| name == wanted), "{wanted} in {names:?}");
