@@ -133,9 +133,23 @@ fn an_operator_makes_a_cluster_and_data_is_set_aside_when_it_is_told_so() {
     node.signal(Signal::TERM);
     assert!(node.ends().success(), "{}", node.stderr());
 
-    let mut command = place.serve(ALONE);
-    command.arg("--discard-data-and-rejoin");
-    let node = Process::start(command).unwrap();
+    let discarding = || {
+        let mut command = place.serve(ALONE);
+        command.arg("--discard-data-and-rejoin");
+        Process::start(command).unwrap()
+    };
+    let mut node = discarding();
+    node.says("--discard-data-and-rejoin has no effect");
+    node.ready();
+    node.signal(Signal::TERM);
+    assert!(node.ends().success(), "{}", node.stderr());
+    assert!(!place.data_dir().join("discarded-1").exists(), "what is whole is kept");
+
+    std::fs::remove_dir_all(place.data_dir().join("log")).unwrap();
+    let mut node = Process::start(place.serve(ALONE)).unwrap();
+    assert_eq!(node.ends().code(), Some(1));
+    assert!(sentence(&node.stderr()).contains("--discard-data-and-rejoin"), "{}", node.stderr());
+    let node = discarding();
     node.says("the data was set aside");
     let (code, said, _) = asked(&node, &["status"]);
     assert!(code == Some(1) && said.contains("not ready: this node belongs to no cluster yet"), "{said}");

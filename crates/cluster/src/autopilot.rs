@@ -52,7 +52,7 @@ async fn look(inner: &Inner) {
     let mut concerns = BTreeSet::new();
     for (&learner, member) in on.membership().nodes().filter(|(node, _)| !voters.contains(node)) {
         let healthy_for = inner.members.get(learner).and_then(|known| known.reachable_for());
-        let caught_up = inner.entries_behind(learner).is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES);
+        let caught_up = inner.unacknowledged(learner).is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES);
         if healthy_for.is_none_or(|healthy| healthy < peers.stabilise) || !caught_up {
             continue;
         }
@@ -78,7 +78,8 @@ async fn place(inner: &Inner, (learner, member): (NodeId, &Member), on: &StoredM
     let mut predecessor = None;
     for (&other, old) in on.membership().nodes().filter(|(node, other)| **node != learner && other.name == member.name)
     {
-        if inner.still_answers(other, old).await {
+        // One whose heartbeats or reports come lives, whatever one more call finds.
+        if inner.is_well(other) || inner.still_answers(other, old).await {
             return Err(format!(
                 "two members that answer are called {}: node {other} and node {learner}; give one of them another \
                  cluster.name",

@@ -11,6 +11,8 @@ pub(crate) struct LeaderClock {
     wall: fn() -> LogTime,
 }
 
+/// How far this node's clock may be ahead of a time that stands still before nothing is stamped with it any more.
+const STANDS_STILL: Duration = Duration::from_secs(5);
 /// How long a stamp serves for all entries: time in the log is for lifetimes of seconds.
 const STAMP_SERVES: Duration = Duration::from_millis(5);
 
@@ -27,6 +29,11 @@ impl LeaderClock {
         Self { last: Mutex::default(), wall }
     }
 
+    /// Whether time waits, because the clocks want a jump that no majority agrees on.
+    pub(crate) fn is_held(&self) -> bool {
+        self.last.lock().held
+    }
+
     /// The newest stamp, if it is fresh enough to stand on one more entry.
     pub(crate) fn fresh_stamp(&self, reached: LogTime) -> Option<LogTime> {
         let last = self.last.lock();
@@ -36,12 +43,19 @@ impl LeaderClock {
 
     /// The stamp for the next entry, after what the log has reached, by this node's clock and the fresh ones of the other
     /// voters. While a majority of the clocks is not known, time stands still: one clock alone must not move it. `None`
-    /// when time has not begun, because what would be stamped zero would have expired when it begins.
+    /// when it has stood still for long or has not begun: what would be stamped with it would have expired when it goes
+    /// on.
     pub(crate) fn stamp(&self, reached: LogTime, mut others: Vec<LogTime>, voters: usize) -> Option<LogTime> {
         let mut last = self.last.lock();
         let previous = last.stamped.max(reached);
-        others.push((self.wall)());
-        let next = if others.len() > voters / 2 { stamp(previous, &others, voters) } else { Stamp::At(previous) };
+        let own = (self.wall)();
+        others.push(own);
+        let majority_is_known = others.len() > voters / 2;
+        // What is stamped long before its time would have expired when time goes on.
+        if !majority_is_known && own.since(previous) > STANDS_STILL {
+            return None;
+        }
+        let next = if majority_is_known { stamp(previous, &others, voters) } else { Stamp::At(previous) };
         let held = matches!(next, Stamp::Held { .. });
         if let Stamp::Held { at, wanted } = next
             && !last.held
@@ -78,7 +92,9 @@ mod tests {
     fn one_clock_among_three_does_not_move_time_alone() {
         let hour_ahead = LeaderClock::new(|| LogTime::from_millis(3_600_000 + 10_000));
         assert_eq!(hour_ahead.stamp(LogTime::default(), vec![], 3), None, "time has not begun");
-        assert_eq!(hour_ahead.stamp(at(9_000), vec![], 3), Some(at(9_000)), "and stands still");
+        assert_eq!(hour_ahead.stamp(at(9_000), vec![], 3), None, "nothing is stamped long before its time");
+        assert_eq!(hour_ahead.stamp(at(3_608_000), vec![], 3), Some(at(3_608_000)), "and stands still");
+        let hour_ahead = LeaderClock::new(|| LogTime::from_millis(3_600_000 + 10_000));
         assert_eq!(hour_ahead.stamp(at(9_000), vec![at(10_000)], 3), Some(at(10_000)), "of two, the lower");
         let year = 365 * 86_400_000;
         assert_eq!(

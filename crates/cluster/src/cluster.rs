@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use sessile_core::{Action, Command, LogTime, NamespaceId, Outcome, Refusal, SessionCommand, SessionKey};
-use sessile_store::{ClusterId, LogStore, NodeId, Proposal, SessionState, StoredMembership, TypeConfig};
+use sessile_store::{ClusterId, LogStore, NodeId, Notes, Proposal, SessionState, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
@@ -59,8 +59,11 @@ pub(crate) struct Inner {
     pub(crate) members: Members,
     pub(crate) sending: Sending,
     pub(crate) disk: Disk,
+    /// How often another leader became known since the start.
+    pub(crate) leader_changes: AtomicU64,
     /// Whether writes that take room are refused; looked at now and then.
     pub(crate) disks_are_nearly_full: AtomicBool,
+    pub(crate) notes: Notes,
     /// The last index of the log when this node started.
     pub(crate) started_with_last: u64,
     /// When this node started, by its own clock.
@@ -185,6 +188,7 @@ impl Cluster {
             cluster: inner.cluster,
             is_leader: inner.leads(),
             has_leader: inner.leader().is_some(),
+            leader_changes: inner.leader_changes.load(Ordering::Relaxed),
             term: metrics.current_term,
             applied: applied.map(|log_id| log_id.index),
             committed: metrics.cluster_committed.map(|log_id| log_id.index),
@@ -298,16 +302,21 @@ impl Inner {
 
     /// How this member is, for the others.
     pub(crate) fn report(&self) -> MemberReport {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let (term, last, committed) = {
+            // Given back at once: Raft waits for it, and what follows waits for the state's writer.
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let committed = metrics.cluster_committed.map_or(0, |log_id| log_id.index);
+            (metrics.current_term, metrics.last_log_index.unwrap_or(0), committed)
+        };
         let summary = self.state.summary();
         let checksum = |(index, checksum)| StateChecksum { index, checksum };
         MemberReport {
             name: self.local.config.name.clone(),
             version: self.local.config.version.clone(),
-            term: metrics.current_term,
-            last: metrics.last_log_index.unwrap_or(0),
-            committed: metrics.cluster_committed.map_or(0, |log_id| log_id.index),
+            term,
+            last,
+            committed,
             applied: summary.applied.map_or(0, |log_id| log_id.index),
             wall_ms: self.clock.wall().as_millis(),
             disk_free_bytes: self.disk.free(),
@@ -324,6 +333,13 @@ impl Inner {
     /// What an operator should look at, as sentences.
     pub(crate) fn alerts(&self) -> Vec<String> {
         let mut alerts = self.members.alerts(|node| self.name_of(node), self.state.clock());
+        if self.clock.is_held() && self.leads() {
+            alerts.push(format!(
+                "time stands still at {}: the members' clocks want a jump of more than an hour that no majority agrees on; \
+                 set their clocks right",
+                self.state.clock()
+            ));
+        }
         alerts.extend(self.strangers.lock().values().cloned());
         alerts.extend(self.concerns.lock().iter().cloned());
         if self.disk.is_nearly_full() {
@@ -351,9 +367,12 @@ impl Inner {
             info!(node = %member, "{} answers", self.name_of(member));
         }
         if let crate::members::Verdict::ThisNodeDiffers(index) = self.members.compare(&self.state.checksums()) {
+            if let Err(error) = self.notes.condemned() {
+                error!("that the state is damaged cannot be noted for the next start: {error}");
+            }
             self.stop_for(&format!(
                 "its state differs at entry {index} from that of two other members, which agree: it is damaged here; \
-                 start again with an empty state directory, and it fetches theirs"
+                 start it again, and it sets this one aside and gets theirs"
             ));
         }
     }
@@ -390,6 +409,9 @@ impl Inner {
 
     /// The cluster has removed this node, for good.
     pub(crate) fn stop_because_removed(&self) {
+        if let Err(error) = self.notes.removed() {
+            error!("that this node was removed cannot be noted for its next start: {error}");
+        }
         self.stop_for(&format!(
             "node {} was removed from cluster {}, which never accepts its id again; to come back as a new node, start \
              it with --discard-data-and-rejoin",

@@ -87,16 +87,20 @@ impl Forwarder {
         }
         let (queue, queued) = mpsc::channel(MAX_QUEUED);
         let link = Link::new(leader, self.directory.clone(), String::new());
-        let running = run(link, self.door.clone(), self.server.clone(), queued);
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(running).await });
+        self.tasks.spawn(run(link, self.door.clone(), self.server.clone(), queued, self.stop.clone()));
         *stream = Some((leader, queue.clone()));
         queue
     }
 }
 
 /// One stream to one leader, until it breaks or another one leads.
-async fn run(link: Link, door: Arc<Door>, server: ServerMetrics, mut queue: mpsc::Receiver<Queued>) {
+async fn run(
+    link: Link,
+    door: Arc<Door>,
+    server: ServerMetrics,
+    mut queue: mpsc::Receiver<Queued>,
+    stop: CancellationToken,
+) {
     let leader = link.node();
     let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
     let outgoing = stream::unfold(outgoing, |mut outgoing| async move { Some((outgoing.recv().await?, outgoing)) });
@@ -109,6 +113,7 @@ async fn run(link: Link, door: Arc<Door>, server: ServerMetrics, mut queue: mpsc
         () = send(&mut queue, &messages, &sent) => {}
         () = receive(results, &sent) => {}
         () = another_leads(server, leader) => {}
+        () = stop.cancelled() => {}
     }
     // What is still in the queue was not sent, and its senders see it dropped.
     queue.close();

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sessile_store::NodeId;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ pub(crate) struct Local {
     pub(crate) lobby: Lobby,
     /// Random: a new one tells the others that this node has started anew.
     pub(crate) start_id: u64,
+    pub(crate) started: Instant,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     leaving: AtomicBool,
@@ -32,6 +34,7 @@ impl Local {
             directory: Directory::default(),
             lobby,
             start_id: rand::random(),
+            started: Instant::now(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             leaving: AtomicBool::new(false),

@@ -174,8 +174,11 @@ impl Members {
             }
         }
         for (index, theirs) in others {
-            let agree = theirs.iter().find(|one| theirs.iter().filter(|other| other == one).count() >= 2);
-            if agree.is_some_and(|agreed| own.get(&index) != Some(agreed)) {
+            let of = |one: &u64| theirs.iter().filter(|other| *other == one).count();
+            let Some(mine) = own.get(&index) else { continue };
+            let against = theirs.iter().filter(|one| *one != mine).map(of).max().unwrap_or(0);
+            // Two that agree are evidence; as many on this node's side are as much.
+            if against >= 2 && against > 1 + of(mine) {
                 return Verdict::ThisNodeDiffers(index);
             }
         }
@@ -256,6 +259,11 @@ mod tests {
         members.heard(id(3), with(7), 0, LogTime::default());
         assert_eq!(members.compare(&[(64, 9)]), Verdict::ThisNodeDiffers(64));
         assert_eq!(members.compare(&[(128, 9)]), Verdict::Agrees, "no index is shared");
+        members.heard(id(4), with(9), 0, LogTime::default());
+        assert_eq!(members.compare(&[(64, 9)]), Verdict::Agrees, "two against two: nobody stops");
+        members.heard(id(5), with(7), 0, LogTime::default());
+        assert_eq!(members.compare(&[(64, 7)]), Verdict::Agrees, "the majority goes on");
+        assert_eq!(members.compare(&[(64, 9)]), Verdict::ThisNodeDiffers(64));
     }
 
     #[tokio::test(start_paused = true)]

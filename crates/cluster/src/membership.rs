@@ -188,14 +188,18 @@ impl Inner {
             );
             return Err(self.local.door.refuse(Reason::NotReady, &text));
         }
-        self.admit(node, wanted).await?;
+        self.admit(node, wanted, None).await?;
         let cluster = Bytes::copy_from_slice(&self.cluster.to_bytes());
         Ok(JoinResponse { cluster, leader_address: String::new() })
     }
 
     /// Makes a node a learner, or sets what the membership says of a member.
-    pub(crate) async fn admit(&self, node: NodeId, wanted: Member) -> Result<Changed, Status> {
+    pub(crate) async fn admit(&self, node: NodeId, wanted: Member, decided_on: Option<u64>) -> Result<Changed, Status> {
         let _one_at_a_time = self.changing.lock().await;
+        // Whoever was removed is known by what is applied, so that must be everything that is committed.
+        if self.rounds.join(Instant::now() + CHANGE_TIMEOUT).await.is_err() {
+            return Err(Status::unavailable("no quorum confirms that this node leads; try again"));
+        }
         if self.state.is_removed(node) {
             let text = format!(
                 "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
@@ -204,7 +208,7 @@ impl Inner {
             );
             return Err(self.local.door.refuse(Reason::Removed, &text));
         }
-        let on = self.membership_to_change(None)?;
+        let on = self.membership_to_change(decided_on)?;
         let index = on.log_id().map_or(0, |log_id| log_id.index);
         let name = wanted.name.clone();
         let known = on.membership().get_node(&node);
@@ -380,7 +384,8 @@ impl Inner {
     }
 
     fn assert_caught_up(&self, node: NodeId, member: &Member) -> Result<(), Status> {
-        match self.entries_behind(node) {
+        // What it has taken into its log counts, by the leader's own knowledge; a report is always a moment old.
+        match self.unacknowledged(node).filter(|_| self.is_well(node)) {
             Some(behind) if behind <= CAUGHT_UP_ENTRIES => Ok(()),
             Some(behind) => Err(Status::failed_precondition(format!(
                 "{} is {behind} entries behind and must catch up first (to within {CAUGHT_UP_ENTRIES})",
@@ -393,6 +398,14 @@ impl Inner {
         }
     }
 
+    /// How many entries of this leader's log a member has not acknowledged yet; `None` if that is not known.
+    pub(crate) fn unacknowledged(&self, node: NodeId) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = metrics.replication.as_ref()?.get(&node)?.as_ref()?.index;
+        Some(metrics.last_log_index.unwrap_or(0).saturating_sub(matched))
+    }
+
     /// How many committed entries a member that answers has not applied; `None` for one that does not answer.
     pub(crate) fn entries_behind(&self, node: NodeId) -> Option<u64> {
         let known = self.members.get(node)?;
@@ -402,8 +415,9 @@ impl Inner {
     }
 }
 
-/// A learner that is no further behind than this has caught up: the next report is always a moment old.
-pub(crate) const CAUGHT_UP_ENTRIES: u64 = 10_000;
+/// A learner that is no further behind than this has caught up: what a busy leader has on its way at a time. Far below
+/// what the log keeps, so that it never needs a snapshot as a voter.
+pub(crate) const CAUGHT_UP_ENTRIES: u64 = 1_000;
 
 fn changed(membership: u64, what: String) -> Changed {
     Changed { changed: true, what, membership }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use sessile_core::{Command, Outcome, ProposerId, Refusal, Register};
-use sessile_store::{ClusterId, Member, NodeId, Opening, StateMachine, StatelessStore, Store, TypeConfig};
+use sessile_store::{ClusterId, Member, NodeId, Opening, Reservation, StateMachine, StatelessStore, Store, TypeConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
@@ -155,7 +155,15 @@ enum Known {
 /// A node without peers makes its cluster by itself.
 fn enter_alone(local: &Local) -> Result<Entered, StartError> {
     let member = Member { name: local.config.name.clone(), ..Member::default() };
-    adopt(local, ClusterId::random(), Some(BTreeMap::from([(local.node(), member)])))
+    let own = Reservation { cluster: ClusterId::random(), initiator: local.node() };
+    // The mark by which a start that is cut short is known for what it is: the making of a cluster of one.
+    let own = local.lobby.reserve(own)?.filter(|reserved| reserved.initiator == local.node());
+    let own = own.ok_or_else(|| {
+        let what = "its place is reserved for a cluster of several: add the `cluster` block to its configuration again, \
+                    or empty its data directory";
+        StartError::Raft(what.into())
+    })?;
+    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), member)])))
 }
 
 /// Starts Raft over a member's store, and everything that belongs to a member.
@@ -182,7 +190,7 @@ async fn start_member(
         door: local.door.clone(),
         directory: local.directory.clone(),
         server: raft.server_metrics(),
-        link: None,
+        asking: None,
     };
     let (rounds, run_rounds) = ReadRounds::new(confirmer, stop.clone());
     let forwarder = Forwarder::new(
@@ -199,6 +207,7 @@ async fn start_member(
         raft: raft.clone(),
         server: raft.server_metrics(),
         state: store.state().clone(),
+        notes: store.notes(),
         started_with_last: log.last().map_or(0, |last| last.index),
         log,
         clock: LeaderClock::new(wall_clock),
@@ -208,6 +217,7 @@ async fn start_member(
         members: Members::new(),
         sending,
         disk: Disk::new(local.config.data_dir.clone(), local.config.disk_reserve_bytes),
+        leader_changes: AtomicU64::new(0),
         disks_are_nearly_full: AtomicBool::new(false),
         started_at: wall_clock(),
         changing: Mutex::default(),
@@ -222,7 +232,11 @@ async fn start_member(
     follow_membership(&inner);
     raft.run();
     local.becomes(inner.clone());
-    begin(local, store, &raft, first).await?;
+    if let Err(error) = begin(local, store, &raft, first).await {
+        // Nobody is to stay behind who campaigns.
+        let _ = raft.shutdown().await;
+        return Err(error);
+    }
     let own = |name, task| local.tasks.spawn(supervise(inner.clone(), name, task));
     own("the confirmation of reads", run_rounds.boxed());
     own("the watch over Raft", watch_raft(inner.clone(), stop.clone()).boxed());
@@ -287,7 +301,7 @@ async fn begin(
     let reservation = store.reservation()?;
     match (&local.config.peers, reservation) {
         // It was stopped before it had made its cluster of one.
-        (None, _) => {
+        (None, Some(own)) if own.initiator == id => {
             let member = Member { name: local.config.name.clone(), ..Member::default() };
             raft.initialize(BTreeMap::from([(id, member)])).await.map_err(|error| failed(&error))
         }
@@ -309,8 +323,12 @@ async fn begin(
             });
             Ok(())
         }
+        (None, _) => {
+            let what = "it was joining a cluster: add the `cluster` block to its configuration again";
+            Err(StartError::Raft(what.into()))
+        }
         // The leader will call.
-        _ => Ok(()),
+        (Some(_), _) => Ok(()),
     }
 }
 
@@ -401,6 +419,7 @@ async fn watch_membership(inner: Arc<Inner>, stop: CancellationToken) {
         if now != leader
             && let Some(now) = now
         {
+            inner.leader_changes.fetch_add(1, Ordering::Relaxed);
             info!(leader = inner.name_of(now), term, "a new leader is known");
         }
         leader = now;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream;
 use openraft::ReadPolicy;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::RaftError;
@@ -9,12 +10,13 @@ use sessile_store::NodeId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
 
 use crate::ClusterError;
 use crate::cluster::{ServerMetrics, another_leads};
 use crate::node::Raft;
 use crate::transport::{Directory, Door, Link};
-use crate::wire::ReadIndexRequest;
+use crate::wire::{ReadIndexRequest, ReadIndexResponse};
 
 /// The most reads that wait for a round to begin. Each is a few words; whoever finds no room is told to come later.
 const MAX_WAITING: usize = 16_384;
@@ -51,7 +53,14 @@ pub(crate) struct Confirmer {
     pub(crate) door: Arc<Door>,
     pub(crate) directory: Directory,
     pub(crate) server: ServerMetrics,
-    pub(crate) link: Option<Link>,
+    pub(crate) asking: Option<Asking>,
+}
+
+/// A stream of questions to one leader: one question, one answer, again and again.
+pub(crate) struct Asking {
+    leader: NodeId,
+    questions: mpsc::Sender<ReadIndexRequest>,
+    answers: Streaming<ReadIndexResponse>,
 }
 
 /// A round that is confirmed and waits to be applied.
@@ -176,19 +185,37 @@ impl Confirmer {
     }
 
     async fn ask(&mut self, leader: NodeId) -> Result<u64, ClusterError> {
-        if self.link.as_ref().is_none_or(|link| link.node() != leader) {
-            self.link = Some(Link::new(leader, self.directory.clone(), String::new()));
-        }
-        let link = self.link.as_ref().ok_or(ClusterError::NoQuorum)?;
-        let mut peer = link.peer().map_err(|_| ClusterError::NoQuorum)?;
-        let asking = peer.read_index(self.door.request(Some(leader), ReadIndexRequest {}, Some(ROUND_TIMEOUT)));
+        // Taken out while it is in use: a question that is given up leaves an answer behind that is nobody's.
+        let asking = self.asking.take().filter(|asking| asking.leader == leader);
+        let (server, answer) = (self.server.clone(), self.question(leader, asking));
         let answer = tokio::select! {
-            answer = timeout(ROUND_TIMEOUT, asking) => answer.map_err(|_| ClusterError::NoQuorum)?,
+            answer = timeout(ROUND_TIMEOUT, answer) => answer.map_err(|_| ClusterError::NoQuorum)?,
             // A frozen leader answers nobody; its successor does.
-            () = another_leads(self.server.clone(), leader) => return Err(ClusterError::NoQuorum),
+            () = another_leads(server, leader) => return Err(ClusterError::NoQuorum),
         };
-        let answer = self.door.receive(leader, answer).map_err(|_| ClusterError::NoQuorum)?;
-        answer.index.ok_or(ClusterError::NoQuorum)
+        let (index, asking) = answer.map_err(|_| ClusterError::NoQuorum)?;
+        self.asking = Some(asking);
+        index.ok_or(ClusterError::NoQuorum)
+    }
+
+    /// One question to the leader, on the stream that is kept for them.
+    async fn question(&self, leader: NodeId, asking: Option<Asking>) -> Result<(Option<u64>, Asking), Status> {
+        let mut asking = match asking {
+            Some(asking) => asking,
+            None => self.begin_to_ask(leader).await?,
+        };
+        let gone = || Status::unavailable("the stream of questions has ended");
+        asking.questions.send(ReadIndexRequest {}).await.map_err(|_| gone())?;
+        let answer = asking.answers.message().await?.ok_or_else(gone)?;
+        Ok((answer.index, asking))
+    }
+
+    async fn begin_to_ask(&self, leader: NodeId) -> Result<Asking, Status> {
+        let (questions, outgoing) = mpsc::channel(1);
+        let outgoing = stream::unfold(outgoing, |mut outgoing| async move { Some((outgoing.recv().await?, outgoing)) });
+        let mut peer = Link::new(leader, self.directory.clone(), String::new()).peer()?;
+        let answers = peer.read_index(self.door.request(Some(leader), outgoing, None)).await;
+        Ok(Asking { leader, questions, answers: self.door.receive(leader, answers)? })
     }
 }
 

@@ -128,7 +128,7 @@ async fn announce_what_changed(inner: &Inner) -> bool {
     }
     let Some(leader) = inner.leader() else { return false };
     let told = if leader == inner.node {
-        inner.admit(inner.node, wanted).await.map(drop)
+        inner.admit(inner.node, wanted, None).await.map(drop)
     } else {
         let Some(address) = inner.address_of(leader) else { return false };
         announce(&inner.local, &address).await

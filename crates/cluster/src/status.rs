@@ -14,6 +14,8 @@ pub struct Status {
     pub is_leader: bool,
     /// Whether it knows who leads.
     pub has_leader: bool,
+    /// How often another leader became known since the start.
+    pub leader_changes: u64,
     /// The term it knows of.
     pub term: u64,
     /// The last entry that is applied; `None` while there is none.

@@ -104,7 +104,7 @@ pub(crate) struct Serve {
     /// Set this node's data aside and come back as a new node, which may only join: for a node whose log is lost, or
     /// that was removed
     ///
-    /// The data stays in the data directory under another name. Say it once: a node that joined keeps its data.
+    /// The data stays in the data directory under another name. Without effect on data that can be gone on with.
     #[arg(long)]
     pub(crate) discard_data_and_rejoin: bool,
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use parking_lot::Mutex;
-use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use sessile_cluster::Cluster;
 use sessile_http::HttpMetrics;
 
@@ -53,6 +53,13 @@ struct NodeMetrics {
     disk_nearly_full: IntGauge,
     keys: IntGaugeVec,
     bytes: IntGaugeVec,
+    has_leader: IntGauge,
+    leader_changes: IntCounter,
+    committed: IntGauge,
+    alerts: IntGauge,
+    reachable: IntGaugeVec,
+    lag: IntGaugeVec,
+    refusals: IntCounterVec,
 }
 
 impl NodeMetrics {
@@ -68,7 +75,30 @@ impl NodeMetrics {
             registry.register(Box::new(gauges.clone()))?;
             Ok::<_, prometheus::Error>(gauges)
         };
+        let per_member = |name: &str, help: &str| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &["member"])?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok::<_, prometheus::Error>(gauges)
+        };
+        let leader_changes =
+            IntCounter::new("sessile_raft_leader_changes_total", "How often another leader became known")?;
+        registry.register(Box::new(leader_changes.clone()))?;
+        let refusals = IntCounterVec::new(
+            Opts::new(
+                "sessile_peer_refusals_total",
+                "Messages between nodes that were refused, here or by another one: a mismatch, not a timeout",
+            ),
+            &["reason", "by"],
+        )?;
+        registry.register(Box::new(refusals.clone()))?;
         Ok(Self {
+            has_leader: gauge("sessile_raft_has_leader", "Whether this node knows who leads")?,
+            leader_changes,
+            committed: gauge("sessile_raft_committed_index", "The last log index that is known to be committed")?,
+            alerts: gauge("sessile_alerts", "How many things an operator should look at; sessile status names them")?,
+            reachable: per_member("sessile_member_reachable", "Whether another member answers this node")?,
+            lag: per_member("sessile_member_lag_entries", "Committed entries that another member has not applied")?,
+            refusals,
             is_leader: gauge("sessile_raft_is_leader", "Whether this node leads")?,
             term: gauge("sessile_raft_term", "The Raft term that this node knows of")?,
             applied: gauge("sessile_raft_applied_index", "The last log index that is applied")?,
@@ -98,6 +128,25 @@ impl NodeMetrics {
         self.state_bytes.set(number(status.state_bytes));
         self.disk_free_bytes.set(number(status.disk_free_bytes));
         self.disk_nearly_full.set(status.disk_nearly_full.into());
+        self.has_leader.set(status.has_leader.into());
+        self.leader_changes.inc_by(status.leader_changes.saturating_sub(self.leader_changes.get()));
+        self.committed.set(number(status.committed.unwrap_or(0)));
+        self.alerts.set(i64::try_from(status.alerts.len()).unwrap_or(i64::MAX));
+        // So does a member.
+        self.reachable.reset();
+        self.lag.reset();
+        for member in &status.members {
+            self.reachable.with_label_values(&[&member.name]).set(member.reachable.into());
+            if let Some(lag) = member.lag {
+                self.lag.with_label_values(&[&member.name]).set(number(lag));
+            }
+        }
+        for count in &status.refusals {
+            for (by, total) in [("this node", count.here), ("another node", count.there)] {
+                let counter = self.refusals.with_label_values(&[count.reason, by]);
+                counter.inc_by(total.saturating_sub(counter.get()));
+            }
+        }
         // A group that went shows nothing instead of its last number.
         self.keys.reset();
         self.bytes.reset();

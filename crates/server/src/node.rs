@@ -10,7 +10,7 @@ use sessile_cluster::{Node, NodeConfig};
 use sessile_http::{ApiConfig, Drained, Limits, Server};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
-use sessile_store::{DataDir, Opening, StoreError, StoreOptions};
+use sessile_store::{Opening, StoreError, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -195,7 +195,7 @@ async fn open_data(config: &Config, old: OldData) -> anyhow::Result<Opening> {
     let data_dir = config.storage.data_dir.clone();
     let is_alone = config.cluster.is_none();
     let opened = tokio::task::spawn_blocking(move || {
-        let opening = opening::open(DataDir::open(&data_dir)?, old, &options)?;
+        let opening = opening::open(&data_dir, old, &options)?;
         if is_alone { opening::refuse_alone(opening, &data_dir) } else { Ok(opening) }
     })
     .await;

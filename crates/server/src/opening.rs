@@ -10,7 +10,7 @@ use tracing::{info, warn};
 pub enum OldData {
     /// It is gone on with.
     Keep,
-    /// It is set aside, and this is a new node that may only join.
+    /// If it cannot be gone on with, it is set aside, and this is a new node that may only join.
     SetAside,
 }
 
@@ -30,14 +30,25 @@ pub(crate) fn refuse_alone(opening: Opening, dir: &Path) -> Result<Opening, Stor
 }
 
 /// Opens the data directory, which may take as long as reading all of it. Blocks.
-pub(crate) fn open(dir: DataDir, old: OldData, options: &StoreOptions) -> Result<Opening, StoreError> {
-    if old == OldData::SetAside {
-        match dir.discard()? {
-            Some(aside) => {
-                warn!(aside = %aside.display(), "the data was set aside; this is a new node, which may only join");
+///
+/// Only what cannot be gone on with is ever set aside: the flag may stand in a unit file, and a whole cluster may be
+/// started at once with it.
+pub(crate) fn open(path: &Path, old: OldData, options: &StoreOptions) -> Result<Opening, StoreError> {
+    let refused = match Opening::open(DataDir::open(path)?, options) {
+        Err(refused) if old == OldData::SetAside && refused.is_ended_by_discard() => refused,
+        opened => {
+            if old == OldData::SetAside && opened.is_ok() {
+                info!("--discard-data-and-rejoin has no effect: this node's data can be gone on with");
             }
-            None => info!("there is no data to set aside"),
+            return opened;
         }
+    };
+    let dir = DataDir::open(path)?;
+    if let Some(aside) = dir.discard()? {
+        warn!(
+            aside = %aside.display(), why = %refused,
+            "the data was set aside; this is a new node, which may only join"
+        );
     }
     Opening::open(dir, options)
 }

@@ -102,6 +102,16 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
+    /// The cluster has removed this node, and never accepts its id again.
+    #[error(
+        "{} holds a node that was removed from its cluster; to come back as a new node, start with `serve \
+         --discard-data-and-rejoin`, which sets its data aside",
+        .dir.display()
+    )]
+    Removed {
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// A newer program wrote the session state.
     #[error("the session state in {} cannot be gone on with: {what}", .dir.display())]
     NewerRules {
@@ -129,6 +139,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether setting the data aside, and coming back as a new node, is the way on.
+    pub fn is_ended_by_discard(&self) -> bool {
+        matches!(self, Self::Disagree { .. } | Self::LogLost { .. } | Self::Removed { .. })
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }

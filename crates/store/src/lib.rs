@@ -45,7 +45,7 @@ pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use identity::{ClusterId, NodeId};
 pub use log_store::LogStore;
-pub use marks::{Former, Reservation};
+pub use marks::{Former, Notes, Reservation};
 pub use opening::Opening;
 pub use pristine::PristineStore;
 pub use state::{

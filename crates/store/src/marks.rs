@@ -1,7 +1,9 @@
 //! The small files by which a data directory is recognised again. Each is replaced whole, durably.
 
+use std::path::PathBuf;
+
 use crate::codec::{seal, unseal};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, write_durably};
 use crate::log::LogPosition;
 use crate::log_store::position;
 use crate::types::log_id;
@@ -13,6 +15,10 @@ pub(crate) const CLUSTER: &str = "CLUSTER";
 const CLEAN: &str = "CLEAN";
 /// The cluster that the directory once held, before its data was discarded.
 pub(crate) const FORMER: &str = "FORMER";
+/// There once the cluster has said that it removed this node.
+const REMOVED: &str = "REMOVED";
+/// There once the members have found that this node's state is not what the log made of theirs.
+const CONDEMNED: &str = "CONDEMNED";
 /// The cluster that a node without one has promised itself to.
 const RESERVED: &str = "RESERVED";
 
@@ -78,6 +84,47 @@ pub(crate) fn remove_reservation(dir: &DataDir) -> Result<(), StoreError> {
 pub(crate) fn remove_what_membership_settled(dir: &DataDir) -> Result<(), StoreError> {
     remove_reservation(dir)?;
     dir.remove_durably(FORMER)
+}
+
+pub(crate) fn is_removed(dir: &DataDir) -> Result<bool, StoreError> {
+    Ok(dir.read(REMOVED)?.is_some())
+}
+
+pub(crate) fn is_condemned(dir: &DataDir) -> Result<bool, StoreError> {
+    Ok(dir.read(CONDEMNED)?.is_some())
+}
+
+pub(crate) fn remove_condemned(dir: &DataDir) -> Result<(), StoreError> {
+    dir.remove_durably(CONDEMNED)
+}
+
+/// What a running member may note in its directory, for its next start.
+#[derive(Debug, Clone)]
+pub struct Notes {
+    dir: PathBuf,
+}
+
+impl Notes {
+    pub(crate) fn new(dir: &DataDir) -> Self {
+        Self { dir: dir.path().into() }
+    }
+
+    /// The cluster has removed this node: it does not start again before its data was discarded.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn removed(&self) -> Result<(), StoreError> {
+        write_durably(&self.dir.join(REMOVED), b"this node was removed from its cluster\n")
+    }
+
+    /// This node's state is damaged, as two members that agree have found: the next start sets it aside and gets another
+    /// one, however whole it looks.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn condemned(&self) -> Result<(), StoreError> {
+        write_durably(&self.dir.join(CONDEMNED), b"the state differs from that of two other members\n")
+    }
 }
 
 /// What the last clean stop left: how far the state was applied. A mark that cannot be read is no mark: then the state

@@ -11,7 +11,7 @@
 //! anything else: something is lost that nobody can make again, or ids disagree: refused
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::codec::unseal;
 use crate::data_dir::DataDir;
@@ -60,6 +60,9 @@ impl Opening {
     /// The disk; and what cannot be gone on with without a guess, by name. Then nothing in the directory was changed.
     pub fn open(dir: DataDir, options: &StoreOptions) -> Result<Self, StoreError> {
         let (clean, cluster) = (marks::clean(&dir)?, marks::cluster(&dir)?);
+        if marks::is_removed(&dir)? {
+            return Err(StoreError::Removed { dir: dir.path().into() });
+        }
         let path = dir.path().join(LOG_DIR);
         let has_state = CurrentState::exists(&dir.path().join(STATE_DIR));
         if !RaftLog::exists(&path).map_err(log_error)? {
@@ -88,7 +91,9 @@ impl Found {
         let owner = Owner { node: self.node, cluster: self.cluster };
         let root = self.dir.path().join(STATE_DIR);
         let create = |found: &Self| create_state(&found.dir, options, owner);
-        let (state, opened) = match self.open_state(options, owner) {
+        let opened =
+            if marks::is_condemned(&self.dir)? { Err(condemned(&root)) } else { self.open_state(options, owner) };
+        let (state, opened) = match opened {
             Ok(Some((state, opened))) => (state, opened),
             Ok(None) if is_untouched => (create(&self)?, Opened::New),
             Ok(None) => {
@@ -101,6 +106,7 @@ impl Found {
             Err(error) if error.is_damaged_state() => {
                 let (reason, members) = (error.to_string(), self.members_of_the_state(options));
                 let aside = Some(CurrentState::set_aside(&root)?);
+                marks::remove_condemned(&self.dir)?;
                 if !self.log_is_whole() {
                     return self.stateless(options, Lost { reason, aside, members });
                 }
@@ -181,6 +187,15 @@ impl Found {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// However whole it looks: two members that agree have another one.
+fn condemned(root: &Path) -> StoreError {
+    StoreError::Damaged {
+        dir: root.into(),
+        what: "it differs from that of two other members".into(),
+        remedy: "it is set aside, and made anew by the log or another member",
     }
 }
 

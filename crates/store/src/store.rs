@@ -5,7 +5,7 @@ use crate::engine::EngineKind;
 use crate::log::{LogOptions, RaftLog};
 use crate::marks;
 use crate::state::{CheckReport, SessionState};
-use crate::{ClusterId, LogStore, NodeId, Reservation, StateMachine, StoreError};
+use crate::{ClusterId, LogStore, NodeId, Notes, Reservation, StateMachine, StoreError};
 
 /// What an operator chooses about storage.
 #[derive(Debug, Clone)]
@@ -74,6 +74,11 @@ impl Store {
     /// The disk.
     pub fn settle(&self) -> Result<(), StoreError> {
         marks::remove_what_membership_settled(&self.dir)
+    }
+
+    /// What this member may note for its next start.
+    pub fn notes(&self) -> Notes {
+        Notes::new(&self.dir)
     }
 
     /// The log, for Raft.

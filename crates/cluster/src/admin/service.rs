@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,14 +256,31 @@ impl Admin for AdminService {
             return Err(Status::permission_denied("the join token is not this node's: give --join-token-file"));
         }
         if let Some(inner) = local.member() {
-            let membership = inner.membership();
-            let alone = membership.membership().nodes().count() == 1;
-            if alone {
-                return Ok(Response::new(InitResponse { cluster_id: inner.cluster.to_string(), changed: false }));
+            let members = inner.membership().membership().nodes().count();
+            if members == 0 {
+                // It was stopped after it had entered the cluster that it was told to make, and before it had made it.
+                let member = Member {
+                    name: local.config.name.clone(),
+                    address: local.address().to_owned(),
+                    rules_supported: RulesVersion::SUPPORTED,
+                };
+                let made = inner.raft.initialize(BTreeMap::from([(inner.node, member)])).await;
+                made.map_err(|error| Status::failed_precondition(format!("the cluster cannot be made here: {error}")))?;
+            }
+            if members <= 1 {
+                let (cluster_id, changed) = (inner.cluster.to_string(), members == 0);
+                return Ok(Response::new(InitResponse { cluster_id, changed }));
             }
             return Err(Status::failed_precondition(format!(
                 "node {} is a member of cluster {} already, and nothing was changed",
                 local.config.name, inner.cluster
+            )));
+        }
+        if local.lobby.former() {
+            return Err(Status::failed_precondition(format!(
+                "the directory of node {} held a cluster once, so it may join one and never make one: to make a new \
+                 one here all the same, empty its data directory first",
+                local.config.name
             )));
         }
         let cluster = local.lobby.init(local.node()).map_err(|error| Status::internal(error.to_string()))?;
@@ -286,13 +304,12 @@ impl Admin for AdminService {
         }
         let inner = self.member()?;
         let AddLearnerRequest { address, if_membership } = request.into_inner();
-        inner.membership_to_change(if_membership)?;
         let (node, identity) = probe(&self.local, &address).await.map_err(|status| {
             Status::failed_precondition(format!("{address} {}: start the node there first", why_silent(&status)))
         })?;
-        let wanted =
-            Member { name: identity.name.clone(), address: address.clone(), rules_supported: RulesVersion::SUPPORTED };
-        let changed = inner.admit(node, wanted).await?;
+        let rules_supported = RulesVersion::new(identity.rules_supported);
+        let wanted = Member { name: identity.name.clone(), address: address.clone(), rules_supported };
+        let changed = inner.admit(node, wanted, if_membership).await?;
         // It may enter now: the proof is the token.
         let token = self.local.config.peers.as_ref().map(|peers| peers.join_token.reveal().to_owned());
         let admit = AdmitRequest {

@@ -77,7 +77,7 @@ pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<St
     if me.former {
         return Step::Wait(vec![
             "this directory held a cluster once, so it may join one and never make one: start a member that knows the \
-             cluster, or run `sessile cluster init`"
+             cluster, or empty the directory"
                 .into(),
         ]);
     }
@@ -93,7 +93,7 @@ pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<St
             }
             Some(Answer::Node(seed)) if seed.former => Some(format!(
                 "seed {address} ({}) held a cluster once, so it does not take part in making one: start a member that \
-                 knows the cluster, or run `sessile cluster init`",
+                 knows the cluster, or empty its data directory",
                 seed.name
             )),
             Some(Answer::Node(seed)) if seed.expect != expect => {

@@ -133,7 +133,10 @@ async fn initiate(
     for (address, answer) in found {
         let Ok((node, identity)) = answer else { return Err(vec![format!("seed {address} is gone again")]) };
         reserve(local, peers, address, *node, own).await?;
-        first.insert(*node, member(&identity.name, address));
+        first.insert(*node, member(&identity.name, address, RulesVersion::new(identity.rules_supported)));
+    }
+    if local.lobby.reservation() != Some(own) {
+        return Err(vec!["an operator has asked for another cluster meanwhile".into()]);
     }
     info!(cluster = %own.cluster, members = first.len(), "every seed is there and has reserved its place: the cluster is made");
     Ok((own.cluster, first))
@@ -200,11 +203,11 @@ async fn release(local: &Local, peers: &PeersConfig, address: &str, reservation:
 }
 
 fn own_entry(local: &Local) -> (NodeId, Member) {
-    (local.node(), member(&local.config.name, local.address()))
+    (local.node(), member(&local.config.name, local.address(), RulesVersion::SUPPORTED))
 }
 
-fn member(name: &str, address: &str) -> Member {
-    Member { name: name.to_owned(), address: address.to_owned(), rules_supported: RulesVersion::SUPPORTED }
+fn member(name: &str, address: &str, rules_supported: RulesVersion) -> Member {
+    Member { name: name.to_owned(), address: address.to_owned(), rules_supported }
 }
 
 /// Enters a cluster, durably and for good.
@@ -239,7 +242,7 @@ pub(crate) async fn finish_bootstrap(
     for (address, answer) in &found {
         let (node, identity) = answer.as_ref().ok()?;
         reserve(local, peers, address, *node, own).await.ok()?;
-        first.insert(*node, member(&identity.name, address));
+        first.insert(*node, member(&identity.name, address, RulesVersion::new(identity.rules_supported)));
     }
     Some(first)
 }

@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sessile_store::{ClusterId, NodeId, PristineStore, Reservation, Store, StoreError};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// What a node knows and has promised while it belongs to no cluster. Of a member it is empty.
 #[derive(Default)]
@@ -15,7 +17,7 @@ pub(crate) struct Lobby {
 #[derive(Default)]
 struct Heard {
     /// The clusters whose members called here, and where they are reached.
-    clusters: BTreeMap<ClusterId, BTreeSet<String>>,
+    clusters: BTreeMap<ClusterId, Knocking>,
     /// The cluster that takes this node, by its id, for a member.
     called_by: Option<ClusterId>,
     /// The cluster that said, with the join token, that this node is admitted.
@@ -25,6 +27,19 @@ struct Heard {
     /// The cluster that this node is entering, which takes a moment on the disk.
     entering: Option<ClusterId>,
     waiting_for: Vec<String>,
+}
+
+/// How many clusters, and addresses of each, are remembered: anybody may knock.
+const MAX_CLUSTERS: usize = 8;
+const MAX_ADDRESSES: usize = 32;
+/// How long a knock counts. Members of a living cluster knock every second or sooner.
+const KNOCK_COUNTS: Duration = Duration::from_secs(30);
+
+/// The members of one cluster that called.
+#[derive(Debug, Clone)]
+struct Knocking {
+    addresses: BTreeSet<String>,
+    last: Instant,
 }
 
 impl Lobby {
@@ -37,7 +52,7 @@ impl Lobby {
         self.store.lock().is_some()
     }
 
-    pub(super) fn former(&self) -> bool {
+    pub(crate) fn former(&self) -> bool {
         self.store.lock().as_ref().is_some_and(|store| store.former().is_some())
     }
 
@@ -46,9 +61,10 @@ impl Lobby {
     }
 
     /// Reserves this node's place, unless it is taken; says whose it is. `None` if it has none to give.
-    pub(super) fn reserve(&self, wanted: Reservation) -> Result<Option<Reservation>, StoreError> {
-        // Whoever knows of a cluster makes no other one.
-        if !self.heard.lock().clusters.is_empty() {
+    pub(crate) fn reserve(&self, wanted: Reservation) -> Result<Option<Reservation>, StoreError> {
+        // Whoever knows of a cluster makes no other one. The one that is asked for may be known already: its initiator may
+        // have been stopped after it had entered it, and before it had made it.
+        if self.clusters().keys().any(|known| *known != wanted.cluster) {
             return Ok(None);
         }
         let store = self.store.lock();
@@ -87,12 +103,25 @@ impl Lobby {
 
     /// A member of a cluster called, and told where it is reached.
     pub(super) fn heard_of(&self, cluster: ClusterId, address: &str) {
-        self.heard.lock().clusters.entry(cluster).or_default().insert(address.to_owned());
+        let mut heard = self.heard.lock();
+        heard.clusters.retain(|_, knocking| knocking.last.elapsed() < KNOCK_COUNTS);
+        if heard.clusters.len() >= MAX_CLUSTERS && !heard.clusters.contains_key(&cluster) {
+            return;
+        }
+        let now = Instant::now();
+        let knocking = heard.clusters.entry(cluster).or_insert(Knocking { addresses: BTreeSet::new(), last: now });
+        knocking.last = now;
+        if knocking.addresses.len() < MAX_ADDRESSES {
+            knocking.addresses.insert(address.to_owned());
+        }
+        drop(heard);
         self.changed.notify_waiters();
     }
 
     pub(super) fn clusters(&self) -> BTreeMap<ClusterId, BTreeSet<String>> {
-        self.heard.lock().clusters.clone()
+        let heard = self.heard.lock();
+        let lately = heard.clusters.iter().filter(|(_, knocking)| knocking.last.elapsed() < KNOCK_COUNTS);
+        lately.map(|(cluster, knocking)| (*cluster, knocking.addresses.clone())).collect()
     }
 
     /// A member of a cluster sent something that is meant for this node, by its id.
@@ -111,7 +140,8 @@ impl Lobby {
     pub(super) fn may_enter(&self) -> Option<ClusterId> {
         let reserved = self.reservation().map(|reservation| reservation.cluster);
         let heard = self.heard.lock();
-        heard.admitted_to.or(heard.called_by.filter(|cluster| reserved == Some(*cluster)))
+        let admitted = heard.admitted_to.filter(|cluster| reserved.is_none_or(|reserved| reserved == *cluster));
+        admitted.or(heard.called_by.filter(|cluster| reserved == Some(*cluster)))
     }
 
     pub(super) fn entering(&self) -> Option<ClusterId> {

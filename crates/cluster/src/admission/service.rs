@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sessile_core::RulesVersion;
 use sessile_store::{ClusterId, NodeId, Reservation, StoreError};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
@@ -63,6 +64,7 @@ pub(super) fn identity(local: &Local) -> Identity {
             .as_ref()
             .and_then(|peers| peers.expect)
             .map_or(0, |expect| u32::try_from(expect).unwrap_or(u32::MAX)),
+        rules_supported: RulesVersion::SUPPORTED.number(),
         joining: local.lobby.clusters().into_keys().next().map(cluster_to_wire).unwrap_or_default(),
     }
 }
@@ -133,6 +135,11 @@ impl Admission for AdmissionService {
         let from = local.door.admit_stranger(&request)?;
         let request = request.into_inner();
         self.check_token(&request.join_token)?;
+        let listens_for = local.config.peers.as_ref().map(|peers| peers.listen_for).unwrap_or_default();
+        if local.started.elapsed() < listens_for {
+            let text = format!("node {} listens a moment for a cluster that knows it", local.config.name);
+            return Err(local.door.refuse(Reason::NotReady, &text));
+        }
         let wanted = reservation_from(&request.cluster, &request.initiator);
         let wanted = wanted.ok_or_else(|| Status::invalid_argument("the reservation has no readable ids"))?;
         let reserved = local.lobby.reserve(wanted).map_err(|error| disk(&error))?.ok_or_else(|| {

@@ -177,8 +177,9 @@ impl Door {
         match checked {
             Ok(sender) => Ok((sender, response.into_inner())),
             Err((reason, text)) => {
-                count(&self.refused_by_others, reason);
-                Err(refuse(reason, &text))
+                count(&self.refused, reason);
+                // What this node refuses must not be taken for what the other one says of this node.
+                Err(refuse(Reason::WrongNode, &text))
             }
         }
     }
@@ -299,7 +300,10 @@ mod tests {
         let other = one.receive(id(3), Ok(two.answer(id(1), ()))).unwrap_err();
         assert_eq!(refusal_of(&other).unwrap().0, Reason::WrongNode);
         let counted = one.counts().into_iter().find(|count| count.reason == "wrong_node").unwrap();
-        assert_eq!((counted.here, counted.there), (0, 1), "an alert, and not a timeout");
+        assert_eq!((counted.here, counted.there), (1, 0), "an alert, and not a timeout");
+        one.keep_out([id(2)]);
+        let removed = one.receive(id(2), Ok(two.answer(id(1), ()))).unwrap_err();
+        assert_eq!(refusal_of(&removed).unwrap().0, Reason::WrongNode, "it is not this node that was removed");
     }
 
     #[test]

@@ -13,12 +13,15 @@ use openraft::raft::{
     TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use sessile_store::{Member, NodeId, Snapshot, TypeConfig, Vote};
-use tonic::{Code, Status};
+use tokio::sync::mpsc;
+use tonic::{Code, Status, Streaming};
 
 use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire};
 use super::links::{Directory, Link};
 use super::snapshot::{FullSnapshot, Sending, send};
 use super::{Door, refusal_of};
+use crate::wire::append_response::Result as Appended;
+use crate::wire::{AppendRequest, AppendResponse};
 
 /// How long a heartbeat or a vote may take. As long as the shortest election timeout: later it is of no use.
 const SHORT: Duration = Duration::from_millis(200);
@@ -41,18 +44,25 @@ enum Purpose {
     Snapshot,
 }
 
+/// A stream of heartbeats: one question, one answer, again and again.
+struct Beating {
+    appends: mpsc::Sender<AppendRequest>,
+    answers: Streaming<AppendResponse>,
+}
+
 /// One member, for one purpose.
 pub(crate) struct Connection {
     door: Arc<Door>,
     link: Link,
     purpose: Purpose,
     sending: Sending,
+    beating: Option<Beating>,
 }
 
 impl Network {
     fn connection(&self, target: NodeId, member: &Member, purpose: Purpose) -> Connection {
         let link = Link::new(target, self.directory.clone(), member.address.clone());
-        Connection { door: self.door.clone(), link, purpose, sending: self.sending.clone() }
+        Connection { door: self.door.clone(), link, purpose, sending: self.sending.clone(), beating: None }
     }
 }
 
@@ -89,13 +99,38 @@ impl Connection {
         RPCError::Timeout(Timeout { action, id, target, timeout: SHORT })
     }
 
-    async fn heartbeat(&self, append: AppendEntriesRequest<TypeConfig>) -> Result<StreamAppendResult<TypeConfig>, Rpc> {
-        let mut peer = self.link.peer().map_err(|status| failed(&status))?;
-        let request = self.door.request(Some(self.link.node()), append_to_wire(&append), Some(SHORT));
-        let answer = tokio::time::timeout(SHORT, peer.heartbeat(request)).await;
+    async fn heartbeat(
+        &mut self,
+        append: &AppendEntriesRequest<TypeConfig>,
+    ) -> Result<StreamAppendResult<TypeConfig>, Rpc> {
+        let answer = tokio::time::timeout(SHORT, self.beat(append_to_wire(append))).await;
         let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::AppendEntries))?;
-        let answer = self.door.receive(self.link.node(), answer).and_then(appended_from_wire);
-        answer.map_err(|status| failed(&status))
+        answer.and_then(appended_from_wire).map_err(|status| failed(&status))
+    }
+
+    /// One heartbeat on the stream that is kept for them.
+    async fn beat(&mut self, append: AppendRequest) -> Result<AppendResponse, Status> {
+        // Taken out while it is in use: a heartbeat that is given up leaves an answer behind that is nobody's.
+        let mut beating = match self.beating.take() {
+            Some(beating) => beating,
+            None => self.begin_to_beat().await?,
+        };
+        let gone = || Status::unavailable("the stream of heartbeats has ended");
+        beating.appends.send(append).await.map_err(|_| gone())?;
+        let answer = beating.answers.message().await?.ok_or_else(gone)?;
+        if matches!(answer.result, Some(Appended::Matched(_))) {
+            self.beating = Some(beating);
+        }
+        Ok(answer)
+    }
+
+    async fn begin_to_beat(&self) -> Result<Beating, Status> {
+        let (appends, outgoing) = mpsc::channel(1);
+        let outgoing = stream::unfold(outgoing, |mut outgoing| async move { Some((outgoing.recv().await?, outgoing)) });
+        let mut peer = self.link.peer()?;
+        let request = self.door.request(Some(self.link.node()), outgoing, None);
+        let answers = self.door.receive(self.link.node(), peer.append(request).await)?;
+        Ok(Beating { appends, answers })
     }
 
     async fn ask_for_vote(&self, vote: &VoteRequest<TypeConfig>, pre: bool) -> Result<VoteResponse<TypeConfig>, Rpc> {
@@ -116,14 +151,15 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         append: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, Rpc> {
-        Ok(match self.heartbeat(append).await? {
+        Ok(match self.heartbeat(&append).await? {
             Ok(_) => AppendEntriesResponse::Success,
             Err(StreamAppendError::Conflict(_)) => AppendEntriesResponse::Conflict,
             Err(StreamAppendError::HigherVote(vote)) => AppendEntriesResponse::HigherVote(vote),
         })
     }
 
-    /// Appends go out as they come, many in flight; the answers come back in their order. A heartbeat is one call.
+    /// Appends go out as they come, many in flight; the answers come back in their order. Heartbeats go one by one, on a
+    /// stream that stays.
     fn stream_append<'s, S>(
         &'s mut self,
         mut input: S,
@@ -135,7 +171,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         if self.purpose == Purpose::Heartbeat {
             return async move {
                 let Some(append) = input.next().await else { return Ok(stream::empty().boxed()) };
-                let answer = self.heartbeat(append).await?;
+                let answer = self.heartbeat(&append).await?;
                 Ok(stream::once(async move { Ok(answer) }).boxed())
             }
             .boxed();

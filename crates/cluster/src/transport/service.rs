@@ -69,6 +69,7 @@ impl Peer for PeerService {
     type AppendStream = Answers<AppendResponse>;
     type FetchSnapshotStream = Answers<SnapshotPart>;
     type ProposeStream = Answers<ProposalResults>;
+    type ReadIndexStream = Answers<ReadIndexResponse>;
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let (from, inner) = self.enter(&request)?;
@@ -86,20 +87,6 @@ impl Peer for PeerService {
         let answers = inner.raft.stream_append(appends);
         let answers = answers.map(|answer| answer.map(|result| appended_to_wire(&result)).map_err(ended));
         Ok(self.local.door.answer(from, answers.boxed()))
-    }
-
-    async fn heartbeat(&self, request: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {
-        let (from, inner) = self.enter(&request)?;
-        let append = append_from_wire(request.into_inner())?;
-        let last = append.entries.last().map(|entry| entry.log_id).or(append.prev_log_id);
-        let previous = append.prev_log_id;
-        let answer = inner.raft.append_entries(append).await.map_err(ended)?;
-        let result = match answer {
-            // What never came before does not conflict.
-            openraft::raft::AppendEntriesResponse::Conflict if previous.is_none() => Ok(None),
-            answer => answer.into_stream_result(previous, last),
-        };
-        Ok(self.local.door.answer(from, appended_to_wire(&result)))
     }
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
@@ -166,10 +153,17 @@ impl Peer for PeerService {
         Ok(self.local.door.answer(from, results.boxed()))
     }
 
-    async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexResponse>, Status> {
+    async fn read_index(
+        &self,
+        request: Request<Streaming<ReadIndexRequest>>,
+    ) -> Result<Response<Self::ReadIndexStream>, Status> {
         let (from, inner) = self.enter(&request)?;
-        let index = inner.rounds.index(Instant::now() + READ_INDEX_TIMEOUT).await.ok();
-        Ok(self.local.door.answer(from, ReadIndexResponse { index }))
+        let answers = stream::unfold((request.into_inner(), inner.clone()), |(mut questions, inner)| async move {
+            questions.message().await.ok()??;
+            let index = inner.rounds.index(Instant::now() + READ_INDEX_TIMEOUT).await.ok();
+            Some((Ok(ReadIndexResponse { index }), (questions, inner)))
+        });
+        Ok(self.local.door.answer(from, answers.boxed()))
     }
 
     async fn report(&self, request: Request<MemberReport>) -> Result<Response<MemberReport>, Status> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use openraft::raft::SnapshotResponse;
+use parking_lot::Mutex;
 use sessile_store::{
     LogId, NodeId, Snapshot, SnapshotReceiver, StoreError, StoredMembership, TypeConfig, Vote, decode_membership,
     encode_membership,
@@ -33,26 +34,36 @@ const STALLED: Duration = Duration::from_secs(20);
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 pub(super) type FullSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Snapshot>;
 
-/// How many snapshots are on their way to others. While one is, the log behind it is kept.
+/// How long after the last chunk the log behind a snapshot is kept still: it is put in use, and then the log is asked for.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How many snapshots are on their way to others. While one is, and a while longer, the log behind it is kept.
 #[derive(Clone, Default)]
-pub(crate) struct Sending(Arc<AtomicUsize>);
+pub(crate) struct Sending(Arc<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    now: AtomicUsize,
+    ended: Mutex<Option<Instant>>,
+}
 
 struct OnItsWay(Sending);
 
 impl Sending {
     pub(crate) fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.now.load(Ordering::Relaxed) > 0 || self.0.ended.lock().is_some_and(|ended| ended.elapsed() < LINGER)
     }
 
     fn begin(&self) -> OnItsWay {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.now.fetch_add(1, Ordering::Relaxed);
         OnItsWay(self.clone())
     }
 }
 
 impl Drop for OnItsWay {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        *self.0.0.ended.lock() = Some(Instant::now());
+        self.0.0.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -182,7 +193,9 @@ pub(crate) async fn fetch(
     receiver: impl FnOnce() -> Result<SnapshotReceiver, StoreError> + Send + 'static,
 ) -> Result<(SnapshotMeta, Snapshot), FetchError> {
     let failed = |status: Status| FetchError(status.message().to_owned());
-    let answer = peer.fetch_snapshot(door.request(Some(from), FetchSnapshotRequest { reach }, None)).await;
+    let asking = peer.fetch_snapshot(door.request(Some(from), FetchSnapshotRequest { reach }, None));
+    let answer = tokio::time::timeout(STALLED, asking).await;
+    let answer = answer.map_err(|_| FetchError("it does not answer in time".into()))?;
     let parts = door.receive(from, answer).map_err(failed)?;
     let received = receive(parts, receiver).await.map_err(failed)?;
     Ok((received.meta, received.snapshot))

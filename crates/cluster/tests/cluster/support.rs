@@ -10,7 +10,7 @@ use sessile_cluster::{Cluster, Node, NodeConfig, PeersConfig};
 use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
-use sessile_store::{DataDir, Opening, StoreOptions};
+use sessile_store::{DataDir, Opening, PristineStore, StoreError, StoreOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -22,9 +22,13 @@ pub(crate) const SESSIONS: NamespaceId = NamespaceId::SESSIONS;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn open(dir: &Path) -> Opening {
+    try_open(dir).unwrap()
+}
+
+fn try_open(dir: &Path) -> Result<Opening, StoreError> {
     let log = LogOptions { segment_bytes: 1024 * 1024, ..LogOptions::default() };
     let options = StoreOptions { engine: EngineKind::Fjall, cache_bytes: 8 * 1024 * 1024, log };
-    Opening::open(DataDir::open(dir).unwrap(), &options).unwrap()
+    Opening::open(DataDir::open(dir).unwrap(), &options)
 }
 
 pub(crate) async fn start(dir: &Path, change: impl FnOnce(&mut NodeConfig)) -> Node {
@@ -100,6 +104,26 @@ impl Cast {
 
     pub(crate) fn address(&self, name: &str) -> String {
         self.nodes[name].address.clone()
+    }
+
+    /// The disk of a node that was never started.
+    pub(crate) fn pristine(&mut self, name: &str) -> PristineStore {
+        match open(&self.data_dir(name)) {
+            Opening::Pristine(store) => store,
+            Opening::Member(..) | Opening::Stateless(_) => panic!("{name} was started before"),
+        }
+    }
+
+    /// Why a node's disk is refused.
+    pub(crate) fn refusal(&self, name: &str) -> String {
+        try_open(&self.data_dir(name)).err().expect("a refusal").to_string()
+    }
+
+    /// Why a node does not start without peers.
+    pub(crate) async fn start_alone(&mut self, name: &str) -> String {
+        let dir = self.data_dir(name);
+        let refused = Node::start(open(&dir), NodeConfig::new(dir), None).await;
+        refused.err().expect("a refusal").to_string()
     }
 
     pub(crate) fn start(&mut self, name: &str) {

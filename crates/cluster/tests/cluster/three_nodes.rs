@@ -5,6 +5,7 @@ use std::time::Duration;
 use sessile_cluster::admin::{AdminErrorKind, RemoveRequest, StatusResponse};
 use sessile_cluster::{Cluster, ClusterError};
 use sessile_core::Action;
+use sessile_store::{ClusterId, Reservation};
 use tokio::time::Instant;
 
 use crate::support::*;
@@ -115,8 +116,7 @@ async fn a_member_that_was_removed_stays_away_and_says_how_to_come_back() {
     assert!(removed.changed, "{removed:?}");
     assert!(cast.fault(gone).await.contains("--discard-data-and-rejoin"));
     cast.crash(gone).await;
-    cast.start(gone);
-    assert!(cast.fault(gone).await.contains("was removed from cluster"), "also when it starts again");
+    assert!(cast.refusal(gone).contains("was removed from its cluster"), "also when it starts again");
     let status = cast.status(&leader).await;
     assert_eq!((voters(&status).len(), status.removed), (2, 1));
 
@@ -145,4 +145,33 @@ async fn a_leader_is_removed_by_its_successor() {
         .await;
     assert!(left.members.iter().all(|member| member.name != leader));
     assert!(cast.fault(&leader).await.contains("was removed"));
+}
+
+/// Between the adoption of the cluster and its first entry, nobody but the initiator knows what was to come.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_initiator_that_was_cut_short_ends_what_it_began() {
+    let mut cast = Cast::new(3, 3);
+    let pristine = ALL.map(|name| cast.pristine(name));
+    let reservation = Reservation { cluster: ClusterId::random(), initiator: pristine[0].node() };
+    for store in &pristine {
+        assert_eq!(store.reserve(reservation).unwrap(), reservation);
+    }
+    let [initiator, others @ ..] = pristine;
+    drop(initiator.adopt(reservation.cluster).unwrap());
+    drop(others);
+    cast.start_all();
+    for name in ALL {
+        cast.cluster(name).await;
+        let status = cast.until(name, "three voters, ready", |status| voters(status) == ALL && status.ready).await;
+        assert_eq!(status.cluster_id, reservation.cluster.to_string());
+    }
+}
+
+/// What was made without peers never becomes a second cluster of the same id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_joining_makes_no_cluster_of_its_own() {
+    let mut cast = Cast::new(1, 1);
+    drop(cast.pristine("n1").adopt(ClusterId::random()).unwrap());
+    let refused = cast.start_alone("n1").await;
+    assert!(refused.contains("it was joining a cluster"), "{refused}");
 }

@@ -110,16 +110,23 @@ impl SessionState {
     /// use.
     pub(super) fn install(&self, meta: &SnapshotMeta, snapshot: Snapshot) -> Result<(), StoreError> {
         let staged = snapshot.into_staged(&self.current().home()?, meta)?;
-        let old = {
+        let (old, _loaded_before) = {
             let mut writer = self.inner().writer.lock();
             writer.assert_going()?;
             writer.assert_not_ahead_of(meta.last_log_id)?;
             let (fresh, loaded) = staged.put_in_use()?;
-            self.show(*loaded.state.horizon());
-            *writer = loaded;
-            std::mem::replace(&mut *self.inner().current.write(), Arc::new(fresh))
+            let horizon = *loaded.state.horizon();
+            // The records first and the clock after them, as with every batch: a reader that judged an old record by the
+            // new clock would miss a session that was renewed in between.
+            let old = std::mem::replace(&mut *self.inner().current.write(), Arc::new(fresh));
+            self.show(horizon);
+            (old, std::mem::replace(&mut *writer, loaded))
         };
         old.engine.shutdown()?;
-        std::fs::remove_dir_all(&old.dir).map_err(StoreError::io("remove", &old.dir))
+        // The new state is in use; what stays of the old one is removed by the next start.
+        if let Err(error) = std::fs::remove_dir_all(&old.dir) {
+            tracing::warn!(dir = %old.dir.display(), %error, "a state that is no longer in use cannot be removed");
+        }
+        Ok(())
     }
 }

@@ -46,8 +46,11 @@ fn the_first_reservation_stays_until_it_is_released_also_after_a_restart() {
     drop(store);
     let store = pristine(dir.path());
     assert_eq!(store.reserve(second).unwrap(), second);
-    store.adopt(second.cluster).unwrap().close().unwrap();
-    assert!(!dir.path().join("RESERVED").exists(), "a member has promised nothing");
+    let store = store.adopt(second.cluster).unwrap();
+    assert_eq!(store.reservation().unwrap(), Some(second), "whoever makes the cluster must know what it was about");
+    store.settle().unwrap();
+    assert_eq!(store.reservation().unwrap(), None, "a member has promised nothing");
+    store.close().unwrap();
 }
 
 #[test]
@@ -85,7 +88,7 @@ fn an_adoption_that_was_cut_short_is_ended_by_the_next_opening() {
         let (store, opened) = open(cut.path(), EngineKind::Fjall).unwrap();
         assert_eq!((store.node(), store.cluster()), (node, cluster));
         assert_eq!(opened == Opened::New, made < 2, "{opened:?}");
-        assert!(!cut.path().join("RESERVED").exists());
+        assert_eq!(store.reservation().unwrap().map(|reserved| reserved.cluster), Some(cluster));
         store.commit(vec![Leader::new().register()]);
     }
 }
@@ -107,7 +110,9 @@ fn discarded_data_is_kept_aside_and_its_directory_never_begins_a_cluster() {
     drop(store);
     assert_eq!(discard(dir.path()), None, "a flag that stays in a unit file discards nothing more");
     assert_eq!(pristine(dir.path()).former(), Some(Former::Cluster(cluster)));
-    pristine(dir.path()).adopt(cluster).unwrap().close().unwrap();
+    let store = pristine(dir.path()).adopt(cluster).unwrap();
+    store.settle().unwrap();
+    store.close().unwrap();
     assert!(!dir.path().join("FORMER").exists(), "CLUSTER says it now");
     assert!(discard(dir.path()).unwrap().ends_with("discarded-2"), "and what was aside stays there");
 }
@@ -171,4 +176,31 @@ fn a_discard_that_was_cut_short_is_never_gone_on_with() {
         discard(cut.path()).unwrap();
         assert!(matches!(pristine(cut.path()).former(), Some(Former::Cluster(_))));
     }
+}
+
+#[test]
+fn a_state_that_the_members_condemned_is_set_aside_however_whole_it_looks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    store.commit(vec![Leader::new().register()]);
+    store.notes().condemned().unwrap();
+    store.close().unwrap();
+    let (store, opened) = open(dir.path(), EngineKind::Fjall).unwrap();
+    let Opened::Rebuilt { reason, aside: Some(aside) } = opened else { panic!("{opened:?}") };
+    assert!(reason.contains("differs from that of two other members") && aside.is_dir(), "{reason}");
+    store.close().unwrap();
+    assert_eq!(open(dir.path(), EngineKind::Fjall).unwrap().1, Opened::Clean, "once");
+}
+
+#[test]
+fn a_member_that_was_removed_does_not_start_until_its_data_is_discarded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    let node = store.node();
+    store.notes().removed().unwrap();
+    store.close().unwrap();
+    let refused = opening(dir.path(), EngineKind::Fjall).err().unwrap();
+    assert!(refused.is_ended_by_discard() && refused.to_string().contains("--discard-data-and-rejoin"), "{refused}");
+    discard(dir.path()).unwrap();
+    assert_ne!(pristine(dir.path()).node(), node);
 }
