@@ -24,9 +24,8 @@ use crate::wire::{FetchSnapshotRequest, SnapshotHead, SnapshotPart};
 
 /// How many chunks are made ahead of the network, and received ahead of the disk.
 const CHUNKS_AHEAD: usize = 8;
-/// How much of a state leaves a node in a second, at most: a gigabyte in half a minute. Made as fast as it can be, it
-/// takes a core and the disk from the requests of its sender, and as much of both from its receiver; with this it is a
-/// fraction of either.
+/// How much of a state leaves a node in a second, at most: a gigabyte in half a minute. Without a bound it came in half
+/// of that time, and requests waited for the processor and the disk a third longer.
 const PACE_BYTES: u32 = 32 * 1024 * 1024;
 /// How long a transfer may stand still before it is given up and begun again.
 const STALLED: Duration = Duration::from_secs(20);
