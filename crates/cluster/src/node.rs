@@ -295,8 +295,8 @@ async fn begin(
         return Ok(());
     }
     if let Some(first) = first {
-        raft.initialize(first).await.map_err(|error| failed(&error))?;
-        return Ok(store.settle()?);
+        // The reservation stays until a start finds the first entry on the disk: it need not be there yet.
+        return raft.initialize(first).await.map_err(|error| failed(&error));
     }
     let reservation = store.reservation()?;
     match (&local.config.peers, reservation) {
@@ -495,7 +495,11 @@ async fn watch_raft(inner: Arc<Inner>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         };
         if ended {
-            inner.stop_for(&"Raft ended without a word; this is a defect");
+            // Its last words are there when it is gone.
+            match &metrics.borrow_watched().running_state {
+                Err(fatal) => inner.stop_for(fatal),
+                Ok(()) => inner.stop_for(&"Raft ended without a word; this is a defect"),
+            };
             return;
         }
     }
