@@ -29,6 +29,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The storage engine panicked, as it does when the disk fails under it.
+    #[error("the storage engine gave up on {}, as it does when the disk fails under it; see to the disk and start again", .0.display())]
+    EngineGaveUp(std::path::PathBuf),
     /// Raft.
     #[error("Raft: {0}")]
     Raft(String),

@@ -95,7 +95,7 @@ impl Node {
             Known::Nothing => {
                 let Entered { store, first } = match &local.config.peers {
                     Some(peers) => enter(&local, peers).await?,
-                    None => enter_alone(&local)?,
+                    None => enter_alone(&local).await?,
                 };
                 (store, first)
             }
@@ -153,7 +153,7 @@ enum Known {
 }
 
 /// A node without peers makes its cluster by itself.
-fn enter_alone(local: &Local) -> Result<Entered, StartError> {
+async fn enter_alone(local: &Arc<Local>) -> Result<Entered, StartError> {
     let member = Member { name: local.config.name.clone(), ..Member::default() };
     let own = Reservation { cluster: ClusterId::random(), initiator: local.node() };
     // The mark by which a start that is cut short is known for what it is: the making of a cluster of one.
@@ -163,7 +163,7 @@ fn enter_alone(local: &Local) -> Result<Entered, StartError> {
                     or empty its data directory";
         StartError::Raft(what.into())
     })?;
-    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), member)])))
+    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), member)]))).await
 }
 
 /// Starts Raft over a member's store, and everything that belongs to a member.

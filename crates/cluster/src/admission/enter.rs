@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sessile_core::RulesVersion;
 use sessile_store::{ClusterId, Member, NodeId, Reservation, Store};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::{info, warn};
@@ -31,16 +33,16 @@ pub(crate) struct Entered {
 }
 
 /// Finds or makes the cluster of a pristine node. That may take for ever; what it waits for is in its log and its status.
-pub(crate) async fn enter(local: &Local, peers: &PeersConfig) -> Result<Entered, StartError> {
+pub(crate) async fn enter(local: &Arc<Local>, peers: &PeersConfig) -> Result<Entered, StartError> {
     let began = Instant::now();
     let mut said = began;
     loop {
         if let Some(cluster) = local.lobby.wanted_by_operator() {
             release_seeds(local, peers).await;
-            return adopt(local, cluster, Some(BTreeMap::from([own_entry(local)])));
+            return adopt(local, cluster, Some(BTreeMap::from([own_entry(local)]))).await;
         }
         if let Some(cluster) = local.lobby.may_enter() {
-            return adopt(local, cluster, None);
+            return adopt(local, cluster, None).await;
         }
         let found = ask_seeds(local, peers).await;
         let me = me(local, peers, began);
@@ -50,7 +52,7 @@ pub(crate) async fn enter(local: &Local, peers: &PeersConfig) -> Result<Entered,
                 let mut via: BTreeSet<String> = heard.get(&cluster).cloned().unwrap_or_default();
                 via.extend(found.iter().filter(|(_, answer)| knows(answer, cluster)).map(|(at, _)| at.clone()));
                 match join(local, &via).await {
-                    Ok(admitted) if admitted == cluster => return adopt(local, cluster, None),
+                    Ok(admitted) if admitted == cluster => return adopt(local, cluster, None).await,
                     Ok(other) => vec![format!("cluster {other} answered instead of cluster {cluster}")],
                     Err(failures) => {
                         let mut waiting = vec![format!("to be admitted to cluster {cluster}")];
@@ -60,7 +62,7 @@ pub(crate) async fn enter(local: &Local, peers: &PeersConfig) -> Result<Entered,
                 }
             }
             Step::Initiate => match initiate(local, peers, &found).await {
-                Ok((cluster, first)) => return adopt(local, cluster, Some(first)),
+                Ok((cluster, first)) => return adopt(local, cluster, Some(first)).await,
                 Err(waiting) => waiting,
             },
             Step::Yield => {
@@ -211,12 +213,15 @@ fn member(name: &str, address: &str, rules_supported: RulesVersion) -> Member {
 }
 
 /// Enters a cluster, durably and for good.
-pub(crate) fn adopt(
-    local: &Local,
+pub(crate) async fn adopt(
+    local: &Arc<Local>,
     cluster: ClusterId,
     first: Option<BTreeMap<NodeId, Member>>,
 ) -> Result<Entered, StartError> {
-    let store = local.lobby.adopt(cluster)?;
+    let entering = local.clone();
+    let adopted = spawn_blocking(move || entering.lobby.adopt(cluster)).await;
+    // What a panic said stays unsaid: it may hold what was stored.
+    let store = adopted.map_err(|_| StartError::EngineGaveUp(local.config.data_dir.clone()))??;
     let store = store.ok_or_else(|| StartError::Raft("a node entered its cluster twice; this is a defect".into()))?;
     local.door.enter(cluster);
     info!(%cluster, node = %local.node(), "this node has entered its cluster");
