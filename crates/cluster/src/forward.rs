@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
 use parking_lot::Mutex;
 use sessile_core::Outcome;
 use sessile_store::NodeId;
@@ -15,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tonic::Streaming;
 
 use crate::cluster::{ServerMetrics, Tried, another_leads};
-use crate::transport::{Directory, Door, Link};
+use crate::transport::{Directory, Door, FromQueue, Link};
 use crate::wire::proposal_result::Failure;
 use crate::wire::{ProposalResults, Proposals, ProposedCommand};
 
@@ -103,9 +102,8 @@ async fn run(
 ) {
     let leader = link.node();
     let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
-    let outgoing = stream::unfold(outgoing, |mut outgoing| async move { Some((outgoing.recv().await?, outgoing)) });
     let Ok(mut peer) = link.peer() else { return };
-    let opening = peer.propose(door.request(Some(leader), outgoing, None));
+    let opening = peer.propose(door.request(Some(leader), FromQueue(outgoing), None));
     let Ok(opened) = timeout(OPEN_TIMEOUT, opening).await else { return };
     let Ok(results) = door.receive(leader, opened) else { return };
     let sent = Sent::default();

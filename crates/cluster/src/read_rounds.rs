@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::Stream;
 use openraft::ReadPolicy;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::RaftError;
@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 use crate::ClusterError;
 use crate::cluster::{ServerMetrics, another_leads};
 use crate::node::Raft;
-use crate::transport::{Directory, Door, Link};
+use crate::transport::{Conversation, Directory, Door, Link};
 use crate::wire::{ReadIndexRequest, ReadIndexResponse};
 
 /// The most reads that wait for a round to begin. Each is a few words; whoever finds no room is told to come later.
@@ -53,14 +53,8 @@ pub(crate) struct Confirmer {
     pub(crate) door: Arc<Door>,
     pub(crate) directory: Directory,
     pub(crate) server: ServerMetrics,
-    pub(crate) asking: Option<Asking>,
-}
-
-/// A stream of questions to one leader: one question, one answer, again and again.
-pub(crate) struct Asking {
-    leader: NodeId,
-    questions: mpsc::Sender<ReadIndexRequest>,
-    answers: Streaming<ReadIndexResponse>,
+    /// The stream of questions to the leader that was asked last.
+    pub(crate) asking: Option<(NodeId, Conversation<ReadIndexRequest, ReadIndexResponse>)>,
 }
 
 /// A round that is confirmed and waits to be applied.
@@ -185,37 +179,33 @@ impl Confirmer {
     }
 
     async fn ask(&mut self, leader: NodeId) -> Result<u64, ClusterError> {
-        // Taken out while it is in use: a question that is given up leaves an answer behind that is nobody's.
-        let asking = self.asking.take().filter(|asking| asking.leader == leader);
-        let (server, answer) = (self.server.clone(), self.question(leader, asking));
+        let asking = self.asking.take().filter(|(asked, _)| *asked == leader).map(|(_, conversation)| conversation);
+        let question = async {
+            let conversation = match asking {
+                Some(conversation) => conversation,
+                None => Conversation::begin(|questions| self.open(leader, questions)).await?,
+            };
+            conversation.ask(ReadIndexRequest {}).await
+        };
         let answer = tokio::select! {
-            answer = timeout(ROUND_TIMEOUT, answer) => answer.map_err(|_| ClusterError::NoQuorum)?,
+            answer = timeout(ROUND_TIMEOUT, question) => answer.map_err(|_| ClusterError::NoQuorum)?,
             // A frozen leader answers nobody; its successor does.
-            () = another_leads(server, leader) => return Err(ClusterError::NoQuorum),
+            () = another_leads(self.server.clone(), leader) => return Err(ClusterError::NoQuorum),
         };
-        let (index, asking) = answer.map_err(|_| ClusterError::NoQuorum)?;
-        self.asking = Some(asking);
-        index.ok_or(ClusterError::NoQuorum)
+        let (answer, conversation) = answer.map_err(|_| ClusterError::NoQuorum)?;
+        self.asking = Some((leader, conversation));
+        answer.index.ok_or(ClusterError::NoQuorum)
     }
 
-    /// One question to the leader, on the stream that is kept for them.
-    async fn question(&self, leader: NodeId, asking: Option<Asking>) -> Result<(Option<u64>, Asking), Status> {
-        let mut asking = match asking {
-            Some(asking) => asking,
-            None => self.begin_to_ask(leader).await?,
-        };
-        let gone = || Status::unavailable("the stream of questions has ended");
-        asking.questions.send(ReadIndexRequest {}).await.map_err(|_| gone())?;
-        let answer = asking.answers.message().await?.ok_or_else(gone)?;
-        Ok((answer.index, asking))
-    }
-
-    async fn begin_to_ask(&self, leader: NodeId) -> Result<Asking, Status> {
-        let (questions, outgoing) = mpsc::channel(1);
-        let outgoing = stream::unfold(outgoing, |mut outgoing| async move { Some((outgoing.recv().await?, outgoing)) });
+    /// A stream of questions to the leader.
+    async fn open(
+        &self,
+        leader: NodeId,
+        questions: impl Stream<Item = ReadIndexRequest> + Send + 'static,
+    ) -> Result<Streaming<ReadIndexResponse>, Status> {
         let mut peer = Link::new(leader, self.directory.clone(), String::new()).peer()?;
-        let answers = peer.read_index(self.door.request(Some(leader), outgoing, None)).await;
-        Ok(Asking { leader, questions, answers: self.door.receive(leader, answers)? })
+        let answers = peer.read_index(self.door.request(Some(leader), questions, None)).await;
+        self.door.receive(leader, answers)
     }
 }
 

@@ -1,6 +1,7 @@
 //! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`), Raft's messages
 //! (`network` sends, `service` receives), and the state in transit (`snapshot`).
 
+mod conversation;
 mod convert;
 mod envelope;
 mod links;
@@ -8,6 +9,7 @@ mod network;
 mod service;
 mod snapshot;
 
+pub(crate) use conversation::{Conversation, FromQueue};
 pub(crate) use convert::{id_from_wire, id_to_wire};
 pub use envelope::RefusalCount;
 pub(crate) use envelope::{Door, refusal_of};

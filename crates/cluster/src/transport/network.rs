@@ -13,13 +13,12 @@ use openraft::raft::{
     TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use sessile_store::{Member, NodeId, Snapshot, TypeConfig, Vote};
-use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
 
 use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire};
 use super::links::{Directory, Link};
 use super::snapshot::{FullSnapshot, Sending, send};
-use super::{Door, refusal_of};
+use super::{Conversation, Door, refusal_of};
 use crate::wire::append_response::Result as Appended;
 use crate::wire::{AppendRequest, AppendResponse};
 
@@ -44,25 +43,19 @@ enum Purpose {
     Snapshot,
 }
 
-/// A stream of heartbeats: one question, one answer, again and again.
-struct Beating {
-    appends: mpsc::Sender<AppendRequest>,
-    answers: Streaming<AppendResponse>,
-}
-
 /// One member, for one purpose.
 pub(crate) struct Connection {
     door: Arc<Door>,
     link: Link,
     purpose: Purpose,
     sending: Sending,
-    beating: Option<Beating>,
+    heartbeats: Option<Conversation<AppendRequest, AppendResponse>>,
 }
 
 impl Network {
     fn connection(&self, target: NodeId, member: &Member, purpose: Purpose) -> Connection {
         let link = Link::new(target, self.directory.clone(), member.address.clone());
-        Connection { door: self.door.clone(), link, purpose, sending: self.sending.clone(), beating: None }
+        Connection { door: self.door.clone(), link, purpose, sending: self.sending.clone(), heartbeats: None }
     }
 }
 
@@ -110,27 +103,24 @@ impl Connection {
 
     /// One heartbeat on the stream that is kept for them.
     async fn beat(&mut self, append: AppendRequest) -> Result<AppendResponse, Status> {
-        // Taken out while it is in use: a heartbeat that is given up leaves an answer behind that is nobody's.
-        let mut beating = match self.beating.take() {
-            Some(beating) => beating,
-            None => self.begin_to_beat().await?,
+        let heartbeats = match self.heartbeats.take() {
+            Some(heartbeats) => heartbeats,
+            None => Conversation::begin(|appends| self.open(appends)).await?,
         };
-        let gone = || Status::unavailable("the stream of heartbeats has ended");
-        beating.appends.send(append).await.map_err(|_| gone())?;
-        let answer = beating.answers.message().await?.ok_or_else(gone)?;
-        if matches!(answer.result, Some(Appended::Matched(_))) {
-            self.beating = Some(beating);
-        }
+        let (answer, heartbeats) = heartbeats.ask(append).await?;
+        // The other side ends a stream with the first answer that is no match.
+        self.heartbeats = matches!(answer.result, Some(Appended::Matched(_))).then_some(heartbeats);
         Ok(answer)
     }
 
-    async fn begin_to_beat(&self) -> Result<Beating, Status> {
-        let (appends, outgoing) = mpsc::channel(1);
-        let outgoing = stream::unfold(outgoing, |mut outgoing| async move { Some((outgoing.recv().await?, outgoing)) });
+    /// A stream of appends to the member.
+    async fn open(
+        &self,
+        appends: impl Stream<Item = AppendRequest> + Send + 'static,
+    ) -> Result<Streaming<AppendResponse>, Status> {
         let mut peer = self.link.peer()?;
-        let request = self.door.request(Some(self.link.node()), outgoing, None);
-        let answers = self.door.receive(self.link.node(), peer.append(request).await)?;
-        Ok(Beating { appends, answers })
+        let request = self.door.request(Some(self.link.node()), appends, None);
+        self.door.receive(self.link.node(), peer.append(request).await)
     }
 
     async fn ask_for_vote(&self, vote: &VoteRequest<TypeConfig>, pre: bool) -> Result<VoteResponse<TypeConfig>, Rpc> {
@@ -177,13 +167,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
             .boxed();
         }
         async move {
-            let opening = async {
-                let mut peer = self.link.peer()?;
-                let request =
-                    self.door.request(Some(self.link.node()), input.map(|append| append_to_wire(&append)), None);
-                self.door.receive(self.link.node(), peer.append(request).await)
-            };
-            let answers = match opening.await {
+            let answers = match self.open(input.map(|append| append_to_wire(&append))).await {
                 Ok(answers) => answers,
                 Err(status) => {
                     // Raft's own pause is in the stream of requests, which a member that cannot be reached never asks for.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::conversation::FromQueue;
 use super::convert::{
     append_from_wire, appended_to_wire, ballot_to_wire, transfer_from_wire, vote_from_wire, voted_to_wire,
 };
@@ -148,9 +149,7 @@ impl Peer for PeerService {
         let proposing = propose_all(inner.clone(), request.into_inner(), results);
         let stop = self.local.stop.clone();
         self.local.tasks.spawn(async move { stop.run_until_cancelled(proposing).await });
-        let results =
-            stream::unfold(outgoing, |mut outgoing| async move { Some((Ok(outgoing.recv().await?), outgoing)) });
-        Ok(self.local.door.answer(from, results.boxed()))
+        Ok(self.local.door.answer(from, FromQueue(outgoing).map(Ok).boxed()))
     }
 
     async fn read_index(

@@ -1,0 +1,44 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+/// What is put into a queue, as a stream that ends with the queue.
+pub(crate) struct FromQueue<T>(pub(crate) mpsc::Receiver<T>);
+
+impl<T> Stream for FromQueue<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(context)
+    }
+}
+
+/// One question, one answer, again and again, on a stream that stays: a call of its own for each would cost several times
+/// as much.
+pub(crate) struct Conversation<Q, A> {
+    questions: mpsc::Sender<Q>,
+    answers: Streaming<A>,
+}
+
+impl<Q, A> Conversation<Q, A> {
+    /// Begins one, by a call that takes the questions as a stream.
+    pub(crate) async fn begin<C>(call: impl FnOnce(FromQueue<Q>) -> C) -> Result<Self, Status>
+    where
+        C: Future<Output = Result<Streaming<A>, Status>>,
+    {
+        let (questions, queue) = mpsc::channel(1);
+        Ok(Self { questions, answers: call(FromQueue(queue)).await? })
+    }
+
+    /// The answer, and the conversation for the next question. One that is given up in between ends: it would leave an
+    /// answer behind that is nobody's.
+    pub(crate) async fn ask(mut self, question: Q) -> Result<(A, Self), Status> {
+        let gone = || Status::unavailable("the other side has ended the stream");
+        self.questions.send(question).await.map_err(|_| gone())?;
+        let answer = self.answers.message().await?.ok_or_else(gone)?;
+        Ok((answer, self))
+    }
+}
