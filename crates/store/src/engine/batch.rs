@@ -82,6 +82,18 @@ impl Batch {
         Ok(())
     }
 
+    /// Its puts, if they are in ascending order and there is nothing else in it.
+    pub(super) fn into_ascending(self) -> Result<impl Iterator<Item = (Bytes, Bytes)>, Self> {
+        let only_puts = self.operations.iter().all(|(_, operation)| matches!(operation, Operation::Put(_)));
+        if !only_puts || !self.operations.is_sorted_by(|(one, _), (next, _)| one < next) {
+            return Err(self);
+        }
+        Ok(self.operations.into_iter().filter_map(|(key, operation)| match operation {
+            Operation::Put(value) => Some((key, value)),
+            Operation::Remove => None,
+        }))
+    }
+
     /// The last operation on each key. All entries of a fjall batch bear one sequence number, so which of two writes to
     /// the same key wins there is an accident of its memtable; here it is decided.
     pub(super) fn into_last_per_key(self) -> Vec<(Bytes, Operation)> {

@@ -85,6 +85,13 @@ impl Open {
     fn latest(&self) -> Snapshot {
         self.latest.read().clone()
     }
+
+    /// Lets all reads see what was just written.
+    fn show(&self) {
+        let snapshot = self.database.snapshot();
+        // The old one is dropped after the lock is released.
+        let _before = std::mem::replace(&mut *self.latest.write(), snapshot);
+    }
 }
 
 struct Shared {
@@ -174,9 +181,27 @@ impl Engine for FjallEngine {
                 }
             }
             write.commit()?;
-            let snapshot = open.database.snapshot();
-            // The old one is dropped after the lock is released.
-            let _before = std::mem::replace(&mut *open.latest.write(), snapshot);
+            open.show();
+            Ok::<_, Fault>(())
+        })
+    }
+
+    fn fill(&self, batch: Batch) -> Result<(), EngineError> {
+        batch.check()?;
+        let pairs = match batch.into_ascending() {
+            Ok(pairs) => pairs,
+            Err(batch) => return self.write(batch),
+        };
+        let open = self.shared.open()?;
+        let _only_writer = open.writing.lock();
+        self.shared.guard.change("fill", || {
+            // First it flushes what was written before, so a crash leaves that and then this.
+            let mut tables = open.keyspace.start_ingestion()?;
+            for (key, value) in pairs {
+                tables.write(Slice::new(&key), Slice::new(&value))?;
+            }
+            tables.finish()?;
+            open.show();
             Ok::<_, Fault>(())
         })
     }

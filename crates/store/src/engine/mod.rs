@@ -72,6 +72,16 @@ pub trait Engine: Send + Sync {
     /// `OutOfBounds` (nothing was written), `Closed`; `Io` and `Backend` mean that this engine writes no more.
     fn write(&self, batch: Batch) -> Result<(), EngineError>;
 
+    /// Writes as [`Engine::write`] does, for a store that is being filled: puts in ascending order of their keys, and many
+    /// of them. fjall makes tables of them at once, without its journal, and never merges them if batch after batch goes
+    /// on in that order; a batch in another order, or that removes, is written as any other.
+    ///
+    /// # Errors
+    /// As [`Engine::write`].
+    fn fill(&self, batch: Batch) -> Result<(), EngineError> {
+        self.write(batch)
+    }
+
     /// Returns when everything written before the call is on disk (fsync). Reads and, as far as the library allows,
     /// writes go on meanwhile.
     ///

@@ -13,8 +13,8 @@ use super::stored::{APPLIED_KEY, OWNER_KEY};
 use crate::engine::{Batch, View};
 use crate::{StoreError, TypeConfig};
 
-/// How many bytes are written into a fresh state at a time.
-pub(super) const WRITE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// How many bytes are written into a fresh state at a time: with fjall a table, and its fsync.
+pub(super) const FILL_BATCH_BYTES: usize = 32 * 1024 * 1024;
 
 /// The whole state at one place of the log. Dropping one may take the directory of a state that was received and not
 /// installed with it, so it is dropped where a thread may block.
@@ -75,8 +75,8 @@ fn copy(view: &dyn View, home: &StateHome, meta: &SnapshotMeta) -> Result<Staged
             continue;
         }
         batch.put(key, value);
-        if batch.bytes() >= WRITE_BATCH_BYTES {
-            staging.write(std::mem::take(&mut batch))?;
+        if batch.bytes() >= FILL_BATCH_BYTES {
+            staging.fill(std::mem::take(&mut batch))?;
         }
     }
     staging.seal(batch, meta)

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::StateHome;
 use super::session_state::REMEDY;
-use super::snapshot::{Snapshot, SnapshotMeta, WRITE_BATCH_BYTES};
+use super::snapshot::{FILL_BATCH_BYTES, Snapshot, SnapshotMeta};
 use super::snapshot_wire::{Item, decode_chunk};
 use super::staged::Staging;
 use super::stored::{encode_record, encode_row, record_key, row_key};
@@ -94,8 +94,8 @@ impl SnapshotReceiver {
         for item in items {
             self.store(Item::from_wire(item).map_err(|error| refused(error.to_string()))?)?;
         }
-        if self.batch.bytes() >= WRITE_BATCH_BYTES {
-            self.staging.write(std::mem::take(&mut self.batch))?;
+        if self.batch.bytes() >= FILL_BATCH_BYTES {
+            self.staging.fill(std::mem::take(&mut self.batch))?;
         }
         Ok(())
     }

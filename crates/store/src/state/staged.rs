@@ -16,17 +16,20 @@ impl Staging {
         Ok(Self { current: Some(CurrentState::stage(home)?) })
     }
 
-    pub(super) fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        Ok(self.current()?.engine.write(batch)?)
+    /// Adds what comes in ascending order of its keys.
+    pub(super) fn fill(&self, batch: Batch) -> Result<(), StoreError> {
+        Ok(self.current()?.engine.fill(batch)?)
     }
 
     /// Ends the filling: the place in the log that it stands for is noted, and all of it is made durable.
-    pub(super) fn seal(mut self, mut last: Batch, meta: &SnapshotMeta) -> Result<Staged, StoreError> {
+    pub(super) fn seal(mut self, last: Batch, meta: &SnapshotMeta) -> Result<Staged, StoreError> {
         let applied = Applied { log_id: meta.last_log_id, membership: meta.last_membership.clone() };
-        last.put(APPLIED_KEY, applied.encode());
-        self.write(last)?;
+        self.fill(last)?;
+        let mut batch = Batch::new();
+        batch.put(APPLIED_KEY, applied.encode());
         let mut writer = {
             let current = self.current()?;
+            current.engine.write(batch)?;
             current.engine.persist()?;
             Writer::load(current)?
         };

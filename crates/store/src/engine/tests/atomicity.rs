@@ -19,6 +19,8 @@ const KEYS: u64 = 20;
 /// Each killed process continues where the last one ended, so later rounds recover what recoveries wrote.
 const KILLS: usize = 10;
 const PERSIST_EVERY: u64 = 20;
+/// So often a batch is written as into a store that is being filled: in ascending order, and nothing is removed.
+const FILL_EVERY: u64 = 7;
 /// Batches whose own record is kept, to tell a gap from a prefix.
 const HISTORY: u64 = 500;
 
@@ -32,17 +34,20 @@ fn history(number: u64) -> Vec<u8> {
 
 /// The batch that takes the state to `applied`: every member holds it, as does the applied index.
 fn step(applied: u64) -> Batch {
+    let mut batch = filling(applied);
+    for old in applied.saturating_sub(HISTORY + 1).max(1)..=applied.saturating_sub(HISTORY) {
+        batch.remove(history(old));
+    }
+    batch
+}
+
+/// The same, but for what it would remove: the next one does that.
+fn filling(applied: u64) -> Batch {
     let mut batch = Batch::new();
-    for number in 0..KEYS / 2 {
-        batch.put(member(number), applied.to_be_bytes().repeat(100));
-    }
     batch.put("applied", applied.to_be_bytes().to_vec());
-    for number in KEYS / 2..KEYS {
-        batch.put(member(number), applied.to_be_bytes().repeat(100));
-    }
     batch.put(history(applied), Bytes::new());
-    if applied > HISTORY {
-        batch.remove(history(applied - HISTORY));
+    for number in 0..KEYS {
+        batch.put(member(number), applied.to_be_bytes().repeat(100));
     }
     batch
 }
@@ -129,8 +134,10 @@ fn a_killed_process_leaves_whole_batches_up_to_what_it_persisted(kind: EngineKin
             let value = &state[member.as_slice()];
             assert_eq!((number(value), value.len()), (applied, 800), "round {round}: half a batch");
         }
-        let expected: Vec<Vec<u8>> = (applied.saturating_sub(HISTORY - 1).max(1)..=applied).map(history).collect();
-        let found: Vec<Bytes> = state.keys().filter(|&key| key.starts_with(b"history/")).cloned().collect();
+        let oldest = applied.saturating_sub(HISTORY - 1).max(1);
+        let expected: Vec<Vec<u8>> = (oldest..=applied).map(history).collect();
+        let kept = |key: &&Bytes| key.starts_with(b"history/") && ***key >= *history(oldest);
+        let found: Vec<Bytes> = state.keys().filter(kept).cloned().collect();
         assert_eq!(found, expected, "round {round}: not a prefix of what was written");
         assert!(applied > reached, "round {round} wrote nothing");
         reached = applied;
@@ -143,7 +150,8 @@ pub(super) fn write_until_killed(kind: EngineKind, dir: &Path) {
     let engine = open(kind, dir, OPTIONS).unwrap();
     let begin = applied(&*engine);
     for applied in begin + 1.. {
-        engine.write(step(applied)).unwrap();
+        let is_filling = applied % FILL_EVERY == 0;
+        if is_filling { engine.fill(filling(applied)) } else { engine.write(step(applied)) }.unwrap();
         if applied % PERSIST_EVERY == 0 {
             engine.persist().unwrap();
             child::answer(&applied.to_string());

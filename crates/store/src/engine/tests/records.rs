@@ -1,5 +1,6 @@
 //! What goes in comes out: sizes at the edges, order, prefixes, and a model.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::super::{EngineError, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, prefix_end};
-use super::{Batch, EngineKind, Scratch, State, on_each_engine, puts, state_of};
+use super::{Batch, EngineKind, Scratch, State, dump, on_each_engine, puts, state_of};
 
 on_each_engine!(
     records_of_every_size_survive_a_reopening,
@@ -131,13 +132,18 @@ fn a_scan_is_in_byte_order_and_keeps_to_its_bounds(kind: EngineKind) {
 #[derive(Debug, Clone)]
 enum Step {
     Write(Vec<(u8, Option<u16>)>),
-    Reopen { clean: bool },
+    /// In ascending order.
+    Fill(BTreeMap<u8, u16>),
+    Reopen {
+        clean: bool,
+    },
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let operation = (0..24_u8, proptest::option::weighted(0.7, 0..3_000_u16));
     let step = prop_oneof![
         8 => proptest::collection::vec(operation, 0..12).prop_map(Step::Write),
+        2 => proptest::collection::btree_map(0..24_u8, 0..3_000_u16, 0..12).prop_map(Step::Fill),
         1 => any::<bool>().prop_map(|clean| Step::Reopen { clean }),
     ];
     proptest::collection::vec(step, 1..30)
@@ -148,27 +154,36 @@ fn any_batches_and_reopenings_leave_what_a_map_would_hold(kind: EngineKind) {
     let run = TestRunner::new(config).run(&any_steps(), |steps| {
         let scratch = Scratch::in_memory(kind);
         let (mut engine, mut model) = (scratch.open(), State::new());
+        let key = |key: u8| Bytes::from(vec![key; 1 + usize::from(key) % 3]);
+        let value = |size: u16| Bytes::from(size.to_be_bytes().repeat(usize::from(size)));
         for step in steps {
+            let (view, viewed) = (engine.view().unwrap(), model.clone());
             match step {
                 Step::Write(operations) => {
                     let mut batch = Batch::new();
-                    for (key, size) in operations {
-                        let key = Bytes::from(vec![key; 1 + usize::from(key) % 3]);
-                        let value = size.map(|size| Bytes::from(size.to_be_bytes().repeat(usize::from(size))));
-                        match value {
+                    for (number, size) in operations {
+                        match size.map(value) {
                             Some(value) => {
-                                batch.put(key.clone(), value.clone());
-                                model.insert(key, value);
+                                batch.put(key(number), value.clone());
+                                model.insert(key(number), value);
                             }
                             None => {
-                                batch.remove(key.clone());
-                                model.remove(&key);
+                                batch.remove(key(number));
+                                model.remove(&key(number));
                             }
                         }
                     }
                     engine.write(batch).unwrap();
+                    prop_assert!(dump(&*view) == viewed);
+                }
+                Step::Fill(pairs) => {
+                    let pairs: State = pairs.into_iter().map(|(number, size)| (key(number), value(size))).collect();
+                    model.extend(pairs.clone());
+                    engine.fill(puts(pairs)).unwrap();
+                    prop_assert!(dump(&*view) == viewed);
                 }
                 Step::Reopen { clean } => {
+                    drop(view);
                     if clean {
                         engine.shutdown().unwrap();
                     } else {
