@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! SESSILE_SNAPSHOT_SESSIONS=500000 SESSILE_PROGRAM=$PWD/target/release/sessile \
-//!     cargo test -p sessile --test incident joining -- --nocapture
+//!     cargo test --release -p sessile --test incident joining -- --nocapture
 //! ```
+//!
+//! `--release` is for the clients: those of a debug build need more of the processor than the nodes that they ask.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -54,9 +54,10 @@ const FILTER_BITS_NEWEST: f32 = 20.0;
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 /// All journals together: what a start after a crash has to replay, a second or two. fjall takes no less than 64 MiB.
 const JOURNAL_BYTES: u64 = 256 * 1024 * 1024;
-/// One thread flushes while the other compacts; with a single one, flushes wait behind a compaction and writes behind
-/// the flushes.
-const WORKERS: usize = 2;
+/// One thread flushes while another one compacts; with a single one, flushes wait behind a compaction and writes behind
+/// the flushes. The third one takes what is asked for meanwhile: with two, the first puts such a message back and takes
+/// it out again for as long as the second one compacts (fjall, `worker_tick`).
+const WORKERS: usize = 3;
 /// Open table files, well below the usual limit of 1,024 descriptors a process, which sockets need too.
 const OPEN_FILES: usize = 512;
 /// A write waits while so many memtables are yet to be flushed. fjall itself waits at four, without looking whether
