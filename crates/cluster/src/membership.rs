@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::admission::probe;
 use crate::cluster::Inner;
+use crate::transport::cluster_to_wire;
 use crate::wire::refusal::Reason;
 use crate::wire::{JoinRequest, JoinResponse};
 
@@ -189,8 +190,7 @@ impl Inner {
             return Err(self.local.door.refuse(Reason::NotReady, &text));
         }
         self.admit(node, wanted, None).await?;
-        let cluster = Bytes::copy_from_slice(&self.cluster.to_bytes());
-        Ok(JoinResponse { cluster, leader_address: String::new() })
+        Ok(JoinResponse { cluster: cluster_to_wire(self.cluster), leader_address: String::new() })
     }
 
     /// Makes a node a learner, or sets what the membership says of a member.

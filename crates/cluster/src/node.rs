@@ -154,7 +154,6 @@ enum Known {
 
 /// A node without peers makes its cluster by itself.
 async fn enter_alone(local: &Arc<Local>) -> Result<Entered, StartError> {
-    let member = Member { name: local.config.name.clone(), ..Member::default() };
     let own = Reservation { cluster: ClusterId::random(), initiator: local.node() };
     // The mark by which a start that is cut short is known for what it is: the making of a cluster of one.
     let own = local.lobby.reserve(own)?.filter(|reserved| reserved.initiator == local.node());
@@ -163,7 +162,7 @@ async fn enter_alone(local: &Arc<Local>) -> Result<Entered, StartError> {
                     or empty its data directory";
         StartError::Raft(what.into())
     })?;
-    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), member)]))).await
+    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), local.as_member())]))).await
 }
 
 /// Starts Raft over a member's store, and everything that belongs to a member.
@@ -302,8 +301,7 @@ async fn begin(
     match (&local.config.peers, reservation) {
         // It was stopped before it had made its cluster of one.
         (None, Some(own)) if own.initiator == id => {
-            let member = Member { name: local.config.name.clone(), ..Member::default() };
-            raft.initialize(BTreeMap::from([(id, member)])).await.map_err(|error| failed(&error))
+            raft.initialize(BTreeMap::from([(id, local.as_member())])).await.map_err(|error| failed(&error))
         }
         // It was stopped as the one who makes the cluster, before it had.
         (Some(peers), Some(own)) if own.initiator == id => {

@@ -12,17 +12,16 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use crate::admission::{probe, why_silent};
+use crate::admission::{admit_at, probe, why_silent};
 use crate::cluster::{Cluster, Inner};
 use crate::local::Local;
 use crate::membership::Changed;
 use crate::transport::{connect, connect_now};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
-use crate::wire::admission_client::AdmissionClient;
 use crate::wire::{
-    AddLearnerRequest, AdmitRequest, ChangeResponse, InitRequest, InitResponse, MemberStatus, PromoteRequest,
-    RemoveRequest, ReplaceRequest, Role, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
+    AddLearnerRequest, ChangeResponse, InitRequest, InitResponse, MemberStatus, PromoteRequest, RemoveRequest,
+    ReplaceRequest, Role, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
     TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
 };
 
@@ -251,20 +250,14 @@ impl Admin for AdminService {
 
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
         let local = &self.local;
-        let token = request.into_inner().join_token;
-        if !local.config.peers.as_ref().is_some_and(|peers| peers.join_token.admits(&token)) {
+        if !local.admits(&request.into_inner().join_token) {
             return Err(Status::permission_denied("the join token is not this node's: give --join-token-file"));
         }
         if let Some(inner) = local.member() {
             let members = inner.membership().membership().nodes().count();
             if members == 0 {
                 // It was stopped after it had entered the cluster that it was told to make, and before it had made it.
-                let member = Member {
-                    name: local.config.name.clone(),
-                    address: local.address().to_owned(),
-                    rules_supported: RulesVersion::SUPPORTED,
-                };
-                let made = inner.raft.initialize(BTreeMap::from([(inner.node, member)])).await;
+                let made = inner.raft.initialize(BTreeMap::from([(inner.node, local.as_member())])).await;
                 made.map_err(|error| Status::failed_precondition(format!("the cluster cannot be made here: {error}")))?;
             }
             if members <= 1 {
@@ -310,18 +303,9 @@ impl Admin for AdminService {
         let rules_supported = RulesVersion::new(identity.rules_supported);
         let wanted = Member { name: identity.name.clone(), address: address.clone(), rules_supported };
         let changed = inner.admit(node, wanted, if_membership).await?;
-        // It may enter now: the proof is the token.
-        let token = self.local.config.peers.as_ref().map(|peers| peers.join_token.reveal().to_owned());
-        let admit = AdmitRequest {
-            join_token: token.unwrap_or_default(),
-            cluster: bytes::Bytes::copy_from_slice(&inner.cluster.to_bytes()),
-        };
-        let mut client = AdmissionClient::new(connect(&address)?);
-        client.admit(self.local.door.request(Some(node), admit, Some(READY_TIMEOUT))).await.map_err(|status| {
-            Status::failed_precondition(format!(
-                "{address} {}; it is a learner that does not follow",
-                why_silent(&status)
-            ))
+        admit_at(&self.local, &address, node, inner.cluster).await.map_err(|status| {
+            let why = why_silent(&status);
+            Status::failed_precondition(format!("{address} {why}; it is a learner that does not follow"))
         })?;
         Ok(answer(changed))
     }

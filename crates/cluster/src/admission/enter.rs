@@ -12,9 +12,9 @@ use tracing::{info, warn};
 
 use super::decide::{Answer, Me, Seed, Step, decide};
 use super::join::join;
-use super::service::{client, cluster_to_wire, probe, reservation_from, why_silent};
+use super::service::{client, probe, reservation_from, why_silent};
 use crate::local::Local;
-use crate::transport::id_to_wire;
+use crate::transport::{cluster_from_wire, cluster_to_wire, id_to_wire};
 use crate::wire::{Identity, ReleaseRequest, ReserveRequest};
 use crate::{PeersConfig, StartError};
 
@@ -39,7 +39,7 @@ pub(crate) async fn enter(local: &Arc<Local>, peers: &PeersConfig) -> Result<Ent
     loop {
         if let Some(cluster) = local.lobby.wanted_by_operator() {
             release_seeds(local, peers).await;
-            return adopt(local, cluster, Some(BTreeMap::from([own_entry(local)]))).await;
+            return adopt(local, cluster, Some(BTreeMap::from([(local.node(), local.as_member())]))).await;
         }
         if let Some(cluster) = local.lobby.may_enter() {
             return adopt(local, cluster, None).await;
@@ -61,7 +61,7 @@ pub(crate) async fn enter(local: &Arc<Local>, peers: &PeersConfig) -> Result<Ent
                     }
                 }
             }
-            Step::Initiate => match initiate(local, peers, &found).await {
+            Step::Initiate => match initiate(local, &found).await {
                 Ok((cluster, first)) => return adopt(local, cluster, Some(first)).await,
                 Err(waiting) => waiting,
             },
@@ -106,7 +106,7 @@ fn answers(found: &Found) -> BTreeMap<String, Answer> {
         Ok((node, identity)) => Answer::Node(Seed {
             node: *node,
             name: identity.name.clone(),
-            cluster: ClusterId::from_bytes(&identity.cluster).or(ClusterId::from_bytes(&identity.joining)),
+            cluster: cluster_from_wire(&identity.cluster).or(cluster_from_wire(&identity.joining)),
             former: identity.former,
             reservation: reservation_from(&identity.reserved, &identity.initiator),
             expect: identity.expect as usize,
@@ -117,25 +117,21 @@ fn answers(found: &Found) -> BTreeMap<String, Answer> {
 }
 
 fn knows(answer: &Result<(NodeId, Identity), Status>, cluster: ClusterId) -> bool {
-    answer.as_ref().is_ok_and(|(_, identity)| ClusterId::from_bytes(&identity.cluster) == Some(cluster))
+    answer.as_ref().is_ok_and(|(_, identity)| cluster_from_wire(&identity.cluster) == Some(cluster))
 }
 
 /// Reserves a cluster id at every seed, this node first. Only when each has done so durably is it made.
-async fn initiate(
-    local: &Local,
-    peers: &PeersConfig,
-    found: &Found,
-) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
+async fn initiate(local: &Local, found: &Found) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
     let wanted = Reservation { cluster: ClusterId::random(), initiator: local.node() };
     let own = local.lobby.reserve(wanted).map_err(|error| vec![error.to_string()])?;
     let Some(own) = own.filter(|own| own.initiator == local.node()) else {
         return Err(vec!["another node makes the cluster".into()]);
     };
-    let mut first = BTreeMap::from([own_entry(local)]);
+    let mut first = BTreeMap::from([(local.node(), local.as_member())]);
     for (address, answer) in found {
         let Ok((node, identity)) = answer else { return Err(vec![format!("seed {address} is gone again")]) };
-        reserve(local, peers, address, *node, own).await?;
-        first.insert(*node, member(&identity.name, address, RulesVersion::new(identity.rules_supported)));
+        reserve(local, address, *node, own).await?;
+        first.insert(*node, seed_as_member(address, identity));
     }
     if local.lobby.reservation() != Some(own) {
         return Err(vec!["an operator has asked for another cluster meanwhile".into()]);
@@ -144,16 +140,10 @@ async fn initiate(
     Ok((own.cluster, first))
 }
 
-async fn reserve(
-    local: &Local,
-    peers: &PeersConfig,
-    address: &str,
-    node: NodeId,
-    wanted: Reservation,
-) -> Result<(), Vec<String>> {
+async fn reserve(local: &Local, address: &str, node: NodeId, wanted: Reservation) -> Result<(), Vec<String>> {
     let silent = |status: &Status| vec![format!("seed {address} {}", why_silent(status))];
     let request = ReserveRequest {
-        join_token: peers.join_token.reveal().to_owned(),
+        join_token: local.join_token().to_owned(),
         cluster: cluster_to_wire(wanted.cluster),
         initiator: id_to_wire(wanted.initiator),
     };
@@ -173,7 +163,7 @@ async fn reserve(
 /// Takes back what was reserved for this node, here and at the seeds that can be reached.
 async fn release_everywhere(local: &Local, peers: &PeersConfig, own: Reservation) {
     for seed in peers.seeds.iter().filter(|seed| **seed != peers.advertise) {
-        release(local, peers, seed, own).await;
+        release(local, seed, own).await;
     }
     if let Err(error) = local.lobby.release(own) {
         warn!("the reservation cannot be taken back: {error}");
@@ -186,14 +176,14 @@ async fn release_seeds(local: &Local, peers: &PeersConfig) {
         if let Ok((_, identity)) = answer
             && let Some(reservation) = reservation_from(&identity.reserved, &identity.initiator)
         {
-            release(local, peers, &address, reservation).await;
+            release(local, &address, reservation).await;
         }
     }
 }
 
-async fn release(local: &Local, peers: &PeersConfig, address: &str, reservation: Reservation) {
+async fn release(local: &Local, address: &str, reservation: Reservation) {
     let request = ReleaseRequest {
-        join_token: peers.join_token.reveal().to_owned(),
+        join_token: local.join_token().to_owned(),
         cluster: cluster_to_wire(reservation.cluster),
         initiator: id_to_wire(reservation.initiator),
     };
@@ -204,12 +194,9 @@ async fn release(local: &Local, peers: &PeersConfig, address: &str, reservation:
     }
 }
 
-fn own_entry(local: &Local) -> (NodeId, Member) {
-    (local.node(), member(&local.config.name, local.address(), RulesVersion::SUPPORTED))
-}
-
-fn member(name: &str, address: &str, rules_supported: RulesVersion) -> Member {
-    Member { name: name.to_owned(), address: address.to_owned(), rules_supported }
+fn seed_as_member(address: &str, identity: &Identity) -> Member {
+    let rules_supported = RulesVersion::new(identity.rules_supported);
+    Member { name: identity.name.clone(), address: address.to_owned(), rules_supported }
 }
 
 /// Enters a cluster, durably and for good.
@@ -243,11 +230,11 @@ pub(crate) async fn finish_bootstrap(
     if !found.values().any(waits_for_us) {
         return None;
     }
-    let mut first = BTreeMap::from([own_entry(local)]);
+    let mut first = BTreeMap::from([(local.node(), local.as_member())]);
     for (address, answer) in &found {
         let (node, identity) = answer.as_ref().ok()?;
-        reserve(local, peers, address, *node, own).await.ok()?;
-        first.insert(*node, member(&identity.name, address, RulesVersion::new(identity.rules_supported)));
+        reserve(local, address, *node, own).await.ok()?;
+        first.insert(*node, seed_as_member(address, identity));
     }
     Some(first)
 }

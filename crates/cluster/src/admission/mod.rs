@@ -11,4 +11,4 @@ mod service;
 pub(crate) use enter::{Entered, adopt, enter, finish_bootstrap};
 pub(crate) use join::announce;
 pub(crate) use lobby::Lobby;
-pub(crate) use service::{AdmissionService, probe, why_silent};
+pub(crate) use service::{AdmissionService, admit_at, probe, why_silent};
