@@ -20,6 +20,7 @@ mod config;
 mod disk;
 mod error;
 mod forward;
+mod leadership;
 mod local;
 mod maintenance;
 mod members;

@@ -390,14 +390,13 @@ impl Admin for AdminService {
             return Err(Status::invalid_argument(format!("{address:?} is no address: give host:port")));
         }
         let inner = self.member()?;
-        // Others must reach their leader, and it is somewhere else for now than the membership says: another one leads, if
-        // there is one that can.
+        // With this change the others look for this node at the new address, where it does not listen before it is started
+        // anew: as the leader it would be found by nobody. So another voter leads first, if one can.
         if inner.find_member(&member).is_ok_and(|(node, at)| node == inner.node && at.address != address)
-            && let Ok(successor) = inner.hand_over(None, TRANSFER_TIMEOUT).await
-            && let Some(at) = inner.address_of(successor)
+            && let Ok(Other { node, mut client }) = self.hand_over(inner).await
         {
             let request = SetAddressRequest { member, address, if_membership };
-            return AdminClient::new(connect(&at)?).set_address(self.pass_on(successor, request)).await;
+            return client.set_address(self.pass_on(node, request)).await;
         }
         inner.set_address(&member, &address, if_membership).await.map(answer)
     }
@@ -418,53 +417,13 @@ impl AdminService {
         {
             return Err(Status::failed_precondition(format!("{arithmetic}; bring a member back first")));
         }
+        self.hand_over(inner).await.map(Some)
+    }
+
+    /// Hands leadership to the voter that has caught up furthest, which then does what this node was asked.
+    async fn hand_over(&self, inner: &Inner) -> Result<Other, Status> {
         let successor = inner.hand_over(None, TRANSFER_TIMEOUT).await?;
         let address = inner.address_of(successor).unwrap_or_default();
-        Ok(Some(Other { node: successor, client: AdminClient::new(connect(&address)?) }))
+        Ok(Other { node: successor, client: AdminClient::new(connect(&address)?) })
     }
 }
-
-impl Inner {
-    /// Hands leadership to a voter, the one that has caught up furthest if none is named. Says who leads then.
-    pub(crate) async fn hand_over(&self, to: Option<NodeId>, within: Duration) -> Result<NodeId, Status> {
-        let voters = self.voters(&self.membership());
-        let candidates = voters.iter().copied().filter(|voter| *voter != self.node && self.is_well(*voter));
-        let best = candidates.min_by_key(|voter| self.entries_behind(*voter).unwrap_or(u64::MAX));
-        let Some(to) = to.or(best) else {
-            return Err(Status::failed_precondition("no other voter answers, so nobody can take over"));
-        };
-        if !voters.contains(&to) {
-            return Err(Status::failed_precondition(format!("{} has no vote, so it cannot lead", self.name_of(to))));
-        }
-        if !self.is_well(to) {
-            return Err(Status::failed_precondition(format!(
-                "{} does not answer, so it cannot lead",
-                self.name_of(to)
-            )));
-        }
-        let give_up = Instant::now() + within;
-        let mut asked: Option<Instant> = None;
-        let mut server = self.server.clone();
-        loop {
-            let leader = server.borrow_and_update().current_leader;
-            match leader {
-                Some(leader) if leader != self.node => return Ok(leader),
-                // The other one may have refused, because it lacked the last entries: asked again after a while.
-                Some(_) if asked.is_none_or(|asked| asked.elapsed() >= HAND_OVER_AGAIN) => {
-                    asked = Some(Instant::now());
-                    let transfer = self.raft.trigger().transfer_leader(to).await;
-                    transfer.map_err(|_| Status::unavailable("this node is stopping"))?;
-                }
-                _ => {}
-            }
-            if Instant::now() >= give_up {
-                return Err(Status::deadline_exceeded(format!("{} has not taken over in time", self.name_of(to))));
-            }
-            let _ = timeout(HAND_OVER_POLL, server.changed()).await;
-        }
-    }
-}
-
-/// How long after an unanswered offer of leadership the next one is made.
-const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
-const HAND_OVER_POLL: Duration = Duration::from_millis(20);
