@@ -33,7 +33,28 @@ pub(crate) struct Entered {
 }
 
 /// Finds or makes the cluster of a pristine node. That may take for ever; what it waits for is in its log and its status.
-pub(crate) async fn enter(local: &Arc<Local>, peers: &PeersConfig) -> Result<Entered, StartError> {
+pub(crate) async fn enter(local: &Arc<Local>) -> Result<Entered, StartError> {
+    match &local.config.peers {
+        Some(peers) => enter_among(local, peers).await,
+        None => enter_alone(local).await,
+    }
+}
+
+/// A node without peers makes its cluster by itself.
+async fn enter_alone(local: &Arc<Local>) -> Result<Entered, StartError> {
+    let own = Reservation { cluster: ClusterId::random(), initiator: local.node() };
+    // The mark by which a start that is cut short is known for what it is: the making of a cluster of one.
+    let own = local.lobby.reserve(own)?.filter(|reserved| reserved.initiator == local.node());
+    let own = own.ok_or_else(|| {
+        let what = "its place is reserved for a cluster of several: add the `cluster` block to its configuration again, \
+                    or empty its data directory";
+        StartError::Raft(what.into())
+    })?;
+    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), local.as_member())]))).await
+}
+
+/// A node with peers joins what it hears of, or makes a cluster with its seeds.
+async fn enter_among(local: &Arc<Local>, peers: &PeersConfig) -> Result<Entered, StartError> {
     let began = Instant::now();
     let mut said = began;
     loop {
@@ -82,9 +103,9 @@ pub(crate) async fn enter(local: &Arc<Local>, peers: &PeersConfig) -> Result<Ent
     }
 }
 
-type Found = BTreeMap<String, Result<(NodeId, Identity), Status>>;
+pub(super) type Found = BTreeMap<String, Result<(NodeId, Identity), Status>>;
 
-async fn ask_seeds(local: &Local, peers: &PeersConfig) -> Found {
+pub(super) async fn ask_seeds(local: &Local, peers: &PeersConfig) -> Found {
     let others = peers.seeds.iter().filter(|seed| **seed != peers.advertise);
     join_all(others.map(|seed| async move { (seed.clone(), probe(local, seed).await) })).await.into_iter().collect()
 }
@@ -140,7 +161,12 @@ async fn initiate(local: &Local, found: &Found) -> Result<(ClusterId, BTreeMap<N
     Ok((own.cluster, first))
 }
 
-async fn reserve(local: &Local, address: &str, node: NodeId, wanted: Reservation) -> Result<(), Vec<String>> {
+pub(super) async fn reserve(
+    local: &Local,
+    address: &str,
+    node: NodeId,
+    wanted: Reservation,
+) -> Result<(), Vec<String>> {
     let silent = |status: &Status| vec![format!("seed {address} {}", why_silent(status))];
     let request = ReserveRequest {
         join_token: local.join_token().to_owned(),
@@ -194,13 +220,13 @@ async fn release(local: &Local, address: &str, reservation: Reservation) {
     }
 }
 
-fn seed_as_member(address: &str, identity: &Identity) -> Member {
+pub(super) fn seed_as_member(address: &str, identity: &Identity) -> Member {
     let rules_supported = RulesVersion::new(identity.rules_supported);
     Member { name: identity.name.clone(), address: address.to_owned(), rules_supported }
 }
 
 /// Enters a cluster, durably and for good.
-pub(crate) async fn adopt(
+async fn adopt(
     local: &Arc<Local>,
     cluster: ClusterId,
     first: Option<BTreeMap<NodeId, Member>>,
@@ -213,28 +239,4 @@ pub(crate) async fn adopt(
     local.door.enter(cluster);
     info!(%cluster, node = %local.node(), "this node has entered its cluster");
     Ok(Entered { store, first })
-}
-
-/// The first members for a node that adopted its cluster as the one who makes it, and was stopped before it had: the same
-/// seeds, as they are now. `None` while that cannot be told; then it is asked again.
-pub(crate) async fn finish_bootstrap(
-    local: &Local,
-    peers: &PeersConfig,
-    own: Reservation,
-) -> Option<BTreeMap<NodeId, Member>> {
-    let found = ask_seeds(local, peers).await;
-    let waits_for_us = |answer: &Result<(NodeId, Identity), Status>| {
-        answer.as_ref().is_ok_and(|(_, seed)| reservation_from(&seed.reserved, &seed.initiator) == Some(own))
-    };
-    // Nobody waits for a cluster that an operator made of this node alone.
-    if !found.values().any(waits_for_us) {
-        return None;
-    }
-    let mut first = BTreeMap::from([(local.node(), local.as_member())]);
-    for (address, answer) in &found {
-        let (node, identity) = answer.as_ref().ok()?;
-        reserve(local, address, *node, own).await.ok()?;
-        first.insert(*node, seed_as_member(address, identity));
-    }
-    Some(first)
 }
