@@ -80,7 +80,7 @@ async fn tell_health(local: &Local, reporter: &HealthReporter) {
         let ready = match local.member() {
             Some(member) => {
                 let cluster = Cluster { inner: member.clone() };
-                cluster.ready(Instant::now() + HEALTH_ROUND).await.is_ok() && !local.is_leaving()
+                cluster.ready(Instant::now() + HEALTH_ROUND).await.is_ok()
             }
             None => false,
         };

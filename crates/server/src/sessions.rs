@@ -1,4 +1,3 @@
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sessile_cluster::{Cluster, ClusterError, Found};
@@ -12,7 +11,6 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) struct ClusterSessions {
     cluster: OnceCell<Cluster>,
     started: Notify,
-    stopping: AtomicBool,
 }
 
 impl ClusterSessions {
@@ -37,11 +35,6 @@ impl ClusterSessions {
             }
             timeout_at(deadline, started).await.map_err(|_| SessionsError::NoQuorum)?;
         }
-    }
-
-    /// From now on this node says that it is not ready. What comes all the same is still answered.
-    pub(crate) fn stop_being_ready(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
     }
 }
 
@@ -96,9 +89,6 @@ impl Sessions for ClusterSessions {
     }
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {
-        if self.stopping.load(Ordering::Relaxed) {
-            return Err(SessionsError::ShuttingDown);
-        }
         // A probe wants to know of now.
         self.cluster.get().ok_or(SessionsError::NoQuorum)?.ready(deadline).await.map_err(unanswered)
     }
