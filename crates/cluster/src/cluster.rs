@@ -234,6 +234,16 @@ impl Inner {
         self.leader() == Some(self.node)
     }
 
+    /// Waits until this node leads. For ever, if its Raft ends before.
+    pub(crate) async fn when_leading(&self) {
+        let mut server = self.server.clone();
+        while server.borrow_and_update().current_leader != Some(self.node) {
+            if server.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// The membership that Raft goes by now, committed or not.
     pub(crate) fn membership(&self) -> Arc<StoredMembership> {
         self.server.borrow_watched().membership_config.clone()

@@ -1,8 +1,9 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use sessile_core::RulesVersion;
 use sessile_store::{Member, NodeId};
+use tokio::sync::SetOnce;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,7 +25,7 @@ pub(crate) struct Local {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     leaving: AtomicBool,
-    inner: OnceLock<Arc<Inner>>,
+    inner: SetOnce<Arc<Inner>>,
 }
 
 impl Local {
@@ -39,7 +40,7 @@ impl Local {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             leaving: AtomicBool::new(false),
-            inner: OnceLock::new(),
+            inner: SetOnce::new(),
         }
     }
 
@@ -50,6 +51,11 @@ impl Local {
     /// The member that this node is, once it is one.
     pub(crate) fn member(&self) -> Option<&Arc<Inner>> {
         self.inner.get()
+    }
+
+    /// Waits until it is one.
+    pub(crate) async fn when_member(&self) -> &Arc<Inner> {
+        self.inner.wait().await
     }
 
     /// From now on it is one.

@@ -3,14 +3,13 @@ use std::time::Duration;
 use sessile_cluster::{Cluster, ClusterError, Found};
 use sessile_core::{Action, Delete, LogTime, NamespaceId, Outcome, Put, Refusal, SessionKey, Taken};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout_at};
 
 /// The cluster, as the session API wants it. Until there is one, requests wait for it inside their deadline.
 #[derive(Default)]
 pub(crate) struct ClusterSessions {
-    cluster: OnceCell<Cluster>,
-    started: Notify,
+    cluster: SetOnce<Cluster>,
 }
 
 impl ClusterSessions {
@@ -18,7 +17,6 @@ impl ClusterSessions {
     pub(crate) fn serve(&self, cluster: Cluster) {
         // There is one start; a second call would change nothing.
         let _ = self.cluster.set(cluster);
-        self.started.notify_waiters();
     }
 
     /// That cluster, if there is one by now.
@@ -27,14 +25,7 @@ impl ClusterSessions {
     }
 
     async fn cluster(&self, deadline: Instant) -> Result<&Cluster, SessionsError> {
-        loop {
-            let mut started = std::pin::pin!(self.started.notified());
-            started.as_mut().enable();
-            if let Some(cluster) = self.cluster.get() {
-                return Ok(cluster);
-            }
-            timeout_at(deadline, started).await.map_err(|_| SessionsError::NoQuorum)?;
-        }
+        timeout_at(deadline, self.cluster.wait()).await.map_err(|_| SessionsError::NoQuorum)
     }
 }
 

@@ -227,7 +227,10 @@ impl Admin for AdminService {
         let statuses = stream::unfold((local, None::<Instant>), |(local, told)| async move {
             if told.is_some() {
                 let changed = async {
-                    let Some(inner) = local.member() else { return std::future::pending().await };
+                    let Some(inner) = local.member() else {
+                        local.when_member().await;
+                        return;
+                    };
                     let (mut server, mut members) = (inner.server.clone(), inner.members.changes());
                     drop(server.borrow_and_update());
                     tokio::select! {
@@ -278,17 +281,16 @@ impl Admin for AdminService {
         }
         let cluster = local.lobby.init(local.node()).map_err(|error| Status::internal(error.to_string()))?;
         let cluster = cluster.ok_or_else(|| Status::unavailable("this node is just entering a cluster; look again"))?;
-        let give_up = Instant::now() + INIT_TIMEOUT;
-        while Instant::now() < give_up {
-            if let Some(inner) = local.member()
-                && inner.leads()
-            {
-                info!(%cluster, "by an operator's word this node is the first member of a new cluster");
-                return Ok(Response::new(InitResponse { cluster_id: inner.cluster.to_string(), changed: true }));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Err(Status::deadline_exceeded(format!("cluster {cluster} is being made; look again with `sessile status`")))
+        let made = timeout(INIT_TIMEOUT, async {
+            let inner = local.when_member().await;
+            inner.when_leading().await;
+            inner.cluster.to_string()
+        });
+        let cluster_id = made.await.map_err(|_| {
+            Status::deadline_exceeded(format!("cluster {cluster} is being made; look again with `sessile status`"))
+        })?;
+        info!(%cluster, "by an operator's word this node is the first member of a new cluster");
+        Ok(Response::new(InitResponse { cluster_id, changed: true }))
     }
 
     async fn add_learner(&self, request: Request<AddLearnerRequest>) -> Result<Response<ChangeResponse>, Status> {
