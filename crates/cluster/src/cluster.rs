@@ -170,12 +170,16 @@ impl Cluster {
         crate::admin::status(&self.inner.local).await
     }
 
-    /// Whether this node could serve a linearizable read and take a write now.
+    /// Whether this node could serve a linearizable read and take a write now. One that is about to stop is not ready,
+    /// though it does what comes all the same.
     pub async fn ready(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.inner.stays()?;
         if !self.inner.proposer.is_registered() {
             return Err(ClusterError::NoQuorum);
         }
-        self.inner.rounds.join(deadline).await
+        self.inner.rounds.join(deadline).await?;
+        // It may have been told to stop meanwhile.
+        self.inner.stays()
     }
 
     /// What this node can tell of itself.
@@ -216,6 +220,11 @@ impl Cluster {
 }
 
 impl Inner {
+    /// Whether this node is not about to stop, by order or by a fault.
+    fn stays(&self) -> Result<(), ClusterError> {
+        if self.local.is_leaving() || self.fault.borrow().is_some() { Err(ClusterError::Stopping) } else { Ok(()) }
+    }
+
     /// Who leads, by what is known here.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         self.server.borrow_watched().current_leader
@@ -223,6 +232,16 @@ impl Inner {
 
     pub(crate) fn leads(&self) -> bool {
         self.leader() == Some(self.node)
+    }
+
+    /// Waits until this node leads. For ever, if its Raft ends before.
+    pub(crate) async fn when_leading(&self) {
+        let mut server = self.server.clone();
+        while server.borrow_and_update().current_leader != Some(self.node) {
+            if server.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// The membership that Raft goes by now, committed or not.

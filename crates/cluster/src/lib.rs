@@ -1,8 +1,8 @@
 //! A node of the cluster: Raft over the store, and the one handle through which sessions are read and written.
 //!
 //! A write goes through the log (fsync on a majority, apply, answer); a read waits for a ReadIndex round that began after
-//! it arrived, and then reads the applied state. This crate deliberately knows nothing of HTTP. So far a cluster has
-//! one member; peers, transport and admission belong here and change nothing above [`Cluster`].
+//! it arrived, and then reads the applied state. This crate deliberately knows nothing of HTTP. Peers,
+//! transport and admission belong here and change nothing above [`Cluster`].
 //!
 //! ```text
 //!            ┌─ write ─ proposer window ─ stamp ─ Raft log ─ apply ─┐
@@ -20,6 +20,8 @@ mod config;
 mod disk;
 mod error;
 mod forward;
+mod grpc;
+mod leadership;
 mod local;
 mod maintenance;
 mod members;
@@ -28,10 +30,12 @@ mod node;
 mod proposer;
 mod read_rounds;
 mod recovery;
+mod registration;
 mod reports;
 mod status;
 mod transport;
 mod wall_clock;
+mod watches;
 mod wire;
 
 pub use cluster::{Cluster, Found};

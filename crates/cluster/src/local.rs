@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use sessile_store::NodeId;
+use sessile_core::RulesVersion;
+use sessile_store::{Member, NodeId};
+use tokio::sync::SetOnce;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +25,7 @@ pub(crate) struct Local {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     leaving: AtomicBool,
-    inner: OnceLock<Arc<Inner>>,
+    inner: SetOnce<Arc<Inner>>,
 }
 
 impl Local {
@@ -38,7 +40,7 @@ impl Local {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             leaving: AtomicBool::new(false),
-            inner: OnceLock::new(),
+            inner: SetOnce::new(),
         }
     }
 
@@ -49,6 +51,11 @@ impl Local {
     /// The member that this node is, once it is one.
     pub(crate) fn member(&self) -> Option<&Arc<Inner>> {
         self.inner.get()
+    }
+
+    /// Waits until it is one.
+    pub(crate) async fn when_member(&self) -> &Arc<Inner> {
+        self.inner.wait().await
     }
 
     /// From now on it is one.
@@ -69,5 +76,24 @@ impl Local {
     /// `host:port` at which the others reach this node; empty in a cluster of one.
     pub(crate) fn address(&self) -> &str {
         self.config.peers.as_ref().map_or("", |peers| &peers.advertise)
+    }
+
+    /// What the membership is to say of this node.
+    pub(crate) fn as_member(&self) -> Member {
+        Member {
+            name: self.config.name.clone(),
+            address: self.address().to_owned(),
+            rules_supported: RulesVersion::SUPPORTED,
+        }
+    }
+
+    /// What proves to other nodes that this one may join, or may ask them to; empty if none is asked for.
+    pub(crate) fn join_token(&self) -> &str {
+        self.config.peers.as_ref().map_or("", |peers| peers.join_token.reveal())
+    }
+
+    /// Whether that proves that somebody may join, or may ask this node to. A node without peers takes nobody's word.
+    pub(crate) fn admits(&self, join_token: &str) -> bool {
+        self.config.peers.as_ref().is_some_and(|peers| peers.join_token.admits(join_token))
     }
 }

@@ -11,20 +11,21 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::Precondition;
 use sessile_core::RulesVersion;
 use sessile_store::{LogId, Member, NodeId, StoredMembership, TypeConfig};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::MutexGuard;
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::info;
 
 use crate::admission::probe;
 use crate::cluster::Inner;
+use crate::transport::cluster_to_wire;
 use crate::wire::refusal::Reason;
 use crate::wire::{JoinRequest, JoinResponse};
 
 /// How long a change may take: two entries, each on a majority of both sets.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long a leader may wait for its first answers from a quorum before a change is refused.
-const NEW_LEADER_WAIT: Duration = Duration::from_secs(2);
-const NEW_LEADER_POLL: Duration = Duration::from_millis(20);
+/// How long a leader may take to prove that it leads, before a change: it applies what is committed meanwhile.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 /// How old the last heartbeat that a member took may be for it to count as one that answers.
 const HEARTBEAT_FRESH: Duration = Duration::from_secs(1);
 /// The most members, voters and learners together. Every one talks with every other.
@@ -65,6 +66,14 @@ impl Arithmetic {
             )
         })
     }
+}
+
+/// A change that may be made: this node leads, and nobody else on it changes the membership until this is dropped.
+struct Change<'inner> {
+    inner: &'inner Inner,
+    /// The membership that it is decided on, and made on or not at all.
+    on: StoredMembership,
+    _one_at_a_time: MutexGuard<'inner, ()>,
 }
 
 impl Inner {
@@ -113,10 +122,26 @@ impl Inner {
         }
     }
 
-    /// The membership to decide on, if it is the one that the caller decided on and no change is under way.
-    pub(crate) fn membership_to_change(&self, decided_on: Option<u64>) -> Result<StoredMembership, Status> {
-        let membership = StoredMembership::clone(&self.membership());
-        let index = membership.log_id().map_or(0, |log_id| log_id.index);
+    /// Begins a change of the membership, of that of entry `decided_on` if the caller names one.
+    async fn begin_change(&self, decided_on: Option<u64>) -> Result<Change<'_>, Status> {
+        let change = self.begin_on(decided_on).await?;
+        if change.on.membership().get_joint_config().len() > 1 {
+            return Err(Status::aborted("another change of the membership is under way; try again in a moment"));
+        }
+        Ok(change)
+    }
+
+    /// As `begin_change`, also when the membership is one that a change has left half done.
+    async fn begin_on(&self, decided_on: Option<u64>) -> Result<Change<'_>, Status> {
+        let one_at_a_time = self.changing.lock().await;
+        // Three things need this proof. Raft takes no change from a leader that no quorum has answered within a lease, as
+        // one that was just elected. Who has lost its quorum without knowing would decide on what was. And who was removed
+        // is known by what is applied, so that must be everything that is committed.
+        if self.rounds.join(Instant::now() + PROOF_TIMEOUT).await.is_err() || !self.leads() {
+            return Err(Status::unavailable("no quorum confirms that this node leads; try again"));
+        }
+        let on = StoredMembership::clone(&self.membership());
+        let index = index_of(&on);
         if let Some(decided_on) = decided_on
             && decided_on != index
         {
@@ -125,47 +150,7 @@ impl Inner {
                  entry {index}; look again with `sessile status`"
             )));
         }
-        if membership.membership().get_joint_config().len() > 1 {
-            return Err(Status::aborted("another change of the membership is under way; try again in a moment"));
-        }
-        Ok(membership)
-    }
-
-    /// Makes a change, if the membership is still that one. Members that lose their vote leave.
-    pub(crate) async fn change(
-        &self,
-        on: &StoredMembership,
-        change: ChangeMembers<NodeId, Member>,
-    ) -> Result<u64, Status> {
-        let precondition: Precondition<TypeConfig> =
-            Precondition::LastMembershipLogId { last_membership_log_id: *on.log_id() };
-        let new_leader_until = Instant::now() + NEW_LEADER_WAIT;
-        let changing = async {
-            loop {
-                let changed = self.raft.change_membership_if(change.clone(), false, [precondition.clone()]).await;
-                match changed {
-                    // A leader takes nothing until a quorum has answered it, which one that was just elected waits for.
-                    Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))
-                        if self.leads() && Instant::now() < new_leader_until =>
-                    {
-                        sleep(NEW_LEADER_POLL).await;
-                    }
-                    changed => return changed,
-                }
-            }
-        };
-        let result = timeout(CHANGE_TIMEOUT, changing).await;
-        let result = result.map_err(|_| {
-            let seconds = CHANGE_TIMEOUT.as_secs();
-            Status::deadline_exceeded(format!(
-                "no quorum confirmed the change within {seconds} s; it may still come about: look with `sessile status`"
-            ))
-        })?;
-        match result {
-            Ok(response) => Ok(response.log_id.index),
-            Err(RaftError::APIError(error)) => Err(refused(&error)),
-            Err(RaftError::Fatal(_)) => Err(Status::unavailable("this node is stopping")),
-        }
+        Ok(Change { inner: self, on, _one_at_a_time: one_at_a_time })
     }
 
     /// Admits a node that asks for it, as a learner; or notes that a member's address, name or rules are other than the
@@ -189,17 +174,13 @@ impl Inner {
             return Err(self.local.door.refuse(Reason::NotReady, &text));
         }
         self.admit(node, wanted, None).await?;
-        let cluster = Bytes::copy_from_slice(&self.cluster.to_bytes());
-        Ok(JoinResponse { cluster, leader_address: String::new() })
+        Ok(JoinResponse { cluster: cluster_to_wire(self.cluster), leader_address: String::new() })
     }
 
     /// Makes a node a learner, or sets what the membership says of a member.
     pub(crate) async fn admit(&self, node: NodeId, wanted: Member, decided_on: Option<u64>) -> Result<Changed, Status> {
-        let _one_at_a_time = self.changing.lock().await;
-        // Whoever was removed is known by what is applied, so that must be everything that is committed.
-        if self.rounds.join(Instant::now() + CHANGE_TIMEOUT).await.is_err() {
-            return Err(Status::unavailable("no quorum confirms that this node leads; try again"));
-        }
+        let change = self.begin_change(decided_on).await?;
+        let on = &change.on;
         if self.state.is_removed(node) {
             let text = format!(
                 "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
@@ -208,25 +189,23 @@ impl Inner {
             );
             return Err(self.local.door.refuse(Reason::Removed, &text));
         }
-        let on = self.membership_to_change(decided_on)?;
-        let index = on.log_id().map_or(0, |log_id| log_id.index);
         let name = wanted.name.clone();
         let known = on.membership().get_node(&node);
         if known == Some(&wanted) {
-            return Ok(Changed { changed: false, what: format!("{name} is a member already"), membership: index });
+            return Ok(unchanged(on, format!("{name} is a member already")));
         }
         if known.is_none() && on.membership().nodes().count() >= MAX_MEMBERS {
             return Err(Status::failed_precondition(format!("there are {MAX_MEMBERS} members, and no more are taken")));
         }
-        self.assert_name_is_free(node, &wanted, &on).await?;
-        let (change, what) = match known {
+        self.assert_name_is_free(node, &wanted, on).await?;
+        let (members, what) = match known {
             Some(_) => (ChangeMembers::SetNodes(BTreeMap::from([(node, wanted.clone())])), "is now known as"),
             None => (ChangeMembers::AddNodes(BTreeMap::from([(node, wanted.clone())])), "is a learner now:"),
         };
-        let membership = self.change(&on, change).await?;
+        let membership = change.make(members).await?;
         let what = format!("{name} {what} node {node} at {}", wanted.address);
         info!("{what}");
-        Ok(Changed { changed: true, what, membership })
+        Ok(changed(membership, what))
     }
 
     /// Two that live must not bear one name: by the name a reimaged node takes its old one's place.
@@ -251,14 +230,13 @@ impl Inner {
 
     /// Gives a learner a vote.
     pub(crate) async fn promote(&self, who: &str, decided_on: Option<u64>) -> Result<Changed, Status> {
-        let _one_at_a_time = self.changing.lock().await;
+        let change = self.begin_change(decided_on).await?;
         let (node, member) = self.find_member(who)?;
-        let on = self.membership_to_change(decided_on)?;
-        if self.voters(&on).contains(&node) {
-            return Ok(unchanged(&on, format!("{} is a voter already", member.name)));
+        if self.voters(&change.on).contains(&node) {
+            return Ok(unchanged(&change.on, format!("{} is a voter already", member.name)));
         }
         self.assert_caught_up(node, &member)?;
-        let membership = self.change(&on, ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await?;
+        let membership = change.make(ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await?;
         Ok(changed(membership, format!("{} is a voter now", member.name)))
     }
 
@@ -289,12 +267,11 @@ impl Inner {
         decided_on: Option<u64>,
         force: bool,
     ) -> Result<Changed, Status> {
-        let _one_at_a_time = self.changing.lock().await;
-        let on = self.membership_to_change(decided_on)?;
+        let change = self.begin_change(decided_on).await?;
         if old == new {
             return Err(Status::invalid_argument("a member cannot take its own place"));
         }
-        let voters = self.voters(&on);
+        let voters = self.voters(&change.on);
         if !voters.contains(&new) {
             self.assert_caught_up(new, new_member)?;
         }
@@ -304,13 +281,13 @@ impl Inner {
             after.insert(new);
         }
         self.assert_quorum(&after, force)?;
-        let change = if old_voted {
+        let members = if old_voted {
             let (add, remove) = (BTreeSet::from([new]), BTreeSet::from([old]));
             ChangeMembers::Batch(vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)])
         } else {
             ChangeMembers::RemoveNodes(BTreeSet::from([old]))
         };
-        let membership = self.change(&on, change).await?;
+        let membership = change.make(members).await?;
         let what = format!("{} (node {new}) has taken the place of {} (node {old})", new_member.name, old_member.name);
         info!("{what}");
         Ok(changed(membership, what))
@@ -325,16 +302,15 @@ impl Inner {
             }
             Err(status) => return Err(status),
         };
-        let _one_at_a_time = self.changing.lock().await;
-        let on = self.membership_to_change(decided_on)?;
-        let mut after = self.voters(&on);
-        let change = if after.remove(&node) {
+        let change = self.begin_change(decided_on).await?;
+        let mut after = self.voters(&change.on);
+        let members = if after.remove(&node) {
             self.assert_quorum(&after, force)?;
             ChangeMembers::RemoveVoters(BTreeSet::from([node]))
         } else {
             ChangeMembers::RemoveNodes(BTreeSet::from([node]))
         };
-        let membership = self.change(&on, change).await?;
+        let membership = change.make(members).await?;
         let what = format!("{} (node {node}) was removed, for good", member.name);
         info!("{what}");
         Ok(changed(membership, what))
@@ -347,26 +323,25 @@ impl Inner {
         address: &str,
         decided_on: Option<u64>,
     ) -> Result<Changed, Status> {
-        let _one_at_a_time = self.changing.lock().await;
+        let change = self.begin_change(decided_on).await?;
         let (node, member) = self.find_member(who)?;
-        let on = self.membership_to_change(decided_on)?;
         if member.address == address {
-            return Ok(unchanged(&on, format!("{} is at {address} already", member.name)));
+            return Ok(unchanged(&change.on, format!("{} is at {address} already", member.name)));
         }
         let moved = Member { address: address.to_owned(), ..member.clone() };
-        let membership = self.change(&on, ChangeMembers::SetNodes(BTreeMap::from([(node, moved)]))).await?;
+        let membership = change.make(ChangeMembers::SetNodes(BTreeMap::from([(node, moved)]))).await?;
         Ok(changed(membership, format!("{} is reached at {address} now", member.name)))
     }
 
     /// Ends a change that another leader had begun.
     pub(crate) async fn finish_joint_change(&self, on: &StoredMembership) -> Result<u64, Status> {
-        let _one_at_a_time = self.changing.lock().await;
-        self.change(on, ChangeMembers::AddVoterIds(BTreeSet::new())).await
+        self.begin_on(Some(index_of(on))).await?.make(ChangeMembers::AddVoterIds(BTreeSet::new())).await
     }
 
+    /// Removes a learner that came to nothing.
     pub(crate) async fn remove_learner(&self, node: NodeId, on: &StoredMembership) -> Result<u64, Status> {
-        let _one_at_a_time = self.changing.lock().await;
-        self.change(on, ChangeMembers::RemoveNodes(BTreeSet::from([node]))).await
+        let change = self.begin_change(Some(index_of(on))).await?;
+        change.make(ChangeMembers::RemoveNodes(BTreeSet::from([node]))).await
     }
 
     fn was_removed(&self, who: &str) -> bool {
@@ -415,6 +390,28 @@ impl Inner {
     }
 }
 
+impl Change<'_> {
+    /// Makes it, if the membership is still that one. Members that lose their vote leave. Says the index of the membership
+    /// in force then.
+    async fn make(self, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
+        let precondition: Precondition<TypeConfig> =
+            Precondition::LastMembershipLogId { last_membership_log_id: *self.on.log_id() };
+        let changing = self.inner.raft.change_membership_if(change, false, [precondition]);
+        let result = timeout(CHANGE_TIMEOUT, changing).await;
+        let result = result.map_err(|_| {
+            let seconds = CHANGE_TIMEOUT.as_secs();
+            Status::deadline_exceeded(format!(
+                "no quorum confirmed the change within {seconds} s; it may still come about: look with `sessile status`"
+            ))
+        })?;
+        match result {
+            Ok(response) => Ok(response.log_id.index),
+            Err(RaftError::APIError(error)) => Err(refused(&error)),
+            Err(RaftError::Fatal(_)) => Err(Status::unavailable("this node is stopping")),
+        }
+    }
+}
+
 /// A learner that is no further behind than this has caught up: what a busy leader has on its way at a time. Far below
 /// what the log keeps, so that it never needs a snapshot as a voter.
 pub(crate) const CAUGHT_UP_ENTRIES: u64 = 1_000;
@@ -424,7 +421,11 @@ fn changed(membership: u64, what: String) -> Changed {
 }
 
 fn unchanged(on: &StoredMembership, what: String) -> Changed {
-    Changed { changed: false, what, membership: on.log_id().map_or(0, |log_id| log_id.index) }
+    Changed { changed: false, what, membership: index_of(on) }
+}
+
+fn index_of(membership: &StoredMembership) -> u64 {
+    membership.log_id().map_or(0, |log_id| log_id.index)
 }
 
 fn refused(error: &ClientWriteError<TypeConfig>) -> Status {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::StartError;
 use crate::admission::{probe, why_silent};
 use crate::local::Local;
-use crate::transport::{Link, fetch};
+use crate::transport::{Link, cluster_from_wire, fetch};
 
 /// How long before the members are asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ async fn members(local: &Local, stateless: &StatelessStore) -> BTreeMap<NodeId, 
     let seeds = local.config.peers.as_ref().map(|peers| peers.seeds.clone()).unwrap_or_default();
     for seed in seeds.iter().filter(|seed| *seed != local.address()) {
         match probe(local, seed).await {
-            Ok((node, identity)) if identity.cluster[..] == stateless.cluster().to_bytes() => {
+            Ok((node, identity)) if cluster_from_wire(&identity.cluster) == Some(stateless.cluster()) => {
                 members.insert(node, seed.clone());
             }
             Ok(_) => {}

@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sessile_core::RulesVersion;
 use sessile_store::{Member, NodeId};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::admission::{announce, probe, why_silent};
 use crate::cluster::Inner;
-use crate::transport::{Link, refusal_of};
+use crate::transport::{Link, cluster_from_wire, refusal_of};
 use crate::wire::refusal::Reason;
 
 /// How often members tell each other how they are.
@@ -96,7 +95,7 @@ async fn knock(inner: &Inner, node: NodeId) {
     if let Ok((answered, identity)) = probe(&inner.local, &address).await
         && answered != node
     {
-        let other = sessile_store::ClusterId::from_bytes(&identity.cluster).filter(|other| *other != inner.cluster);
+        let other = cluster_from_wire(&identity.cluster).filter(|other| *other != inner.cluster);
         if let Some(other) = other {
             let text = format!(
                 "at {address}, the address of {}, a node of cluster {other} answers: the addresses of two clusters are \
@@ -114,12 +113,7 @@ async fn knock(inner: &Inner, node: NodeId) {
 /// Not again later, so that an operator's `set-address` stays until the node starts with the new one. Says whether it
 /// is settled.
 async fn announce_what_changed(inner: &Inner) -> bool {
-    let Some(peers) = &inner.local.config.peers else { return true };
-    let wanted = Member {
-        name: inner.local.config.name.clone(),
-        address: peers.advertise.clone(),
-        rules_supported: RulesVersion::SUPPORTED,
-    };
+    let wanted = inner.local.as_member();
     let membership = inner.membership();
     // A node that is no member yet is admitted by the one way there is.
     let Some(known) = membership.membership().get_node(&inner.node) else { return false };

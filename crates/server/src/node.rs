@@ -67,8 +67,7 @@ pub async fn run(
     };
     let run_node = async {
         let ended = run_node(&config, old, peers, &stop, &sessions, &metrics, || listening(address)).await;
-        // Not ready first, so that a balancer looks away while what is in flight is finished.
-        sessions.stop_being_ready();
+        // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
         close_listeners.cancel();
         ended
     };
@@ -112,7 +111,7 @@ async fn run_node(
     started();
     let leave = async {
         stop.cancelled().await;
-        leave(&node, sessions, config.shutdown_notice).await;
+        leave(&node, config.shutdown_notice).await;
     };
     let fault = tokio::select! {
         () = leave => None,
@@ -123,8 +122,7 @@ async fn run_node(
 
 /// Says that it is not ready, gives leadership away, and serves on meanwhile and until the notice period is over: a
 /// balancer needs a few of its checks to look away, and no request should meet the election.
-async fn leave(node: &Node, sessions: &ClusterSessions, notice: Duration) {
-    sessions.stop_being_ready();
+async fn leave(node: &Node, notice: Duration) {
     let seen = async {
         if !notice.is_zero() {
             info!(notice_ms = notice.as_millis(), "not ready any more, and serving on until the notice period is over");

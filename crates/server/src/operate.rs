@@ -16,7 +16,9 @@ use sessile_cluster::admin::{
 };
 use tokio::runtime::Builder;
 
-use crate::cli::operate::{AddLearner, ClusterCommand, Init, Server, StatusOf, Watch};
+use crate::cli::operate::{
+    AddLearner, Change, ClusterCommand, Init, Promote, Remove, Replace, Server, SetAddress, StatusOf, Watch,
+};
 use crate::config::JoinTokenFile;
 use crate::exit::{Failure, Status};
 use crate::output;
@@ -42,36 +44,31 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
         match command {
             ClusterCommand::Init(init) => init_cluster(init).await,
             ClusterCommand::AddLearner(add) => add_learner(add).await,
-            ClusterCommand::Promote(promote) => {
-                let node = Remote::connect(&promote.server).await?;
-                let if_membership = promote.decided.if_membership;
-                let request = PromoteRequest { member: promote.member.clone(), if_membership };
-                told(&node.within(node.client().promote(request)).await?)
+            ClusterCommand::Promote(Promote { member, change }) => {
+                let request = PromoteRequest { member: member.clone(), if_membership: change.if_membership };
+                make(change, async |node| node.promote(request).await).await
             }
-            ClusterCommand::Replace(replace) => {
-                let node = Remote::connect(&replace.server).await?;
+            ClusterCommand::Replace(Replace { old, new, change, force }) => {
                 let request = ReplaceRequest {
-                    old: replace.old.clone(),
-                    new: replace.new.clone(),
-                    if_membership: replace.decided.if_membership,
-                    force: replace.force,
+                    old: old.clone(),
+                    new: new.clone(),
+                    if_membership: change.if_membership,
+                    force: *force,
                 };
-                told(&node.within(node.client().replace(request)).await?)
+                make(change, async |node| node.replace(request).await).await
             }
-            ClusterCommand::Remove(remove) => {
-                let node = Remote::connect(&remove.server).await?;
-                let if_membership = remove.decided.if_membership;
-                let request = RemoveRequest { member: remove.member.clone(), if_membership, force: remove.force };
-                told(&node.within(node.client().remove(request)).await?)
+            ClusterCommand::Remove(Remove { member, change, force }) => {
+                let request =
+                    RemoveRequest { member: member.clone(), if_membership: change.if_membership, force: *force };
+                make(change, async |node| node.remove(request).await).await
             }
-            ClusterCommand::SetAddress(set) => {
-                let node = Remote::connect(&set.server).await?;
+            ClusterCommand::SetAddress(SetAddress { member, address, change }) => {
                 let request = SetAddressRequest {
-                    member: set.member.clone(),
-                    address: set.address.to_string(),
-                    if_membership: set.decided.if_membership,
+                    member: member.clone(),
+                    address: address.to_string(),
+                    if_membership: change.if_membership,
                 };
-                told(&node.within(node.client().set_address(request)).await?)
+                make(change, async |node| node.set_address(request).await).await
             }
             ClusterCommand::TransferLeader(transfer) => {
                 let node = Remote::connect(&transfer.server).await?;
@@ -89,6 +86,16 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Has a change made, and tells what it did.
+async fn make(
+    change: &Change,
+    ask: impl AsyncFnOnce(&mut AdminClient) -> Result<ChangeResponse, AdminError>,
+) -> anyhow::Result<ExitCode> {
+    let node = Remote::connect(&change.server).await?;
+    let mut client = node.client();
+    told(&node.within(ask(&mut client)).await?)
+}
+
 async fn init_cluster(init: &Init) -> anyhow::Result<ExitCode> {
     let token = init.join_token_file.as_deref().map(|path| {
         let fault = |why| Failure::new(Status::Usage, format!("the join token file {} {why}", path.display()));
@@ -103,9 +110,9 @@ async fn init_cluster(init: &Init) -> anyhow::Result<ExitCode> {
 }
 
 async fn add_learner(add: &AddLearner) -> anyhow::Result<ExitCode> {
-    let node = Remote::connect(&add.server).await?;
+    let node = Remote::connect(&add.change.server).await?;
     let address = add.address.to_string();
-    let request = AddLearnerRequest { address: address.clone(), if_membership: add.decided.if_membership };
+    let request = AddLearnerRequest { address: address.clone(), if_membership: add.change.if_membership };
     let answer = node.within(node.client().add_learner(request)).await?;
     let ended = told(&answer)?;
     if !add.no_wait {

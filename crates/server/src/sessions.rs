@@ -1,18 +1,15 @@
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sessile_cluster::{Cluster, ClusterError, Found};
 use sessile_core::{Action, Delete, LogTime, NamespaceId, Outcome, Put, Refusal, SessionKey, Taken};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout_at};
 
 /// The cluster, as the session API wants it. Until there is one, requests wait for it inside their deadline.
 #[derive(Default)]
 pub(crate) struct ClusterSessions {
-    cluster: OnceCell<Cluster>,
-    started: Notify,
-    stopping: AtomicBool,
+    cluster: SetOnce<Cluster>,
 }
 
 impl ClusterSessions {
@@ -20,7 +17,6 @@ impl ClusterSessions {
     pub(crate) fn serve(&self, cluster: Cluster) {
         // There is one start; a second call would change nothing.
         let _ = self.cluster.set(cluster);
-        self.started.notify_waiters();
     }
 
     /// That cluster, if there is one by now.
@@ -29,19 +25,7 @@ impl ClusterSessions {
     }
 
     async fn cluster(&self, deadline: Instant) -> Result<&Cluster, SessionsError> {
-        loop {
-            let mut started = std::pin::pin!(self.started.notified());
-            started.as_mut().enable();
-            if let Some(cluster) = self.cluster.get() {
-                return Ok(cluster);
-            }
-            timeout_at(deadline, started).await.map_err(|_| SessionsError::NoQuorum)?;
-        }
-    }
-
-    /// From now on this node says that it is not ready. What comes all the same is still answered.
-    pub(crate) fn stop_being_ready(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        timeout_at(deadline, self.cluster.wait()).await.map_err(|_| SessionsError::NoQuorum)
     }
 }
 
@@ -96,9 +80,6 @@ impl Sessions for ClusterSessions {
     }
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {
-        if self.stopping.load(Ordering::Relaxed) {
-            return Err(SessionsError::ShuttingDown);
-        }
         // A probe wants to know of now.
         self.cluster.get().ok_or(SessionsError::NoQuorum)?.ready(deadline).await.map_err(unanswered)
     }

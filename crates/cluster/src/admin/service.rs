@@ -12,17 +12,16 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use crate::admission::{probe, why_silent};
+use crate::admission::{admit_at, probe, why_silent};
 use crate::cluster::{Cluster, Inner};
 use crate::local::Local;
 use crate::membership::Changed;
 use crate::transport::{connect, connect_now};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
-use crate::wire::admission_client::AdmissionClient;
 use crate::wire::{
-    AddLearnerRequest, AdmitRequest, ChangeResponse, InitRequest, InitResponse, MemberStatus, PromoteRequest,
-    RemoveRequest, ReplaceRequest, Role, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
+    AddLearnerRequest, ChangeResponse, InitRequest, InitResponse, MemberStatus, PromoteRequest, RemoveRequest,
+    ReplaceRequest, Role, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
     TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
 };
 
@@ -228,7 +227,10 @@ impl Admin for AdminService {
         let statuses = stream::unfold((local, None::<Instant>), |(local, told)| async move {
             if told.is_some() {
                 let changed = async {
-                    let Some(inner) = local.member() else { return std::future::pending().await };
+                    let Some(inner) = local.member() else {
+                        local.when_member().await;
+                        return;
+                    };
                     let (mut server, mut members) = (inner.server.clone(), inner.members.changes());
                     drop(server.borrow_and_update());
                     tokio::select! {
@@ -251,20 +253,14 @@ impl Admin for AdminService {
 
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
         let local = &self.local;
-        let token = request.into_inner().join_token;
-        if !local.config.peers.as_ref().is_some_and(|peers| peers.join_token.admits(&token)) {
+        if !local.admits(&request.into_inner().join_token) {
             return Err(Status::permission_denied("the join token is not this node's: give --join-token-file"));
         }
         if let Some(inner) = local.member() {
             let members = inner.membership().membership().nodes().count();
             if members == 0 {
                 // It was stopped after it had entered the cluster that it was told to make, and before it had made it.
-                let member = Member {
-                    name: local.config.name.clone(),
-                    address: local.address().to_owned(),
-                    rules_supported: RulesVersion::SUPPORTED,
-                };
-                let made = inner.raft.initialize(BTreeMap::from([(inner.node, member)])).await;
+                let made = inner.raft.initialize(BTreeMap::from([(inner.node, local.as_member())])).await;
                 made.map_err(|error| Status::failed_precondition(format!("the cluster cannot be made here: {error}")))?;
             }
             if members <= 1 {
@@ -285,17 +281,16 @@ impl Admin for AdminService {
         }
         let cluster = local.lobby.init(local.node()).map_err(|error| Status::internal(error.to_string()))?;
         let cluster = cluster.ok_or_else(|| Status::unavailable("this node is just entering a cluster; look again"))?;
-        let give_up = Instant::now() + INIT_TIMEOUT;
-        while Instant::now() < give_up {
-            if let Some(inner) = local.member()
-                && inner.leads()
-            {
-                info!(%cluster, "by an operator's word this node is the first member of a new cluster");
-                return Ok(Response::new(InitResponse { cluster_id: inner.cluster.to_string(), changed: true }));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Err(Status::deadline_exceeded(format!("cluster {cluster} is being made; look again with `sessile status`")))
+        let made = timeout(INIT_TIMEOUT, async {
+            let inner = local.when_member().await;
+            inner.when_leading().await;
+            inner.cluster.to_string()
+        });
+        let cluster_id = made.await.map_err(|_| {
+            Status::deadline_exceeded(format!("cluster {cluster} is being made; look again with `sessile status`"))
+        })?;
+        info!(%cluster, "by an operator's word this node is the first member of a new cluster");
+        Ok(Response::new(InitResponse { cluster_id, changed: true }))
     }
 
     async fn add_learner(&self, request: Request<AddLearnerRequest>) -> Result<Response<ChangeResponse>, Status> {
@@ -310,18 +305,9 @@ impl Admin for AdminService {
         let rules_supported = RulesVersion::new(identity.rules_supported);
         let wanted = Member { name: identity.name.clone(), address: address.clone(), rules_supported };
         let changed = inner.admit(node, wanted, if_membership).await?;
-        // It may enter now: the proof is the token.
-        let token = self.local.config.peers.as_ref().map(|peers| peers.join_token.reveal().to_owned());
-        let admit = AdmitRequest {
-            join_token: token.unwrap_or_default(),
-            cluster: bytes::Bytes::copy_from_slice(&inner.cluster.to_bytes()),
-        };
-        let mut client = AdmissionClient::new(connect(&address)?);
-        client.admit(self.local.door.request(Some(node), admit, Some(READY_TIMEOUT))).await.map_err(|status| {
-            Status::failed_precondition(format!(
-                "{address} {}; it is a learner that does not follow",
-                why_silent(&status)
-            ))
+        admit_at(&self.local, &address, node, inner.cluster).await.map_err(|status| {
+            let why = why_silent(&status);
+            Status::failed_precondition(format!("{address} {why}; it is a learner that does not follow"))
         })?;
         Ok(answer(changed))
     }
@@ -406,14 +392,13 @@ impl Admin for AdminService {
             return Err(Status::invalid_argument(format!("{address:?} is no address: give host:port")));
         }
         let inner = self.member()?;
-        // Others must reach their leader, and it is somewhere else for now than the membership says: another one leads, if
-        // there is one that can.
+        // With this change the others look for this node at the new address, where it does not listen before it is started
+        // anew: as the leader it would be found by nobody. So another voter leads first, if one can.
         if inner.find_member(&member).is_ok_and(|(node, at)| node == inner.node && at.address != address)
-            && let Ok(successor) = inner.hand_over(None, TRANSFER_TIMEOUT).await
-            && let Some(at) = inner.address_of(successor)
+            && let Ok(Other { node, mut client }) = self.hand_over(inner).await
         {
             let request = SetAddressRequest { member, address, if_membership };
-            return AdminClient::new(connect(&at)?).set_address(self.pass_on(successor, request)).await;
+            return client.set_address(self.pass_on(node, request)).await;
         }
         inner.set_address(&member, &address, if_membership).await.map(answer)
     }
@@ -434,53 +419,13 @@ impl AdminService {
         {
             return Err(Status::failed_precondition(format!("{arithmetic}; bring a member back first")));
         }
+        self.hand_over(inner).await.map(Some)
+    }
+
+    /// Hands leadership to the voter that has caught up furthest, which then does what this node was asked.
+    async fn hand_over(&self, inner: &Inner) -> Result<Other, Status> {
         let successor = inner.hand_over(None, TRANSFER_TIMEOUT).await?;
         let address = inner.address_of(successor).unwrap_or_default();
-        Ok(Some(Other { node: successor, client: AdminClient::new(connect(&address)?) }))
+        Ok(Other { node: successor, client: AdminClient::new(connect(&address)?) })
     }
 }
-
-impl Inner {
-    /// Hands leadership to a voter, the one that has caught up furthest if none is named. Says who leads then.
-    pub(crate) async fn hand_over(&self, to: Option<NodeId>, within: Duration) -> Result<NodeId, Status> {
-        let voters = self.voters(&self.membership());
-        let candidates = voters.iter().copied().filter(|voter| *voter != self.node && self.is_well(*voter));
-        let best = candidates.min_by_key(|voter| self.entries_behind(*voter).unwrap_or(u64::MAX));
-        let Some(to) = to.or(best) else {
-            return Err(Status::failed_precondition("no other voter answers, so nobody can take over"));
-        };
-        if !voters.contains(&to) {
-            return Err(Status::failed_precondition(format!("{} has no vote, so it cannot lead", self.name_of(to))));
-        }
-        if !self.is_well(to) {
-            return Err(Status::failed_precondition(format!(
-                "{} does not answer, so it cannot lead",
-                self.name_of(to)
-            )));
-        }
-        let give_up = Instant::now() + within;
-        let mut asked: Option<Instant> = None;
-        let mut server = self.server.clone();
-        loop {
-            let leader = server.borrow_and_update().current_leader;
-            match leader {
-                Some(leader) if leader != self.node => return Ok(leader),
-                // The other one may have refused, because it lacked the last entries: asked again after a while.
-                Some(_) if asked.is_none_or(|asked| asked.elapsed() >= HAND_OVER_AGAIN) => {
-                    asked = Some(Instant::now());
-                    let transfer = self.raft.trigger().transfer_leader(to).await;
-                    transfer.map_err(|_| Status::unavailable("this node is stopping"))?;
-                }
-                _ => {}
-            }
-            if Instant::now() >= give_up {
-                return Err(Status::deadline_exceeded(format!("{} has not taken over in time", self.name_of(to))));
-            }
-            let _ = timeout(HAND_OVER_POLL, server.changed()).await;
-        }
-    }
-}
-
-/// How long after an unanswered offer of leadership the next one is made.
-const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
-const HAND_OVER_POLL: Duration = Duration::from_millis(20);

@@ -12,9 +12,9 @@ use tracing::{info, warn};
 
 use super::decide::{Answer, Me, Seed, Step, decide};
 use super::join::join;
-use super::service::{client, cluster_to_wire, probe, reservation_from, why_silent};
+use super::service::{client, probe, reservation_from, why_silent};
 use crate::local::Local;
-use crate::transport::id_to_wire;
+use crate::transport::{cluster_from_wire, cluster_to_wire, id_to_wire};
 use crate::wire::{Identity, ReleaseRequest, ReserveRequest};
 use crate::{PeersConfig, StartError};
 
@@ -33,13 +33,34 @@ pub(crate) struct Entered {
 }
 
 /// Finds or makes the cluster of a pristine node. That may take for ever; what it waits for is in its log and its status.
-pub(crate) async fn enter(local: &Arc<Local>, peers: &PeersConfig) -> Result<Entered, StartError> {
+pub(crate) async fn enter(local: &Arc<Local>) -> Result<Entered, StartError> {
+    match &local.config.peers {
+        Some(peers) => enter_among(local, peers).await,
+        None => enter_alone(local).await,
+    }
+}
+
+/// A node without peers makes its cluster by itself.
+async fn enter_alone(local: &Arc<Local>) -> Result<Entered, StartError> {
+    let own = Reservation { cluster: ClusterId::random(), initiator: local.node() };
+    // The mark by which a start that is cut short is known for what it is: the making of a cluster of one.
+    let own = local.lobby.reserve(own)?.filter(|reserved| reserved.initiator == local.node());
+    let own = own.ok_or_else(|| {
+        let what = "its place is reserved for a cluster of several: add the `cluster` block to its configuration again, \
+                    or empty its data directory";
+        StartError::Raft(what.into())
+    })?;
+    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), local.as_member())]))).await
+}
+
+/// A node with peers joins what it hears of, or makes a cluster with its seeds.
+async fn enter_among(local: &Arc<Local>, peers: &PeersConfig) -> Result<Entered, StartError> {
     let began = Instant::now();
     let mut said = began;
     loop {
         if let Some(cluster) = local.lobby.wanted_by_operator() {
             release_seeds(local, peers).await;
-            return adopt(local, cluster, Some(BTreeMap::from([own_entry(local)]))).await;
+            return adopt(local, cluster, Some(BTreeMap::from([(local.node(), local.as_member())]))).await;
         }
         if let Some(cluster) = local.lobby.may_enter() {
             return adopt(local, cluster, None).await;
@@ -61,7 +82,7 @@ pub(crate) async fn enter(local: &Arc<Local>, peers: &PeersConfig) -> Result<Ent
                     }
                 }
             }
-            Step::Initiate => match initiate(local, peers, &found).await {
+            Step::Initiate => match initiate(local, &found).await {
                 Ok((cluster, first)) => return adopt(local, cluster, Some(first)).await,
                 Err(waiting) => waiting,
             },
@@ -82,9 +103,9 @@ pub(crate) async fn enter(local: &Arc<Local>, peers: &PeersConfig) -> Result<Ent
     }
 }
 
-type Found = BTreeMap<String, Result<(NodeId, Identity), Status>>;
+pub(super) type Found = BTreeMap<String, Result<(NodeId, Identity), Status>>;
 
-async fn ask_seeds(local: &Local, peers: &PeersConfig) -> Found {
+pub(super) async fn ask_seeds(local: &Local, peers: &PeersConfig) -> Found {
     let others = peers.seeds.iter().filter(|seed| **seed != peers.advertise);
     join_all(others.map(|seed| async move { (seed.clone(), probe(local, seed).await) })).await.into_iter().collect()
 }
@@ -106,7 +127,7 @@ fn answers(found: &Found) -> BTreeMap<String, Answer> {
         Ok((node, identity)) => Answer::Node(Seed {
             node: *node,
             name: identity.name.clone(),
-            cluster: ClusterId::from_bytes(&identity.cluster).or(ClusterId::from_bytes(&identity.joining)),
+            cluster: cluster_from_wire(&identity.cluster).or(cluster_from_wire(&identity.joining)),
             former: identity.former,
             reservation: reservation_from(&identity.reserved, &identity.initiator),
             expect: identity.expect as usize,
@@ -117,25 +138,21 @@ fn answers(found: &Found) -> BTreeMap<String, Answer> {
 }
 
 fn knows(answer: &Result<(NodeId, Identity), Status>, cluster: ClusterId) -> bool {
-    answer.as_ref().is_ok_and(|(_, identity)| ClusterId::from_bytes(&identity.cluster) == Some(cluster))
+    answer.as_ref().is_ok_and(|(_, identity)| cluster_from_wire(&identity.cluster) == Some(cluster))
 }
 
 /// Reserves a cluster id at every seed, this node first. Only when each has done so durably is it made.
-async fn initiate(
-    local: &Local,
-    peers: &PeersConfig,
-    found: &Found,
-) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
+async fn initiate(local: &Local, found: &Found) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
     let wanted = Reservation { cluster: ClusterId::random(), initiator: local.node() };
     let own = local.lobby.reserve(wanted).map_err(|error| vec![error.to_string()])?;
     let Some(own) = own.filter(|own| own.initiator == local.node()) else {
         return Err(vec!["another node makes the cluster".into()]);
     };
-    let mut first = BTreeMap::from([own_entry(local)]);
+    let mut first = BTreeMap::from([(local.node(), local.as_member())]);
     for (address, answer) in found {
         let Ok((node, identity)) = answer else { return Err(vec![format!("seed {address} is gone again")]) };
-        reserve(local, peers, address, *node, own).await?;
-        first.insert(*node, member(&identity.name, address, RulesVersion::new(identity.rules_supported)));
+        reserve(local, address, *node, own).await?;
+        first.insert(*node, seed_as_member(address, identity));
     }
     if local.lobby.reservation() != Some(own) {
         return Err(vec!["an operator has asked for another cluster meanwhile".into()]);
@@ -144,16 +161,15 @@ async fn initiate(
     Ok((own.cluster, first))
 }
 
-async fn reserve(
+pub(super) async fn reserve(
     local: &Local,
-    peers: &PeersConfig,
     address: &str,
     node: NodeId,
     wanted: Reservation,
 ) -> Result<(), Vec<String>> {
     let silent = |status: &Status| vec![format!("seed {address} {}", why_silent(status))];
     let request = ReserveRequest {
-        join_token: peers.join_token.reveal().to_owned(),
+        join_token: local.join_token().to_owned(),
         cluster: cluster_to_wire(wanted.cluster),
         initiator: id_to_wire(wanted.initiator),
     };
@@ -173,7 +189,7 @@ async fn reserve(
 /// Takes back what was reserved for this node, here and at the seeds that can be reached.
 async fn release_everywhere(local: &Local, peers: &PeersConfig, own: Reservation) {
     for seed in peers.seeds.iter().filter(|seed| **seed != peers.advertise) {
-        release(local, peers, seed, own).await;
+        release(local, seed, own).await;
     }
     if let Err(error) = local.lobby.release(own) {
         warn!("the reservation cannot be taken back: {error}");
@@ -186,14 +202,14 @@ async fn release_seeds(local: &Local, peers: &PeersConfig) {
         if let Ok((_, identity)) = answer
             && let Some(reservation) = reservation_from(&identity.reserved, &identity.initiator)
         {
-            release(local, peers, &address, reservation).await;
+            release(local, &address, reservation).await;
         }
     }
 }
 
-async fn release(local: &Local, peers: &PeersConfig, address: &str, reservation: Reservation) {
+async fn release(local: &Local, address: &str, reservation: Reservation) {
     let request = ReleaseRequest {
-        join_token: peers.join_token.reveal().to_owned(),
+        join_token: local.join_token().to_owned(),
         cluster: cluster_to_wire(reservation.cluster),
         initiator: id_to_wire(reservation.initiator),
     };
@@ -204,16 +220,13 @@ async fn release(local: &Local, peers: &PeersConfig, address: &str, reservation:
     }
 }
 
-fn own_entry(local: &Local) -> (NodeId, Member) {
-    (local.node(), member(&local.config.name, local.address(), RulesVersion::SUPPORTED))
-}
-
-fn member(name: &str, address: &str, rules_supported: RulesVersion) -> Member {
-    Member { name: name.to_owned(), address: address.to_owned(), rules_supported }
+pub(super) fn seed_as_member(address: &str, identity: &Identity) -> Member {
+    let rules_supported = RulesVersion::new(identity.rules_supported);
+    Member { name: identity.name.clone(), address: address.to_owned(), rules_supported }
 }
 
 /// Enters a cluster, durably and for good.
-pub(crate) async fn adopt(
+async fn adopt(
     local: &Arc<Local>,
     cluster: ClusterId,
     first: Option<BTreeMap<NodeId, Member>>,
@@ -226,28 +239,4 @@ pub(crate) async fn adopt(
     local.door.enter(cluster);
     info!(%cluster, node = %local.node(), "this node has entered its cluster");
     Ok(Entered { store, first })
-}
-
-/// The first members for a node that adopted its cluster as the one who makes it, and was stopped before it had: the same
-/// seeds, as they are now. `None` while that cannot be told; then it is asked again.
-pub(crate) async fn finish_bootstrap(
-    local: &Local,
-    peers: &PeersConfig,
-    own: Reservation,
-) -> Option<BTreeMap<NodeId, Member>> {
-    let found = ask_seeds(local, peers).await;
-    let waits_for_us = |answer: &Result<(NodeId, Identity), Status>| {
-        answer.as_ref().is_ok_and(|(_, seed)| reservation_from(&seed.reserved, &seed.initiator) == Some(own))
-    };
-    // Nobody waits for a cluster that an operator made of this node alone.
-    if !found.values().any(waits_for_us) {
-        return None;
-    }
-    let mut first = BTreeMap::from([own_entry(local)]);
-    for (address, answer) in &found {
-        let (node, identity) = answer.as_ref().ok()?;
-        reserve(local, peers, address, *node, own).await.ok()?;
-        first.insert(*node, member(&identity.name, address, RulesVersion::new(identity.rules_supported)));
-    }
-    Some(first)
 }

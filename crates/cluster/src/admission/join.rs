@@ -1,14 +1,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sessile_core::RulesVersion;
-use sessile_store::ClusterId;
+use sessile_store::{ClusterId, Member};
 use tokio::time::timeout;
 use tonic::Status;
 
 use super::service::{client, why_silent};
 use crate::local::Local;
-use crate::transport::id_to_wire;
+use crate::transport::{cluster_from_wire, id_to_wire};
 use crate::wire::{JoinRequest, JoinResponse};
 
 /// How long the leader may take to admit a node: one entry of the log, and perhaps an election before it.
@@ -23,7 +22,7 @@ pub(super) async fn join(local: &Local, via: &BTreeSet<String>) -> Result<Cluste
         let mut address = first.clone();
         for _ in 0..MAX_REDIRECTS {
             match ask(local, &address).await {
-                Ok(JoinResponse { cluster, .. }) if !cluster.is_empty() => match ClusterId::from_bytes(&cluster) {
+                Ok(JoinResponse { cluster, .. }) if !cluster.is_empty() => match cluster_from_wire(&cluster) {
                     Some(cluster) => return Ok(cluster),
                     None => failures.push(format!("member {address} names no readable cluster")),
                 },
@@ -49,13 +48,13 @@ pub(crate) async fn announce(local: &Local, leader_address: &str) -> Result<(), 
 }
 
 async fn ask(local: &Local, address: &str) -> Result<JoinResponse, Status> {
-    let token = local.config.peers.as_ref().map(|peers| peers.join_token.reveal().to_owned()).unwrap_or_default();
+    let Member { name, address: own_address, rules_supported } = local.as_member();
     let request = JoinRequest {
-        join_token: token,
+        join_token: local.join_token().to_owned(),
         node: id_to_wire(local.node()),
-        name: local.config.name.clone(),
-        address: local.address().to_owned(),
-        rules_supported: RulesVersion::SUPPORTED.number(),
+        name,
+        address: own_address,
+        rules_supported: rules_supported.number(),
     };
     let mut client = client(address)?;
     let answer = timeout(JOIN_TIMEOUT, client.join(local.door.request(None, request, Some(JOIN_TIMEOUT)))).await;

@@ -1,14 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use sessile_core::RulesVersion;
-use sessile_store::{ClusterId, NodeId, Reservation, StoreError};
+use sessile_store::{ClusterId, Member, NodeId, Reservation, StoreError};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use crate::local::Local;
-use crate::transport::{connect, id_from_wire, id_to_wire, refusal_of};
+use crate::transport::{cluster_from_wire, cluster_to_wire, connect, id_from_wire, id_to_wire, refusal_of};
 use crate::wire::admission_client::AdmissionClient;
 use crate::wire::admission_server::Admission;
 use crate::wire::refusal::Reason;
@@ -19,6 +17,8 @@ use crate::wire::{
 
 /// How long somebody may take to say who they are.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a node may take to hear that it is admitted.
+const ADMIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What nodes say to each other before they are of one cluster, at the receiver.
 pub(crate) struct AdmissionService {
@@ -31,29 +31,25 @@ impl AdmissionService {
     }
 
     fn check_token(&self, token: &str) -> Result<(), Status> {
-        let admits = self.local.config.peers.as_ref().is_some_and(|peers| peers.join_token.admits(token));
-        let refuse = || {
-            let text = format!(
-                "the join token is not the one of node {}: give both the same cluster.join_token_file",
-                self.local.config.name
-            );
-            self.local.door.refuse(Reason::Token, &text)
-        };
-        if admits { Ok(()) } else { Err(refuse()) }
+        if self.local.admits(token) {
+            return Ok(());
+        }
+        let text = format!(
+            "the join token is not the one of node {}: give both the same cluster.join_token_file",
+            self.local.config.name
+        );
+        Err(self.local.door.refuse(Reason::Token, &text))
     }
-}
-
-pub(super) fn cluster_to_wire(cluster: ClusterId) -> Bytes {
-    Bytes::copy_from_slice(&cluster.to_bytes())
 }
 
 /// Who this node is.
 pub(super) fn identity(local: &Local) -> Identity {
     let reservation = local.lobby.reservation();
+    let Member { name, address, rules_supported } = local.as_member();
     Identity {
         node: id_to_wire(local.node()),
-        name: local.config.name.clone(),
-        address: local.address().to_owned(),
+        name,
+        address,
         cluster: local.door.cluster().map(cluster_to_wire).unwrap_or_default(),
         reserved: reservation.map(|reservation| cluster_to_wire(reservation.cluster)).unwrap_or_default(),
         initiator: reservation.map(|reservation| id_to_wire(reservation.initiator)).unwrap_or_default(),
@@ -64,13 +60,13 @@ pub(super) fn identity(local: &Local) -> Identity {
             .as_ref()
             .and_then(|peers| peers.expect)
             .map_or(0, |expect| u32::try_from(expect).unwrap_or(u32::MAX)),
-        rules_supported: RulesVersion::SUPPORTED.number(),
+        rules_supported: rules_supported.number(),
         joining: local.lobby.clusters().into_keys().next().map(cluster_to_wire).unwrap_or_default(),
     }
 }
 
 pub(super) fn reservation_from(cluster: &[u8], initiator: &[u8]) -> Option<Reservation> {
-    Some(Reservation { cluster: ClusterId::from_bytes(cluster)?, initiator: id_from_wire(initiator)? })
+    Some(Reservation { cluster: cluster_from_wire(cluster)?, initiator: id_from_wire(initiator)? })
 }
 
 /// A disk that fails is said to whoever asked, and to the log.
@@ -90,6 +86,13 @@ pub(crate) async fn probe(local: &Local, address: &str) -> Result<(NodeId, Ident
     let answer = tokio::time::timeout(PROBE_TIMEOUT, client.probe(request)).await;
     let answer = answer.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?;
     local.door.receive_stranger(answer)
+}
+
+/// Tells a node that answers at an address that it may enter this cluster: the proof is the token.
+pub(crate) async fn admit_at(local: &Local, address: &str, node: NodeId, cluster: ClusterId) -> Result<(), Status> {
+    let admit = AdmitRequest { join_token: local.join_token().to_owned(), cluster: cluster_to_wire(cluster) };
+    let request = local.door.request(Some(node), admit, Some(ADMIT_TIMEOUT));
+    local.door.receive_stranger(client(address)?.admit(request).await).map(drop)
 }
 
 /// What is wrong with whoever should have answered, to stand behind its address.
@@ -122,7 +125,7 @@ impl Admission for AdmissionService {
         let local = &self.local;
         let from = local.door.admit_stranger(&request)?;
         let theirs = request.into_inner();
-        if let Some(cluster) = ClusterId::from_bytes(&theirs.cluster)
+        if let Some(cluster) = cluster_from_wire(&theirs.cluster)
             && local.lobby.is_open()
         {
             local.lobby.heard_of(cluster, &theirs.address);
@@ -183,7 +186,7 @@ impl Admission for AdmissionService {
         let from = local.door.admit_stranger(&request)?;
         let request = request.into_inner();
         self.check_token(&request.join_token)?;
-        let cluster = ClusterId::from_bytes(&request.cluster);
+        let cluster = cluster_from_wire(&request.cluster);
         let cluster = cluster.ok_or_else(|| Status::invalid_argument("the cluster has no readable id"))?;
         if local.lobby.is_open() {
             local.lobby.admitted_to(cluster);

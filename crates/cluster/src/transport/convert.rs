@@ -5,7 +5,7 @@ use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
 use openraft::vote::RaftLeaderIdExt;
-use sessile_store::{LogId, NodeId, TypeConfig, Vote, decode_entry, encode_entry};
+use sessile_store::{ClusterId, LogId, NodeId, TypeConfig, Vote, decode_entry, encode_entry};
 use tonic::Status;
 
 use crate::wire;
@@ -17,6 +17,15 @@ pub(crate) fn id_to_wire(node: NodeId) -> Bytes {
 
 pub(crate) fn id_from_wire(bytes: &[u8]) -> Option<NodeId> {
     NodeId::from_bytes(bytes)
+}
+
+pub(crate) fn cluster_to_wire(cluster: ClusterId) -> Bytes {
+    Bytes::copy_from_slice(&cluster.to_bytes())
+}
+
+/// Nothing is there for a node that belongs to no cluster.
+pub(crate) fn cluster_from_wire(bytes: &[u8]) -> Option<ClusterId> {
+    ClusterId::from_bytes(bytes)
 }
 
 fn malformed(what: &str) -> Status {

@@ -3,14 +3,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message;
 use sessile_store::{ClusterId, NodeId};
 use tonic::metadata::{BinaryMetadataKey, BinaryMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
 
-use super::convert::{id_from_wire, id_to_wire};
+use super::convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
 use crate::wire::refusal::Reason;
 use crate::wire::{Envelope, Refusal};
 
@@ -117,7 +116,7 @@ impl Door {
 
     fn seal(&self, to: Option<NodeId>, metadata: &mut MetadataMap) {
         let envelope = Envelope {
-            cluster: self.cluster().map(|cluster| Bytes::copy_from_slice(&cluster.to_bytes())).unwrap_or_default(),
+            cluster: self.cluster().map(cluster_to_wire).unwrap_or_default(),
             group: GROUP,
             from: id_to_wire(self.node),
             to: to.map(id_to_wire).unwrap_or_default(),
@@ -144,7 +143,7 @@ impl Door {
     pub(crate) fn meant_for_here<T>(&self, request: &Request<T>) -> Option<ClusterId> {
         let (_, envelope) = self.open(request.metadata()).ok()?;
         let meant = id_from_wire(&envelope.to) == Some(self.node);
-        ClusterId::from_bytes(&envelope.cluster).filter(|_| meant)
+        cluster_from_wire(&envelope.cluster).filter(|_| meant)
     }
 
     /// What a member answered, if it is who was asked.
@@ -214,7 +213,7 @@ impl Door {
         let Some(cluster) = self.cluster() else {
             return Err((Reason::NotReady, format!("node {} belongs to no cluster yet", self.node)));
         };
-        if ClusterId::from_bytes(&envelope.cluster) != Some(cluster) {
+        if cluster_from_wire(&envelope.cluster) != Some(cluster) {
             let text = format!("node {} belongs to cluster {cluster}, not to the sender's", self.node);
             return Err((Reason::WrongCluster, text));
         }
@@ -312,7 +311,7 @@ mod tests {
         let two = member(2, ours);
         let envelope = |version, oldest_version, extra: &[u8]| {
             let envelope = Envelope {
-                cluster: Bytes::copy_from_slice(&ours.to_bytes()),
+                cluster: cluster_to_wire(ours),
                 group: 0,
                 from: id_to_wire(id(1)),
                 to: id_to_wire(id(2)),

@@ -10,7 +10,7 @@ mod service;
 mod snapshot;
 
 pub(crate) use conversation::{Conversation, FromQueue};
-pub(crate) use convert::{id_from_wire, id_to_wire};
+pub(crate) use convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
 pub use envelope::RefusalCount;
 pub(crate) use envelope::{Door, refusal_of};
 pub(crate) use links::{

@@ -27,9 +27,11 @@ pub(crate) struct Server {
     pub(crate) timeout: Duration,
 }
 
-/// On which membership a change was decided.
+/// A change of the membership: who is asked for it, and on which membership it was decided.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Decided {
+pub(crate) struct Change {
+    #[command(flatten)]
+    pub(crate) server: Server,
     /// Only if the membership is still the one of that log index: `membership_index` of `status --json`
     #[arg(long, value_name = "INDEX")]
     pub(crate) if_membership: Option<u64>,
@@ -105,9 +107,7 @@ pub(crate) struct AddLearner {
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub(crate) address: ListenAddress,
     #[command(flatten)]
-    pub(crate) server: Server,
-    #[command(flatten)]
-    pub(crate) decided: Decided,
+    pub(crate) change: Change,
     /// Return once it is admitted, before it has caught up
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -120,9 +120,7 @@ pub(crate) struct Promote {
     #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) member: String,
     #[command(flatten)]
-    pub(crate) server: Server,
-    #[command(flatten)]
-    pub(crate) decided: Decided,
+    pub(crate) change: Change,
 }
 
 /// `sessile cluster replace`.
@@ -135,9 +133,7 @@ pub(crate) struct Replace {
     #[arg(value_name = "NEW", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) new: String,
     #[command(flatten)]
-    pub(crate) server: Server,
-    #[command(flatten)]
-    pub(crate) decided: Decided,
+    pub(crate) change: Change,
     /// Even if it leaves fewer healthy voters than a majority
     #[arg(long)]
     pub(crate) force: bool,
@@ -150,9 +146,7 @@ pub(crate) struct Remove {
     #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) member: String,
     #[command(flatten)]
-    pub(crate) server: Server,
-    #[command(flatten)]
-    pub(crate) decided: Decided,
+    pub(crate) change: Change,
     /// Even if it leaves fewer healthy voters than a majority
     #[arg(long)]
     pub(crate) force: bool,
@@ -178,9 +172,7 @@ pub(crate) struct SetAddress {
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub(crate) address: ListenAddress,
     #[command(flatten)]
-    pub(crate) server: Server,
-    #[command(flatten)]
-    pub(crate) decided: Decided,
+    pub(crate) change: Change,
 }
 
 /// `sessile cluster snapshot`.

@@ -1,0 +1,92 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tracing::error;
+
+use crate::admin::AdminService;
+use crate::admission::AdmissionService;
+use crate::cluster::Cluster;
+use crate::local::Local;
+use crate::transport::{CONNECTION_WINDOW, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, PeerService, STREAM_WINDOW};
+use crate::wire::DESCRIPTORS;
+use crate::wire::admin_server::AdminServer;
+use crate::wire::admission_server::AdmissionServer;
+use crate::wire::peer_server::PeerServer;
+
+/// How long calls that are under way may take to end when the node stops.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How often the health service looks whether this node is ready, and how long it may take to prove it.
+const HEALTH_ROUND: Duration = Duration::from_millis(500);
+
+/// Answers other nodes and operators, from the first moment until the node stops.
+pub(crate) async fn serve(local: Arc<Local>, listener: TcpListener) {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    let Ok(reflection) = reflection else {
+        error!("what the gRPC services are cannot be told; this is a defect");
+        return;
+    };
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let peer = PeerServer::new(PeerService::new(local.clone()))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let server = tonic::transport::Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .add_service(peer)
+        .add_service(AdmissionServer::new(AdmissionService::new(local.clone())))
+        .add_service(AdminServer::new(AdminService::new(local.clone())))
+        .add_service(reflection)
+        .add_service(health)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            local.stop.clone().cancelled_owned(),
+        );
+    let serving = async {
+        tokio::select! {
+            ended = server => ended,
+            () = tell_health(&local, &reporter) => Ok(()),
+        }
+    };
+    // When the node stops, connections end as their streams do, and Raft's streams end with Raft, later than this.
+    let stopped = async {
+        local.stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    let ended = tokio::select! {
+        ended = serving => ended,
+        () = stopped => Ok(()),
+    };
+    if let Err(error) = ended {
+        error!("the gRPC listener ended: {error}");
+        if let Some(member) = local.member() {
+            member.stop_for(&format!("its gRPC listener ended: {error}"));
+        }
+    }
+}
+
+/// Tells the health service whether this node is ready, for ever.
+async fn tell_health(local: &Local, reporter: &HealthReporter) {
+    loop {
+        let ready = match local.member() {
+            Some(member) => {
+                let cluster = Cluster { inner: member.clone() };
+                cluster.ready(Instant::now() + HEALTH_ROUND).await.is_ok()
+            }
+            None => false,
+        };
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        // The empty name is the whole server, as the gRPC health protocol has it.
+        reporter.set_service_status("", status).await;
+        tokio::time::sleep(HEALTH_ROUND).await;
+    }
+}

@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use sessile_store::NodeId;
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+
+use crate::cluster::Inner;
+
+/// How long after an unanswered offer of leadership the next one is made.
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
+/// How long it is waited for news of another leader before that is looked at.
+const HAND_OVER_POLL: Duration = Duration::from_millis(20);
+
+impl Inner {
+    /// Hands leadership to a voter, the one that has caught up furthest if none is named. Says who leads then.
+    pub(crate) async fn hand_over(&self, to: Option<NodeId>, within: Duration) -> Result<NodeId, Status> {
+        let voters = self.voters(&self.membership());
+        let candidates = voters.iter().copied().filter(|voter| *voter != self.node && self.is_well(*voter));
+        let best = candidates.min_by_key(|voter| self.entries_behind(*voter).unwrap_or(u64::MAX));
+        let Some(to) = to.or(best) else {
+            return Err(Status::failed_precondition("no other voter answers, so nobody can take over"));
+        };
+        if !voters.contains(&to) {
+            return Err(Status::failed_precondition(format!("{} has no vote, so it cannot lead", self.name_of(to))));
+        }
+        if !self.is_well(to) {
+            return Err(Status::failed_precondition(format!(
+                "{} does not answer, so it cannot lead",
+                self.name_of(to)
+            )));
+        }
+        let give_up = Instant::now() + within;
+        let mut asked: Option<Instant> = None;
+        let mut server = self.server.clone();
+        loop {
+            let leader = server.borrow_and_update().current_leader;
+            match leader {
+                Some(leader) if leader != self.node => return Ok(leader),
+                // The other one may have refused, because it lacked the last entries: asked again after a while.
+                Some(_) if asked.is_none_or(|asked| asked.elapsed() >= HAND_OVER_AGAIN) => {
+                    asked = Some(Instant::now());
+                    let transfer = self.raft.trigger().transfer_leader(to).await;
+                    transfer.map_err(|_| Status::unavailable("this node is stopping"))?;
+                }
+                _ => {}
+            }
+            if Instant::now() >= give_up {
+                return Err(Status::deadline_exceeded(format!("{} has not taken over in time", self.name_of(to))));
+            }
+            let _ = timeout(HAND_OVER_POLL, server.changed()).await;
+        }
+    }
+}
