@@ -159,6 +159,37 @@ fn the_leader_can_be_removed_and_a_member_be_replaced_twice() {
     assert_eq!(read(&fleet, "n4", "k").as_deref(), Some("v"));
 }
 
+/// The newcomer counts for the quorum that is left: two of three voters answer before and after.
+#[test]
+fn a_leader_is_replaced_while_another_voter_is_down() {
+    let mut fleet = fleet(3);
+    fleet.add("n4");
+    // By command only, so that nobody else does it first.
+    for name in fleet.names() {
+        fleet.settings(&name).autopilot = false;
+    }
+    ["n1", "n2", "n3"].map(|name| fleet.start(name));
+    let leader = fleet.wait_for_leader();
+    fleet.start("n4");
+    fleet.wait_until("n4 listens", |fleet| fleet.status("n4"));
+    let address = fleet.grpc("n4").to_string();
+    fleet.succeed(&["cluster", "add-learner", &address], &leader);
+    let down = ["n1", "n2", "n3"].into_iter().find(|name| **name != *leader).unwrap();
+    fleet.kill(down);
+    fleet.wait_until("n4 has caught up, and one does not answer", |fleet| {
+        let status = fleet.status(&leader)?;
+        let member = status.member("n4")?;
+        let ready = member.reachable && member.applied > 0 && member.lag == 0;
+        (ready && !status.member(down)?.reachable).then_some(())
+    });
+    fleet.succeed(&["cluster", "replace", &leader, "n4"], &leader);
+    let status = fleet.wait_until("n4 is in its place", |fleet| {
+        fleet.status("n4").filter(|status| status.voter("n4").is_some() && status.ready)
+    });
+    assert!(status.member(&leader).is_none(), "{status:?}");
+    store(&fleet, "n4", "k", "v");
+}
+
 #[test]
 fn a_node_can_move_to_another_address() {
     let (mut fleet, before) = formed(3);

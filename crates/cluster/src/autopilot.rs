@@ -7,6 +7,7 @@ use sessile_core::{Command, RulesVersion};
 use sessile_store::{Member, NodeId, StoredMembership};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use crate::cluster::Inner;
@@ -90,20 +91,27 @@ async fn place(inner: &Inner, (learner, member): (NodeId, &Member), on: &StoredM
             predecessor = Some((other, old));
         } else {
             // A learner that came to nothing.
-            let removed = inner.remove_learner(other, on).await;
-            return removed.map(|_| true).map_err(|status| status.message().to_owned());
+            return match inner.remove_learner(other, on).await {
+                Ok(_) => Ok(true),
+                Err(status) if passes(&status) => Ok(false),
+                Err(status) => Err(format!("{}, of before, cannot be removed: {}", member.name, status.message())),
+            };
         }
     }
-    let index = on.log_id().map(|log_id| log_id.index);
     let placed = match predecessor {
-        Some(old) => inner.replace_node(old, (learner, member), index, false).await,
-        None => inner.promote(&learner.to_string(), index).await,
+        Some(old) => inner.replace_node(old, (learner, member), on).await,
+        None => inner.promote(&learner.to_string(), on.log_id().map(|log_id| log_id.index)).await,
     };
     match placed {
         Ok(placed) => Ok(placed.changed),
-        Err(status) if matches!(status.code(), tonic::Code::Aborted | tonic::Code::Unavailable) => Ok(false),
+        Err(status) if passes(&status) => Ok(false),
         Err(status) => Err(format!("{} cannot be given a vote: {}", member.name, status.message())),
     }
+}
+
+/// Whether it is about a moment, as an election or another change, and not about the members: the next round sees.
+fn passes(status: &Status) -> bool {
+    matches!(status.code(), Code::Aborted | Code::Unavailable)
 }
 
 /// Raises the rules in force to the newest that every member can follow.

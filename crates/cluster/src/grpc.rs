@@ -29,9 +29,9 @@ pub(crate) async fn serve(local: Arc<Local>, listener: TcpListener) {
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1();
-    let Ok(reflection) = reflection else {
-        error!("what the gRPC services are cannot be told; this is a defect");
-        return;
+    let reflection = match reflection {
+        Ok(reflection) => reflection,
+        Err(error) => return fail(&local, &error),
     };
     let (reporter, health) = tonic_health::server::health_reporter();
     let peer = PeerServer::new(PeerService::new(local.clone()))
@@ -67,10 +67,15 @@ pub(crate) async fn serve(local: Arc<Local>, listener: TcpListener) {
         () = stopped => Ok(()),
     };
     if let Err(error) = ended {
-        error!("the gRPC listener ended: {error}");
-        if let Some(member) = local.member() {
-            member.stop_for(&format!("its gRPC listener ended: {error}"));
-        }
+        fail(&local, &error);
+    }
+}
+
+/// A member that nobody reaches must not go on as one.
+fn fail(local: &Local, error: &dyn std::error::Error) {
+    error!("the gRPC listener ended: {error}");
+    if let Some(member) = local.member() {
+        member.stop_for(&format!("its gRPC listener ended: {error}"));
     }
 }
 

@@ -26,6 +26,8 @@ use crate::wire::{JoinRequest, JoinResponse};
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a leader may take to prove that it leads, before a change: it applies what is committed meanwhile.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long leadership may take to move.
+pub(crate) const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How old the last heartbeat that a member took may be for it to count as one that answers.
 const HEARTBEAT_FRESH: Duration = Duration::from_secs(1);
 /// The most members, voters and learners together. Every one talks with every other.
@@ -39,6 +41,14 @@ pub(crate) struct Changed {
     pub(crate) what: String,
     /// The log index of the membership in force now.
     pub(crate) membership: u64,
+}
+
+/// What came of asking a leader for a change that may be its own end.
+pub(crate) enum Asked {
+    Answered(Changed),
+    /// It may be made, and this leader is who goes by it. It has handed over first, because a change that its own maker
+    /// does not see the end of is hard to tell about: the successor makes it.
+    HandedOver(NodeId),
 }
 
 /// The voters that a change would leave, and which of them are known to be well.
@@ -247,62 +257,77 @@ impl Inner {
         new: &str,
         decided_on: Option<u64>,
         force: bool,
-    ) -> Result<Changed, Status> {
+    ) -> Result<Asked, Status> {
+        let change = self.begin_change(decided_on).await?;
         let (new, new_member) = self.find_member(new)?;
         let (old, old_member) = match self.find_member(old) {
             Ok(found) => found,
             // Asked twice: it is gone already, and the new one is in its place.
-            Err(_) if self.was_removed(old) && self.voters(&self.membership()).contains(&new) => {
-                return Ok(unchanged(&self.membership(), format!("{} is in its place already", new_member.name)));
+            Err(_) if self.was_removed(old) && self.voters(&change.on).contains(&new) => {
+                let what = format!("{} is in its place already", new_member.name);
+                return Ok(Asked::Answered(unchanged(&change.on, what)));
             }
             Err(status) => return Err(status),
         };
-        self.replace_node((old, &old_member), (new, &new_member), decided_on, force).await
+        let (old, new) = ((old, &old_member), (new, &new_member));
+        let members = self.replacement(&change.on, old, new, force)?;
+        if old.0 == self.node {
+            return self.hand_over(None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
+        }
+        change.make_replacement(members, old, new).await.map(Asked::Answered)
     }
 
+    /// The same, of two that are known, neither of which is this node.
     pub(crate) async fn replace_node(
         &self,
-        (old, old_member): (NodeId, &Member),
-        (new, new_member): (NodeId, &Member),
-        decided_on: Option<u64>,
-        force: bool,
+        old: (NodeId, &Member),
+        new: (NodeId, &Member),
+        on: &StoredMembership,
     ) -> Result<Changed, Status> {
-        let change = self.begin_change(decided_on).await?;
+        let change = self.begin_change(Some(index_of(on))).await?;
+        let members = self.replacement(&change.on, old, new, false)?;
+        change.make_replacement(members, old, new).await
+    }
+
+    /// How one takes the place of another, if it may.
+    fn replacement(
+        &self,
+        on: &StoredMembership,
+        (old, _): (NodeId, &Member),
+        (new, new_member): (NodeId, &Member),
+        force: bool,
+    ) -> Result<ChangeMembers<NodeId, Member>, Status> {
         if old == new {
             return Err(Status::invalid_argument("a member cannot take its own place"));
         }
-        let voters = self.voters(&change.on);
+        let voters = self.voters(on);
         if !voters.contains(&new) {
             self.assert_caught_up(new, new_member)?;
         }
-        let mut after = voters.clone();
+        let mut after = voters;
         let old_voted = after.remove(&old);
         if old_voted {
             after.insert(new);
         }
         self.assert_quorum(&after, force)?;
-        let members = if old_voted {
+        Ok(if old_voted {
             let (add, remove) = (BTreeSet::from([new]), BTreeSet::from([old]));
             ChangeMembers::Batch(vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)])
         } else {
             ChangeMembers::RemoveNodes(BTreeSet::from([old]))
-        };
-        let membership = change.make(members).await?;
-        let what = format!("{} (node {new}) has taken the place of {} (node {old})", new_member.name, old_member.name);
-        info!("{what}");
-        Ok(changed(membership, what))
+        })
     }
 
-    /// Removes a member for good. The leader itself is removed by its successor.
-    pub(crate) async fn remove(&self, who: &str, decided_on: Option<u64>, force: bool) -> Result<Changed, Status> {
+    /// Removes a member for good.
+    pub(crate) async fn remove(&self, who: &str, decided_on: Option<u64>, force: bool) -> Result<Asked, Status> {
+        let change = self.begin_change(decided_on).await?;
         let (node, member) = match self.find_member(who) {
             Ok(found) => found,
             Err(_) if self.was_removed(who) => {
-                return Ok(unchanged(&self.membership(), format!("node {who} was removed already")));
+                return Ok(Asked::Answered(unchanged(&change.on, format!("node {who} was removed already"))));
             }
             Err(status) => return Err(status),
         };
-        let change = self.begin_change(decided_on).await?;
         let mut after = self.voters(&change.on);
         let members = if after.remove(&node) {
             self.assert_quorum(&after, force)?;
@@ -310,27 +335,34 @@ impl Inner {
         } else {
             ChangeMembers::RemoveNodes(BTreeSet::from([node]))
         };
+        if node == self.node {
+            return self.hand_over(None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
+        }
         let membership = change.make(members).await?;
         let what = format!("{} (node {node}) was removed, for good", member.name);
         info!("{what}");
-        Ok(changed(membership, what))
+        Ok(Asked::Answered(changed(membership, what)))
     }
 
     /// Changes where a member is reached.
-    pub(crate) async fn set_address(
-        &self,
-        who: &str,
-        address: &str,
-        decided_on: Option<u64>,
-    ) -> Result<Changed, Status> {
+    pub(crate) async fn set_address(&self, who: &str, address: &str, decided_on: Option<u64>) -> Result<Asked, Status> {
         let change = self.begin_change(decided_on).await?;
         let (node, member) = self.find_member(who)?;
         if member.address == address {
-            return Ok(unchanged(&change.on, format!("{} is at {address} already", member.name)));
+            let what = format!("{} is at {address} already", member.name);
+            return Ok(Asked::Answered(unchanged(&change.on, what)));
+        }
+        // With this change the others look for this node at the new address, where it does not listen before it is started
+        // anew: as the leader it would be found by nobody. So another voter leads first, if one can.
+        if node == self.node
+            && let Ok(successor) = self.hand_over(None, HAND_OVER_TIMEOUT).await
+        {
+            return Ok(Asked::HandedOver(successor));
         }
         let moved = Member { address: address.to_owned(), ..member.clone() };
         let membership = change.make(ChangeMembers::SetNodes(BTreeMap::from([(node, moved)]))).await?;
-        Ok(changed(membership, format!("{} is reached at {address} now", member.name)))
+        let what = format!("{} is reached at {address} now", member.name);
+        Ok(Asked::Answered(changed(membership, what)))
     }
 
     /// Ends a change that another leader had begun.
@@ -391,6 +423,18 @@ impl Inner {
 }
 
 impl Change<'_> {
+    async fn make_replacement(
+        self,
+        members: ChangeMembers<NodeId, Member>,
+        (old, old_member): (NodeId, &Member),
+        (new, new_member): (NodeId, &Member),
+    ) -> Result<Changed, Status> {
+        let membership = self.make(members).await?;
+        let what = format!("{} (node {new}) has taken the place of {} (node {old})", new_member.name, old_member.name);
+        info!("{what}");
+        Ok(changed(membership, what))
+    }
+
     /// Makes it, if the membership is still that one. Members that lose their vote leave. Says the index of the membership
     /// in force then.
     async fn make(self, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {

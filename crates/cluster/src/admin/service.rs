@@ -15,7 +15,7 @@ use tracing::info;
 use crate::admission::{admit_at, probe, why_silent};
 use crate::cluster::{Cluster, Inner};
 use crate::local::Local;
-use crate::membership::Changed;
+use crate::membership::{Asked, Changed, HAND_OVER_TIMEOUT};
 use crate::transport::{connect, connect_now};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
@@ -31,8 +31,6 @@ const LEADER_WAIT: Duration = Duration::from_secs(3);
 const PASSED_ON_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a new cluster of one may take to be ready.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long leadership may take to move.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a node may take to prove that it could serve, for its status.
 const READY_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a watcher is told something though nothing changed: applied indices go on.
@@ -97,6 +95,12 @@ impl AdminService {
             self.local.door.admit(request)?;
         }
         Ok(is_passed_on)
+    }
+
+    /// The member that has taken over, which does what this one was asked.
+    fn other(&self, node: NodeId) -> Result<Other, Status> {
+        let address = self.member()?.address_of(node).unwrap_or_default();
+        Ok(Other { node, client: AdminClient::new(connect(&address)?) })
     }
 
     fn pass_on<T>(&self, to: NodeId, message: T) -> Request<T> {
@@ -326,10 +330,10 @@ impl Admin for AdminService {
         }
         let request = request.into_inner();
         let inner = self.member()?;
-        if let Some(Other { node, mut client }) = self.step_aside_for(inner, &request.old, request.force).await? {
-            return client.replace(self.pass_on(node, request)).await;
+        match inner.replace(&request.old, &request.new, request.if_membership, request.force).await? {
+            Asked::Answered(changed) => Ok(answer(changed)),
+            Asked::HandedOver(to) => self.other(to)?.client.replace(self.pass_on(to, request)).await,
         }
-        inner.replace(&request.old, &request.new, request.if_membership, request.force).await.map(answer)
     }
 
     async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<ChangeResponse>, Status> {
@@ -338,10 +342,10 @@ impl Admin for AdminService {
         }
         let request = request.into_inner();
         let inner = self.member()?;
-        if let Some(Other { node, mut client }) = self.step_aside_for(inner, &request.member, request.force).await? {
-            return client.remove(self.pass_on(node, request)).await;
+        match inner.remove(&request.member, request.if_membership, request.force).await? {
+            Asked::Answered(changed) => Ok(answer(changed)),
+            Asked::HandedOver(to) => self.other(to)?.client.remove(self.pass_on(to, request)).await,
         }
-        inner.remove(&request.member, request.if_membership, request.force).await.map(answer)
     }
 
     async fn transfer_leader(
@@ -357,7 +361,7 @@ impl Admin for AdminService {
         if to == Some(inner.node) {
             return Ok(Response::new(TransferLeaderResponse { leader: inner.name_of(inner.node), changed: false }));
         }
-        let leader = inner.hand_over(to, TRANSFER_TIMEOUT).await?;
+        let leader = inner.hand_over(to, HAND_OVER_TIMEOUT).await?;
         Ok(Response::new(TransferLeaderResponse { leader: inner.name_of(leader), changed: true }))
     }
 
@@ -387,45 +391,14 @@ impl Admin for AdminService {
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
             return client.set_address(self.pass_on(node, request.into_inner())).await;
         }
-        let SetAddressRequest { member, address, if_membership } = request.into_inner();
+        let request = request.into_inner();
+        let SetAddressRequest { member, address, if_membership } = &request;
         if !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
             return Err(Status::invalid_argument(format!("{address:?} is no address: give host:port")));
         }
-        let inner = self.member()?;
-        // With this change the others look for this node at the new address, where it does not listen before it is started
-        // anew: as the leader it would be found by nobody. So another voter leads first, if one can.
-        if inner.find_member(&member).is_ok_and(|(node, at)| node == inner.node && at.address != address)
-            && let Ok(Other { node, mut client }) = self.hand_over(inner).await
-        {
-            let request = SetAddressRequest { member, address, if_membership };
-            return client.set_address(self.pass_on(node, request)).await;
+        match self.member()?.set_address(member, address, *if_membership).await? {
+            Asked::Answered(changed) => Ok(answer(changed)),
+            Asked::HandedOver(to) => self.other(to)?.client.set_address(self.pass_on(to, request)).await,
         }
-        inner.set_address(&member, &address, if_membership).await.map(answer)
-    }
-}
-
-impl AdminService {
-    /// A leader that is to go hands over first, and its successor does it: a change that its own maker does not see the
-    /// end of is hard to tell about.
-    async fn step_aside_for(&self, inner: &Inner, who: &str, force: bool) -> Result<Option<Other>, Status> {
-        if !inner.find_member(who).is_ok_and(|(node, _)| node == inner.node) {
-            return Ok(None);
-        }
-        // First whether it may go at all: a refusal should move nothing.
-        let mut after = inner.voters(&inner.membership());
-        after.remove(&inner.node);
-        if let Some(arithmetic) = inner.arithmetic(&after).loses_quorum()
-            && (!force || after.is_empty())
-        {
-            return Err(Status::failed_precondition(format!("{arithmetic}; bring a member back first")));
-        }
-        self.hand_over(inner).await.map(Some)
-    }
-
-    /// Hands leadership to the voter that has caught up furthest, which then does what this node was asked.
-    async fn hand_over(&self, inner: &Inner) -> Result<Other, Status> {
-        let successor = inner.hand_over(None, TRANSFER_TIMEOUT).await?;
-        let address = inner.address_of(successor).unwrap_or_default();
-        Ok(Other { node: successor, client: AdminClient::new(connect(&address)?) })
     }
 }

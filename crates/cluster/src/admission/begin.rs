@@ -13,7 +13,7 @@ use crate::wire::Identity;
 use crate::{PeersConfig, StartError};
 
 /// How long between two tries to end the making of a cluster that was cut short.
-const FINISH_AGAIN: Duration = Duration::from_millis(50);
+const FINISH_AGAIN: Duration = Duration::from_millis(250);
 
 /// Makes the cluster, if that is this node's part. One that is a cluster of one campaigns at once instead of waiting for
 /// a leader that cannot be.

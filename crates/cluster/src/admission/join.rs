@@ -44,7 +44,10 @@ pub(super) async fn join(local: &Local, via: &BTreeSet<String>) -> Result<Cluste
 
 /// Tells the leader how this member is reached and what it can follow, if the membership says otherwise.
 pub(crate) async fn announce(local: &Local, leader_address: &str) -> Result<(), Status> {
-    ask(local, leader_address).await.map(drop)
+    match ask(local, leader_address).await? {
+        JoinResponse { cluster, .. } if !cluster.is_empty() => Ok(()),
+        JoinResponse { .. } => Err(Status::unavailable("it does not lead any more")),
+    }
 }
 
 async fn ask(local: &Local, address: &str) -> Result<JoinResponse, Status> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile_cluster::admin::{AdminErrorKind, RemoveRequest, StatusResponse};
+use sessile_cluster::admin::{AdminErrorKind, RemoveRequest, ReplaceRequest, SetAddressRequest, StatusResponse};
 use sessile_cluster::{Cluster, ClusterError};
 use sessile_core::Action;
 use sessile_store::{ClusterId, Reservation};
@@ -152,6 +152,22 @@ async fn a_leader_is_removed_by_its_successor() {
         .await;
     assert!(left.members.iter().all(|member| member.name != leader));
     assert!(cast.fault(&leader).await.contains("was removed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_refused_moves_not_even_leadership() {
+    let (cast, _) = three().await;
+    let before = cast.status("n1").await;
+    let (leader, another) = (before.leader.clone(), Some(before.membership_index + 1));
+    let mut admin = cast.admin(&leader).await;
+    let remove = RemoveRequest { member: leader.clone(), if_membership: another, force: false };
+    let moved = SetAddressRequest { member: leader.clone(), address: "127.0.0.1:1".into(), if_membership: another };
+    let replace = ReplaceRequest { old: leader.clone(), new: "n9".into(), if_membership: None, force: false };
+    assert_eq!(admin.remove(remove).await.unwrap_err().kind, AdminErrorKind::Refused);
+    assert_eq!(admin.set_address(moved).await.unwrap_err().kind, AdminErrorKind::Refused);
+    assert_eq!(admin.replace(replace).await.unwrap_err().kind, AdminErrorKind::NotFound);
+    let after = cast.status(&leader).await;
+    assert_eq!((after.leader, after.term, after.membership_index), (leader, before.term, before.membership_index));
 }
 
 /// Between the adoption of the cluster and its first entry, nobody but the initiator knows what was to come.
