@@ -57,6 +57,11 @@ impl Batch {
         self.bytes
     }
 
+    /// What is done, in order.
+    pub(super) fn operations(&self) -> &[(Bytes, Operation)] {
+        &self.operations
+    }
+
     fn push(&mut self, key: Bytes, operation: Operation) {
         let value_bytes = match &operation {
             Operation::Put(value) => value.len(),

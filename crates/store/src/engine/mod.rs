@@ -16,6 +16,7 @@
 //! What an engine does not promise: to notice every flipped bit. A later layer hashes values and counts records.
 
 mod batch;
+mod cached;
 mod error;
 mod fjall_engine;
 mod fjall_files;
@@ -136,7 +137,8 @@ pub trait View: Send + Sync {
 /// What an operator may choose about an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
-    /// Block or page cache, in bytes. Raised to 8 MiB if less: below that the index alone would be evicted all the time.
+    /// Memory for what was read and written lately, in bytes. Raised to 8 MiB if less: below that the index alone would be
+    /// evicted all the time.
     pub cache_bytes: u64,
 }
 
@@ -155,6 +157,16 @@ pub fn open(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<
         EngineKind::Fjall => Box::new(fjall_engine::FjallEngine::open(dir, options)?),
         EngineKind::Sled => Box::new(sled_engine::SledEngine::open(dir, options)?),
     })
+}
+
+/// The same, with half of the memory for whole values and half for the engine's blocks or pages.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_cached(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+    let cache_bytes = options.cache_bytes / 2;
+    let engine = open(kind, dir, EngineOptions { cache_bytes })?;
+    Ok(Box::new(cached::Cached::new(engine, cache_bytes)))
 }
 
 /// The smallest key above all keys that begin with `prefix`; `None` if there is none.

@@ -53,7 +53,7 @@ impl CurrentState {
         if !dir.is_dir() {
             return Err(damaged(root, &format!("{CURRENT_FILE} names {number}, which is not there")));
         }
-        let engine = engine::open(kind, &dir, options)?;
+        let engine = engine::open_cached(kind, &dir, options)?;
         let current = Self { root: root.into(), dir, engine, options };
         remove_others(root, Some(number))?;
         Ok(Some(current))
@@ -77,7 +77,7 @@ impl CurrentState {
     pub(super) fn stage(home: &StateHome) -> Result<Self, StoreError> {
         let StateHome { root, kind, options, owner } = home;
         let dir = claim_dir(root, Self::number(root)?.unwrap_or(0))?;
-        let engine = engine::open(*kind, &dir, *options)?;
+        let engine = engine::open_cached(*kind, &dir, *options)?;
         let mut batch = Batch::new();
         batch.put(OWNER_KEY, seal(owner));
         engine.write(batch)?;

@@ -88,13 +88,18 @@ fn a_view_never_sees_half_a_batch(kind: EngineKind) {
 
 fn who_sees_the_applied_index_sees_what_it_covers(kind: EngineKind) {
     let scratch = Scratch::new(kind);
-    let engine = scratch.open();
+    // Enough for fjall to flush several times: it is then that its own snapshots see half a batch.
+    assert_index_covers_records(&*scratch.open(), 9_000);
+}
+
+/// Reads the applied index and then records, while batches are written.
+pub(super) fn assert_index_covers_records(engine: &dyn Engine, batches: u64) {
     engine.write(step(1)).unwrap();
     let is_writing = AtomicBool::new(true);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while is_writing.load(Ordering::Relaxed) {
-                let reached = applied(&*engine);
+                let reached = applied(engine);
                 // The first and the last of the batch, and one that is written before the index.
                 for member in [member(0), member(KEYS - 1), member(KEYS / 2)] {
                     let seen = number(&engine.get(&member).unwrap().unwrap());
@@ -102,8 +107,7 @@ fn who_sees_the_applied_index_sees_what_it_covers(kind: EngineKind) {
                 }
             }
         });
-        // Enough for fjall to flush several times: it is then that its own snapshots see half a batch.
-        for applied in 2..9_000 {
+        for applied in 2..batches {
             engine.write(step(applied)).unwrap();
         }
         is_writing.store(false, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! The conformance suite: every promise of [`super::Engine`], held by both engines.
 
 mod atomicity;
+mod cached;
 mod child;
 mod damage;
 mod durability;
