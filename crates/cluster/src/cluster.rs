@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::ClientWriteError;
-use openraft::impls::ProgressResponder;
 use sessile_core::{Action, Command, LogTime, NamespaceId, Outcome, Refusal, SessionCommand, SessionKey};
-use sessile_store::{ClusterId, LogStore, NodeId, Notes, Proposal, SessionState, StoredMembership, TypeConfig};
+use sessile_store::{ClusterId, LogStore, NodeId, Notes, SessionState, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
@@ -24,6 +22,7 @@ use crate::proposer::{Proposer, Ticket};
 use crate::read_rounds::ReadRounds;
 use crate::transport::Sending;
 use crate::wire::{MemberReport, StateChecksum};
+use crate::write_rounds::WriteRounds;
 use crate::{ClusterError, MemberReach, Status};
 
 /// The largest command, in bytes: a value of 4 MiB, its key and what stands around them. A log entry holds twice that.
@@ -55,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) clock: LeaderClock,
     pub(crate) proposer: Proposer,
     pub(crate) rounds: ReadRounds,
+    pub(crate) writes: WriteRounds,
     pub(crate) forwarder: Forwarder,
     pub(crate) members: Members,
     pub(crate) sending: Sending,
@@ -276,23 +276,9 @@ impl Inner {
 
     /// Puts a command into the log of this node, if it leads, and waits for what it did.
     pub(crate) async fn propose(&self, command: Bytes) -> Tried {
-        let Some(stamp) = self.stamp() else { return Tried::NotSent };
-        let (responder, outcome) = ProgressResponder::<TypeConfig, _>::complete_only();
-        let proposal = Proposal { stamp, command };
-        if self.raft.client_write_ff(proposal, Some(responder)).await.is_err() {
-            return Tried::Ended;
-        }
-        match outcome.await {
-            // A command always has an outcome.
-            Ok(Ok(response)) => response.data.map_or(Tried::Unknown, Tried::Done),
-            // Said before anything is appended only.
-            Ok(Err(ClientWriteError::ForwardToLeader(_))) => Tried::NotSent,
-            Ok(Err(ClientWriteError::LogEntryDiscarded(_))) => Tried::Discarded,
-            // Neither is asked for here.
-            Ok(Err(ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_))) => {
-                Tried::NotSent
-            }
-            Err(_) => Tried::Unknown,
+        match self.stamp().filter(|_| self.leads()) {
+            Some(stamp) => self.writes.join(stamp, command).await,
+            None => Tried::NotSent,
         }
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Streaming;
 
+use crate::batches::Batches;
 use crate::cluster::{ServerMetrics, Tried, another_leads};
 use crate::transport::{Directory, Door, FromQueue, Link};
 use crate::wire::proposal_result::Failure;
@@ -20,10 +21,6 @@ use crate::wire::{ProposalResults, Proposals, ProposedCommand};
 
 /// How many commands wait to be sent. Whoever finds no room waits outside.
 const MAX_QUEUED: usize = 1_024;
-/// How many commands one message takes, if as many wait.
-const MAX_COMMANDS: usize = 256;
-/// How many bytes of commands one message takes, beyond the first one.
-const MAX_BYTES: usize = 1024 * 1024;
 /// How many messages wait for the network.
 const MESSAGES_AHEAD: usize = 4;
 /// How long the leader may take to accept the stream.
@@ -97,10 +94,11 @@ async fn run(
     link: Link,
     door: Arc<Door>,
     server: ServerMetrics,
-    mut queue: mpsc::Receiver<Queued>,
+    queue: mpsc::Receiver<Queued>,
     stop: CancellationToken,
 ) {
     let leader = link.node();
+    let mut queue = Batches::new(queue, |queued: &Queued| queued.command.len());
     let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
     let Ok(mut peer) = link.peer() else { return };
     let opening = peer.propose(door.request(Some(leader), FromQueue(outgoing), None));
@@ -114,41 +112,25 @@ async fn run(
         () = stop.cancelled() => {}
     }
     // What is still in the queue was not sent, and its senders see it dropped.
-    queue.close();
+    drop(queue);
     for (_, tried) in sent.into_inner() {
         let _ = tried.send(Tried::Unknown);
     }
 }
 
-async fn send(queue: &mut mpsc::Receiver<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent) {
+async fn send(queue: &mut Batches<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent) {
     static IDS: AtomicU64 = AtomicU64::new(1);
-    let mut left_over = None;
     loop {
         // First the place in the stream, then the commands: as many as wait by then.
         let Ok(place) = messages.reserve().await else { return };
-        let first = match left_over.take() {
-            Some(queued) => queued,
-            None => match queue.recv().await {
-                Some(queued) => queued,
-                None => return,
-            },
-        };
-        let (mut commands, mut bytes) = (Vec::new(), 0);
-        let mut next = Some(first);
-        while let Some(Queued { command, tried }) = next.take() {
-            if !commands.is_empty() && bytes + command.len() > MAX_BYTES {
-                left_over = Some(Queued { command, tried });
-                break;
-            }
-            bytes += command.len();
+        let Some(batch) = queue.next().await else { return };
+        let mut sent = sent.lock();
+        let send = |Queued { command, tried }| {
             let id = IDS.fetch_add(1, Ordering::Relaxed);
-            sent.lock().insert(id, tried);
-            commands.push(ProposedCommand { id, command });
-            if commands.len() < MAX_COMMANDS {
-                next = queue.try_recv().ok();
-            }
-        }
-        place.send(Proposals { commands });
+            sent.insert(id, tried);
+            ProposedCommand { id, command }
+        };
+        place.send(Proposals { commands: batch.into_iter().map(send).collect() });
     }
 }
 

@@ -14,6 +14,7 @@ pub mod admin;
 
 mod admission;
 mod autopilot;
+mod batches;
 mod clock;
 mod cluster;
 mod config;
@@ -37,6 +38,7 @@ mod transport;
 mod wall_clock;
 mod watches;
 mod wire;
+mod write_rounds;
 
 pub use cluster::{Cluster, Found};
 pub use config::{JoinToken, NodeConfig, PeersConfig};

@@ -27,6 +27,7 @@ use crate::read_rounds::{Confirmer, ReadRounds};
 use crate::recovery::recover;
 use crate::transport::{Network, Sending};
 use crate::wall_clock::wall_clock;
+use crate::write_rounds::WriteRounds;
 use crate::{NodeConfig, StartError, autopilot, grpc, registration, reports, watches};
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
@@ -155,6 +156,7 @@ async fn start_member(
         asking: None,
     };
     let (rounds, run_rounds) = ReadRounds::new(confirmer, stop.clone());
+    let (writes, run_writes) = WriteRounds::new(raft.clone(), store.node(), raft.server_metrics(), stop.clone());
     let forwarder = Forwarder::new(
         local.door.clone(),
         local.directory.clone(),
@@ -175,6 +177,7 @@ async fn start_member(
         clock: LeaderClock::new(wall_clock),
         proposer: Proposer::new(ProposerId::new(store.node().bits())),
         rounds,
+        writes,
         forwarder,
         members: Members::new(),
         sending,
@@ -201,6 +204,7 @@ async fn start_member(
     }
     let own = |name, task| local.tasks.spawn(supervise(inner.clone(), name, task));
     own("the confirmation of reads", run_rounds.boxed());
+    own("the rounds of writes", run_writes.boxed());
     own("the watch over Raft", watches::raft(inner.clone(), stop.clone()).boxed());
     own("the watch over the membership", watches::membership(inner.clone(), stop.clone()).boxed());
     own("the registration", registration::run(inner.clone(), stop.clone()).boxed());
