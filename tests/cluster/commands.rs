@@ -168,7 +168,9 @@ fn a_leader_is_replaced_while_another_voter_is_down() {
     for name in fleet.names() {
         fleet.settings(&name).autopilot = false;
     }
-    ["n1", "n2", "n3"].map(|name| fleet.start(name));
+    for name in ["n1", "n2", "n3"] {
+        fleet.start(name);
+    }
     let leader = fleet.wait_for_leader();
     fleet.start("n4");
     fleet.wait_until("n4 listens", |fleet| fleet.status("n4"));

@@ -116,8 +116,9 @@ impl Inner {
         match &found[..] {
             [(id, member)] => Ok((*id, member.clone())),
             [] => {
-                let names: Vec<&str> = membership.membership().nodes().map(|(_, member)| &*member.name).collect();
-                Err(Status::not_found(format!("no member is called {who:?}; the members are {}", names.join(", "))))
+                let names: BTreeSet<&str> = membership.membership().nodes().map(|(_, member)| &*member.name).collect();
+                let names = Vec::from_iter(names).join(", ");
+                Err(Status::not_found(format!("no member is called {who:?}; the members are {names}")))
             }
             several => {
                 let ids: Vec<String> =

@@ -16,28 +16,29 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_REDIRECTS: usize = 3;
 
 /// Asks the members that are reached at these addresses to admit this node. Says to which cluster, or why nobody did.
-pub(super) async fn join(local: &Local, via: &BTreeSet<String>) -> Result<ClusterId, Vec<String>> {
-    let mut failures = Vec::new();
+pub(super) async fn join(local: &Local, via: &BTreeSet<String>) -> Result<ClusterId, BTreeSet<String>> {
+    // Several may have sent this node on to the same one.
+    let mut failures = BTreeSet::new();
     for first in via.iter().filter(|address| *address != local.address()) {
         let mut address = first.clone();
         for _ in 0..MAX_REDIRECTS {
             match ask(local, &address).await {
                 Ok(JoinResponse { cluster, .. }) if !cluster.is_empty() => match cluster_from_wire(&cluster) {
                     Some(cluster) => return Ok(cluster),
-                    None => failures.push(format!("member {address} names no readable cluster")),
+                    None => drop(failures.insert(format!("member {address} names no readable cluster"))),
                 },
                 Ok(JoinResponse { leader_address, .. }) if !leader_address.is_empty() && leader_address != address => {
                     address = leader_address;
                     continue;
                 }
-                Ok(_) => failures.push(format!("member {address} knows no leader of its cluster now")),
-                Err(status) => failures.push(format!("member {address} {}", why_silent(&status))),
+                Ok(_) => drop(failures.insert(format!("member {address} knows no leader of its cluster now"))),
+                Err(status) => drop(failures.insert(format!("member {address} {}", why_silent(&status)))),
             }
             break;
         }
     }
     if failures.is_empty() {
-        failures.push("no member of its cluster is known".into());
+        failures.insert("no member of its cluster is known".into());
     }
     Err(failures)
 }
