@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{Client, PATIENCE, Port, Process, Signal, Status};
+use crate::{Client, Host, Network, PATIENCE, Port, Process, Signal, Status};
 
 /// How often a cluster is looked at. Each look is a process or more, on a machine that has the cluster to carry.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -72,6 +72,8 @@ pub struct Said {
 
 struct Node {
     settings: Settings,
+    /// The host that it runs on; this machine itself if there is none.
+    host: Option<Host>,
     http: Port,
     grpc: Port,
     dir: PathBuf,
@@ -92,6 +94,17 @@ impl Fleet {
             node.settings.seeds = seeds.clone();
             node.settings.expect = Some(nodes);
         }
+        fleet
+    }
+
+    /// The same, each node on the host of its name.
+    pub fn on(network: &Network, program: impl Into<PathBuf>, nodes: usize) -> Self {
+        let mut fleet = Self::of(program, nodes);
+        for (name, node) in &mut fleet.nodes {
+            node.host = Some(network.host(name).clone());
+        }
+        let seeds: Vec<_> = fleet.nodes.values().map(|node| node.at(&node.grpc).to_string()).collect();
+        fleet.nodes.values_mut().for_each(|node| node.settings.seeds = seeds.clone());
         fleet
     }
 
@@ -122,7 +135,7 @@ impl Fleet {
         let dir = self.dir.path().join(name);
         fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
         let (http, grpc) = (Port::reserve(), Port::reserve());
-        let node = Node { settings, http, grpc, dir, process: None, past: String::new() };
+        let node = Node { settings, host: None, http, grpc, dir, process: None, past: String::new() };
         assert!(self.nodes.insert(name.to_owned(), node).is_none(), "{name} is there already");
     }
 
@@ -144,12 +157,14 @@ impl Fleet {
 
     /// Where it serves sessions.
     pub fn http(&self, name: &str) -> SocketAddr {
-        self.node(name).http.address()
+        let node = self.node(name);
+        node.at(&node.http)
     }
 
     /// Where peers and administrators reach it.
     pub fn grpc(&self, name: &str) -> SocketAddr {
-        self.node(name).grpc.address()
+        let node = self.node(name);
+        node.at(&node.grpc)
     }
 
     /// Where its data is.
@@ -438,12 +453,24 @@ impl Node {
         self.dir.join("data")
     }
 
+    /// A port of its host.
+    fn at(&self, port: &Port) -> SocketAddr {
+        (self.host.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |host| host.address), port.number()).into()
+    }
+
     fn command(&self, program: &Path) -> Command {
         let (config, token) = (self.dir.join("config.yaml"), self.dir.join("join.token"));
         for (path, text) in [(&config, self.yaml(&token)), (&token, format!("{}\n", self.settings.join_token))] {
             fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
-        let mut command = Command::new(program);
+        let mut command = match &self.host {
+            Some(host) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", &host.namespace]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command.arg("serve").arg("--config").arg(config).args(&self.settings.arguments);
         command.envs(self.settings.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -452,12 +479,12 @@ impl Node {
     fn yaml(&self, token: &Path) -> String {
         let Settings { name, advertise, seeds, expect, autopilot, engine, lines, .. } = &self.settings;
         let (listen_ms, stabilise_ms) = (self.settings.listen_ms, self.settings.stabilise_ms);
-        let listen = self.grpc.address();
+        let listen = self.at(&self.grpc);
         let advertise = advertise.clone().unwrap_or_else(|| listen.to_string());
         let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
         format!(
             "service_name: sessile\n\
-             listen_address: 127.0.0.1\n\
+             listen_address: {address}\n\
              listen_port: {http}\n\
              storage: {{ data_dir: {data_dir}, engine: {engine}, cache_mb: 16, reserve_mb: 0 }}\n\
              cluster:\n  \
@@ -472,6 +499,7 @@ impl Node {
                autopilot: {autopilot}\n\
              shutdown: {{ grace_ms: 10000, notice_ms: 0 }}\n\
              {lines}",
+            address = self.at(&self.http).ip(),
             http = self.http.number(),
             data_dir = self.data_dir().display(),
             token = token.display(),

@@ -3,12 +3,14 @@
 //! It deliberately knows nothing of how Sessile works inside: it starts a binary and looks at what comes out of it.
 //! Nothing that ships depends on it.
 
+pub mod chaos;
 mod client;
 mod failing_disk;
 mod fleet;
 mod history;
 pub mod linearizability;
 mod load;
+mod network;
 mod ports;
 mod preload;
 mod process;
@@ -22,6 +24,7 @@ pub use failing_disk::{FailingDisk, Fault, FaultReport, Watched};
 pub use fleet::{Fleet, Said, Settings};
 pub use history::{Action, History, Operation, Outcome, Value};
 pub use load::{Load, LoadOptions, Sample, Seen, Verdict};
+pub use network::{Host, Network};
 pub use ports::Port;
 pub use process::{Process, Signal};
 pub use report::{Phase, Report};
