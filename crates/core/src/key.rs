@@ -78,7 +78,13 @@ impl fmt::Debug for SessionKey {
 /// The name of a group: up to [`MAX_GROUP_BYTES`] of `A-Z a-z 0-9 _ . -`; empty for the keys that belong to none.
 /// Unlike a key it may be shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct GroupName(String);
+
+/// Text that is no group's name. Never repeats it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a group's name is up to {MAX_GROUP_BYTES} of A-Z a-z 0-9 _ . -")]
+pub struct GroupNameError;
 
 impl GroupName {
     /// Takes the bytes when they are a group's name.
@@ -94,6 +100,15 @@ impl GroupName {
     /// The name; empty for no group.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What is read back from a disk passes here.
+impl TryFrom<String> for GroupName {
+    type Error = GroupNameError;
+
+    fn try_from(name: String) -> Result<Self, GroupNameError> {
+        Self::new(name.as_bytes()).ok_or(GroupNameError)
     }
 }
 

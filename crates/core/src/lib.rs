@@ -36,7 +36,7 @@ pub use condition::{Condition, MAX_CONDITION_VERSIONS};
 pub use decide::{Decision, Place, decide};
 pub use digest::value_hash;
 pub use horizon::Horizon;
-pub use key::{GroupName, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey};
+pub use key::{GroupName, GroupNameError, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey};
 pub use namespace::{MAX_GROUPS, NamespaceId};
 pub use outcome::{Outcome, Refusal, Taken};
 pub use outcome_wire::OutcomeError;

@@ -1,6 +1,7 @@
 //! Between Raft's types and the bytes in the log. Entries are protobuf, because members exchange them; what only this
 //! node reads back is bincode behind a version byte and a checksum.
 
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{BufMut, Bytes, BytesMut};
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
@@ -8,6 +9,7 @@ use prost::Message;
 use sessile_core::{LogTime, RulesVersion};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::engine::MAX_VALUE_BYTES;
 use crate::types::{Entry, log_id, term_of};
 use crate::{LogId, Member, Membership, NodeId, Proposal, StoredMembership, wire};
 
@@ -16,7 +18,13 @@ const SEALED_VERSION: u8 = 1;
 /// Version byte and checksum.
 const SEAL_BYTES: usize = 1 + size_of::<u64>();
 
-const BINCODE: bincode::config::Configuration = bincode::config::standard();
+/// The most bytes that are read as one. A string makes room for the length that it begins with before it is read, so
+/// without this a length that damage made up would take all memory. What is sealed is at most one value of an engine;
+/// but a number counts with its whole width here, however short it is written.
+const MAX_DECODED_BYTES: usize = 4 * MAX_VALUE_BYTES;
+
+const BINCODE: Configuration<LittleEndian, Varint, Limit<MAX_DECODED_BYTES>> =
+    bincode::config::standard().with_limit::<MAX_DECODED_BYTES>();
 
 /// Why stored bytes cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +181,16 @@ mod tests {
     fn an_entry_of_a_newer_program_is_not_taken_for_an_empty_one() {
         let newer = [0xfa, 0x01, 0x00];
         decode_entry(log_id(3, 7), Bytes::copy_from_slice(&newer)).expect_err("field 31 is not known");
+    }
+
+    #[test]
+    fn a_length_that_damage_made_up_is_refused_before_room_is_made_for_it() {
+        let longest = u64::MAX;
+        for length in [longest, longest / 2, 1 << 40, 1 << 32] {
+            let mut bytes = Vec::new();
+            plain(&length, &mut bytes);
+            unplain::<String>(&bytes).expect_err("there are no bytes behind the length");
+        }
     }
 
     #[test]

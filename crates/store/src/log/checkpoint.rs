@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::frame::Kind;
-use super::{LogPosition, MAX_IDENTITY_BYTES, MAX_VOTE_BYTES};
+use super::{LogPosition, MAX_IDENTITY_BYTES, MAX_INDEX, MAX_VOTE_BYTES};
 
 /// The state after some prefix of the frames. Each segment's header holds the one before its first frame, so that
 /// older segments can go as whole files, and so that a segment which does not continue its predecessor is noticed.
@@ -89,5 +89,5 @@ fn take_position(bytes: &mut &[u8]) -> Option<Option<LogPosition>> {
     let present = take_flag(bytes)?;
     let term = u64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
     let index = u64::from_le_bytes(take(bytes, 8)?.try_into().ok()?);
-    Some(present.then_some(LogPosition { term, index }))
+    (index <= MAX_INDEX).then(|| present.then_some(LogPosition { term, index }))
 }

@@ -71,6 +71,9 @@ pub const MAX_VOTE_BYTES: usize = 256;
 /// Longest payload of an entry, in bytes: the largest value (1 MiB, configurable) with room for a batch of commands.
 pub const MAX_PAYLOAD_BYTES: usize = 8 << 20;
 
+/// Largest index of an entry, so that the one that would follow it has a number too.
+pub const MAX_INDEX: u64 = u64::MAX - 1;
+
 /// Smallest segment, in bytes: the header's page and as much again.
 pub const MIN_SEGMENT_BYTES: u32 = 8 << 10;
 

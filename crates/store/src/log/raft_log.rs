@@ -23,7 +23,7 @@ use super::repair::{Resume, holds_a_log, repair};
 use super::segment::SegmentFile;
 use super::writer::{Held, Writer};
 use super::{Done, LogError, LogOptions, LogPosition, LogRecord};
-use super::{MAX_IDENTITY_BYTES, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MAX_VOTE_BYTES, MIN_SEGMENT_BYTES};
+use super::{MAX_IDENTITY_BYTES, MAX_INDEX, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MAX_VOTE_BYTES, MIN_SEGMENT_BYTES};
 
 /// A handle on an open log; clones share it. The last one to go closes the log.
 ///
@@ -213,6 +213,7 @@ impl RaftLog {
                 return Err(LogError::NotConsecutive { expected, found });
             }
         }
+        records.last().map_or(Ok(()), |last| indexed(last.position))?;
         let bytes = records.iter().map(|record| frame_bytes(record.payload.len())).sum();
         let mut state = self.shared().lock_with_room(bytes)?;
         if let Some(first) = records.first() {
@@ -245,8 +246,9 @@ impl RaftLog {
     /// crash brings an older one back, which Raft allows.
     ///
     /// # Errors
-    /// The error that ended the log; [`LogError::Closed`].
+    /// [`LogError::OutOfBounds`]; the error that ended the log; [`LogError::Closed`].
     pub fn save_committed(&self, position: LogPosition) -> Result<(), LogError> {
+        indexed(position)?;
         let mut state = self.shared().lock();
         state.usable()?;
         if state.committed != Some(position) {
@@ -285,8 +287,9 @@ impl RaftLog {
     /// `position` (as after a snapshot was installed). Below what was purged already, nothing changes.
     ///
     /// # Errors
-    /// The error that ended the log; [`LogError::Closed`].
+    /// [`LogError::OutOfBounds`]; the error that ended the log; [`LogError::Closed`].
     pub fn purge(&self, position: LogPosition, done: Done) -> Result<(), LogError> {
+        indexed(position)?;
         let mut state = self.shared().lock_with_room(0)?;
         let news = state.purged.is_none_or(|purged| purged.index < position.index);
         if news {
@@ -409,6 +412,11 @@ pub(super) fn fetch(found: Found, file: Option<&SegmentFile>) -> Result<LogRecor
 
 fn bounded(what: &'static str, size: usize, bound: usize) -> Result<(), LogError> {
     if size <= bound { Ok(()) } else { Err(LogError::OutOfBounds { what, size: size as u64, bound: bound as u64 }) }
+}
+
+fn indexed(LogPosition { index, .. }: LogPosition) -> Result<(), LogError> {
+    let bound = MAX_INDEX;
+    if index <= bound { Ok(()) } else { Err(LogError::OutOfBounds { what: "index", size: index, bound }) }
 }
 
 fn check(options: &LogOptions) -> Result<(), LogError> {

@@ -17,7 +17,7 @@ use super::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame, Kind, frame_bytes
 use super::header::{HEADER_BYTES, SegmentHeader};
 use super::index::{Index, Slot};
 use super::segment::{SegmentFile, segment_path};
-use super::{LogError, MAX_PAYLOAD_BYTES};
+use super::{LogError, MAX_INDEX, MAX_PAYLOAD_BYTES};
 
 /// Preallocated space is passed over in pieces of this size: most of a segment that is searched has never been used. A
 /// multiple of the frames' alignment.
@@ -257,6 +257,9 @@ impl Scan {
 
     /// Checks that a frame that verifies also makes sense, then folds it in.
     fn fold(&mut self, frame: &Frame, body: &[u8]) -> Result<(), String> {
+        if frame.position.is_some_and(|position| position.index > MAX_INDEX) {
+            return Err(format!("a frame that says {:?} names an index that no entry has", frame.kind));
+        }
         match (frame.kind, frame.position) {
             (Kind::Entry, Some(position)) => {
                 self.index

@@ -191,4 +191,20 @@ mod tests {
             decode_record(&flipped, &stored).expect_err("a flipped bit in the key");
         }
     }
+
+    #[test]
+    fn a_row_of_a_group_that_no_key_could_belong_to_is_refused() {
+        let longest = sessile_core::MAX_GROUP_BYTES;
+        for (name, good) in
+            [("", true), (&*"g".repeat(longest), true), (&*"g".repeat(longest + 1), false), ("a b", false)]
+        {
+            let bucket = Bucket::ending(LogTime::from_millis(60_000));
+            // As the key of a row is encoded: which kind, then its parts.
+            let mut key = vec![ROW_SPACE];
+            plain(&(1_u32, NamespaceId::SESSIONS, name, bucket), &mut key);
+            let row = Row::Tally(sessile_core::Tally::of_one(1, 1));
+            let sealed = seal(&((1_u32, NamespaceId::SESSIONS, name, bucket), row));
+            assert_eq!(parse_row(&key, &sealed).is_ok(), good, "{name:?}");
+        }
+    }
 }

@@ -167,6 +167,9 @@ fn every_bound_holds_at_its_edge() {
         assert_eq!(log.append(vec![record(1, index, vec![1; length])], done).is_ok(), fits, "{length}");
         assert_eq!(answer.recv().is_ok(), fits);
     }
+    let beyond = at(1, crate::log::MAX_INDEX + 1);
+    assert!(matches!(log.purge(beyond, answer().0), Err(LogError::OutOfBounds { .. })));
+    assert!(matches!(log.save_committed(beyond), Err(LogError::OutOfBounds { .. })));
     drop(log);
     let log = RaftLog::open(directory.path(), small(64 << 10)).unwrap();
     assert_eq!(log.read(1..3, usize::MAX).unwrap()[1].payload.len(), longest);
@@ -211,4 +214,22 @@ fn after_the_last_handle_is_dropped_everything_is_there_even_what_nobody_awaited
     let (done, _answer) = answer();
     assert!(matches!(log.save_vote(b"late", done), Err(LogError::Closed)));
     assert_eq!(log.read(500..501, 100).unwrap().len(), 1);
+}
+
+#[test]
+fn the_last_index_that_there_can_be_is_written_and_read_and_nothing_follows_it() {
+    let directory = scratch();
+    let log = RaftLog::create(directory.path(), IDENTITY, small(64 << 10)).unwrap();
+    let last = crate::log::MAX_INDEX;
+    durably(|done| log.append(vec![record(1, last - 1, "one"), record(1, last, "two")], done));
+    let refused = log.append(vec![record(1, last + 1, "three")], answer().0);
+    assert!(matches!(refused, Err(LogError::OutOfBounds { .. })));
+    log.close().unwrap();
+    drop(log);
+    let log = RaftLog::open(directory.path(), small(64 << 10)).unwrap();
+    assert_eq!(Contents::of(&log).unwrap().entries, [record(1, last - 1, "one"), record(1, last, "two")]);
+    durably(|done| log.purge(at(1, last), done));
+    drop(log);
+    let log = RaftLog::open(directory.path(), small(64 << 10)).unwrap();
+    assert_eq!((log.first_index(), log.last()), (None, Some(at(1, last))));
 }
