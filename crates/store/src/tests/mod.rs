@@ -1,6 +1,7 @@
 //! The store whole: log, state and marks together.
 
 mod flips;
+mod golden;
 mod interrupted;
 mod members;
 mod opening;
