@@ -24,9 +24,10 @@ use crate::wire::{FetchSnapshotRequest, SnapshotHead, SnapshotPart};
 
 /// How many chunks are made ahead of the network, and received ahead of the disk.
 const CHUNKS_AHEAD: usize = 8;
-/// How much of a state leaves a node in a second, at most: a gigabyte in a minute. Sending and building it take an eighth
-/// of a processor each then; at twice the pace they take a quarter, and on a busy machine requests wait for that.
-const PACE_BYTES: u32 = 16 * 1024 * 1024;
+/// How much of a state leaves a node in a second, at most: a gigabyte in a minute and a half. Sending and building it take
+/// a tenth of a processor each then; at more than twice the pace they take a quarter, and on a busy machine requests wait
+/// for that.
+const PACE_BYTES: u32 = 12 * 1024 * 1024;
 /// How long a transfer may stand still before it is given up and begun again.
 const STALLED: Duration = Duration::from_secs(20);
 
