@@ -21,6 +21,8 @@ mod config;
 mod disk;
 mod error;
 mod forward;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod grpc;
 mod leadership;
 mod local;

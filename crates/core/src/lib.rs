@@ -11,6 +11,8 @@ mod command;
 mod condition;
 mod decide;
 mod digest;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod horizon;
 mod key;
 mod namespace;

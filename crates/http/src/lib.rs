@@ -28,6 +28,8 @@ mod condition;
 mod config;
 mod connection;
 mod endpoints;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod metrics;
 mod openapi;
 mod paced;

@@ -12,6 +12,8 @@ mod cli;
 mod commands;
 pub mod config;
 pub mod exit;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 #[cfg(test)]
 mod golden;
 mod listeners;

@@ -24,6 +24,8 @@ mod codec;
 mod data_dir;
 mod discard;
 mod error;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod identity;
 mod log_store;
 mod marks;

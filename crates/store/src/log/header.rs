@@ -10,6 +10,7 @@
 
 use super::checkpoint::Checkpoint;
 use super::frame::Salt;
+use super::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
 
 /// Bytes before the first frame: one page, so that writing frames never rewrites a page the header lies in.
 pub(super) const HEADER_BYTES: usize = 4096;
@@ -58,6 +59,11 @@ impl SegmentHeader {
         let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
         let salt = Salt(u64::from(word(16)) | u64::from(word(20)) << 32);
         let checkpoint = Checkpoint::decode(&block[CHECKPOINT_AT..CRC_AT]).ok_or("the checkpoint cannot be read")?;
-        Ok(SegmentHeader { number: word(8), size: word(12), salt, checkpoint })
+        let (number, size) = (word(8), word(12));
+        // Opening fills a short file up to its size.
+        if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&size) {
+            return Err(format!("it says that the segment has {size} bytes, which no segment has"));
+        }
+        Ok(SegmentHeader { number, size, salt, checkpoint })
     }
 }

@@ -45,6 +45,8 @@ mod directory;
 mod disk;
 mod error;
 mod frame;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod header;
 mod index;
 mod queue;

@@ -3,6 +3,8 @@
 mod check;
 mod checksums;
 mod current;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod machine;
 mod overlay;
 mod reap;
