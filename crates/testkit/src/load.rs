@@ -445,7 +445,7 @@ mod tests {
     struct Toy {
         sessions: Mutex<HashMap<String, Vec<u8>>>,
         requests: AtomicU64,
-        /// Once in a hundred requests.
+        /// Once in so many requests as it says.
         misbehaviour: Misbehaviour,
     }
 
@@ -456,6 +456,14 @@ mod tests {
         LoseWrites,
         Refuse,
         Break,
+    }
+
+    impl Misbehaviour {
+        /// A write that is lost shows only if a read comes before the next write of its key, and if no other write was
+        /// under way with it: so many are lost that one of them shows in every run.
+        fn once_in(self) -> u64 {
+            if self == Self::LoseWrites { 5 } else { 100 }
+        }
     }
 
     impl Toy {
@@ -490,7 +498,8 @@ mod tests {
                 stream.read_exact(&mut body).ok()?;
                 let (method, key) = head[0].split_once(' ')?;
                 let nth = self.requests.fetch_add(1, Ordering::SeqCst);
-                let misbehaves = nth % 100 == 99;
+                let once_in = self.misbehaviour.once_in();
+                let misbehaves = nth % once_in == once_in - 1;
                 let answer = match (misbehaves, self.misbehaviour) {
                     (true, Misbehaviour::Break) => return None,
                     (true, Misbehaviour::Refuse) => problem(),
