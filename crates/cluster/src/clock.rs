@@ -5,10 +5,12 @@ use sessile_core::{LogTime, Stamp, stamp};
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::wall_clock::WallClock;
+
 /// What the leader stamps entries with. Stamps never go back, not even within what is proposed and not yet applied.
 pub(crate) struct LeaderClock {
     last: Mutex<Last>,
-    wall: fn() -> LogTime,
+    wall: WallClock,
 }
 
 /// How far this node's clock may be ahead of a time that stands still before nothing is stamped with it any more.
@@ -25,7 +27,7 @@ struct Last {
 }
 
 impl LeaderClock {
-    pub(crate) fn new(wall: fn() -> LogTime) -> Self {
+    pub(crate) fn new(wall: WallClock) -> Self {
         Self { last: Mutex::default(), wall }
     }
 
@@ -48,7 +50,7 @@ impl LeaderClock {
     pub(crate) fn stamp(&self, reached: LogTime, mut others: Vec<LogTime>, voters: usize) -> Option<LogTime> {
         let mut last = self.last.lock();
         let previous = last.stamped.max(reached);
-        let own = (self.wall)();
+        let own = self.wall.now();
         others.push(own);
         let majority_is_known = others.len() > voters / 2;
         // What is stamped long before its time would have expired when time goes on.
@@ -68,7 +70,7 @@ impl LeaderClock {
 
     /// What this member's own clock shows.
     pub(crate) fn wall(&self) -> LogTime {
-        (self.wall)()
+        self.wall.now()
     }
 }
 
@@ -82,7 +84,7 @@ mod tests {
 
     #[test]
     fn stamps_never_go_back() {
-        let clock = LeaderClock::new(|| LogTime::from_millis(1_000));
+        let clock = LeaderClock::new(WallClock::new(|| LogTime::from_millis(1_000)));
         assert_eq!(clock.stamp(LogTime::default(), vec![], 1), Some(at(1_000)));
         assert_eq!(clock.stamp(at(5_000), vec![], 1), Some(at(5_000)), "the log is ahead of the wall");
         assert_eq!(clock.stamp(LogTime::default(), vec![], 1), Some(at(5_000)));
@@ -90,11 +92,11 @@ mod tests {
 
     #[test]
     fn one_clock_among_three_does_not_move_time_alone() {
-        let hour_ahead = LeaderClock::new(|| LogTime::from_millis(3_600_000 + 10_000));
+        let hour_ahead = LeaderClock::new(WallClock::new(|| LogTime::from_millis(3_600_000 + 10_000)));
         assert_eq!(hour_ahead.stamp(LogTime::default(), vec![], 3), None, "time has not begun");
         assert_eq!(hour_ahead.stamp(at(9_000), vec![], 3), None, "nothing is stamped long before its time");
         assert_eq!(hour_ahead.stamp(at(3_608_000), vec![], 3), Some(at(3_608_000)), "and stands still");
-        let hour_ahead = LeaderClock::new(|| LogTime::from_millis(3_600_000 + 10_000));
+        let hour_ahead = LeaderClock::new(WallClock::new(|| LogTime::from_millis(3_600_000 + 10_000)));
         assert_eq!(hour_ahead.stamp(at(9_000), vec![at(10_000)], 3), Some(at(10_000)), "of two, the lower");
         let year = 365 * 86_400_000;
         assert_eq!(

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
+use crate::transport::Reach;
+use crate::wall_clock::WallClock;
+
+/// The default of [`NodeConfig::keep_entries`]: what a busy node writes in two seconds.
+const KEEP_ENTRIES: u64 = 5_000;
+
 /// What an operator chooses about a node.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -18,6 +24,12 @@ pub struct NodeConfig {
     pub persist_after: Duration,
     /// The version of the program, for people.
     pub version: String,
+    /// How many entries stay in the log behind what is durable in the state, for members that lag a little.
+    pub keep_entries: u64,
+    /// How it reaches other members.
+    pub reach: Reach,
+    /// What its clock shows.
+    pub wall_clock: WallClock,
     /// How it finds and meets other members; `None` for a cluster of one, which listens for nobody.
     pub peers: Option<PeersConfig>,
 }
@@ -31,6 +43,9 @@ impl NodeConfig {
             disk_reserve_bytes: 0,
             persist_after: Duration::from_secs(30),
             version: env!("CARGO_PKG_VERSION").into(),
+            keep_entries: KEEP_ENTRIES,
+            reach: Reach::Tcp,
+            wall_clock: WallClock::default(),
             peers: None,
         }
     }

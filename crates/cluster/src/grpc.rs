@@ -1,9 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::error;
@@ -12,7 +10,9 @@ use crate::admin::AdminService;
 use crate::admission::AdmissionService;
 use crate::cluster::Cluster;
 use crate::local::Local;
-use crate::transport::{CONNECTION_WINDOW, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, PeerService, STREAM_WINDOW};
+use crate::transport::{
+    CONNECTION_WINDOW, Incoming, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, PeerService, STREAM_WINDOW,
+};
 use crate::wire::DESCRIPTORS;
 use crate::wire::admin_server::AdminServer;
 use crate::wire::admission_server::AdmissionServer;
@@ -24,7 +24,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 const HEALTH_ROUND: Duration = Duration::from_millis(500);
 
 /// Answers other nodes and operators, from the first moment until the node stops.
-pub(crate) async fn serve(local: Arc<Local>, listener: TcpListener) {
+pub(crate) async fn serve(local: Arc<Local>, incoming: Incoming) {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -47,10 +47,7 @@ pub(crate) async fn serve(local: Arc<Local>, listener: TcpListener) {
         .add_service(AdminServer::new(AdminService::new(local.clone())))
         .add_service(reflection)
         .add_service(health)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            local.stop.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(incoming.accepted(), local.stop.clone().cancelled_owned());
     let serving = async {
         tokio::select! {
             ended = server => ended,

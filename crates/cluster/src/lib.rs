@@ -47,4 +47,5 @@ pub use config::{JoinToken, NodeConfig, PeersConfig};
 pub use error::{ClusterError, StartError};
 pub use node::Node;
 pub use status::{MemberReach, Status};
-pub use transport::RefusalCount;
+pub use transport::{Dial, Incoming, Reach, RefusalCount, Wire};
+pub use wall_clock::WallClock;

@@ -32,8 +32,8 @@ impl Local {
     pub(crate) fn new(node: NodeId, config: NodeConfig, lobby: Lobby) -> Self {
         Self {
             door: Arc::new(Door::new(node)),
+            directory: Directory::new(config.reach.clone()),
             config,
-            directory: Directory::default(),
             lobby,
             start_id: rand::random(),
             started: Instant::now(),

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sessile_core::Command;
-use tokio::task::spawn_blocking;
+use sessile_store::off_the_runtime;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -114,7 +114,7 @@ impl Maintenance {
             return;
         }
         let (state, from) = (self.inner.state.clone(), self.reap_from.take());
-        let Ok(reaped) = spawn_blocking(move || state.reap(from.as_ref(), REAP_RECORDS)).await else { return };
+        let Ok(reaped) = off_the_runtime(move || state.reap(from.as_ref(), REAP_RECORDS)).await else { return };
         match reaped {
             Ok(reaped) => {
                 if reaped.next.is_none() {

@@ -8,8 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use openraft::{Config, SnapshotPolicy};
 use sessile_core::ProposerId;
-use sessile_store::{Member, NodeId, Opening, StateMachine, StatelessStore, Store, TypeConfig};
-use tokio::net::TcpListener;
+use sessile_store::{Member, NodeId, Opening, StateMachine, StatelessStore, Store, TypeConfig, off_the_runtime};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::DropGuard;
 use tracing::{info, warn};
@@ -25,8 +24,7 @@ use crate::members::Members;
 use crate::proposer::Proposer;
 use crate::read_rounds::{Confirmer, ReadRounds};
 use crate::recovery::recover;
-use crate::transport::{Network, Sending};
-use crate::wall_clock::wall_clock;
+use crate::transport::{Incoming, Network, Sending};
 use crate::write_rounds::WriteRounds;
 use crate::{NodeConfig, StartError, autopilot, grpc, registration, reports, watches};
 
@@ -36,8 +34,6 @@ pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 const HEARTBEAT: Duration = Duration::from_millis(50);
 /// A leader that is silent for as long as this may be campaigned against.
 const ELECTION_TIMEOUT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(400));
-/// How many entries stay in the log behind what is durable in the state, for members that lag a little.
-const KEEP_ENTRIES: u64 = 5_000;
 /// How many commands wait for Raft to take them up. A batch takes all there are.
 const MAX_QUEUED: u64 = 1_024;
 
@@ -53,12 +49,8 @@ pub struct Node {
 impl Node {
     /// Starts a node, and returns once it is a member with Raft running; there need not be a leader yet, requests wait for
     /// one. A pristine node first finds or makes its cluster, and one that lost its state first fetches another one's:
-    /// that may take for ever, and ends when this future is dropped. Meanwhile `listener` answers probes and operators.
-    pub async fn start(
-        opening: Opening,
-        config: NodeConfig,
-        listener: Option<TcpListener>,
-    ) -> Result<Self, StartError> {
+    /// that may take for ever, and ends when this future is dropped. Meanwhile what comes in is answered:  probes and operators.
+    pub async fn start(opening: Opening, config: NodeConfig, incoming: Option<Incoming>) -> Result<Self, StartError> {
         let (node, lobby, known) = match opening {
             Opening::Pristine(store) => (store.node(), Lobby::pristine(store), Known::Nothing),
             Opening::Member(store, _) => (store.node(), Lobby::default(), Known::All(store)),
@@ -66,8 +58,8 @@ impl Node {
         };
         let local = Arc::new(Local::new(node, config, lobby));
         let stop = local.stop.clone().drop_guard();
-        if let Some(listener) = listener {
-            local.tasks.spawn(grpc::serve(local.clone(), listener));
+        if let Some(incoming) = incoming {
+            local.tasks.spawn(grpc::serve(local.clone(), incoming));
         }
         let (store, first) = match known {
             Known::All(store) => (store, None),
@@ -116,8 +108,7 @@ impl Node {
         self.local.stop.cancel();
         self.local.tasks.wait().await;
         self.cluster.inner.raft.shutdown().await.map_err(|error| StartError::Raft(error.to_string()))?;
-        let closed = tokio::task::spawn_blocking(move || self.store.close()).await;
-        // What a panic said stays unsaid: it may hold what was stored.
+        let closed = off_the_runtime(move || self.store.close()).await;
         Ok(closed.map_err(|_| StartError::Raft("the storage engine gave up while it was closed".into()))??)
     }
 }
@@ -137,7 +128,7 @@ async fn start_member(
 ) -> Result<Cluster, StartError> {
     local.door.enter(store.cluster());
     local.door.keep_out(store.state().removed());
-    let raft_config = Arc::new(raft_config().map_err(|error| StartError::Raft(error.to_string()))?);
+    let raft_config = Arc::new(raft_config(&local.config).map_err(|error| StartError::Raft(error.to_string()))?);
     let log = store.log_store();
     let sending = Sending::default();
     let network = Network { door: local.door.clone(), directory: local.directory.clone(), sending: sending.clone() };
@@ -174,7 +165,7 @@ async fn start_member(
         notes: store.notes(),
         started_with_last: log.last().map_or(0, |last| last.index),
         log,
-        clock: LeaderClock::new(wall_clock),
+        clock: LeaderClock::new(local.config.wall_clock.clone()),
         proposer: Proposer::new(ProposerId::new(store.node().bits())),
         rounds,
         writes,
@@ -184,7 +175,7 @@ async fn start_member(
         disk: Disk::new(local.config.data_dir.clone(), local.config.disk_reserve_bytes),
         leader_changes: AtomicU64::new(0),
         disks_are_nearly_full: AtomicBool::new(false),
-        started_at: wall_clock(),
+        started_at: local.config.wall_clock.now(),
         changing: Mutex::default(),
         concerns: parking_lot::Mutex::default(),
         strangers: parking_lot::Mutex::default(),
@@ -217,16 +208,16 @@ async fn start_member(
     Ok(Cluster { inner })
 }
 
-fn raft_config() -> Result<Config, openraft::ConfigError> {
+fn raft_config(config: &NodeConfig) -> Result<Config, openraft::ConfigError> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
+        max_in_snapshot_log_to_keep: config.keep_entries,
         cluster_name: "sessile".into(),
         heartbeat_interval: millis(HEARTBEAT),
         election_timeout_min: millis(ELECTION_TIMEOUT.0),
         election_timeout_max: millis(ELECTION_TIMEOUT.1),
         // A snapshot's place must never be ahead of what is durable, so maintenance asks for them.
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: KEEP_ENTRIES,
         purge_batch_size: 1,
         // Requests beyond these wait outside, where they still count against the bounds of the HTTP side.
         api_channel_size: Some(MAX_QUEUED),

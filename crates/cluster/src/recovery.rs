@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_store::{NodeId, StatelessStore, Store};
-use tokio::task::spawn_blocking;
+use sessile_store::{NodeId, StatelessStore, Store, off_the_runtime};
 use tracing::{info, warn};
 
 use crate::StartError;
@@ -44,7 +43,7 @@ pub(crate) async fn recover(local: &Local, stateless: StatelessStore) -> Result<
             let owned = Arc::try_unwrap(stateless)
                 .map_err(|_| StartError::Raft("a state is still being received; this is a defect".into()))?;
             let index = meta.last_log_id.map_or(0, |last| last.index);
-            let completed = spawn_blocking(move || owned.complete(snapshot, &meta)).await;
+            let completed = off_the_runtime(move || owned.complete(snapshot, &meta)).await;
             let completed =
                 completed.map_err(|_| StartError::Raft("the storage engine gave up on a fetched state".into()))?;
             match completed {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::connection::Connection;
 
@@ -16,15 +15,15 @@ const LINGER_BYTES: usize = 16 << 20;
 
 /// A client's socket that notes on its [`Connection`] what deadlines depend on: when bytes come, when an answer is not
 /// taken, when only the rest of a refused body is awaited.
-pub(crate) struct Paced {
-    io: TcpStream,
+pub(crate) struct Paced<IO> {
+    io: IO,
     connection: Arc<Connection>,
     /// How much more is swallowed.
     linger_bytes: usize,
 }
 
-impl Paced {
-    pub(crate) fn new(io: TcpStream, connection: Arc<Connection>) -> Self {
+impl<IO> Paced<IO> {
+    pub(crate) fn new(io: IO, connection: Arc<Connection>) -> Self {
         Self { io, connection, linger_bytes: LINGER_BYTES }
     }
 
@@ -34,7 +33,7 @@ impl Paced {
     }
 }
 
-impl AsyncRead for Paced {
+impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
@@ -46,7 +45,7 @@ impl AsyncRead for Paced {
     }
 }
 
-impl AsyncWrite for Paced {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.note_write(written)

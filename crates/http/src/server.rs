@@ -17,6 +17,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
@@ -145,7 +146,7 @@ impl Server {
             left > 0
         };
         while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last_call, listener.accept()).await {
-            if !take_over(stream) {
+            if stream.set_nodelay(true).is_ok() && !take_over(stream) {
                 return;
             }
         }
@@ -153,7 +154,7 @@ impl Server {
         let Ok(listener) = listener.into_std() else { return };
         while let Ok((stream, _)) = listener.accept() {
             let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) else { return };
-            if !take_over(stream) {
+            if stream.set_nodelay(true).is_ok() && !take_over(stream) {
                 return;
             }
         }
@@ -163,7 +164,10 @@ impl Server {
     async fn accept(&self, listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
         loop {
             match shutdown.run_until_cancelled(listener.accept()).await? {
-                Ok((stream, _)) => return Some(stream),
+                Ok((stream, _)) => match stream.set_nodelay(true) {
+                    Ok(()) => return Some(stream),
+                    Err(error) => tracing::debug!(%error, "a connection ended before it began"),
+                },
                 Err(error) => {
                     self.shared.metrics.accept_errors.inc();
                     let theirs = matches!(
@@ -193,12 +197,23 @@ impl Server {
         }
     }
 
-    fn take_over(&self, number: u64, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+    /// Serves one connection that came another way than by TCP, on a network of a test's own. Returns at once; the
+    /// connection ends with its client or with the runtime.
+    pub fn attend(&self, number: u64, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        self.take_over(number, io, None);
+    }
+
+    fn take_over(
+        &self,
+        number: u64,
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         let shared = Arc::clone(&self.shared);
         self.shared.owned.tasks.spawn(async move {
             let open = shared.open(number);
             let cut_off = shared.owned.cut_off.clone();
-            let closed = cut_off.run_until_cancelled(shared.converse(stream, &open.connection)).await;
+            let closed = cut_off.run_until_cancelled(shared.converse(io, &open.connection)).await;
             shared.metrics.closed(closed.unwrap_or(Closed::Aborted));
             drop(place);
         });
@@ -263,12 +278,12 @@ impl Shared {
     }
 
     /// Serves one connection to its end.
-    async fn converse(&self, stream: TcpStream, connection: &Arc<Connection>) -> Closed {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection ended before it began");
-            return Closed::Broken;
-        }
-        let io = TokioIo::new(Paced::new(stream, Arc::clone(connection)));
+    async fn converse(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        connection: &Arc<Connection>,
+    ) -> Closed {
+        let io = TokioIo::new(Paced::new(io, Arc::clone(connection)));
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = connection.begin();

@@ -142,6 +142,7 @@ fn engines() -> impl TypedValueParser<Value = EngineKind> {
         let help = match engine {
             EngineKind::Fjall => "For every size",
             EngineKind::Sled => "For small stores; outlives kill -9, not a power cut",
+            EngineKind::Other(_) => "Of a test",
         };
         PossibleValue::new(engine.name()).help(help)
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sessile_cluster::{Node, NodeConfig};
+use sessile_cluster::{Incoming, Node, NodeConfig};
 use sessile_http::{ApiConfig, Drained, Limits, Server};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
@@ -103,7 +103,7 @@ async fn run_node(
     let node_config = node_config(config, peers.as_ref())?;
     let start = async {
         let opening = open_data(config, old).await?;
-        anyhow::Ok(Node::start(opening, node_config, peers).await?)
+        anyhow::Ok(Node::start(opening, node_config, peers.map(Incoming::Tcp)).await?)
     };
     let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
     metrics.add_node(node.cluster().clone())?;

@@ -29,6 +29,7 @@ pub mod fuzzing;
 mod identity;
 mod log_store;
 mod marks;
+mod off_the_runtime;
 mod opening;
 mod pristine;
 mod state;
@@ -48,6 +49,7 @@ pub use error::StoreError;
 pub use identity::{ClusterId, NodeId};
 pub use log_store::LogStore;
 pub use marks::{Former, Notes, Reservation};
+pub use off_the_runtime::{GaveUp, off_the_runtime};
 pub use opening::Opening;
 pub use pristine::PristineStore;
 pub use state::{

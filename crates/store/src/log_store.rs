@@ -10,9 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
 use crate::log::{LogError, LogPosition, LogRecord, RaftLog};
-use crate::state::off_the_runtime;
 use crate::types::{Entry, log_id, term_of};
-use crate::{LogId, NodeId, SessionState, TypeConfig, Vote};
+use crate::{LogId, NodeId, SessionState, TypeConfig, Vote, off_the_runtime};
 
 /// The most bytes of entries that one read for replication hands out. A follower's message stays below what gRPC takes.
 const MAX_READ_BYTES: usize = 4 * 1024 * 1024;
@@ -189,7 +188,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             // purge that returns as done up to `upto`, and after an installed snapshot appends right behind it, so a log
             // that kept less would have a hole. It asks only once the snapshot up to there is built or installed, and
             // both persist first; so this waits for nothing, and an error here is a broken promise that stops the node.
-            off_the_runtime(move || state.persist_upto(&upto)).await?;
+            off_the_runtime(move || state.persist_upto(&upto)).await.map_err(io::Error::other)??;
         }
         self.durably(|done| self.log.purge(position(&upto), done)).await
     }

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::base::BoxStream;
 use sessile_core::RulesVersion;
-use sessile_store::{Member, NodeId};
+use sessile_store::{Member, NodeId, off_the_runtime};
 use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -16,7 +16,6 @@ use crate::admission::{admit_at, probe, why_silent};
 use crate::cluster::{Cluster, Inner};
 use crate::local::Local;
 use crate::membership::{Asked, Changed, HAND_OVER_TIMEOUT};
-use crate::transport::{connect, connect_now};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
@@ -74,7 +73,7 @@ impl AdminService {
                 }
                 Some(leader) if leader != inner.node && !is_passed_on && inner.is_well(leader) => {
                     if let Some(address) = inner.address_of(leader)
-                        && let Ok(channel) = connect_now(&address).await
+                        && let Ok(channel) = self.local.directory.connect_now(&address).await
                     {
                         return Ok(Some(Other { node: leader, client: AdminClient::new(channel) }));
                     }
@@ -100,7 +99,7 @@ impl AdminService {
     /// The member that has taken over, which does what this one was asked.
     fn other(&self, node: NodeId) -> Result<Other, Status> {
         let address = self.member()?.address_of(node).unwrap_or_default();
-        Ok(Other { node, client: AdminClient::new(connect(&address)?) })
+        Ok(Other { node, client: AdminClient::new(self.local.directory.connect(&address)?) })
     }
 
     fn pass_on<T>(&self, to: NodeId, message: T) -> Request<T> {
@@ -375,13 +374,13 @@ impl Admin for AdminService {
         if !who.is_empty() && !is_passed_on {
             let (node, member) = inner.find_member(&who)?;
             if node != inner.node {
-                let mut other = AdminClient::new(connect(&member.address)?);
+                let mut other = AdminClient::new(self.local.directory.connect(&member.address)?);
                 return other.trigger_snapshot(self.pass_on(node, TriggerSnapshotRequest { member: who })).await;
             }
         }
         inner.raft.trigger().snapshot().await.map_err(|_| Status::unavailable("this node is stopping"))?;
         let state = inner.state.clone();
-        let persisted = tokio::task::spawn_blocking(move || state.persist().map(|()| state.persisted_index())).await;
+        let persisted = off_the_runtime(move || state.persist().map(|()| state.persisted_index())).await;
         let index = persisted.ok().and_then(Result::ok).flatten();
         let index = index.ok_or_else(|| Status::internal("the state could not be made durable; see the node's log"))?;
         Ok(Response::new(TriggerSnapshotResponse { index }))

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sessile_core::RulesVersion;
-use sessile_store::{ClusterId, Member, NodeId, Reservation, Store};
-use tokio::task::spawn_blocking;
+use sessile_store::{ClusterId, Member, NodeId, Reservation, Store, off_the_runtime};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::{info, warn};
@@ -173,7 +172,7 @@ pub(super) async fn reserve(
         cluster: cluster_to_wire(wanted.cluster),
         initiator: id_to_wire(wanted.initiator),
     };
-    let mut client = client(address).map_err(|status| silent(&status))?;
+    let mut client = client(local, address).map_err(|status| silent(&status))?;
     let answer = timeout(RESERVE_TIMEOUT, client.reserve(local.door.request(Some(node), request, None))).await;
     let answer = answer.map_err(|_| vec![format!("seed {address} does not answer in time")])?;
     let (from, answer) = local.door.receive_stranger(answer).map_err(|status| silent(&status))?;
@@ -213,7 +212,7 @@ async fn release(local: &Local, address: &str, reservation: Reservation) {
         cluster: cluster_to_wire(reservation.cluster),
         initiator: id_to_wire(reservation.initiator),
     };
-    let Ok(mut client) = client(address) else { return };
+    let Ok(mut client) = client(local, address) else { return };
     let released = timeout(RESERVE_TIMEOUT, client.release(local.door.request(None, request, None))).await;
     if !matches!(released, Ok(Ok(_))) {
         info!(address, "a reservation could not be taken back; it is tried again");
@@ -232,8 +231,7 @@ async fn adopt(
     first: Option<BTreeMap<NodeId, Member>>,
 ) -> Result<Entered, StartError> {
     let entering = local.clone();
-    let adopted = spawn_blocking(move || entering.lobby.adopt(cluster)).await;
-    // What a panic said stays unsaid: it may hold what was stored.
+    let adopted = off_the_runtime(move || entering.lobby.adopt(cluster)).await;
     let store = adopted.map_err(|_| StartError::EngineGaveUp(local.config.data_dir.clone()))??;
     let store = store.ok_or_else(|| StartError::Raft("a node entered its cluster twice; this is a defect".into()))?;
     local.door.enter(cluster);

@@ -60,7 +60,7 @@ async fn ask(local: &Local, address: &str) -> Result<JoinResponse, Status> {
         address: own_address,
         rules_supported: rules_supported.number(),
     };
-    let mut client = client(address)?;
+    let mut client = client(local, address)?;
     let answer = timeout(JOIN_TIMEOUT, client.join(local.door.request(None, request, Some(JOIN_TIMEOUT)))).await;
     let answer = answer.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?;
     local.door.receive_stranger(answer).map(|(_, answer)| answer)

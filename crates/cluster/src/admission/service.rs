@@ -6,7 +6,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use crate::local::Local;
-use crate::transport::{cluster_from_wire, cluster_to_wire, connect, id_from_wire, id_to_wire, refusal_of};
+use crate::transport::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire, refusal_of};
 use crate::wire::admission_client::AdmissionClient;
 use crate::wire::admission_server::Admission;
 use crate::wire::refusal::Reason;
@@ -75,13 +75,13 @@ fn disk(error: &StoreError) -> Status {
     Status::internal(error.to_string())
 }
 
-pub(super) fn client(address: &str) -> Result<AdmissionClient<Channel>, Status> {
-    Ok(AdmissionClient::new(connect(address)?))
+pub(super) fn client(local: &Local, address: &str) -> Result<AdmissionClient<Channel>, Status> {
+    Ok(AdmissionClient::new(local.directory.connect(address)?))
 }
 
 /// Asks who answers at an address.
 pub(crate) async fn probe(local: &Local, address: &str) -> Result<(NodeId, Identity), Status> {
-    let mut client = client(address)?;
+    let mut client = client(local, address)?;
     let request = local.door.request(None, identity(local), Some(PROBE_TIMEOUT));
     let answer = tokio::time::timeout(PROBE_TIMEOUT, client.probe(request)).await;
     let answer = answer.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?;
@@ -92,7 +92,7 @@ pub(crate) async fn probe(local: &Local, address: &str) -> Result<(NodeId, Ident
 pub(crate) async fn admit_at(local: &Local, address: &str, node: NodeId, cluster: ClusterId) -> Result<(), Status> {
     let admit = AdmitRequest { join_token: local.join_token().to_owned(), cluster: cluster_to_wire(cluster) };
     let request = local.door.request(Some(node), admit, Some(ADMIT_TIMEOUT));
-    local.door.receive_stranger(client(address)?.admit(request).await).map(drop)
+    local.door.receive_stranger(client(local, address)?.admit(request).await).map(drop)
 }
 
 /// What is wrong with whoever should have answered, to stand behind its address.

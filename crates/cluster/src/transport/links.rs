@@ -7,6 +7,7 @@ use sessile_store::NodeId;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
+use super::Reach;
 use crate::wire::peer_client::PeerClient;
 
 /// The largest message, in bytes: what one read of the log hands out (4 MiB) and one entry beyond it (8 MiB), and room.
@@ -21,17 +22,35 @@ pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 pub(crate) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// Where the members are reached, as the membership says.
-#[derive(Clone, Default)]
-pub(crate) struct Directory(Arc<RwLock<BTreeMap<NodeId, String>>>);
+/// Where the members are reached, as the membership says, and how.
+#[derive(Clone)]
+pub(crate) struct Directory {
+    addresses: Arc<RwLock<BTreeMap<NodeId, String>>>,
+    reach: Reach,
+}
 
 impl Directory {
+    pub(crate) fn new(reach: Reach) -> Self {
+        Self { addresses: Arc::default(), reach }
+    }
+
     pub(crate) fn replace(&self, addresses: BTreeMap<NodeId, String>) {
-        *self.0.write() = addresses;
+        *self.addresses.write() = addresses;
     }
 
     pub(crate) fn address(&self, node: NodeId) -> Option<String> {
-        self.0.read().get(&node).cloned()
+        self.addresses.read().get(&node).cloned()
+    }
+
+    /// A connection that comes about with the first call, and again after it broke.
+    pub(crate) fn connect(&self, address: &str) -> Result<Channel, Status> {
+        Ok(self.reach.connect_lazy(&endpoint(address)?))
+    }
+
+    /// A connection that is there, to a node that may be gone: nothing was sent if it is.
+    pub(crate) async fn connect_now(&self, address: &str) -> Result<Channel, Status> {
+        let connected = self.reach.connect(&endpoint(address)?).await;
+        connected.map_err(|error| Status::unavailable(format!("{address} does not answer: {error}")))
     }
 }
 
@@ -59,7 +78,7 @@ impl Link {
         let channel = match &*connected {
             Some((known, channel)) if *known == address => channel.clone(),
             _ => {
-                let channel = connect(&address)?;
+                let channel = self.directory.connect(&address)?;
                 *connected = Some((address, channel.clone()));
                 channel
             }
@@ -68,17 +87,6 @@ impl Link {
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES))
     }
-}
-
-/// A connection that comes about with the first call, and again after it broke.
-pub(crate) fn connect(address: &str) -> Result<Channel, Status> {
-    Ok(endpoint(address)?.connect_lazy())
-}
-
-/// A connection that is there, to a node that may be gone: nothing was sent if it is.
-pub(crate) async fn connect_now(address: &str) -> Result<Channel, Status> {
-    let connected = endpoint(address)?.connect().await;
-    connected.map_err(|error| Status::unavailable(format!("{address} does not answer: {error}")))
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, Status> {

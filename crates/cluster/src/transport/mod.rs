@@ -1,4 +1,4 @@
-//! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`), Raft's messages
+//! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`, `reach`), Raft's messages
 //! (`network` sends, `service` receives), and the state in transit (`snapshot`).
 
 mod conversation;
@@ -6,6 +6,7 @@ mod convert;
 mod envelope;
 mod links;
 mod network;
+mod reach;
 mod service;
 mod snapshot;
 
@@ -14,9 +15,9 @@ pub(crate) use convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to
 pub use envelope::RefusalCount;
 pub(crate) use envelope::{Door, refusal_of};
 pub(crate) use links::{
-    CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, connect,
-    connect_now,
+    CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW,
 };
 pub(crate) use network::Network;
+pub use reach::{Dial, Incoming, Reach, Wire};
 pub(crate) use service::PeerService;
 pub(crate) use snapshot::{Sending, fetch};

@@ -7,11 +7,10 @@ use futures_util::{Stream, StreamExt, stream};
 use openraft::raft::SnapshotResponse;
 use parking_lot::Mutex;
 use sessile_store::{
-    LogId, NodeId, Snapshot, SnapshotReceiver, StoreError, StoredMembership, TypeConfig, Vote, decode_membership,
-    encode_membership,
+    GaveUp, LogId, NodeId, Snapshot, SnapshotReceiver, StoreError, StoredMembership, TypeConfig, Vote,
+    decode_membership, encode_membership, off_the_runtime,
 };
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -78,7 +77,7 @@ impl Pace {
     }
 }
 
-/// The state as messages: what it is of, and then its chunks, made by a thread of their own as they are taken.
+/// The state as messages: what it is of, and then its chunks, made as they are taken.
 pub(super) fn parts(
     vote: Option<&Vote>,
     snapshot: FullSnapshot,
@@ -91,13 +90,17 @@ pub(super) fn parts(
     };
     let (sender, chunks) = mpsc::channel::<Result<Bytes, StoreError>>(CHUNKS_AHEAD);
     let on_its_way = sending.begin();
-    spawn_blocking(move || {
-        for chunk in snapshot.snapshot.chunks() {
+    tokio::spawn(async move {
+        let mut chunks = snapshot.snapshot.chunks();
+        loop {
+            let Ok((chunk, rest)) = off_the_runtime(move || (chunks.next(), chunks)).await else { return };
+            let Some(chunk) = chunk else { return };
             let failed = chunk.is_err();
             // Whoever wanted it may have gone.
-            if sender.blocking_send(chunk).is_err() || failed {
+            if sender.send(chunk).await.is_err() || failed {
                 return;
             }
+            chunks = rest;
         }
     });
     let pace = Pace(Instant::now());
@@ -128,6 +131,15 @@ pub(super) async fn send(
     Ok(SnapshotResponse::new(ballot_from_wire(answer.ballot.as_ref())?))
 }
 
+/// Why what comes in is not written.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
+}
+
 /// What a transfer came to.
 pub(super) struct Received {
     pub(super) vote: Option<Vote>,
@@ -151,13 +163,15 @@ pub(super) async fn receive(
 
     let (sender, mut chunks) = mpsc::channel::<Bytes>(CHUNKS_AHEAD);
     let finished = meta.clone();
-    let writing = spawn_blocking(move || {
-        let mut receiver = receiver()?;
-        while let Some(chunk) = chunks.blocking_recv() {
-            receiver.write(chunk)?;
+    let writing = async move {
+        let mut receiver = off_the_runtime(receiver).await??;
+        while let Some(chunk) = chunks.recv().await {
+            receiver = off_the_runtime(move || receiver.write(chunk).map(|()| receiver)).await??;
         }
-        receiver.finish(finished)
-    });
+        off_the_runtime(move || receiver.finish(finished)).await?.map_err(Broken::from)
+    };
+    // A task, so that the next chunk comes in while one is written.
+    let writing = tokio::spawn(writing);
     while let Some(part) = next(&mut parts).await? {
         let Part::Chunk(chunk) = part else {
             return Err(Status::invalid_argument("the transfer begins twice"));
@@ -167,7 +181,6 @@ pub(super) async fn receive(
         }
     }
     drop(sender);
-    // What a panic said stays unsaid: it may hold what was stored.
     let snapshot = writing.await.map_err(|_| Status::internal("the engine gave up while a state was received"))?;
     let snapshot = snapshot.map_err(|error| Status::data_loss(error.to_string()))?;
     Ok(Received { vote, meta, snapshot })

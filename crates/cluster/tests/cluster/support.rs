@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sessile_cluster::admin::{AdminClient, StatusResponse};
-use sessile_cluster::{Cluster, Node, NodeConfig, PeersConfig};
+use sessile_cluster::{Cluster, Incoming, Node, NodeConfig, PeersConfig};
 use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
@@ -148,7 +148,9 @@ impl Cast {
         change(&mut config);
         let listener = TcpListener::from_std(member.listener.try_clone().unwrap()).unwrap();
         let opening = open(&dir);
-        member.running = Some(tasks.spawn(async move { Node::start(opening, config, Some(listener)).await.unwrap() }));
+        member.running = Some(
+            tasks.spawn(async move { Node::start(opening, config, Some(Incoming::Tcp(listener))).await.unwrap() }),
+        );
     }
 
     pub(crate) fn start_all(&mut self) {

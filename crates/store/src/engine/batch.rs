@@ -58,7 +58,7 @@ impl Batch {
     }
 
     /// What is done, in order.
-    pub(super) fn operations(&self) -> &[(Bytes, Operation)] {
+    pub fn operations(&self) -> &[(Bytes, Operation)] {
         &self.operations
     }
 

@@ -1,25 +1,47 @@
 //! The engines by name.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
+use super::{Engine, EngineError, EngineOptions};
+
 /// The storage engines there are; the names are those of `storage.engine` in the config and of the `ENGINE` file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineKind {
     /// The default: log-structured, for stores larger than memory.
     Fjall,
     /// sled 0.34: for small stores.
     Sled,
+    /// One that a test brings along; no configuration names it.
+    Other(OtherEngine),
 }
 
+/// An engine of somebody else's.
+#[derive(Debug, Clone, Copy)]
+pub struct OtherEngine {
+    /// What it is called.
+    pub name: &'static str,
+    /// Opens the store in a directory, or creates it if the directory is absent or empty.
+    pub open: fn(&Path, EngineOptions) -> Result<Box<dyn Engine>, EngineError>,
+}
+
+impl PartialEq for OtherEngine {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for OtherEngine {}
+
 impl EngineKind {
-    /// All of them, for suites and help texts.
+    /// All that can be configured, for suites and help texts.
     pub const ALL: [Self; 2] = [Self::Fjall, Self::Sled];
 
     /// Whether a store that was closed cleanly reports every damage when it is opened or read. fjall's tables carry
     /// checksums; one flipped bit in sled's file hides records without a word, so such a store is counted at each start.
     pub const fn reports_damage(self) -> bool {
-        matches!(self, Self::Fjall)
+        !matches!(self, Self::Sled)
     }
 
     /// The name in config and on disk.
@@ -28,6 +50,7 @@ impl EngineKind {
         match self {
             Self::Fjall => "fjall",
             Self::Sled => "sled",
+            Self::Other(other) => other.name,
         }
     }
 }

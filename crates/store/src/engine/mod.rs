@@ -36,7 +36,7 @@ use bytes::Bytes;
 
 pub use batch::{Batch, Operation};
 pub use error::EngineError;
-pub use kind::{EngineKind, UnknownEngine};
+pub use kind::{EngineKind, OtherEngine, UnknownEngine};
 
 /// The longest key, in bytes: a session key of 1,024 with its prefix (namespace, generation, purpose) fits four times.
 /// fjall writes a key's length as 16 bits and would cut a longer one without a word.
@@ -156,6 +156,7 @@ pub fn open(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<
     Ok(match kind {
         EngineKind::Fjall => Box::new(fjall_engine::FjallEngine::open(dir, options)?),
         EngineKind::Sled => Box::new(sled_engine::SledEngine::open(dir, options)?),
+        EngineKind::Other(other) => (other.open)(dir, options)?,
     })
 }
 

@@ -141,7 +141,13 @@ fn refused_or_gone_on_with(directory: &Path) {
 }
 
 fn options() -> LogOptions {
-    LogOptions { segment_bytes: MIN_SEGMENT_BYTES, cache_bytes: 0, recycled_segments: 0, max_batch_bytes: 64 << 10 }
+    LogOptions {
+        segment_bytes: MIN_SEGMENT_BYTES,
+        cache_bytes: 0,
+        recycled_segments: 0,
+        max_batch_bytes: 64 << 10,
+        ..LogOptions::default()
+    }
 }
 
 fn open(directory: &Path) -> Result<Contents, LogError> {

@@ -59,6 +59,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 pub use error::LogError;
@@ -101,7 +103,7 @@ pub struct LogRecord {
 }
 
 /// How a log uses disk and memory. May differ from one opening to the next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LogOptions {
     /// Size of a new segment file, between [`MIN_SEGMENT_BYTES`] and [`MAX_SEGMENT_BYTES`]. An entry that does not fit
     /// gets a segment of its own size.
@@ -113,6 +115,19 @@ pub struct LogOptions {
     /// Most bytes that one write and one sync take from the queue; the queue holds twice that before callers wait. An
     /// append larger than this still goes as one.
     pub max_batch_bytes: usize,
+    /// Who writes.
+    pub writer: LogWriter,
+}
+
+/// Who writes to the files of an open log.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum LogWriter {
+    /// A thread of the log's own.
+    #[default]
+    Thread,
+    /// A task of the runtime on which the log is opened, which lets so much of the runtime's time pass before each batch. For
+    /// a simulation, where one thread does everything and time is not the machine's.
+    Task(fn() -> Duration),
 }
 
 impl Default for LogOptions {
@@ -123,6 +138,7 @@ impl Default for LogOptions {
             recycled_segments: 2,
             // A disk that syncs at 200 MB/s does this in 40 ms, within one heartbeat.
             max_batch_bytes: 8 << 20,
+            writer: LogWriter::Thread,
         }
     }
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::sync::Notify;
 
 use super::index::Index;
 use super::segment::SegmentFile;
@@ -73,6 +74,8 @@ pub(super) struct State {
 pub(super) struct Shared {
     state: Mutex<State>,
     work: Condvar,
+    /// The same for a writer that is a task.
+    work_for_task: Notify,
     room: Condvar,
     pub(super) disk_bytes: AtomicU64,
     max_batch_bytes: usize,
@@ -124,7 +127,7 @@ impl State {
         self.queue.push_back(Queued { number, operation, bytes, done });
     }
 
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         self.queue.iter().any(|queued| !matches!(queued.operation, Operation::Committed(_)))
     }
 
@@ -155,6 +158,7 @@ impl Shared {
         Shared {
             state: Mutex::new(state),
             work: Condvar::new(),
+            work_for_task: Notify::new(),
             room: Condvar::new(),
             disk_bytes: AtomicU64::new(0),
             max_batch_bytes,
@@ -181,6 +185,14 @@ impl Shared {
     /// Lets the writer know, after a push.
     pub(super) fn wake_writer(&self) {
         self.work.notify_one();
+        self.work_for_task.notify_one();
+    }
+
+    /// Waits, as a task, until there is something to write.
+    pub(super) async fn has_work(&self) {
+        while !self.lock().has_work() {
+            self.work_for_task.notified().await;
+        }
     }
 
     /// Waits for work and takes what is queued, at most one batch's bytes, in the order of the calls.

@@ -22,7 +22,7 @@ use super::recovery::{Recovered, recover};
 use super::repair::{Resume, holds_a_log, repair};
 use super::segment::SegmentFile;
 use super::writer::{Held, Writer};
-use super::{Done, LogError, LogOptions, LogPosition, LogRecord};
+use super::{Done, LogError, LogOptions, LogPosition, LogRecord, LogWriter};
 use super::{MAX_IDENTITY_BYTES, MAX_INDEX, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MAX_VOTE_BYTES, MIN_SEGMENT_BYTES};
 
 /// A handle on an open log; clones share it. The last one to go closes the log.
@@ -37,7 +37,14 @@ pub struct RaftLog {
 
 struct Handle {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Running,
+}
+
+/// Who writes.
+enum Running {
+    Thread(Mutex<Option<JoinHandle<()>>>),
+    /// Gone once the log is closed or has failed.
+    Task(Arc<Mutex<Option<Writer>>>),
 }
 
 /// An entry, and the file it is in unless it is cached.
@@ -127,6 +134,7 @@ impl RaftLog {
         state.committed = checkpoint.committed;
         state.purged = checkpoint.purged;
         state.segments = segments.iter().map(|file| (file.number, Arc::clone(file))).collect();
+        let who = options.writer;
         let shared = Arc::new(Shared::new(state, options.max_batch_bytes, options.cache_bytes));
         shared.disk_bytes.store(disk_bytes, Ordering::Relaxed);
         let held = segments.into_iter().map(|file| Held { highest: highest.get(&file.number).copied(), file });
@@ -145,8 +153,18 @@ impl RaftLog {
         };
         // What a crash kept a purge from removing.
         writer.drop_purged()?;
-        let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || writer.run());
-        let writer = Mutex::new(Some(thread.map_err(LogError::io("start the writer thread for", directory))?));
+        let writer = match who {
+            LogWriter::Thread => {
+                let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || writer.run());
+                let thread = thread.map_err(LogError::io("start the writer thread for", directory))?;
+                Running::Thread(Mutex::new(Some(thread)))
+            }
+            LogWriter::Task(pause) => {
+                let writer = Arc::new(Mutex::new(Some(writer)));
+                tokio::spawn(Writer::run_as_task(Arc::clone(&shared), Arc::clone(&writer), pause));
+                Running::Task(writer)
+            }
+        };
         Ok(RaftLog { handle: Arc::new(Handle { shared, writer }) })
     }
 
@@ -380,12 +398,22 @@ impl Handle {
             }
         }
         self.shared.wake_writer();
-        let writer = self.writer.lock().take();
-        // A `Done` may hold the last handle; the thread that runs it cannot wait for itself.
-        if let Some(writer) = writer.filter(|writer| writer.thread().id() != thread::current().id())
-            && writer.join().is_err()
-        {
-            return Err(LogError::WriterGone);
+        match &self.writer {
+            Running::Thread(thread) => {
+                let thread = thread.lock().take();
+                // A `Done` may hold the last handle; the thread that runs it cannot wait for itself.
+                if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
+                    && thread.join().is_err()
+                {
+                    return Err(LogError::WriterGone);
+                }
+            }
+            Running::Task(writer) => {
+                // Held, it is writing, and the last handle went with a `Done`: what is queued behind it goes with the log.
+                if let Some(mut writer) = writer.try_lock() {
+                    while Writer::step(&mut writer) {}
+                }
+            }
         }
         match self.shared.lock().usable() {
             Ok(()) | Err(LogError::Closed) => Ok(()),

@@ -1,10 +1,14 @@
-//! The writer thread: the only place that writes to segments while the log is open.
+//! The writer: the only place that writes to segments while the log is open.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::checkpoint::Checkpoint;
 use super::disk::Disk;
@@ -54,28 +58,50 @@ impl Drop for Unwinding {
 }
 
 impl Writer {
-    /// Writes until the log is closed or fails.
+    /// As a thread: writes until the log is closed or fails.
     pub(super) fn run(mut self) {
         let _unwinding = Unwinding(Arc::clone(&self.shared));
+        while self.next().is_continue() {}
+    }
+
+    /// As a task: the same, with a pause of the runtime's time before each batch.
+    pub(super) async fn run_as_task(shared: Arc<Shared>, writer: Arc<Mutex<Option<Writer>>>, pause: fn() -> Duration) {
         loop {
-            let mut batch = self.shared.next_batch();
-            let dones: Vec<Done> = batch.iter_mut().filter_map(|queued| queued.done.take()).collect();
-            let purged = self.checkpoint.purged;
-            let closing = matches!(batch.last(), Some(Queued { operation: Operation::Close, .. }));
-            if let Err(error) = self.write(batch) {
-                self.shared.fail(&error, dones);
-                break;
-            }
-            dones.into_iter().for_each(|done| done(Ok(())));
-            let dropped = if self.checkpoint.purged == purged { Ok(()) } else { self.drop_purged() };
-            if let Err(error) = dropped {
-                self.shared.fail(&error, Vec::new());
-                break;
-            }
-            if closing {
-                break;
+            shared.has_work().await;
+            tokio::time::sleep(pause()).await;
+            // Whoever closed the log has written the rest.
+            if !Writer::step(&mut writer.lock()) {
+                return;
             }
         }
+    }
+
+    /// Writes what is queued, if anything is. Says whether there may be more to come.
+    pub(super) fn step(writer: &mut Option<Writer>) -> bool {
+        let Some(open) = writer else { return false };
+        if open.shared.lock().has_work() && open.next().is_break() {
+            *writer = None;
+        }
+        writer.is_some()
+    }
+
+    /// Waits for a batch and writes it; breaks off when the log is closed or fails.
+    fn next(&mut self) -> ControlFlow<()> {
+        let mut batch = self.shared.next_batch();
+        let dones: Vec<Done> = batch.iter_mut().filter_map(|queued| queued.done.take()).collect();
+        let purged = self.checkpoint.purged;
+        let closing = matches!(batch.last(), Some(Queued { operation: Operation::Close, .. }));
+        if let Err(error) = self.write(batch) {
+            self.shared.fail(&error, dones);
+            return ControlFlow::Break(());
+        }
+        dones.into_iter().for_each(|done| done(Ok(())));
+        let dropped = if self.checkpoint.purged == purged { Ok(()) } else { self.drop_purged() };
+        if let Err(error) = dropped {
+            self.shared.fail(&error, Vec::new());
+            return ControlFlow::Break(());
+        }
+        if closing { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn write(&mut self, batch: Vec<Queued>) -> Result<(), LogError> {

@@ -8,7 +8,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use super::session_state::SessionState;
 use super::snapshot::{Snapshot, SnapshotMeta};
 use crate::types::Entry;
-use crate::{LogId, StoreError, StoredMembership, TypeConfig};
+use crate::{LogId, StoredMembership, TypeConfig, off_the_runtime};
 
 /// The most entries that are applied in one batch of the engine; a reader that waits for an index waits for no more.
 const MAX_BATCH_ENTRIES: usize = 512;
@@ -73,7 +73,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Snapshot) -> io::Result<()> {
         let (state, meta) = (self.state.clone(), meta.clone());
-        off_the_runtime(move || state.install(&meta, snapshot)).await
+        Ok(off_the_runtime(move || state.install(&meta, snapshot)).await.map_err(io::Error::other)??)
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Snapshot>>> {
@@ -88,17 +88,8 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Snapshot>> {
         let state = self.state.clone();
-        off_the_runtime(move || state.snapshot()).await
+        Ok(off_the_runtime(move || state.snapshot()).await.map_err(io::Error::other)??)
     }
-}
-
-/// What waits for an fsync of the engine must not hold up a thread that heartbeats and requests need.
-pub(crate) async fn off_the_runtime<T: Send + 'static>(
-    wait: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> io::Result<T> {
-    // What a panic said stays unsaid: it may hold what was stored.
-    let panicked = |_| io::Error::other("the storage engine gave up on what it was asked");
-    Ok(tokio::task::spawn_blocking(wait).await.map_err(panicked)??)
 }
 
 fn command_bytes(entry: &Entry) -> usize {

@@ -19,7 +19,6 @@ mod stored;
 pub use check::CheckReport;
 pub(crate) use current::{CurrentState, StateHome};
 pub use machine::StateMachine;
-pub(crate) use machine::off_the_runtime;
 pub use reap::Reaped;
 pub use session_state::{Found, SessionState, StateSummary};
 pub use snapshot::{Snapshot, SnapshotMeta};

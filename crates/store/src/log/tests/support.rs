@@ -20,7 +20,13 @@ pub(super) fn scratch() -> TempDir {
 }
 
 pub(super) fn small(segment_bytes: u32) -> LogOptions {
-    LogOptions { segment_bytes, cache_bytes: 4096, recycled_segments: 2, max_batch_bytes: 64 << 10 }
+    LogOptions {
+        segment_bytes,
+        cache_bytes: 4096,
+        recycled_segments: 2,
+        max_batch_bytes: 64 << 10,
+        ..LogOptions::default()
+    }
 }
 
 pub(super) fn at(term: u64, index: u64) -> LogPosition {
