@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,111 @@ pub enum Action {
     Delete,
     /// It read, and found this; `None` for nothing. What it found counts only if the outcome is [`Outcome::Ok`].
     Get(Option<Value>),
+    /// It stored this value if the key held what it expected, and was told whether it did.
+    PutIf {
+        /// What the key was to hold; `None` for nothing.
+        expected: Option<Value>,
+        /// What was to take its place.
+        value: Value,
+        /// What it was told. It counts only if the outcome is [`Outcome::Ok`].
+        done: bool,
+    },
+    /// It deleted what it expected, if the key held that, and was told whether it did.
+    DeleteIf {
+        /// What the key was to hold.
+        expected: Value,
+        /// What it was told. It counts only if the outcome is [`Outcome::Ok`].
+        done: bool,
+    },
+    /// It took what was there: deleted it, and was told what it was. That counts only if the outcome is [`Outcome::Ok`].
+    Take(Option<Value>),
+    /// No client's: this value may expire.
+    Expire(Value),
+}
+
+impl Action {
+    /// What it makes of what the key holds; `None` if what it was told cannot be then. What it was told counts only if it was
+    /// `answered`; otherwise it does what it would do, and says nothing.
+    pub fn makes_of(self, held: Option<Value>, answered: bool) -> Option<Option<Value>> {
+        let condition = |holds: bool, done: bool, after: Option<Value>| {
+            let as_told = !answered || holds == done;
+            as_told.then_some(if holds { after } else { held })
+        };
+        match self {
+            Self::Put(value) => Some(Some(value)),
+            Self::Delete => Some(None),
+            Self::Get(found) => (!answered || found == held).then_some(held),
+            Self::PutIf { expected, value, done } => condition(expected == held, done, Some(value)),
+            Self::DeleteIf { expected, done } => condition(Some(expected) == held, done, None),
+            Self::Take(taken) => (!answered || taken == held).then_some(None),
+            Self::Expire(value) => condition(held == Some(value), true, None).filter(|_| held == Some(value)),
+        }
+    }
+
+    /// Whether it changes nothing, whatever the key holds, being what it was told.
+    pub fn only_looks(self) -> bool {
+        matches!(self, Self::Get(_) | Self::PutIf { done: false, .. } | Self::DeleteIf { done: false, .. })
+    }
+
+    /// What it has seen of the key, if it was answered: what must have been there for it.
+    fn witnesses(self) -> Witness {
+        match self {
+            Self::Get(found) | Self::Take(found) | Self::PutIf { expected: found, done: true, .. } => {
+                Witness::Held(found)
+            }
+            Self::DeleteIf { expected, done: true } => Witness::Held(Some(expected)),
+            Self::PutIf { done: false, .. } | Self::DeleteIf { done: false, .. } => Witness::NotExpected,
+            Self::Put(_) | Self::Delete | Self::Expire(_) => Witness::Nothing,
+        }
+    }
+}
+
+/// What an answered operation proves of the key.
+enum Witness {
+    Nothing,
+    /// It held this.
+    Held(Option<Value>),
+    /// It held something else than was expected: any write may be the reason.
+    NotExpected,
+}
+
+/// The operations that say something: without what had no effect, reads without an answer, and writes of unknown outcome
+/// that nothing depends on.
+pub(crate) fn relevant<'a>(operations: &[&'a Operation]) -> Vec<&'a Operation> {
+    let mut seen = BTreeSet::new();
+    let mut all_count = false;
+    for operation in operations.iter().filter(|operation| operation.outcome == Outcome::Ok) {
+        match operation.action.witnesses() {
+            Witness::Held(value) => drop(seen.insert(value)),
+            Witness::NotExpected => all_count = true,
+            Witness::Nothing => {}
+        }
+    }
+    // What it leaves behind, and what must have been there for it.
+    let chain = |action: Action| match action {
+        Action::Put(value) => (Some(value), None),
+        Action::PutIf { expected, value, .. } => (Some(value), Some(expected)),
+        Action::DeleteIf { expected, .. } | Action::Expire(expected) => (None, Some(Some(expected))),
+        Action::Delete | Action::Take(_) | Action::Get(_) => (None, None),
+    };
+    let unknown: Vec<_> = operations.iter().filter(|operation| operation.outcome == Outcome::Ambiguous).collect();
+    loop {
+        let before = seen.len();
+        for (left, needed) in unknown.iter().map(|operation| chain(operation.action)) {
+            if seen.contains(&left) {
+                seen.extend(needed);
+            }
+        }
+        if seen.len() == before {
+            break;
+        }
+    }
+    let says = |operation: &&Operation| match (operation.outcome, operation.action) {
+        (Outcome::Ok, _) => true,
+        (Outcome::Failed, _) | (Outcome::Ambiguous, Action::Get(_)) => false,
+        (Outcome::Ambiguous, write) => all_count || seen.contains(&chain(write).0),
+    };
+    operations.iter().copied().filter(says).collect()
 }
 
 /// What a client knows of its operation at the end.
@@ -125,6 +230,13 @@ impl History {
     }
 }
 
+impl Operation {
+    /// Whether it was answered, and changed nothing.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.outcome == Outcome::Ok && self.action.only_looks()
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (start, end) = (self.start.as_secs_f64() * 1e3, self.end.as_secs_f64() * 1e3);
@@ -135,8 +247,23 @@ impl fmt::Display for Operation {
             Action::Get(_) if self.outcome != Outcome::Ok => f.write_str("get")?,
             Action::Get(Some(value)) => write!(f, "get → {value:x}")?,
             Action::Get(None) => f.write_str("get → nothing")?,
+            Action::PutIf { expected: Some(expected), value, .. } => {
+                write!(f, "put {value:x} if it holds {expected:x}")?
+            }
+            Action::PutIf { expected: None, value, .. } => write!(f, "put {value:x} if it holds nothing")?,
+            Action::DeleteIf { expected, .. } => write!(f, "delete if it holds {expected:x}")?,
+            Action::Take(_) if self.outcome != Outcome::Ok => f.write_str("take")?,
+            Action::Take(Some(value)) => write!(f, "take → {value:x}")?,
+            Action::Take(None) => f.write_str("take → nothing")?,
+            Action::Expire(value) => write!(f, "{value:x} may expire")?,
+        }
+        if let Action::PutIf { done, .. } | Action::DeleteIf { done, .. } = self.action
+            && self.outcome == Outcome::Ok
+        {
+            f.write_str(if done { " → done" } else { " → it does not" })?;
         }
         f.write_str(match self.outcome {
+            _ if matches!(self.action, Action::Expire(_)) => "",
             Outcome::Ok => "",
             Outcome::Failed => ", refused",
             Outcome::Ambiguous => ", outcome unknown",

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use crate::history::{Action, Operation, Outcome, Value};
+use crate::history::{Action, Operation, Outcome, Value, relevant};
 
 /// How many operations a violation shows from before the one that cannot be explained.
 const SHOWN: usize = 12;
@@ -43,7 +43,7 @@ impl fmt::Display for Violation {
 /// one that ends needs it; configurations that agree are one, which is the memo.
 ///
 /// Three rules keep them few. None of them loses an order:
-/// - A read that fits happens at once: it changes nothing.
+/// - A read that fits happens at once: it changes nothing. So does what was refused for what the key held.
 /// - Of two configurations that differ only in writes of unknown outcome, the one in which fewer have happened can do
 ///   whatever the other can.
 /// - Of two equal writes of unknown outcome, the older one happens first; one whose value is never read never happens.
@@ -64,31 +64,6 @@ pub fn check_key(operations: &[&Operation]) -> Result<(), Box<Violation>> {
         }
     }
     Ok(())
-}
-
-/// Without those that say nothing: what had no effect, reads without an answer, writes of unknown outcome that nobody
-/// read.
-fn relevant<'a>(operations: &[&'a Operation]) -> Vec<&'a Operation> {
-    let found = |operation: &&Operation| match (operation.outcome, operation.action) {
-        (Outcome::Ok, Action::Get(found)) => Some(found),
-        _ => None,
-    };
-    let read: BTreeSet<_> = operations.iter().filter_map(found).collect();
-    let says = |operation: &&Operation| match (operation.outcome, operation.action) {
-        (Outcome::Ok, _) => true,
-        (Outcome::Failed, _) | (Outcome::Ambiguous, Action::Get(_)) => false,
-        (Outcome::Ambiguous, write) => read.contains(&left_by(write)),
-    };
-    operations.iter().copied().filter(says).collect()
-}
-
-/// What a write leaves.
-fn left_by(action: Action) -> Option<Value> {
-    match action {
-        Action::Put(value) => Some(value),
-        Action::Delete => None,
-        Action::Get(found) => found,
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,7 +126,7 @@ impl<'a> Search<'a> {
 
     fn start(&mut self, nth: usize) {
         self.open.push(nth);
-        if matches!(self.operations[nth].action, Action::Get(found) if self.possible.iter().any(|c| c.value == found)) {
+        if self.operations[nth].only_looks() {
             let mut possible = std::mem::take(&mut self.possible);
             possible.iter_mut().for_each(|configuration| self.read_what_fits(configuration));
             self.possible = possible;
@@ -196,11 +171,12 @@ impl<'a> Search<'a> {
         let mut successors = Vec::new();
         for &nth in &self.open {
             let operation = self.operations[nth];
-            if matches!(operation.action, Action::Get(_)) || from.has_happened(nth) {
+            if operation.only_looks() || from.has_happened(nth) {
                 continue;
             }
+            let Some(value) = operation.action.makes_of(from.value, operation.outcome == Outcome::Ok) else { continue };
             let mut next = from.clone();
-            next.value = left_by(operation.action);
+            next.value = value;
             if operation.outcome == Outcome::Ok {
                 let place = next.certain.partition_point(|happened| *happened < nth);
                 next.certain.insert(place, nth);
@@ -221,7 +197,9 @@ impl<'a> Search<'a> {
     /// Every open read that finds what is there happens.
     fn read_what_fits(&self, configuration: &mut Configuration) {
         for &nth in &self.open {
-            if self.operations[nth].action == Action::Get(configuration.value)
+            let operation = self.operations[nth];
+            if operation.only_looks()
+                && operation.action.makes_of(configuration.value, true).is_some()
                 && let Err(place) = configuration.certain.binary_search(&nth)
             {
                 configuration.certain.insert(place, nth);
@@ -268,7 +246,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
-    use Action::{Delete, Get, Put};
+    use Action::{Delete, DeleteIf, Expire, Get, Put, PutIf, Take};
     use Outcome::{Ambiguous, Failed};
 
     /// An operation from a start to an end, in milliseconds.
@@ -429,11 +407,12 @@ mod tests {
         let Some(first_end) = left.map(|nth| operations[nth].end).min() else { return true };
         for nth in 0..operations.len() {
             let operation = operations[nth];
-            if done[nth] || operation.start > first_end || matches!(operation.action, Get(found) if found != value) {
+            if done[nth] || operation.start > first_end {
                 continue;
             }
+            let Some(next) = operation.action.makes_of(value, certain(nth)) else { continue };
             done[nth] = true;
-            let explained = explain(operations, done, left_by(operation.action));
+            let explained = explain(operations, done, next);
             done[nth] = false;
             if explained {
                 return true;
@@ -461,13 +440,20 @@ mod tests {
     /// Few values, written more than once, and few moments: so that much coincides.
     fn random_operation(rng: &mut SmallRng) -> Operation {
         let start = rng.random_range(0..12);
-        let action = match rng.random_range(0..10) {
-            0..4 => Put(rng.random_range(1..4)),
+        let value = |rng: &mut SmallRng| rng.random_range(1..4);
+        let something = |rng: &mut SmallRng| rng.random_bool(0.7).then(|| value(rng));
+        let action = match rng.random_range(0..14) {
+            0..4 => Put(value(rng)),
             4 => Delete,
-            5 => Get(None),
-            _ => Get(Some(rng.random_range(1..4))),
+            5..9 => Get(something(rng)),
+            9..11 => PutIf { expected: something(rng), value: value(rng), done: rng.random() },
+            11 => DeleteIf { expected: value(rng), done: rng.random() },
+            12 => Take(something(rng)),
+            _ => Expire(value(rng)),
         };
         let outcome = [Outcome::Ok, Outcome::Ok, Outcome::Ok, Failed, Ambiguous, Ambiguous][rng.random_range(0..6)];
+        // It is nobody's, and nobody is told of it.
+        let outcome = if matches!(action, Expire(_)) { Ambiguous } else { outcome };
         with(outcome, op(start, start + rng.random_range(0..5), action))
     }
 
@@ -489,7 +475,7 @@ mod tests {
                 _ => (true, Outcome::Ok),
             };
             if happens {
-                value = left_by(action);
+                value = action.makes_of(value, false).unwrap();
             }
             operations.push(with(outcome, op(start, end, action)));
         }

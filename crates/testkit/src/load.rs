@@ -305,6 +305,7 @@ impl LoadClient {
             Action::Put(value) => ("POST", value_bytes(value, key)),
             Action::Delete => ("DELETE", Vec::new()),
             Action::Get(_) => ("GET", Vec::new()),
+            other => unreachable!("the session mix has no {other:?}"),
         };
         self.go_home_if_it_is_back();
         let mut moved = 0;
