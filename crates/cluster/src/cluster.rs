@@ -193,6 +193,7 @@ impl Cluster {
             is_leader: inner.leads(),
             has_leader: inner.leader().is_some(),
             leader_changes: inner.leader_changes.load(Ordering::Relaxed),
+            leads_in: metrics.state.is_leader().then_some(metrics.current_term),
             term: metrics.current_term,
             applied: applied.map(|log_id| log_id.index),
             committed: metrics.cluster_committed.map(|log_id| log_id.index),
@@ -205,6 +206,9 @@ impl Cluster {
             counts: inner.state.counts(),
             refusals: inner.local.door.counts(),
             members: inner.member_reach(),
+            voters: inner.membership().membership().voter_ids().collect(),
+            removed: inner.state.removed(),
+            checksums: inner.state.checksums(),
             alerts: inner.alerts(),
         }
     }

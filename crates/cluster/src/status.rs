@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use sessile_core::{GroupName, LogTime, NamespaceId, RulesVersion, Tally};
 use sessile_store::{ClusterId, NodeId};
 
@@ -16,6 +18,8 @@ pub struct Status {
     pub has_leader: bool,
     /// How often another leader became known since the start.
     pub leader_changes: u64,
+    /// The term in which it takes itself for the leader, if it does.
+    pub leads_in: Option<u64>,
     /// The term it knows of.
     pub term: u64,
     /// The last entry that is applied; `None` while there is none.
@@ -40,6 +44,12 @@ pub struct Status {
     pub refusals: Vec<RefusalCount>,
     /// The other members.
     pub members: Vec<MemberReach>,
+    /// The members whose votes count, by what Raft goes by here.
+    pub voters: BTreeSet<NodeId>,
+    /// The members that were removed for good.
+    pub removed: Vec<NodeId>,
+    /// Checksums of the state at entries of the log, lately.
+    pub checksums: Vec<(u64, u64)>,
     /// What an operator should look at, as sentences.
     pub alerts: Vec<String>,
 }

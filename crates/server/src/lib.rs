@@ -29,6 +29,7 @@ mod status;
 
 pub use banner::{Keeping, banner};
 pub use opening::OldData;
+pub use sessions::ClusterSessions;
 
 /// The whole program: does what the command line says, the program's name first, and gives the code to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -8,19 +8,19 @@ use tokio::time::{Instant, timeout_at};
 
 /// The cluster, as the session API wants it. Until there is one, requests wait for it inside their deadline.
 #[derive(Default)]
-pub(crate) struct ClusterSessions {
+pub struct ClusterSessions {
     cluster: SetOnce<Cluster>,
 }
 
 impl ClusterSessions {
     /// From now on requests go to that cluster.
-    pub(crate) fn serve(&self, cluster: Cluster) {
+    pub fn serve(&self, cluster: Cluster) {
         // There is one start; a second call would change nothing.
         let _ = self.cluster.set(cluster);
     }
 
     /// That cluster, if there is one by now.
-    pub(crate) fn started(&self) -> Option<&Cluster> {
+    pub fn started(&self) -> Option<&Cluster> {
         self.cluster.get()
     }
 

@@ -1,7 +1,7 @@
 //! What tests need of the world: the program as a process, a client that shows every byte, a disk that fails on purpose.
 //!
-//! It deliberately knows nothing of how Sessile works inside: it starts a binary and looks at what comes out of it.
-//! Nothing that ships depends on it.
+//! It deliberately knows nothing of how Sessile works inside: it starts a binary and looks at what comes out of it. The one
+//! exception is [`simulation`], which has all of the program in one thread. Nothing that ships depends on either.
 
 pub mod chaos;
 mod client;
@@ -15,6 +15,7 @@ mod ports;
 mod preload;
 mod process;
 mod report;
+pub mod simulation;
 mod status;
 mod tree;
 mod wrong_clock;

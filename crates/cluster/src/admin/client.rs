@@ -8,6 +8,7 @@ use super::{
     AddLearnerRequest, ChangeResponse, InitResponse, PromoteRequest, RemoveRequest, ReplaceRequest, SetAddressRequest,
     StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
 };
+use crate::Reach;
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{InitRequest, StatusRequest, TransferLeaderRequest, TriggerSnapshotRequest, WatchMembershipRequest};
 
@@ -52,13 +53,18 @@ pub struct AdminClient {
 impl AdminClient {
     /// Connects to `host:port`, and waits at most that long for each answer.
     pub async fn connect(server: &str, timeout: Duration) -> Result<Self, AdminError> {
+        Self::connect_through(&Reach::Tcp, server, timeout).await
+    }
+
+    /// The same, by another way than TCP.
+    pub async fn connect_through(reach: &Reach, server: &str, timeout: Duration) -> Result<Self, AdminError> {
         let invalid = |_| AdminError {
             kind: AdminErrorKind::Invalid,
             text: format!("{server:?} is no address: give host:port of a node's cluster.listen"),
         };
         let endpoint = Endpoint::from_shared(format!("http://{server}")).map_err(invalid)?;
         let endpoint = endpoint.connect_timeout(timeout);
-        let channel = endpoint.connect().await.map_err(|error| AdminError {
+        let channel = reach.connect(&endpoint).await.map_err(|error| AdminError {
             kind: AdminErrorKind::Unreachable,
             text: format!("no node answers at {server}: {}; start it, or ask another one", root_cause(&error)),
         })?;

@@ -66,7 +66,7 @@ impl Reach {
     }
 
     /// A channel that is connected.
-    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
+    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
         match self {
             Self::Tcp => endpoint.connect().await,
             Self::Through(dial) => endpoint.connect_with_connector(Dialer(dial.clone())).await,

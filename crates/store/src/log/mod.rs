@@ -59,6 +59,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -120,14 +122,23 @@ pub struct LogOptions {
 }
 
 /// Who writes to the files of an open log.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub enum LogWriter {
     /// A thread of the log's own.
     #[default]
     Thread,
     /// A task of the runtime on which the log is opened, which lets so much of the runtime's time pass before each batch. For
     /// a simulation, where one thread does everything and time is not the machine's.
-    Task(fn() -> Duration),
+    Task(Arc<dyn Fn() -> Duration + Send + Sync>),
+}
+
+impl fmt::Debug for LogWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Thread => "Thread",
+            Self::Task(_) => "Task(…)",
+        })
+    }
 }
 
 impl Default for LogOptions {

@@ -134,7 +134,7 @@ impl RaftLog {
         state.committed = checkpoint.committed;
         state.purged = checkpoint.purged;
         state.segments = segments.iter().map(|file| (file.number, Arc::clone(file))).collect();
-        let who = options.writer;
+        let who = options.writer.clone();
         let shared = Arc::new(Shared::new(state, options.max_batch_bytes, options.cache_bytes));
         shared.disk_bytes.store(disk_bytes, Ordering::Relaxed);
         let held = segments.into_iter().map(|file| Held { highest: highest.get(&file.number).copied(), file });

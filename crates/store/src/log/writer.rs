@@ -27,6 +27,9 @@ pub(super) struct Held {
     pub(super) highest: Option<u64>,
 }
 
+/// How long a writer that is a task waits before a batch.
+type Pause = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// What the writer knows. It lags behind what readers see by what is queued.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
@@ -65,7 +68,7 @@ impl Writer {
     }
 
     /// As a task: the same, with a pause of the runtime's time before each batch.
-    pub(super) async fn run_as_task(shared: Arc<Shared>, writer: Arc<Mutex<Option<Writer>>>, pause: fn() -> Duration) {
+    pub(super) async fn run_as_task(shared: Arc<Shared>, writer: Arc<Mutex<Option<Writer>>>, pause: Pause) {
         loop {
             shared.has_work().await;
             tokio::time::sleep(pause()).await;

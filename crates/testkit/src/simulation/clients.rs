@@ -1,0 +1,325 @@
+//! Clients of the session API, over the simulated network.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use turmoil::net::TcpStream;
+
+use super::node::NAMESPACES;
+use super::world::World;
+use crate::{Action, Operation, Outcome, Value};
+
+/// How long a client waits for an answer: beyond every deadline of the server.
+const PATIENCE: Duration = Duration::from_secs(4);
+const CONNECT: Duration = Duration::from_millis(500);
+/// A client's number stands above the serial of its writes.
+const SERIAL_BITS: u32 = 24;
+/// A value that is nobody's.
+const FOREIGN: Value = Value::MAX;
+/// Lifetimes that are asked for, in seconds.
+const LIFETIMES: std::ops::RangeInclusive<u64> = 4..=12;
+
+/// What all clients of a simulation have in common.
+pub(super) struct Clients {
+    pub(super) world: Arc<World>,
+    pub(super) seed: u64,
+    pub(super) clients: usize,
+    pub(super) keys: usize,
+    /// Between two requests of one client, at most.
+    pub(super) think: Duration,
+    /// Set when they are to stop.
+    pub(super) stop: AtomicBool,
+    /// How many have.
+    pub(super) stopped: AtomicUsize,
+    /// Values with a lifetime, and when it begins and ends.
+    pub(super) lifetimes: std::sync::Mutex<Vec<Lifetime>>,
+}
+
+/// What a client was told of how long a value lives.
+#[derive(Debug, Clone)]
+pub(super) struct Lifetime {
+    pub(super) key: String,
+    pub(super) value: Value,
+    /// When it was asked for, and when the answer was there.
+    pub(super) asked: Duration,
+    pub(super) answered: Duration,
+    pub(super) lasts: Duration,
+}
+
+struct Client {
+    common: Arc<Clients>,
+    number: usize,
+    rng: SmallRng,
+    serial: u64,
+    nodes: Vec<String>,
+    node: usize,
+    connections: BTreeMap<(usize, u16), TcpStream>,
+    /// The last that is known of a key: its value and its entity tag.
+    known: BTreeMap<String, (Value, String)>,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+/// A request that got no answer.
+enum Unanswered {
+    NotSent,
+    Lost,
+}
+
+/// One request and what it means.
+struct Request {
+    method: &'static str,
+    headers: String,
+    body: Vec<u8>,
+    action: Action,
+    lasts: Option<Duration>,
+}
+
+pub(super) fn now() -> Duration {
+    turmoil::sim_elapsed().unwrap_or_default()
+}
+
+/// Clients that ask for this and that until they are told to stop.
+pub(super) async fn run(common: Arc<Clients>) {
+    let clients: Vec<_> =
+        (0..common.clients).map(|number| tokio::spawn(Client::new(common.clone(), number).run())).collect();
+    for client in clients {
+        client.await.unwrap_or_else(|error| common.world.is_wrong(format!("a client panicked: {error}")));
+    }
+}
+
+/// Reads every key at every node, as one more client. Says whether every read was answered.
+pub(super) async fn read_everything(common: Arc<Clients>) -> bool {
+    let mut client = Client::new(common.clone(), common.clients);
+    let mut all = true;
+    for key in keys(common.keys) {
+        for node in 0..client.nodes.len() {
+            client.node = node;
+            let read = Request {
+                method: "GET",
+                headers: String::new(),
+                body: Vec::new(),
+                action: Action::Get(None),
+                lasts: None,
+            };
+            all &= client.act(&key, read).await == Outcome::Ok;
+        }
+    }
+    all
+}
+
+fn keys(keys: usize) -> impl Iterator<Item = String> {
+    (0..keys).map(|nth| format!("{}/wiki{}:session-{nth}", nth % NAMESPACES.len(), nth % 3))
+}
+
+impl Client {
+    fn new(common: Arc<Clients>, number: usize) -> Self {
+        let nodes = common.world.names();
+        Self {
+            rng: SmallRng::seed_from_u64(common.seed.wrapping_mul(31).wrapping_add(number as u64)),
+            number,
+            serial: 0,
+            node: number % nodes.len(),
+            nodes,
+            connections: BTreeMap::new(),
+            known: BTreeMap::new(),
+            common,
+        }
+    }
+
+    async fn run(mut self) {
+        while !self.common.stop.load(Ordering::Relaxed) {
+            let pause = self.common.think.mul_f64(self.rng.random());
+            tokio::time::sleep(pause).await;
+            if self.rng.random_bool(0.1) {
+                self.node = self.rng.random_range(0..self.nodes.len());
+            }
+            let keys: Vec<String> = keys(self.common.keys).collect();
+            let Some(key) = keys.choose(&mut self.rng).cloned() else { return };
+            let request = self.choose(&key);
+            if self.act(&key, request).await != Outcome::Ok {
+                self.node = self.rng.random_range(0..self.nodes.len());
+            }
+        }
+        self.common.stopped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn choose(&mut self, key: &str) -> Request {
+        let known = self.known.get(key).cloned();
+        let nothing =
+            |method, action| Request { method, headers: String::new(), body: Vec::new(), action, lasts: None };
+        match self.rng.random_range(0..100) {
+            0..45 => nothing("GET", Action::Get(None)),
+            45..50 => nothing("DELETE", Action::Delete),
+            50..55 => {
+                Request { headers: "Prefer: return=representation\r\n".into(), ..nothing("DELETE", Action::Take(None)) }
+            }
+            55..60 if known.is_some() => {
+                let (expected, tag) = known.unwrap_or_default();
+                Request {
+                    headers: format!("If-Match: {tag}\r\n"),
+                    ..nothing("DELETE", Action::DeleteIf { expected, done: true })
+                }
+            }
+            60..67 => {
+                let (value, body) = self.next_value();
+                let action = Action::PutIf { expected: None, value, done: true };
+                Request { headers: "If-None-Match: *\r\n".into(), body, ..nothing("PUT", action) }
+            }
+            67..77 if known.is_some() => {
+                let (expected, tag) = known.unwrap_or_default();
+                let (value, body) = self.next_value();
+                let action = Action::PutIf { expected: Some(expected), value, done: true };
+                Request { headers: format!("If-Match: {tag}\r\n"), body, ..nothing("PUT", action) }
+            }
+            dice => {
+                let (value, body) = self.next_value();
+                let lasts = (dice >= 90).then(|| self.rng.random_range(LIFETIMES));
+                let headers = lasts.map_or_else(String::new, |seconds| format!("TTL: {seconds}\r\n"));
+                let lasts = lasts.map(Duration::from_secs);
+                Request { headers, body, lasts, ..nothing("POST", Action::Put(value)) }
+            }
+        }
+    }
+
+    /// Its number, and then some bytes.
+    fn next_value(&mut self) -> (Value, Vec<u8>) {
+        self.serial += 1;
+        let value = (self.number as u64 + 1) << SERIAL_BITS | self.serial;
+        let mut body = format!("{value:016x}").into_bytes();
+        body.resize(16 + self.rng.random_range(0..200), b'.');
+        (value, body)
+    }
+
+    async fn act(&mut self, key: &str, request: Request) -> Outcome {
+        let (world, start) = (self.common.world.clone(), now());
+        let answered = self.ask(key, &request).await;
+        let end = now();
+        let (action, outcome) = match &answered {
+            Ok(answer) => match judge(&request, answer) {
+                Some(judged) => judged,
+                None => {
+                    world.is_wrong(format!("{} of {key} was answered with {}", request.method, answer.status));
+                    (request.action, Outcome::Ambiguous)
+                }
+            },
+            Err(Unanswered::NotSent) => (request.action, Outcome::Failed),
+            Err(Unanswered::Lost) => (request.action, Outcome::Ambiguous),
+        };
+        self.learn(key, action, outcome, answered.as_ref().ok());
+        if let (Some(lasts), Action::Put(value)) = (request.lasts, action)
+            && outcome != Outcome::Failed
+        {
+            let lifetime = Lifetime { key: key.into(), value, asked: start, answered: end, lasts };
+            self.common.lifetimes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lifetime);
+        }
+        let operation = Operation { client: self.number, key: key.into(), action, start, end, outcome };
+        world.traces(format!("{} at {}: {operation}", key, self.nodes[self.node]));
+        world.record(operation);
+        outcome
+    }
+
+    fn learn(&mut self, key: &str, action: Action, outcome: Outcome, answer: Option<&Answer>) {
+        let tag = answer.and_then(|answer| header(&answer.head, "etag")).map(str::to_owned);
+        let value = match (outcome, action) {
+            (Outcome::Ok, Action::Get(Some(value)) | Action::Put(value) | Action::PutIf { value, done: true, .. }) => {
+                value
+            }
+            _ => return,
+        };
+        if let Some(tag) = tag {
+            self.known.insert(key.into(), (value, tag));
+        }
+    }
+
+    async fn ask(&mut self, key: &str, request: &Request) -> Result<Answer, Unanswered> {
+        let (namespace, key) = key.split_once('/').unwrap_or_default();
+        let port = NAMESPACES[namespace.parse().unwrap_or(0)].0;
+        let at = (self.node, port);
+        let mut connection = match self.connections.remove(&at) {
+            Some(connection) => connection,
+            None => {
+                let connecting = TcpStream::connect((self.nodes[self.node].as_str(), port));
+                let Ok(Ok(connection)) = timeout(CONNECT, connecting).await else { return Err(Unanswered::NotSent) };
+                connection
+            }
+        };
+        let answer = timeout(PATIENCE, converse(&mut connection, key, request)).await;
+        let Ok(Ok(answer)) = answer else { return Err(Unanswered::Lost) };
+        if header(&answer.head, "connection") != Some("close") {
+            self.connections.insert(at, connection);
+        }
+        Ok(answer)
+    }
+}
+
+async fn converse(connection: &mut TcpStream, key: &str, request: &Request) -> io::Result<Answer> {
+    let Request { method, headers, body, .. } = request;
+    let head = format!(
+        "{method} /sessions/v1/{key} HTTP/1.1\r\nHost: simulated\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(&[head.as_bytes(), body].concat()).await?;
+    let mut received = Vec::new();
+    let head = loop {
+        if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if connection.read_buf(&mut received).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let body = received.split_off(head);
+    let head = String::from_utf8_lossy(&received).into_owned();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    let length: usize = header(&head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = body;
+    while body.len() < length {
+        if connection.read_buf(&mut body).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(Answer { status, head, body })
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let named = |line: &'a str| line.split_once(':').filter(|(found, _)| found.eq_ignore_ascii_case(name));
+    head.lines().find_map(named).map(|(_, value)| value.trim())
+}
+
+fn value_of(answer: &Answer) -> Value {
+    let number = answer.body.get(..16).and_then(|number| std::str::from_utf8(number).ok());
+    number.and_then(|number| Value::from_str_radix(number, 16).ok()).unwrap_or(FOREIGN)
+}
+
+/// What a client knows after this answer; `None` if there should be no such answer.
+fn judge(request: &Request, answer: &Answer) -> Option<(Action, Outcome)> {
+    if answer.status == 503 {
+        let unknown = String::from_utf8_lossy(&answer.body).contains("outcome_unknown");
+        return Some((request.action, if unknown { Outcome::Ambiguous } else { Outcome::Failed }));
+    }
+    let action = match (request.action, answer.status) {
+        (Action::Get(_), 200) => Action::Get(Some(value_of(answer))),
+        (Action::Get(_), 404) => Action::Get(None),
+        (Action::Take(_), 200) => Action::Take(Some(value_of(answer))),
+        (Action::Take(_), 204) => Action::Take(None),
+        (Action::Put(_), 201) | (Action::Delete, 204) => request.action,
+        (Action::PutIf { .. }, 201) | (Action::DeleteIf { .. }, 204) => request.action,
+        (Action::PutIf { expected, value, .. }, 412) => Action::PutIf { expected, value, done: false },
+        (Action::DeleteIf { expected, .. }, 412) => Action::DeleteIf { expected, done: false },
+        _ => return None,
+    };
+    Some((action, Outcome::Ok))
+}

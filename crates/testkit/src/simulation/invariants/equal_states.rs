@@ -1,0 +1,26 @@
+use std::collections::BTreeMap;
+
+use super::{Always, Seen};
+
+/// The same log makes the same state on every node: equal checksums at equal applied index (Linearizable, on any node).
+#[derive(Default)]
+pub(in super::super) struct EqualStates {
+    checksums: BTreeMap<u64, (u64, String)>,
+    /// How many were seen at two nodes.
+    pub(in super::super) compared: usize,
+}
+
+impl Always for EqualStates {
+    fn look(&mut self, seen: &[Seen<'_>]) -> Result<(), String> {
+        for Seen { name, status } in seen {
+            for (index, checksum) in &status.checksums {
+                let known = self.checksums.entry(*index).or_insert_with(|| (*checksum, (*name).to_owned()));
+                if known.0 != *checksum {
+                    return Err(format!("the states of {name} and {} differ at entry {index}", known.1));
+                }
+                self.compared += usize::from(known.1 != *name);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! What must hold, whatever happens. Each has a file of its own, with the promise that it guards.
+
+mod converges;
+mod equal_states;
+mod lifetimes;
+mod linearizable;
+mod one_cluster;
+mod one_leader_a_term;
+mod recounted;
+mod removed_for_good;
+
+use std::time::Duration;
+
+pub(super) use converges::whole;
+pub(super) use equal_states::EqualStates;
+pub(super) use lifetimes::{expiries, outlived};
+pub(super) use linearizable::linearizable;
+pub(super) use one_cluster::OneCluster;
+pub(super) use one_leader_a_term::OneLeaderATerm;
+pub(super) use recounted::recounted;
+pub(super) use removed_for_good::RemovedForGood;
+
+/// A node as it shows itself at one moment.
+pub(super) struct Seen<'a> {
+    pub(super) name: &'a str,
+    pub(super) status: &'a sessile_cluster::Status,
+}
+
+/// Something that holds at every moment.
+pub(super) trait Always {
+    /// Looks at all nodes that run, and says what does not hold.
+    fn look(&mut self, seen: &[Seen<'_>]) -> Result<(), String>;
+}
+
+pub(super) fn at(moment: Duration) -> String {
+    format!("{:.3} s", moment.as_secs_f64())
+}

@@ -1,0 +1,96 @@
+//! A cluster in one thread and in virtual time: the real program from the session API to the log, over a simulated network
+//! ([turmoil]) and disks that forget what was not synced, on its worst day. Everything that chance decides comes from one
+//! seed, so a run can be repeated to the last message.
+//!
+//! ```text
+//!  clients ── HTTP ──┐      one thread, one seed, virtual time
+//!                    ▼
+//!   n1 ── gRPC ── n2 ── gRPC ── n3      sessile-http, -cluster, -store, -core as they ship
+//!   │             │             │
+//!  disk          disk          disk     files in memory; a power cut takes what no fsync covered
+//! ```
+//!
+//! It simulates no process that stands still while its machine's time goes on: "held up" is a node whose messages, in both
+//! directions, are.
+
+mod clients;
+mod disk;
+mod driver;
+mod engine;
+mod faults;
+mod interpose;
+mod invariants;
+mod net;
+mod node;
+mod operator;
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+pub use faults::Fault;
+
+/// A simulation's thread does everything, futures within futures.
+const STACK_BYTES: usize = 16 << 20;
+
+/// What came of one seed.
+#[derive(Debug, Clone, Default)]
+pub struct Ran {
+    /// What was done to the nodes.
+    pub faults: BTreeMap<Fault, usize>,
+    /// Operations of clients.
+    pub operations: usize,
+    /// Of these, how many were refused or got no answer.
+    pub unanswered: usize,
+    /// How much virtual time passed.
+    pub lasted: Duration,
+    /// Checksums that were seen at two nodes at one entry.
+    pub compared: usize,
+    /// Everything that happened, line by line; the same seed gives the same lines.
+    pub trace: Vec<String>,
+}
+
+/// A seed that found something.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What does not hold.
+    pub what: String,
+    /// What was done to the nodes until then, in order.
+    pub story: Vec<String>,
+    /// Everything that happened.
+    pub trace: Vec<String>,
+}
+
+/// How a seed is run.
+#[derive(Debug, Clone, Default)]
+pub struct SimulationOptions {
+    /// Of the faults that the seed draws, by their order, only these happen; `None` for all.
+    pub only: Option<std::collections::BTreeSet<usize>>,
+}
+
+/// Runs one seed on a thread of its own.
+pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failure>> {
+    let options = options.clone();
+    let thread = std::thread::Builder::new().name(format!("seed {seed}")).stack_size(STACK_BYTES);
+    let run = move || {
+        interpose::seed_this_thread(seed);
+        let mut story = Vec::new();
+        let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, &options, &mut story)));
+        interpose::sync_by_the_kernel();
+        ended.unwrap_or_else(|panic| {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+            Err(Box::new(Failure { what: words.unwrap_or_else(|| "a panic".into()), story, trace: Vec::new() }))
+        })
+    };
+    let started = thread.spawn(run).map(std::thread::JoinHandle::join);
+    match started {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(_)) => Err(Box::new(Failure { what: "a panic".into(), story: Vec::new(), trace: Vec::new() })),
+        Err(error) => {
+            let what = format!("no thread can be started: {error}");
+            Err(Box::new(Failure { what, story: Vec::new(), trace: Vec::new() }))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! One run of the program on a simulated host: the store, the cluster and the session API as `sessile serve` wires them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus::Registry;
+use sessile::ClusterSessions;
+use sessile_cluster::{JoinToken, Node, NodeConfig, PeersConfig, Reach, WallClock};
+use sessile_core::NamespaceId;
+use sessile_http::{ApiConfig, HttpMetrics, Limits, Server};
+use sessile_store::log::{LogOptions, LogWriter, MIN_SEGMENT_BYTES};
+use sessile_store::{DataDir, Opening, StoreOptions};
+
+use super::engine;
+use super::net::{PEER_PORT, Simulated, incoming, listen};
+use super::world::Host;
+
+/// Where the namespaces are served, each on a port of its own.
+pub(super) const NAMESPACES: [(u16, NamespaceId); 2] = [(8081, NamespaceId::SESSIONS), (8082, NamespaceId::new(2))];
+/// Few, so that members that lag need a snapshot.
+const KEEP_ENTRIES: u64 = 40;
+const PERSIST_AFTER: Duration = Duration::from_secs(3);
+const LISTEN_FOR: Duration = Duration::from_millis(500);
+const STABILISE: Duration = Duration::from_secs(2);
+const HAND_OVER: Duration = Duration::from_secs(2);
+
+type Failed = Box<dyn std::error::Error>;
+
+/// Runs it until it is told to stop or has a fault; what it says at its end is kept with the host.
+pub(super) async fn run(host: Arc<Host>, seeds: Vec<String>, expect: usize) {
+    host.begins();
+    let ended = match Box::pin(serve(&host, seeds, expect)).await {
+        Ok(()) => "stopped".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    host.ends(ended);
+}
+
+async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<(), Failed> {
+    let data_dir = host.disk().root().to_path_buf();
+    let pause = host.clone();
+    let options = StoreOptions {
+        engine: engine::KIND,
+        cache_bytes: 0,
+        log: LogOptions {
+            segment_bytes: 4 * MIN_SEGMENT_BYTES,
+            cache_bytes: 4096,
+            recycled_segments: 1,
+            writer: LogWriter::Task(Arc::new(move || pause.disk_delay())),
+            ..LogOptions::default()
+        },
+    };
+    let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
+    let sessions = Arc::new(ClusterSessions::default());
+    for (port, namespace) in NAMESPACES {
+        let listener = listen(port).await?;
+        let metrics = HttpMetrics::register(&Registry::new())?;
+        let config = ApiConfig { namespace, ..ApiConfig::default() };
+        let router = sessile_http::router(sessions.clone(), config, metrics.clone(), String::new);
+        let server = Server::new(router, Limits::default(), &metrics, "api");
+        tokio::spawn(async move {
+            let mut accepted = 0;
+            while let Ok((stream, _)) = listener.accept().await {
+                server.attend(accepted, stream);
+                accepted += 1;
+            }
+        });
+    }
+    let clock = host.clone();
+    let address = format!("{}:{PEER_PORT}", host.name);
+    let peers = PeersConfig {
+        advertise: address,
+        seeds,
+        expect: Some(expect),
+        join_token: JoinToken::new("a token of the simulation"),
+        listen_for: LISTEN_FOR,
+        stabilise: STABILISE,
+        autopilot: true,
+    };
+    let config = NodeConfig {
+        name: host.name.clone(),
+        persist_after: PERSIST_AFTER,
+        keep_entries: KEEP_ENTRIES,
+        reach: Reach::Through(Arc::new(Simulated)),
+        wall_clock: WallClock::new(move || clock.wall_clock()),
+        peers: Some(peers),
+        ..NodeConfig::new(data_dir)
+    };
+    let listener = listen(PEER_PORT).await?;
+    let stopped = async {
+        while !host.stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let node = tokio::select! {
+        node = Box::pin(Node::start(opening, config, Some(incoming(listener)))) => node?,
+        () = stopped => return Ok(()),
+    };
+    sessions.serve(node.cluster().clone());
+    host.serves(node.cluster().clone());
+    let stopped = async {
+        while !host.stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        fault = node.faulted() => return Err(format!("a fault: {fault}").into()),
+        () = stopped => {}
+    }
+    node.hand_over(HAND_OVER).await;
+    node.stop().await?;
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! An operator, who sometimes asks for things at a bad moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sessile_cluster::Reach;
+use sessile_cluster::admin::{AdminClient, AdminError, RemoveRequest};
+
+use super::net::{PEER_PORT, Simulated};
+use super::world::World;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is asked of a node.
+#[derive(Debug, Clone)]
+pub(super) enum Wish {
+    /// Another voter is to lead.
+    TransferLeader,
+    /// The state is to be durable, and the log behind it to go.
+    Snapshot,
+    /// That member is to leave for good.
+    Remove(String),
+}
+
+/// Asks, and waits for no more than the answer: a refusal is one.
+pub(super) async fn asks(world: Arc<World>, node: String, wish: Wish) {
+    let asked = tokio::time::timeout(PATIENCE, ask(&node, &wish)).await;
+    let said = match asked {
+        Ok(Ok(())) => "done".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer".to_owned(),
+    };
+    world.traces(format!("an operator asked {node} for {wish:?}: {said}"));
+}
+
+async fn ask(node: &str, wish: &Wish) -> Result<(), AdminError> {
+    let reach = Reach::Through(Arc::new(Simulated));
+    let mut client = AdminClient::connect_through(&reach, &format!("{node}:{PEER_PORT}"), PATIENCE).await?;
+    match wish {
+        Wish::TransferLeader => client.transfer_leader(None).await.map(drop),
+        Wish::Snapshot => client.trigger_snapshot(None).await.map(drop),
+        Wish::Remove(member) => {
+            let request = RemoveRequest { member: member.clone(), ..RemoveRequest::default() };
+            client.remove(request).await.map(drop)
+        }
+    }
+}

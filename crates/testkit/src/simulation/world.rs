@@ -1,0 +1,167 @@
+//! What a simulation's hosts and its driver share. One thread uses it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sessile_cluster::Cluster;
+use sessile_core::LogTime;
+
+use super::disk::Disk;
+use crate::Operation;
+
+/// When the simulation begins, by a clock that is right: 2030-01-01, in milliseconds.
+const BEGIN: i64 = 1_893_456_000_000;
+
+/// Everything outside the nodes.
+pub(super) struct World {
+    nodes: BTreeMap<String, Arc<Host>>,
+    inner: Mutex<Inner>,
+}
+
+/// A machine that runs a node.
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) disk: Mutex<Disk>,
+    /// By how much its clock is wrong, in milliseconds.
+    pub(super) clock_error: AtomicI64,
+    /// How long a write to its disk takes, in milliseconds.
+    pub(super) disk_delay: AtomicU64,
+    /// Set to tell the program to stop.
+    pub(super) stop: AtomicBool,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    cluster: Option<Cluster>,
+    ended: Option<String>,
+}
+
+#[derive(Default)]
+struct Inner {
+    operations: Vec<Operation>,
+    trace: Vec<String>,
+    /// What a client was told that nobody should be told.
+    wrong_answers: Vec<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    pub(super) fn new(hosts: impl IntoIterator<Item = Host>) -> Self {
+        let nodes = hosts.into_iter().map(|host| (host.name.clone(), Arc::new(host))).collect();
+        Self { nodes, inner: Mutex::default() }
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &Arc<Host>> {
+        self.nodes.values()
+    }
+
+    pub(super) fn host(&self, name: &str) -> &Arc<Host> {
+        &self.nodes[name]
+    }
+
+    /// An fsync of whichever disk the file is on.
+    pub(super) fn sync(&self, file: std::os::fd::RawFd) -> io::Result<()> {
+        let path = std::fs::read_link(format!("/proc/self/fd/{file}"))?;
+        for host in self.nodes.values() {
+            let mut disk = lock(&host.disk);
+            if path.starts_with(disk.root()) {
+                return disk.sync(file);
+            }
+        }
+        Err(io::Error::other(format!("{} is on nobody's disk", path.display())))
+    }
+
+    /// Something that clients or nodes did or saw, for the comparison of two runs.
+    pub(super) fn traces(&self, what: String) {
+        let at = turmoil::sim_elapsed().unwrap_or_default();
+        lock(&self.inner).trace.push(format!("{:>10.3}  {what}", at.as_secs_f64()));
+    }
+
+    pub(super) fn record(&self, operation: Operation) {
+        lock(&self.inner).operations.push(operation);
+    }
+
+    pub(super) fn is_wrong(&self, what: String) {
+        lock(&self.inner).wrong_answers.push(what);
+    }
+
+    pub(super) fn operations(&self) -> Vec<Operation> {
+        std::mem::take(&mut lock(&self.inner).operations)
+    }
+
+    pub(super) fn trace(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.inner).trace)
+    }
+
+    pub(super) fn wrong_answers(&self) -> Vec<String> {
+        lock(&self.inner).wrong_answers.clone()
+    }
+}
+
+impl Host {
+    pub(super) fn new(name: String, disk: Disk) -> Self {
+        Self {
+            name,
+            disk: Mutex::new(disk),
+            clock_error: AtomicI64::new(0),
+            disk_delay: AtomicU64::new(1),
+            stop: AtomicBool::new(false),
+            running: Mutex::default(),
+        }
+    }
+
+    pub(super) fn disk(&self) -> MutexGuard<'_, Disk> {
+        lock(&self.disk)
+    }
+
+    /// What its clock shows.
+    pub(super) fn wall_clock(&self) -> LogTime {
+        let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+        let now = BEGIN + i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+        let shown = now.saturating_add(self.clock_error.load(Ordering::Relaxed));
+        LogTime::from_millis(u64::try_from(shown).unwrap_or(0))
+    }
+
+    pub(super) fn disk_delay(&self) -> Duration {
+        Duration::from_millis(self.disk_delay.load(Ordering::Relaxed))
+    }
+
+    /// The member that runs here now.
+    pub(super) fn cluster(&self) -> Option<Cluster> {
+        lock(&self.running).cluster.clone()
+    }
+
+    /// Why the program ended by itself, if it did.
+    pub(super) fn ended(&self) -> Option<String> {
+        lock(&self.running).ended.clone()
+    }
+
+    pub(super) fn begins(&self) {
+        *lock(&self.running) = Running::default();
+        self.stop.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn serves(&self, cluster: Cluster) {
+        lock(&self.running).cluster = Some(cluster);
+    }
+
+    pub(super) fn ends(&self, why: String) {
+        *lock(&self.running) = Running { cluster: None, ended: Some(why) };
+    }
+
+    /// Nothing of it runs any more.
+    pub(super) fn is_gone(&self) {
+        *lock(&self.running) = Running::default();
+    }
+}
