@@ -1,12 +1,11 @@
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
 
 use openraft::EntryPayload;
 
 use crate::codec::{decode_entry, seal, unseal};
 use crate::data_dir::DataDir;
-use crate::log::{Done, LogError, LogPosition, RaftLog};
+use crate::log::{LogPosition, RaftLog};
 use crate::log_store::{log_id_at, position};
 use crate::opening::{Lost, STATE_DIR, engine_options};
 use crate::state::{Owner, SessionState, Snapshot, SnapshotMeta, SnapshotReceiver, StateHome};
@@ -169,22 +168,16 @@ impl StatelessStore {
         }
         // For itself: the term has its leader, who is told by its own word, so nobody else may be voted for in it.
         let raised = seal(&(last.term, self.node(), false));
-        self.durably(|done| self.log.save_vote(&raised, done))
+        Ok(self.log.durably(|done| self.log.save_vote(&raised, done))?)
     }
 
     pub(crate) fn replace_log(&self, last: LogPosition) -> Result<(), StoreError> {
         // Whatever stands at or behind the snapshot's place goes first: a purge would keep what stands behind it.
         let before = last.index.checked_sub(1);
         if self.log.last().is_some_and(|newest| newest.index >= last.index) {
-            self.durably(|done| self.log.truncate_after(before, done))?;
+            self.log.durably(|done| self.log.truncate_after(before, done))?;
         }
-        self.durably(|done| self.log.purge(last, done))
-    }
-
-    fn durably(&self, write: impl FnOnce(Done) -> Result<(), LogError>) -> Result<(), StoreError> {
-        let (sender, receiver) = sync_channel(1);
-        write(Box::new(move |result| drop(sender.send(result))))?;
-        Ok(receiver.recv().unwrap_or(Err(LogError::WriterGone))?)
+        Ok(self.log.durably(|done| self.log.purge(last, done))?)
     }
 
     /// The last entry of the log.

@@ -9,11 +9,18 @@ use std::time::{Duration, Instant};
 
 use sessile_testkit::chaos::{ChaosOptions, Fault, round};
 
+mod simulate;
+
 const USAGE: &str = "\
-usage: sessile-testkit chaos [--minutes N | --rounds N] [--seed N] [--engine fjall|sled] [--network own|loopback]
+usage: sessile-testkit simulate [--seeds N] [--from N] [--jobs N] [--only N,N,…] [--trace FILE]
+       sessile-testkit chaos [--minutes N | --rounds N] [--seed N] [--engine fjall|sled] [--network own|loopback]
                              [--program PATH]
 
-Runs clusters of three real processes, one after the other, for so long (1 minute), does to them what
+simulate: runs so many seeds (1), each a cluster in one thread and in virtual time on its worst day, and
+checks every promise; as many at once as there are processors. A seed that finds something is repeated with
+fewer faults as long as it still finds something, and prints its story and the line that repeats it.
+
+chaos: runs clusters of three real processes, one after the other, for so long (1 minute), does to them what
 happens on bad days, and checks that the history of every client is linearizable and that all states
 agree at the end. Each node has a network of its own, which is cut now and then and needs root; on
 loopback nothing is cut. A round that fails prints its story and the line that repeats it, and ends the run.
@@ -21,6 +28,17 @@ loopback nothing is cut. A round that fails prints its story and the line that r
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, words @ ..] = &*words
+        && command == "simulate"
+    {
+        return match simulate::Wanted::parse(words) {
+            Ok(wanted) => wanted.run(),
+            Err(error) => {
+                eprint!("sessile-testkit: {error}\n\n{USAGE}");
+                ExitCode::from(64)
+            }
+        };
+    }
     match Wanted::parse(&words) {
         Ok(wanted) => wanted.run(),
         Err(error) => {

@@ -367,10 +367,26 @@ impl RaftLog {
     /// # Errors
     /// The error that ended the log; [`LogError::Closed`].
     pub fn sync(&self) -> Result<(), LogError> {
+        self.durably(|done| {
+            self.shared().lock_with_room(0)?.push(Operation::Sync, 0, Some(done));
+            self.shared().wake_writer();
+            Ok(())
+        })
+    }
+
+    /// Makes a call that changes the log, and waits until it is durable.
+    ///
+    /// # Errors
+    /// Those of the call; the error that ended the log.
+    pub fn durably(&self, call: impl FnOnce(Done) -> Result<(), LogError>) -> Result<(), LogError> {
         let (sender, receiver) = sync_channel(1);
-        let done: Done = Box::new(move |result| drop(sender.send(result)));
-        self.shared().lock_with_room(0)?.push(Operation::Sync, 0, Some(done));
-        self.shared().wake_writer();
+        call(Box::new(move |result| drop(sender.send(result))))?;
+        // Whoever waits here waits on the thread that the task would need.
+        if let Running::Task(writer) = &self.handle.writer
+            && let Some(mut writer) = writer.try_lock()
+        {
+            while self.shared().lock().has_work() && Writer::step(&mut writer) {}
+        }
         receiver.recv().unwrap_or(Err(LogError::WriterGone))
     }
 
@@ -411,7 +427,7 @@ impl Handle {
             Running::Task(writer) => {
                 // Held, it is writing, and the last handle went with a `Done`: what is queued behind it goes with the log.
                 if let Some(mut writer) = writer.try_lock() {
-                    while Writer::step(&mut writer) {}
+                    while self.shared.lock().has_work() && Writer::step(&mut writer) {}
                 }
             }
         }

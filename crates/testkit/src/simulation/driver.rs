@@ -54,7 +54,7 @@ pub(super) fn run(seed: u64, options: &SimulationOptions, story: &mut Vec<String
             compared: driver.equal_states.compared,
             trace,
         }),
-        Err(what) => Err(Box::new(Failure { what, story: story.clone(), trace })),
+        Err(what) => Err(Box::new(Failure { what, story: story.clone(), drawn: driver.drawn, trace })),
     }
 }
 

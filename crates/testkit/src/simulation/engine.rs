@@ -88,7 +88,7 @@ fn apply(pairs: &mut Pairs, mut batch: Bytes) {
 fn begin(dir: &Path, pairs: &Pairs) -> io::Result<(File, u64)> {
     let mut all = Vec::new();
     pairs.iter().for_each(|(key, value)| encode(&mut all, key, Some(value)));
-    let all = framed(&all);
+    let all = if all.is_empty() { all } else { framed(&all) };
     fs::create_dir_all(dir)?;
     let mut draft = File::create(dir.join(DRAFT))?;
     draft.write_all(&all)?;

@@ -34,6 +34,9 @@ pub use faults::Fault;
 /// A simulation's thread does everything, futures within futures.
 const STACK_BYTES: usize = 16 << 20;
 
+/// Set, it shows what the nodes log, on stderr.
+const LOG: &str = "SESSILE_SIMULATION_LOG";
+
 /// What came of one seed.
 #[derive(Debug, Clone, Default)]
 pub struct Ran {
@@ -58,6 +61,8 @@ pub struct Failure {
     pub what: String,
     /// What was done to the nodes until then, in order.
     pub story: Vec<String>,
+    /// How many faults were drawn, whether they could be done or not.
+    pub drawn: usize,
     /// Everything that happened.
     pub trace: Vec<String>,
 }
@@ -76,21 +81,31 @@ pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failu
     let run = move || {
         interpose::seed_this_thread(seed);
         let mut story = Vec::new();
+        // The nodes' own logs, where somebody wants them.
+        let _log = std::env::var_os(LOG).is_some().then(|| {
+            let log = tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).without_time();
+            tracing::subscriber::set_default(log.finish())
+        });
         let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, &options, &mut story)));
         interpose::sync_by_the_kernel();
         ended.unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().cloned();
             let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
-            Err(Box::new(Failure { what: words.unwrap_or_else(|| "a panic".into()), story, trace: Vec::new() }))
+            Err(Box::new(Failure {
+                what: words.unwrap_or_else(|| "a panic".into()),
+                story,
+                drawn: 0,
+                trace: Vec::new(),
+            }))
         })
     };
     let started = thread.spawn(run).map(std::thread::JoinHandle::join);
     match started {
         Ok(Ok(ended)) => ended,
-        Ok(Err(_)) => Err(Box::new(Failure { what: "a panic".into(), story: Vec::new(), trace: Vec::new() })),
+        Ok(Err(_)) => Err(Box::new(Failure { what: "a panic".into(), story: Vec::new(), drawn: 0, trace: Vec::new() })),
         Err(error) => {
             let what = format!("no thread can be started: {error}");
-            Err(Box::new(Failure { what, story: Vec::new(), trace: Vec::new() }))
+            Err(Box::new(Failure { what, story: Vec::new(), drawn: 0, trace: Vec::new() }))
         }
     }
 }

@@ -16,8 +16,8 @@ use super::engine;
 use super::net::{PEER_PORT, Simulated, incoming, listen};
 use super::world::Host;
 
-/// Where the namespaces are served, each on a port of its own.
-pub(super) const NAMESPACES: [(u16, NamespaceId); 2] = [(8081, NamespaceId::SESSIONS), (8082, NamespaceId::new(2))];
+/// Where the namespaces are served, each on a port of its own. There is one so far.
+pub(super) const NAMESPACES: [(u16, NamespaceId); 1] = [(8081, NamespaceId::SESSIONS)];
 /// Few, so that members that lag need a snapshot.
 const KEEP_ENTRIES: u64 = 40;
 const PERSIST_AFTER: Duration = Duration::from_secs(3);
