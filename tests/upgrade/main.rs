@@ -34,6 +34,8 @@ const REQUESTS_AFTERWARDS: Duration = Duration::from_millis(700);
 const RECEIVED: &str = "the state of another member was received";
 /// What it logs when it cannot go on with its own state.
 const DAMAGED: &str = "lost or damaged";
+/// How it ends when its data is of a newer program.
+const START_NEWER: &str = "start the newer";
 
 #[test]
 fn a_cluster_is_upgraded_under_load_and_goes_back() {
@@ -128,30 +130,33 @@ impl Story {
     /// Leadership moves there, by an operator's word.
     fn leads(&mut self, name: &str) {
         self.phase(&format!("{name}, of {}, leads", self.version(name)));
-        self.fleet.succeed(&["cluster", "transfer-leader", name, "--timeout", "15s"], name);
-        let formed = self.fleet.wait_until_formed();
-        assert_eq!(formed.leader.as_deref(), Some(name), "nothing else moves it");
+        // Until all say so: on a busy machine an election may move it away again.
+        self.fleet.wait_until(&format!("{name} leads"), |fleet| {
+            fleet.run(&["cluster", "transfer-leader", name, "--timeout", "3s"], name);
+            fleet.agreed().filter(|status| status.leader.as_deref() == Some(name))
+        });
         self.happened(format!("{name} leads"));
         self.go_on();
     }
 
-    /// Either program, asked about any node, says of each member what it runs, and that everybody knows the rules.
+    /// Either program, asked about any node, says of each member what it runs, that everybody knows the rules, and that
+    /// there is nothing to look at.
     fn all_know_each_other(&mut self) {
         let numbers = [Version::Previous, Version::Current].map(|version| (version, version.number()));
         for (asking, _) in &numbers {
             for at in NODES {
                 let own = self.fleet.settings(at).program.replace(asking.program());
                 let versions = self.versions;
-                let status = self.fleet.wait_until(&format!("{at} has heard what everybody runs"), |fleet| {
-                    let status = fleet.status(at)?;
-                    let runs = |(name, version): (&str, Version)| {
-                        let number = numbers.iter().find(|(of, _)| *of == version).map(|(_, number)| number);
-                        status.voter(name).is_some_and(|member| number == Some(&member.version))
-                    };
-                    NODES.into_iter().zip(versions).all(runs).then_some(status)
-                });
+                let status =
+                    self.fleet.wait_until(&format!("{at} has heard what everybody runs, and no alert"), |fleet| {
+                        let status = fleet.status(at)?;
+                        let runs = |(name, version): (&str, Version)| {
+                            let number = numbers.iter().find(|(of, _)| *of == version).map(|(_, number)| number);
+                            status.voter(name).is_some_and(|member| number == Some(&member.version))
+                        };
+                        (status.alerts.is_empty() && NODES.into_iter().zip(versions).all(runs)).then_some(status)
+                    });
                 assert!(status.rules > 0 && status.rules <= rules_known_to_all(&status), "{at}: {status:?}");
-                assert_eq!(status.alerts, Vec::<String>::new(), "{at}");
                 self.fleet.settings(at).program = own;
             }
         }
@@ -175,7 +180,7 @@ impl Story {
         self.fleet.settings(name).program = Some(Version::Previous.program());
         self.fleet.start(name);
         let ended = self.fleet.ends(name);
-        assert!(!ended.success(), "it gives a reason: {ended}");
+        assert!(!ended.success() && self.fleet.words(name).contains(START_NEWER), "it gives its reason: {ended}");
         self.happened(format!("{name} does not start with the previous version, which ends with {ended}"));
         self.runs(name, Version::Current);
     }

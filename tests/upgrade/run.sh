@@ -32,17 +32,23 @@ revision=$(git rev-parse --quiet --verify "${1:-$(newest_with_another_program)}^
 }
 printf 'From %s\n' "$(git log -1 --format='%h, %s' "$revision")"
 
-# In the same place each time, so that what is built there takes the place of what was built before.
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-previous=$target/previous
-rm -rf "$previous"
-mkdir -p "$previous/source"
-git archive "$revision" | tar --extract --touch --directory "$previous/source"
+place=$target/upgrade
+rm -rf "$place"
+mkdir -p "$place/source"
+git archive "$revision" | tar --extract --touch --directory "$place/source"
 
-# With what tests ask of the dependencies (--examples), as `cargo test --workspace` has built them already.
-(cd "$previous/source" && cargo build --locked --workspace --bins --examples --target-dir "$target")
-# The next build puts this tree's program in its place.
-cp "$target/debug/sessile" "$previous/sessile"
+tests=(--locked --workspace --test system --test upgrade)
+cargo test "${tests[@]}" --no-run
+cp "$target/debug/sessile" "$place/current"
 
-SESSILE_PREVIOUS_PROGRAM=$previous/sessile \
-    cargo test --locked --workspace --test system --test upgrade upgrade -- --nocapture
+# Both trees share what is built of the dependencies, so with what tests ask of them (--examples). Of the crates of two
+# trees Cargo makes the same names, and takes the one for the other by the times of files; unless one tree is built
+# incrementally and the other is not, which is a matter of these crates alone.
+case ${CARGO_INCREMENTAL:-1} in 0) other=1 ;; *) other=0 ;; esac
+(cd "$place/source" &&
+    CARGO_INCREMENTAL=$other cargo build --locked --workspace --bins --examples --target-dir "$target")
+cp "$target/debug/sessile" "$place/previous"
+
+SESSILE_PREVIOUS_PROGRAM=$place/previous SESSILE_PROGRAM=$place/current \
+    cargo test "${tests[@]}" upgrade -- --nocapture
