@@ -9,7 +9,6 @@
 //!
 //! `--release` is for the clients: those of a debug build need more of the processor than the nodes that they ask.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sessile_testkit::{Fleet, Load, LoadOptions, Phase, Report};
@@ -122,7 +121,7 @@ impl Joining {
         let Self { mut fleet, load, mut report } = self;
         let seen = load.stop();
         report.count(&seen.samples);
-        let (index, checksum) = all_agree(&mut fleet);
+        let (index, checksum) = fleet.wait_until_states_agree();
         let bytes = bytes_of(&fleet, NEWCOMER);
         let checked = seen.history.check();
         eprintln!("\n{report}");
@@ -178,27 +177,6 @@ impl Joining {
 
 fn phase<'a>(report: &'a Report, name: &str) -> &'a Phase {
     report.phases().iter().find(|phase| phase.name == name).unwrap()
-}
-
-/// Waits until each node has shown its checksum at an index at which all others have shown theirs; at none may they
-/// differ. An idle cluster goes on by a tick a second, so they need not show the same one at the same moment.
-fn all_agree(fleet: &mut Fleet) -> (u64, String) {
-    let mut shown: BTreeMap<u64, BTreeMap<String, String>> = BTreeMap::new();
-    fleet.wait_until("all four show one checksum at one index", |fleet| {
-        for member in fleet.status(NODES[0])?.members {
-            shown.entry(member.checksum_index).or_default().insert(member.name, member.checksum);
-        }
-        shown.remove(&0);
-        for (index, of) in &shown {
-            let mut checksums: Vec<_> = of.values().collect();
-            checksums.dedup();
-            assert_eq!(checksums.len(), 1, "states differ at entry {index}: {of:?}");
-            if of.len() > NODES.len() {
-                return Some((*index, checksums[0].clone()));
-            }
-        }
-        None
-    })
 }
 
 /// What the sessions come to, as that node counts them.

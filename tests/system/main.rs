@@ -12,4 +12,5 @@ mod metrics;
 mod program;
 mod secrets;
 mod stopping;
+mod upgrade;
 mod world;

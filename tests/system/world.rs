@@ -1,5 +1,6 @@
 //! A node with a place on disk.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -19,12 +20,18 @@ const SEED: &str = "SESSILE_SEED";
 pub(crate) struct Place {
     dir: TempDir,
     engine: &'static str,
+    program: OsString,
 }
 
 impl Place {
     pub(crate) fn new(engine: &'static str) -> Self {
         let dir = tempfile::Builder::new().prefix("sessile-system-").tempdir().unwrap();
-        Self { dir, engine }
+        Self { dir, engine, program: sessile().get_program().to_owned() }
+    }
+
+    /// From its next start on it is that binary which runs there.
+    pub(crate) fn is_run_by(&mut self, program: &OsStr) {
+        self.program = program.to_owned();
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -52,7 +59,7 @@ impl Place {
     pub(crate) fn serve_file(&self, yaml: &str) -> Command {
         let config = self.path().join("config.yaml");
         std::fs::write(&config, yaml).unwrap();
-        let mut command = sessile();
+        let mut command = Command::new(&self.program);
         command.arg("serve").arg("--config").arg(config);
         command
     }

@@ -57,6 +57,8 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// More of its environment.
     pub environment: Vec<(String, OsString)>,
+    /// The binary that runs it and is asked about it, if that is not the fleet's.
+    pub program: Option<PathBuf>,
 }
 
 /// What an administrator's command came to.
@@ -131,6 +133,7 @@ impl Fleet {
             lines: String::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            program: None,
         };
         let dir = self.dir.path().join(name);
         fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
@@ -193,7 +196,7 @@ impl Fleet {
 
     /// Starts it, and does not wait for anything.
     pub fn start(&mut self, name: &str) {
-        let program = self.program.clone();
+        let program = self.program_of(name).to_owned();
         let node = self.node_mut(name);
         assert!(node.process.is_none(), "{name} was started already");
         let command = node.command(&program);
@@ -286,7 +289,7 @@ impl Fleet {
 
     /// What `sessile …` says when it is asked at that node: the words, and `--server` behind them.
     pub fn run(&self, words: &[&str], at: &str) -> Said {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(self.program_of(at));
         command.args(words).arg("--server").arg(self.grpc(at).to_string());
         run_to_its_end(command)
     }
@@ -369,6 +372,31 @@ impl Fleet {
         agreed
     }
 
+    /// Waits until every node has shown one checksum of its state at one entry, and gives both; at no entry may they
+    /// differ. For a cluster without load: each shows the last entry that it has applied, and a tick a second is one.
+    #[track_caller]
+    pub fn wait_until_states_agree(&mut self) -> (u64, String) {
+        let mut shown: BTreeMap<u64, BTreeMap<String, String>> = BTreeMap::new();
+        self.wait_until("all nodes show one checksum at one entry", |fleet| {
+            let names = fleet.names();
+            for name in &names {
+                let status = fleet.status(name)?;
+                let own = status.member(&fleet.node(name).settings.name)?;
+                if own.checksum_index > 0 {
+                    shown.entry(own.checksum_index).or_default().insert(name.clone(), own.checksum.clone());
+                }
+            }
+            for (index, of) in &shown {
+                let checksum = of.values().next()?;
+                assert!(of.values().all(|other| other == checksum), "states differ at entry {index}: {of:?}");
+                if of.len() == names.len() {
+                    return Some((*index, checksum.clone()));
+                }
+            }
+            None
+        })
+    }
+
     /// Waits until a node that runs and is ready names a leader that runs.
     #[track_caller]
     pub fn wait_for_leader(&mut self) -> String {
@@ -412,6 +440,10 @@ impl Fleet {
             }
         }
         text
+    }
+
+    fn program_of(&self, name: &str) -> &Path {
+        self.node(name).settings.program.as_ref().unwrap_or(&self.program)
     }
 
     fn node(&self, name: &str) -> &Node {
@@ -576,6 +608,16 @@ mod tests {
         fleet.ends("n1");
         assert_eq!(fleet.words("n1").matches("serve --config").count(), 2);
         assert_eq!(fleet.run(&["status"], "n1").stdout, format!("status --server {}\n", fleet.grpc("n1")));
+    }
+
+    #[test]
+    fn a_node_with_a_program_of_its_own_is_run_and_asked_by_that() {
+        let mut fleet = Fleet::of("/bin/false", 2);
+        fleet.settings("n2").program = Some("/bin/echo".into());
+        for (name, code) in [("n1", Some(1)), ("n2", Some(0))] {
+            fleet.start(name);
+            assert_eq!((fleet.ends(name).code(), fleet.run(&["status"], name).code), (code, code), "{name}");
+        }
     }
 
     #[test]

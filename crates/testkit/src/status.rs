@@ -13,6 +13,8 @@ pub struct Status {
     pub membership_index: u64,
     /// Whether a change between two sets of voters is under way.
     pub joint: bool,
+    /// The version of the replicated rules in force.
+    pub rules: u64,
     /// What the node waits for, as sentences.
     pub waiting_for: Vec<String>,
     /// What an operator should look at, as sentences.
@@ -48,6 +50,10 @@ pub struct Member {
     pub checksum_index: u64,
     /// How many sessions it counts.
     pub sessions: u64,
+    /// The version of its program; empty if it was never heard of.
+    pub version: String,
+    /// The newest version of the replicated rules that it can follow.
+    pub rules_supported: u64,
 }
 
 /// What a member is.
@@ -72,6 +78,7 @@ impl Status {
             ready: flag(&document, "ready")?,
             membership_index: number(&document, "membership_index")?,
             joint: flag(&document, "joint")?,
+            rules: number(&document, "rules")?,
             waiting_for: texts(&document, "waiting_for")?,
             alerts: texts(&document, "alerts")?,
             members: members.iter().map(Member::parse).collect::<Result<_, _>>()?,
@@ -125,6 +132,8 @@ impl Member {
             checksum: optional_text(member, "checksum")?.unwrap_or_default(),
             checksum_index: number(member, "checksum_index")?,
             sessions: number(member, "sessions")?,
+            version: optional_text(member, "version")?.unwrap_or_default(),
+            rules_supported: number(member, "rules_supported")?,
         })
     }
 }
@@ -158,13 +167,16 @@ mod tests {
 
     const FORMED: &str = r#"{
         "cluster_id": "00112233445566778899aabbccddeeff", "leader": "n2", "ready": true, "membership_index": 7,
-        "joint": false, "waiting_for": [], "alerts": ["n3 is down"], "term": 4, "members": [
+        "joint": false, "waiting_for": [], "alerts": ["n3 is down"], "term": 4, "rules": 1, "members": [
             {"name": "n2", "id": "b2", "address": "127.0.0.1:7082", "role": "leader", "voter": true, "applied": 9,
-             "lag": 0, "last_contact_ms": 0, "reachable": true, "checksum": "ff", "checksum_index": 9, "sessions": 3},
+             "lag": 0, "last_contact_ms": 0, "reachable": true, "checksum": "ff", "checksum_index": 9, "sessions": 3,
+             "version": "0.2.0", "rules_supported": 2},
             {"name": "n1", "id": "a1", "address": "127.0.0.1:7081", "role": "learner", "voter": false, "applied": 8,
-             "lag": 1, "last_contact_ms": 12, "reachable": true, "checksum": "ee", "checksum_index": 8, "sessions": 3},
+             "lag": 1, "last_contact_ms": 12, "reachable": true, "checksum": "ee", "checksum_index": 8, "sessions": 3,
+             "version": "0.1.0", "rules_supported": 1},
             {"name": "n3", "id": "c3", "address": "127.0.0.1:7083", "role": "follower", "voter": true, "applied": 0,
-             "lag": 9, "last_contact_ms": null, "reachable": false, "checksum": "", "checksum_index": 0, "sessions": 0}
+             "lag": 9, "last_contact_ms": null, "reachable": false, "checksum": "", "checksum_index": 0, "sessions": 0,
+             "version": "", "rules_supported": 1}
         ]}"#;
 
     #[test]
@@ -174,12 +186,15 @@ mod tests {
         assert_eq!(status.voter("n2").unwrap().role, Role::Leader);
         assert!(status.voter("n1").is_none() && status.member("n1").is_some());
         assert_eq!(status.member("n3").unwrap().last_contact_ms, None);
+        let versions =
+            ["n1", "n2"].map(|name| status.member(name).unwrap()).map(|of| (of.version.as_str(), of.rules_supported));
+        assert_eq!((status.rules, versions), (1, [("0.1.0", 1), ("0.2.0", 2)]));
         assert!(status.says("n3 is down") && !status.says("n1"));
     }
 
     #[test]
     fn a_node_without_a_cluster_is_read() {
-        let waiting = r#"{"cluster_id": "", "leader": null, "ready": false, "membership_index": 0, "joint": false,
+        let waiting = r#"{"cluster_id": "", "leader": null, "ready": false, "membership_index": 0, "joint": false, "rules": 1,
             "waiting_for": ["127.0.0.1:7083 does not answer"], "alerts": [], "members": []}"#;
         let status = Status::parse(waiting).unwrap();
         assert_eq!((status.cluster_id.as_ref(), status.leader.as_ref(), status.ready), (None, None, false));

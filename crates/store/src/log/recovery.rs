@@ -62,7 +62,10 @@ enum Stop {
 struct Image {
     segment: SegmentFile,
     header: SegmentHeader,
+    /// As many as the segment's size says.
     bytes: Vec<u8>,
+    /// Of these, how many there are in the file.
+    file_bytes: u64,
 }
 
 struct Scan {
@@ -160,7 +163,7 @@ fn cut(
         proven: offset(proven),
         unproven,
         rubbish_end: beyond.end.map(offset),
-        file_bytes: image.bytes.len() as u64,
+        file_bytes: image.file_bytes,
     };
     Ok((tail, leftover))
 }
@@ -183,14 +186,18 @@ impl Image {
         let file = Disk::open(&path)?;
         let mut bytes = read_whole(&file, &path)?;
         let header = SegmentHeader::decode(&bytes).map_err(|what| LogError::damaged(&path, 0, what))?;
-        // No frame was ever written beyond the size.
-        bytes.truncate(usize::try_from(header.size).unwrap_or(usize::MAX));
+        // No frame was ever written beyond the size. A short file is filled up with zeros before it is written to, and
+        // they may be what a frame was cut of: what it says then, it says already.
+        let size = usize::try_from(header.size).unwrap_or(usize::MAX);
+        bytes.truncate(size);
+        let file_bytes = bytes.len() as u64;
+        bytes.resize(size, 0);
         if header.number != number {
             let what = format!("this name holds segment {}", header.number);
             return Err(LogError::Missing { file: path, what });
         }
         let segment = SegmentFile { number, size: header.size, salt: header.salt, path, file };
-        Ok(Image { segment, header, bytes })
+        Ok(Image { segment, header, bytes, file_bytes })
     }
 
     /// Looks at every place where a frame could stand, from `from` on, until one proves that `from` was synced.

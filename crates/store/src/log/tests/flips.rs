@@ -9,12 +9,16 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::support::*;
+use crate::log::frame::{Kind, frame_bytes};
 use crate::log::{LogError, RaftLog};
 
 const THREADS: usize = 2;
 
 /// Untouched files are compared after every so many refusals: comparing costs more than opening.
 const COMPARE_EVERY: usize = 61;
+
+/// Where a frame says of what kind it is.
+const KIND_AT: usize = 24;
 
 #[derive(Default, Debug)]
 struct Tally {
@@ -174,4 +178,26 @@ fn a_segment_lost_renamed_or_swapped_is_found_and_an_unknown_file_is_left_alone(
     std::fs::write(directory.path().join("lost+found"), "not ours").unwrap();
     assert_eq!(open_and_read(directory.path()).unwrap(), original);
     assert!(directory.path().join("lost+found").exists());
+}
+
+/// Opening fills a short file up with zeros, and they may be what a frame was cut of: the next time it would prove that
+/// the damage before it had been synced.
+#[test]
+fn damage_before_a_marker_whose_last_zeros_are_cut_off_is_found_at_once() {
+    let directory = scratch();
+    let (log, original) = a_thousand_entries(directory.path(), &mut SmallRng::seed_from_u64(5));
+    drop(log);
+    let mut short = files(directory.path());
+    let newest = &mut short.last_mut().unwrap().1;
+    newest.truncate(written(newest));
+    assert_eq!(newest.last(), Some(&(Kind::Synced as u8)), "a marker names no position");
+    restore(directory.path(), &short);
+    assert_eq!(open_and_read(directory.path()).unwrap(), original, "what is cut off is zeros");
+    let newest = &mut short.last_mut().unwrap().1;
+    let marker = newest.len() - 1 - KIND_AT;
+    newest[marker - frame_bytes(b"the last vote".len())] ^= 1;
+    restore(directory.path(), &short);
+    let error = open_and_read(directory.path()).map(drop).unwrap_err();
+    assert!(error.to_string().contains("proves"), "{error}");
+    assert_eq!(files(directory.path()), short, "refused but changed");
 }

@@ -1,0 +1,58 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fmt, fs};
+
+/// Names the binary of an earlier version.
+const PREVIOUS: &str = "SESSILE_PREVIOUS_PROGRAM";
+/// Names a binary to take instead of the one that was built with the test.
+const CURRENT: &str = "SESSILE_PROGRAM";
+
+/// A version of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// What runs before the upgrade.
+    Previous,
+    /// What runs after it.
+    Current,
+}
+
+impl Version {
+    /// Its binary.
+    pub(crate) fn program(self) -> PathBuf {
+        let given = |variable| env::var_os(variable);
+        let current = || given(CURRENT).unwrap_or_else(|| env!("CARGO_BIN_EXE_sessile").into());
+        let program: OsString = match self {
+            Self::Previous => given(PREVIOUS).unwrap_or_else(current),
+            Self::Current => current(),
+        };
+        program.into()
+    }
+
+    /// What its nodes say that they run.
+    pub(crate) fn number(self) -> String {
+        let said = Command::new(self.program()).arg("--version").output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        said.trim().strip_prefix("sessile ").unwrap_or_else(|| panic!("{self} says {said:?}")).to_owned()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Previous => "the previous version",
+            Self::Current => "the current version",
+        })
+    }
+}
+
+/// Says what is compared with what. Two versions with the same bytes are one, and nothing would be shown of another.
+pub(crate) fn tell() {
+    let [previous, current] = [Version::Previous, Version::Current].map(Version::program);
+    if env::var_os(PREVIOUS).is_none() {
+        eprintln!("{PREVIOUS} is not set: this program is both versions, {}", current.display());
+        return;
+    }
+    eprintln!("from {} to {}", previous.display(), current.display());
+    assert!(fs::read(previous).unwrap() != fs::read(current).unwrap(), "{PREVIOUS} is the current program");
+}
