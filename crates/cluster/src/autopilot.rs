@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{Command, RulesVersion};
 use sessile_store::{Member, NodeId, StoredMembership};
 use tokio::time::{MissedTickBehavior, interval};
@@ -42,6 +43,9 @@ async fn look(inner: &Inner) {
     // Also with the autopilot off: a change that is half done is nobody's wish.
     if on.membership().get_joint_config().len() > 1 {
         // Whoever makes a change holds the lock until both its steps are done; who does not hold it left one behind.
+        if is_planted(Defect::JointChangeLeftUnfinished) {
+            return;
+        }
         if inner.changing.try_lock().is_ok() && inner.finish_joint_change(&on).await.is_ok() {
             info!("a change of the membership that another leader had begun was ended");
         }
@@ -54,7 +58,8 @@ async fn look(inner: &Inner) {
     for (&learner, member) in on.membership().nodes().filter(|(node, _)| !voters.contains(node)) {
         let healthy_for = inner.members.get(learner).and_then(|known| known.reachable_for());
         let caught_up = inner.unacknowledged(learner).is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES);
-        if healthy_for.is_none_or(|healthy| healthy < peers.stabilise) || !caught_up {
+        let ready = healthy_for.is_some_and(|healthy| healthy >= peers.stabilise) && caught_up;
+        if !ready && !is_planted(Defect::PromotionBeforeCatchUp) {
             continue;
         }
         match place(inner, (learner, member), &on).await {

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{LogTime, Stamp, stamp};
 use tokio::time::Instant;
 use tracing::warn;
@@ -56,6 +57,11 @@ impl LeaderClock {
         // What is stamped long before its time would have expired when time goes on.
         if !majority_is_known && own.since(previous) > STANDS_STILL {
             return None;
+        }
+        if is_planted(Defect::FollowersClockStamped) {
+            let follower = others.first().copied().unwrap_or(own).max(previous);
+            *last = Last { stamped: follower, held: false, at: Some(Instant::now()) };
+            return Some(follower);
         }
         let next = if majority_is_known { stamp(previous, &others, voters) } else { Stamp::At(previous) };
         let held = matches!(next, Stamp::Held { .. });

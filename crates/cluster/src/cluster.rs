@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
-use sessile_core::{Action, Command, LogTime, NamespaceId, Outcome, Refusal, SessionCommand, SessionKey};
+use sessile_core::planted::{Defect, is_planted};
+use sessile_core::{
+    Action, Command, Condition, LogTime, NamespaceId, Outcome, Put, Refusal, SessionCommand, SessionKey,
+};
 use sessile_store::{ClusterId, LogStore, NodeId, Notes, SessionState, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -101,7 +104,11 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Option<Found>, ClusterError> {
         self.confirm(deadline).await?;
-        self.inner.state.read(namespace, key).map_err(|error| self.inner.stop_for(&error))
+        let found = self.inner.state.read(namespace, key).map_err(|error| self.inner.stop_for(&error))?;
+        if is_planted(Defect::ExpiryByWallClock) {
+            return Ok(found.filter(|found| found.record.header.expires_at > self.inner.clock.wall()));
+        }
+        Ok(found)
     }
 
     /// The live record of a key as this node knows it, and how old that knowledge is at most. A node that was never
@@ -129,7 +136,7 @@ impl Cluster {
         if matches!(action, Action::Put(_)) && inner.disks_are_nearly_full.load(Ordering::Relaxed) {
             return Err(ClusterError::StorageFull);
         }
-        let ticket = inner.proposer.begin(deadline).await?;
+        let mut ticket = inner.proposer.begin(deadline).await?;
         // Whether an earlier try may have had an effect that nobody told of.
         let mut in_doubt = false;
         loop {
@@ -160,6 +167,9 @@ impl Cluster {
                 Tried::Discarded | Tried::Unknown => {
                     in_doubt = true;
                     inner.await_leader(deadline, in_doubt).await?;
+                    if forgets_itself(&action) {
+                        ticket = inner.proposer.begin(deadline).await?;
+                    }
                 }
             }
         }
@@ -207,6 +217,7 @@ impl Cluster {
             refusals: inner.local.door.counts(),
             members: inner.member_reach(),
             voters: inner.membership().membership().voter_ids().collect(),
+            is_joint: inner.membership().membership().get_joint_config().len() > 1,
             removed: inner.state.removed(),
             checksums: inner.state.checksums(),
             alerts: inner.alerts(),
@@ -214,6 +225,9 @@ impl Cluster {
     }
 
     async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
+        if is_planted(Defect::ReadWithoutReadIndex) {
+            return Ok(());
+        }
         loop {
             match self.inner.rounds.join(deadline).await {
                 Err(ClusterError::NoQuorum) => self.inner.await_leader(deadline, false).await?,
@@ -221,6 +235,12 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Whether a planted defect makes another command of it when it is tried again.
+fn forgets_itself(action: &Action) -> bool {
+    let unconditional = matches!(action, Action::Put(Put { condition: Condition::None, .. }));
+    is_planted(if unconditional { Defect::PutForgetsItself } else { Defect::ConditionalForgetsItself })
 }
 
 impl Inner {
@@ -392,8 +412,9 @@ impl Inner {
         let mut server = self.server.clone();
         // Seen, so that only what comes from here on wakes this request.
         drop(server.borrow_and_update());
-        let _ = timeout(look_again.saturating_duration_since(Instant::now()), server.changed()).await;
-        let stopping = self.fault.borrow().is_some();
+        let changed = timeout(look_again.saturating_duration_since(Instant::now()), server.changed()).await;
+        // Of a Raft that has ended nothing comes any more, and it says so at once, every time.
+        let stopping = self.fault.borrow().is_some() || matches!(changed, Ok(Err(_)));
         let gave_up = match (in_doubt, stopping) {
             (true, _) => ClusterError::OutcomeUnknown,
             (false, true) => ClusterError::Stopping,

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use openraft::{Config, SnapshotPolicy};
 use sessile_core::ProposerId;
+use sessile_core::planted::{Defect, is_planted};
 use sessile_store::{Member, NodeId, Opening, StateMachine, StatelessStore, Store, TypeConfig, off_the_runtime};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::DropGuard;
@@ -223,7 +224,7 @@ fn raft_config(config: &NodeConfig) -> Result<Config, openraft::ConfigError> {
         api_channel_size: Some(MAX_QUEUED),
         enable_pre_vote: Some(true),
         // A restarted leader wins a new term before it serves.
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(is_planted(Defect::LeaderResumesItsTerm)),
         ..Config::default()
     };
     config.validate()

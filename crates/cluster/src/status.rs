@@ -46,6 +46,8 @@ pub struct Status {
     pub members: Vec<MemberReach>,
     /// The members whose votes count, by what Raft goes by here.
     pub voters: BTreeSet<NodeId>,
+    /// Whether that membership is a joint one, on its way from one to another.
+    pub is_joint: bool,
     /// The members that were removed for good.
     pub removed: Vec<NodeId>,
     /// Checksums of the state at entries of the log, lately.

@@ -7,6 +7,8 @@
 //! The way of one command: bytes → [`Command::decode`] → [`State::apply`] (has this proposer said it before?) →
 //! [`decide`] (what happens to the record) → [`Tally`] (what that does to the counts) → [`Outcome`].
 
+pub mod planted;
+
 mod command;
 mod condition;
 mod decide;

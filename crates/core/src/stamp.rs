@@ -10,6 +10,9 @@ pub const JUMP_AGREEMENT: Duration = Duration::from_secs(60);
 /// With fewer fresh clocks than this there is no median that one bad clock could not be.
 const MEDIAN_NEEDS: usize = 3;
 
+/// A clock that is behind the log's time by more than this is known to be wrong: that time came from a median.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
+
 /// What the leader puts into the next entry's envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stamp {
@@ -33,8 +36,9 @@ impl Stamp {
     }
 }
 
-/// The stamp for the next entry: the median of the members' fresh wall clocks (with fewer than three, the lowest), but
-/// never before `previous`. One bad clock among three ends nobody's session, whichever way it is wrong. A jump of more
+/// The stamp for the next entry: the median of the members' fresh wall clocks (with fewer than three, the lowest that
+/// is not known to be wrong), but never before `previous`. Were a clock that the log's time has left behind the lowest, that
+/// time would stand still, and what is written meanwhile would have expired when a third clock is heard of again. One bad clock among three ends nobody's session, whichever way it is wrong. A jump of more
 /// than [`MAX_FORWARD_JUMP`] needs a majority of the `voters` within [`JUMP_AGREEMENT`] of it. A clock that never
 /// showed anything (zero) may go anywhere.
 pub fn stamp(previous: LogTime, fresh_walls: &[LogTime], voters: usize) -> Stamp {
@@ -43,7 +47,11 @@ pub fn stamp(previous: LogTime, fresh_walls: &[LogTime], voters: usize) -> Stamp
     // With an even number the lower of the two in the middle: a TTL is a lower bound.
     let wanted = match walls.len() {
         0 => return Stamp::At(previous),
-        count if count < MEDIAN_NEEDS => walls[0],
+        count if count < MEDIAN_NEEDS => {
+            let goes_with_the_log = |wall: &&LogTime| previous.since(**wall) <= LEFT_BEHIND;
+            let Some(lowest) = walls.iter().find(goes_with_the_log) else { return Stamp::At(previous) };
+            *lowest
+        }
         count => walls[(count - 1) / 2],
     };
     if wanted <= previous {
@@ -76,6 +84,9 @@ mod tests {
             ("three, one ahead", &[now + 1, now + 2, now + year], now + 2),
             ("three, one behind", &[now - year, now + 1, now + 2], now + 1),
             ("five, two ahead", &[now + 1, now + 2, now + 3, now + year, now + year], now + 3),
+            ("two, one a little behind", &[now - 3, now + 1], now),
+            ("two, one left behind", &[now - year, now + 1], now + 1),
+            ("two, both left behind", &[now - year, now - 6], now),
             ("none fresh", &[], now),
             ("all behind", &[now - 5, now - 6, now - 7], now),
         ];

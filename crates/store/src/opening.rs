@@ -13,6 +13,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sessile_core::planted::{Defect, is_planted};
+
 use crate::codec::unseal;
 use crate::data_dir::DataDir;
 use crate::engine::EngineOptions;
@@ -70,7 +72,11 @@ impl Opening {
                 let what = "its Raft log, with this node's identity and vote, is lost";
                 return Err(StoreError::disagree(&dir, what));
             }
-            let node = NodeId::random();
+            let node = if is_planted(Defect::IdentityReusedAfterWipe) {
+                NodeId::from_bits(xxhash_rust::xxh3::xxh3_128(dir.path().as_os_str().as_encoded_bytes()))
+            } else {
+                NodeId::random()
+            };
             let log = RaftLog::create(&path, &identity_of(node), options.log.clone())?;
             return PristineStore::new(dir, options, node, log).map(Self::Pristine);
         }

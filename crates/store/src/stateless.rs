@@ -10,6 +10,7 @@ use crate::log_store::{log_id_at, position};
 use crate::opening::{Lost, STATE_DIR, engine_options};
 use crate::state::{Owner, SessionState, Snapshot, SnapshotMeta, SnapshotReceiver, StateHome};
 use crate::{ClusterId, LogId, Member, NodeId, Store, StoreError, StoreOptions};
+use sessile_core::planted::{Defect, is_planted};
 
 /// How many entries are read at a time in the search for the newest membership.
 const SEARCH_ENTRIES: u64 = 1_024;
@@ -131,7 +132,8 @@ impl StatelessStore {
         // The log first: as long as no state is in use, the next start is at this point again, whatever was done to
         // the log. The other way round it could find a state behind which the log has a hole, or another history.
         self.raise_vote(last)?;
-        if self.log.position_of(last.index) != Some(last) {
+        let conflicts = self.log.position_of(last.index) != Some(last);
+        if conflicts && !(is_planted(Defect::StateOverConflictingLog) && self.log.position_of(last.index).is_some()) {
             self.replace_log(last)?;
         }
         self.log.sync()?;

@@ -11,8 +11,13 @@ use sessile_testkit::chaos::{ChaosOptions, Fault, round};
 
 mod simulate;
 
+/// Half of a simulation is small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 usage: sessile-testkit simulate [--seeds N] [--from N] [--jobs N] [--only N,N,…] [--trace FILE]
+                                [--planted all|DEFECT]
        sessile-testkit chaos [--minutes N | --rounds N] [--seed N] [--engine fjall|sled] [--network own|loopback]
                              [--program PATH]
 

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sessile_testkit::simulation::{Failure, Fault, SimulationOptions, simulate};
+use sessile_testkit::simulation::{self, Defect, Failure, Fault, SimulationOptions, simulate};
 
 /// How often it says how far it is.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
@@ -17,6 +17,8 @@ pub(crate) struct Wanted {
     from: u64,
     jobs: usize,
     options: SimulationOptions,
+    /// Whether every defect is planted in turn.
+    defects: bool,
     trace: Option<PathBuf>,
 }
 
@@ -33,7 +35,8 @@ struct Total {
 impl Wanted {
     pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut wanted = Self { seeds: 1, from: 0, jobs, options: SimulationOptions::default(), trace: None };
+        let mut wanted =
+            Self { seeds: 1, from: 0, jobs, options: SimulationOptions::default(), defects: false, trace: None };
         for pair in words.chunks(2) {
             let [name, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
             let number = |value: &str| value.parse::<u64>().map_err(|_| format!("{name} {value:?} is no number"));
@@ -41,6 +44,13 @@ impl Wanted {
                 "--seeds" => wanted.seeds = number(value)?,
                 "--from" => wanted.from = number(value)?,
                 "--jobs" => wanted.jobs = usize::try_from(number(value)?.max(1)).unwrap_or(usize::MAX),
+                "--planted" if value == "all" => wanted.defects = true,
+                "--planted" => {
+                    let planted = Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == *value);
+                    let names = Defect::ALL.map(|defect| format!("{defect:?}")).join(", ");
+                    let planted = planted.ok_or_else(|| format!("{value:?} is no defect: all, {names}"))?;
+                    wanted.options.planted = Some(planted);
+                }
                 "--trace" => wanted.trace = Some(value.into()),
                 "--only" => {
                     let only: Result<BTreeSet<usize>, String> = value
@@ -56,9 +66,43 @@ impl Wanted {
         Ok(wanted)
     }
 
+    /// Plants every defect in turn, and runs seeds until one finds it.
+    fn plant_all(self) -> ExitCode {
+        let (next, missed) = (AtomicU64::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                scope.spawn(|| {
+                    while let Some(defect) =
+                        Defect::ALL.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX))
+                    {
+                        let options = SimulationOptions { planted: Some(*defect), ..self.options.clone() };
+                        let mut seeds = self.from..self.from.saturating_add(self.seeds);
+                        let found = seeds.find_map(|seed| Some((seed, simulate(seed, &options).err()?)));
+                        match found {
+                            Some((seed, failure)) => {
+                                let what = failure.what.lines().take(2).collect::<Vec<_>>().join(" ");
+                                println!("{defect:?}: found after {} seeds: {what}", seed - self.from + 1);
+                            }
+                            None => {
+                                missed.store(true, Ordering::Relaxed);
+                                println!("{defect:?}: NOT found by {} seeds", self.seeds);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        if missed.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+
     pub(crate) fn run(self) -> ExitCode {
         // A seed tells its panic itself, with its story.
-        std::panic::set_hook(Box::new(|_| {}));
+        if std::env::var_os(simulation::LOG).is_none() {
+            std::panic::set_hook(Box::new(|_| {}));
+        }
+        if self.defects {
+            return self.plant_all();
+        }
         let (next, failed) = (AtomicU64::new(self.from), AtomicBool::new(false));
         let (total, found) = (Mutex::new(Total::default()), Mutex::new(None));
         let (begin, said) = (Instant::now(), Mutex::new(Instant::now()));

@@ -9,6 +9,7 @@ use super::session_state::SessionState;
 use super::stored::{RECORD_SPACE, decode_header};
 use crate::StoreError;
 use crate::engine::{Batch, EngineError};
+use sessile_core::planted::{Defect, is_planted};
 
 /// What one stretch of a slow scan did.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +64,11 @@ impl SessionState {
         limit: usize,
     ) -> Result<(Reaped, Vec<(Bytes, Version)>), StoreError> {
         // What the last persist made durable, and nothing newer: a crash rewinds the clock to there.
-        let horizon = self.inner().writer.lock().persisted.horizon;
+        let horizon = if is_planted(Defect::ReapedByUnpersistedClock) {
+            *self.inner().writer.lock().state.horizon()
+        } else {
+            self.inner().writer.lock().persisted.horizon
+        };
         let start = from.map_or(&[RECORD_SPACE][..], |key| key);
         let view = current.engine.view()?;
         let (mut looked, mut candidates) = (Reaped::default(), Vec::new());

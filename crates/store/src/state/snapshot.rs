@@ -1,8 +1,11 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
+use sessile_core::planted::{Defect, is_planted};
 
 use super::StateHome;
 use super::session_state::SessionState;
@@ -82,6 +85,14 @@ fn copy(view: &dyn View, home: &StateHome, meta: &SnapshotMeta) -> Result<Staged
     staging.seal(batch, meta)
 }
 
+/// For a planted defect: the view of the snapshot before this one.
+fn earlier(dir: &Path, view: Arc<dyn View>) -> Arc<dyn View> {
+    thread_local! {
+        static TAKEN: RefCell<HashMap<PathBuf, Arc<dyn View>>> = RefCell::default();
+    }
+    TAKEN.with_borrow_mut(|taken| taken.insert(dir.into(), view.clone())).unwrap_or(view)
+}
+
 impl SessionState {
     /// A view of now, durable before it is handed out: openraft purges the log up to its place.
     pub(super) fn snapshot(&self) -> Result<SnapshotOf<TypeConfig, Snapshot>, StoreError> {
@@ -92,9 +103,13 @@ impl SessionState {
             let current = self.current();
             (current.engine.view()?, writer.applied.clone(), current.dir.clone())
         };
-        self.persist()?;
+        if !is_planted(Defect::PurgeAheadOfPersist) {
+            self.persist()?;
+        }
+        let view: Arc<dyn View> = Arc::from(view);
+        let view = if is_planted(Defect::SnapshotMissesTheLastWrite) { earlier(&dir, view) } else { view };
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
-        let source = Source::View { view: Arc::from(view), dir };
+        let source = Source::View { view, dir };
         Ok(openraft::Snapshot { meta, snapshot: Snapshot { source } })
     }
 

@@ -13,8 +13,8 @@ use turmoil::Sim;
 use super::clients::{self, Clients};
 use super::disk::{Disk, Tree};
 use super::invariants::{
-    Always, EqualStates, OneCluster, OneLeaderATerm, RemovedForGood, Seen, expiries, linearizable, outlived, recounted,
-    whole,
+    Always, EqualStates, OneCluster, OneLeaderATerm, PromotedWhenReady, RemovedForGood, Seen, expiries, linearizable,
+    outlived, recounted, whole,
 };
 use super::operator::{self, Wish};
 use super::world::{Host, World};
@@ -37,6 +37,9 @@ const CALM: Duration = Duration::from_secs(16);
 const READ_WITHIN: Duration = Duration::from_secs(60);
 /// How often the nodes are looked at.
 const LOOK_EVERY: u32 = 20;
+/// How long what a clock showed is believed: reports of it are exchanged once a second. Were another clock wrong before, two of
+/// three would be, as far as a leader knows.
+const CLOCKS_FORGOTTEN: Duration = Duration::from_secs(5);
 const DAY_MS: i64 = 86_400_000;
 
 pub(super) fn run(seed: u64, options: &SimulationOptions, story: &mut Vec<String>) -> Result<Ran, Box<Failure>> {
@@ -77,10 +80,16 @@ struct Driver {
     image: Option<(String, Tree)>,
     /// Who must have caught up to where before anything else happens.
     rolled_back: Option<(String, u64)>,
+    /// Whether one clock is wrong, or since when all are right.
+    clocks_are_wrong: bool,
+    clocks_right_at: Duration,
+    /// Whether the leader is to be killed as soon as it changes the membership.
+    kill_in_change: bool,
     /// Who is still to be wiped, one after the other.
     in_turn: Vec<String>,
     one_leader: OneLeaderATerm,
     one_cluster: OneCluster,
+    promoted: PromotedWhenReady,
     equal_states: EqualStates,
     faults: BTreeMap<Fault, usize>,
     drawn: usize,
@@ -148,9 +157,13 @@ impl Driver {
             slow: None,
             image: None,
             rolled_back: None,
+            clocks_are_wrong: false,
+            clocks_right_at: Duration::ZERO,
+            kill_in_change: false,
             in_turn: Vec::new(),
             one_leader: OneLeaderATerm::default(),
             one_cluster: OneCluster::default(),
+            promoted: PromotedWhenReady::default(),
             equal_states: EqualStates::default(),
             faults: BTreeMap::new(),
             drawn: 0,
@@ -162,6 +175,7 @@ impl Driver {
     }
 
     fn drive(&mut self) -> Result<(), String> {
+        self.begins_badly()?;
         self.until("the cluster is made", MADE_WITHIN, Self::is_whole)?;
         let clients = self.clients.clone();
         self.sim.client("clients", async move {
@@ -212,6 +226,25 @@ impl Driver {
         Ok(())
     }
 
+    /// Now and then not all see each other from the start, or one comes late.
+    fn begins_badly(&mut self) -> Result<(), String> {
+        if self.rng.random_bool(0.6) {
+            return Ok(());
+        }
+        let first = Duration::from_millis(self.rng.random_range(0..1_500));
+        self.lasts(first)?;
+        let fault = [Fault::Cut, Fault::OneWayCut, Fault::Bridge, Fault::Kill, Fault::PowerCut, Fault::SlowLink]
+            .choose(&mut self.rng)
+            .copied()
+            .unwrap_or(Fault::Bridge);
+        if self.happens(fault)? {
+            *self.faults.entry(fault).or_default() += 1;
+        }
+        let bad = Duration::from_millis(self.rng.random_range(100..6_000));
+        self.lasts(bad)?;
+        self.mend()
+    }
+
     fn tell(&mut self, what: &str) {
         let line = format!("{:>10.3}  {what}", self.sim.elapsed().as_secs_f64());
         self.world.traces(format!("* {line}"));
@@ -226,6 +259,19 @@ impl Driver {
             && self.sim.elapsed() >= until
         {
             self.release(&name);
+        }
+        if self.kill_in_change {
+            let changes = |host: &&Arc<Host>| {
+                host.cluster()
+                    .map(|cluster| cluster.status())
+                    .is_some_and(|status| status.is_joint && status.leads_in.is_some())
+            };
+            let changing = self.world.hosts().find(changes).map(|host| host.name.clone());
+            if let Some(name) = changing {
+                self.kill_in_change = false;
+                self.tell(&format!("{name} is killed in the middle of a change of the membership"));
+                self.crash(&name, |disk, _| disk.cached())?;
+            }
         }
         if self.steps.is_multiple_of(LOOK_EVERY) {
             self.look()?;
@@ -278,24 +324,42 @@ impl Driver {
         if let Some(wrong) = self.world.wrong_answers().first() {
             return Err(wrong.clone());
         }
-        let running: Vec<_> =
-            self.world.hosts().filter_map(|host| Some((host.name.clone(), host.cluster()?.status()))).collect();
-        let seen: Vec<_> = running.iter().map(|(name, status)| Seen { name, status }).collect();
-        for Seen { name, status } in &seen {
+        let running = self.running();
+        let seen = self.seen(&running);
+        for Seen { name, status, .. } in &seen {
             self.world.traces(format!(
                 "{name} in term {} with {:?} applied, {:?}",
                 status.term, status.applied, status.leads_in
             ));
         }
-        let invariants: [&mut dyn Always; 4] =
-            [&mut self.one_leader, &mut self.one_cluster, &mut self.equal_states, &mut RemovedForGood];
+        let invariants: [&mut dyn Always; 5] = [
+            &mut self.one_leader,
+            &mut self.one_cluster,
+            &mut self.equal_states,
+            &mut self.promoted,
+            &mut RemovedForGood,
+        ];
         invariants.into_iter().try_for_each(|invariant| invariant.look(&seen))
     }
 
+    fn running(&self) -> Vec<(Arc<Host>, sessile_cluster::Status)> {
+        self.world.hosts().filter_map(|host| Some((host.clone(), host.cluster()?.status()))).collect()
+    }
+
+    fn seen<'a>(&self, running: &'a [(Arc<Host>, sessile_cluster::Status)]) -> Vec<Seen<'a>> {
+        let now = self.sim.elapsed();
+        let seen = |(host, status): &'a (Arc<Host>, sessile_cluster::Status)| Seen {
+            name: &host.name,
+            start: host.starts.load(Ordering::Relaxed),
+            now,
+            status,
+        };
+        running.iter().map(seen).collect()
+    }
+
     fn is_whole(&self) -> Result<(), String> {
-        let running: Vec<_> =
-            self.world.hosts().filter_map(|host| Some((host.name.clone(), host.cluster()?.status()))).collect();
-        let seen: Vec<_> = running.iter().map(|(name, status)| Seen { name, status }).collect();
+        let running = self.running();
+        let seen = self.seen(&running);
         whole(&seen, self.names.len())
     }
 
@@ -368,7 +432,10 @@ impl Driver {
                 self.tell(&format!("{name} is told to stop"));
                 self.world.host(&name).stop.store(true, Ordering::Relaxed);
             }
-            Fault::Wipe if self.all_is_well() => self.wipe(&name)?,
+            Fault::Wipe if self.all_is_well() => {
+                self.wipe(&name)?;
+                self.kill_in_change = self.rng.random_bool(0.5);
+            }
             Fault::WipeThenKillLeader if self.all_is_well() => {
                 let leader = self.leader().filter(|leader| *leader != name);
                 self.wipe(&name)?;
@@ -415,13 +482,17 @@ impl Driver {
                 self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), latency);
                 self.slow = Some((name, other));
             }
-            Fault::WrongClock => {
+            Fault::WrongClock if self.clocks_are_wrong => {
+                self.clocks_are_right();
+                return Ok(false);
+            }
+            Fault::WrongClock if self.sim.elapsed() >= self.clocks_right_at + CLOCKS_FORGOTTEN => {
                 let error = match self.rng.random_range(0..3) {
                     0 => self.rng.random_range(-60_000..60_000),
                     1 => self.rng.random_range(-3_600_000..7_200_000),
                     _ => self.rng.random_range(-365 * DAY_MS..365 * DAY_MS),
                 };
-                self.clocks_are_right();
+                self.clocks_are_wrong = true;
                 self.tell(&format!("the clock of {name} is wrong by {error} ms, and all others are right"));
                 self.world.host(&name).clock_error.store(error, Ordering::Relaxed);
             }
@@ -570,6 +641,7 @@ impl Driver {
             host.disk().fails_after = None;
         }
         self.in_turn.clear();
+        self.kill_in_change = false;
         self.restart_what_ended()?;
         for name in self.down.clone() {
             self.start(&name)?;
@@ -599,7 +671,9 @@ impl Driver {
         }
     }
 
-    fn clocks_are_right(&self) {
+    fn clocks_are_right(&mut self) {
+        self.tell("all clocks are right");
+        (self.clocks_are_wrong, self.clocks_right_at) = (false, self.sim.elapsed());
         self.world.hosts().for_each(|host| host.clock_error.store(0, Ordering::Relaxed));
     }
 }

@@ -30,12 +30,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 pub use faults::Fault;
+pub use sessile_core::planted::Defect;
+use sessile_core::planted::plant;
 
 /// A simulation's thread does everything, futures within futures.
 const STACK_BYTES: usize = 16 << 20;
 
 /// Set, it shows what the nodes log, on stderr.
-const LOG: &str = "SESSILE_SIMULATION_LOG";
+pub const LOG: &str = "SESSILE_SIMULATION_LOG";
 
 /// What came of one seed.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +74,8 @@ pub struct Failure {
 pub struct SimulationOptions {
     /// Of the faults that the seed draws, by their order, only these happen; `None` for all.
     pub only: Option<std::collections::BTreeSet<usize>>,
+    /// A defect that is planted, to see whether it is found.
+    pub planted: Option<Defect>,
 }
 
 /// Runs one seed on a thread of its own.
@@ -80,6 +84,7 @@ pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failu
     let thread = std::thread::Builder::new().name(format!("seed {seed}")).stack_size(STACK_BYTES);
     let run = move || {
         interpose::seed_this_thread(seed);
+        plant(options.planted);
         let mut story = Vec::new();
         // The nodes' own logs, where somebody wants them.
         let _log = std::env::var_os(LOG).is_some().then(|| {

@@ -22,7 +22,7 @@ pub(super) const NAMESPACES: [(u16, NamespaceId); 1] = [(8081, NamespaceId::SESS
 const KEEP_ENTRIES: u64 = 40;
 const PERSIST_AFTER: Duration = Duration::from_secs(3);
 const LISTEN_FOR: Duration = Duration::from_millis(500);
-const STABILISE: Duration = Duration::from_secs(2);
+pub(super) const STABILISE: Duration = Duration::from_secs(2);
 const HAND_OVER: Duration = Duration::from_secs(2);
 
 type Failed = Box<dyn std::error::Error>;

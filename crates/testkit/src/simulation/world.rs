@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) disk_delay: AtomicU64,
     /// Set to tell the program to stop.
     pub(super) stop: AtomicBool,
+    /// How often the program was started.
+    pub(super) starts: AtomicU64,
     running: Mutex<Running>,
 }
 
@@ -117,6 +119,7 @@ impl Host {
             clock_error: AtomicI64::new(0),
             disk_delay: AtomicU64::new(1),
             stop: AtomicBool::new(false),
+            starts: AtomicU64::new(0),
             running: Mutex::default(),
         }
     }
@@ -150,6 +153,7 @@ impl Host {
     pub(super) fn begins(&self) {
         *lock(&self.running) = Running::default();
         self.stop.store(false, Ordering::Relaxed);
+        self.starts.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn serves(&self, cluster: Cluster) {

@@ -8,7 +8,7 @@ pub(in super::super) fn whole(seen: &[Seen<'_>], nodes: usize) -> Result<(), Str
         return Err(format!("of {nodes} nodes only {names:?} are members"));
     }
     let all: std::collections::BTreeSet<_> = seen.iter().map(|seen| seen.status.node).collect();
-    for Seen { name, status } in seen {
+    for Seen { name, status, .. } in seen {
         if !status.has_leader {
             return Err(format!("{name} knows no leader"));
         }

@@ -12,7 +12,7 @@ pub(in super::super) struct EqualStates {
 
 impl Always for EqualStates {
     fn look(&mut self, seen: &[Seen<'_>]) -> Result<(), String> {
-        for Seen { name, status } in seen {
+        for Seen { name, status, .. } in seen {
             for (index, checksum) in &status.checksums {
                 let known = self.checksums.entry(*index).or_insert_with(|| (*checksum, (*name).to_owned()));
                 if known.0 != *checksum {

@@ -6,6 +6,7 @@ mod lifetimes;
 mod linearizable;
 mod one_cluster;
 mod one_leader_a_term;
+mod promoted_when_ready;
 mod recounted;
 mod removed_for_good;
 
@@ -17,12 +18,17 @@ pub(super) use lifetimes::{expiries, outlived};
 pub(super) use linearizable::linearizable;
 pub(super) use one_cluster::OneCluster;
 pub(super) use one_leader_a_term::OneLeaderATerm;
+pub(super) use promoted_when_ready::PromotedWhenReady;
 pub(super) use recounted::recounted;
 pub(super) use removed_for_good::RemovedForGood;
 
 /// A node as it shows itself at one moment.
 pub(super) struct Seen<'a> {
     pub(super) name: &'a str,
+    /// How often it was started.
+    pub(super) start: u64,
+    /// How long the simulation has lasted.
+    pub(super) now: Duration,
     pub(super) status: &'a sessile_cluster::Status,
 }
 

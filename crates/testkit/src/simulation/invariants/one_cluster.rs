@@ -11,7 +11,7 @@ pub(in super::super) struct OneCluster {
 
 impl Always for OneCluster {
     fn look(&mut self, seen: &[Seen<'_>]) -> Result<(), String> {
-        for Seen { name, status } in seen {
+        for Seen { name, status, .. } in seen {
             let cluster = *self.cluster.get_or_insert(status.cluster);
             if cluster != status.cluster {
                 return Err(format!("{name} is of cluster {}, and there was cluster {cluster}", status.cluster));
