@@ -224,6 +224,13 @@ impl Cluster {
         }
     }
 
+    /// The last entry that is applied, and a digest of everything replicated but the records. For tests: it looks at all
+    /// of it.
+    pub fn digest_of_rows(&self) -> (Option<u64>, u64) {
+        let (applied, digest) = self.inner.state.digest_of_rows();
+        (applied.map(|log_id| log_id.index), digest)
+    }
+
     async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
         if is_planted(Defect::ReadWithoutReadIndex) {
             return Ok(());

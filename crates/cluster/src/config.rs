@@ -24,6 +24,8 @@ pub struct NodeConfig {
     pub persist_after: Duration,
     /// The version of the program, for people.
     pub version: String,
+    /// How long after its end the scan for the bytes of what has expired begins again.
+    pub reap_pause: Duration,
     /// How many entries stay in the log behind what is durable in the state, for members that lag a little.
     pub keep_entries: u64,
     /// How it reaches other members.
@@ -43,6 +45,7 @@ impl NodeConfig {
             disk_reserve_bytes: 0,
             persist_after: Duration::from_secs(30),
             version: env!("CARGO_PKG_VERSION").into(),
+            reap_pause: Duration::from_secs(60),
             keep_entries: KEEP_ENTRIES,
             reach: Reach::Tcp,
             wall_clock: WallClock::default(),

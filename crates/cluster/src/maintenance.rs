@@ -21,8 +21,6 @@ const PERSIST_AFTER_LOG_BYTES: u64 = 64 * 1024 * 1024;
 const KEEP_LOG_BYTES: u64 = 256 * 1024 * 1024;
 /// How many records one round looks at for expired ones: writes wait for the removal of at most this many.
 const REAP_RECORDS: usize = 500;
-/// How long after its end the scan for expired bytes begins again.
-const REAP_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a node does besides requests: keeps the clock going, makes the state durable and the log short, removes what
 /// has expired, watches the disk.
@@ -39,13 +37,14 @@ pub(crate) struct Maintenance {
 impl Maintenance {
     pub(crate) fn new(inner: Arc<Inner>, persist_after: Duration) -> Self {
         let now = Instant::now();
+        let reap_again_at = now + inner.local.config.reap_pause;
         Self {
             inner,
             persist_after,
             persisted_at: now,
             persisted_log_bytes: 0,
             reap_from: None,
-            reap_again_at: now + REAP_PAUSE,
+            reap_again_at,
             was_nearly_full: false,
         }
     }
@@ -118,7 +117,7 @@ impl Maintenance {
         match reaped {
             Ok(reaped) => {
                 if reaped.next.is_none() {
-                    self.reap_again_at = Instant::now() + REAP_PAUSE;
+                    self.reap_again_at = Instant::now() + self.inner.local.config.reap_pause;
                 }
                 self.reap_from = reaped.next;
             }

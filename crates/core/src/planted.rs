@@ -26,7 +26,7 @@ pub enum Defect {
     OutcomesLostInSnapshot,
     /// Entries are stamped with the clock of one member.
     FollowersClockStamped,
-    /// Bytes are removed by a clock that a crash takes back.
+    /// Bytes are removed by a clock that no crash would leave: one that the state does not hold.
     ReapedByUnpersistedClock,
     /// The log is purged up to what is applied and not durable in the state.
     PurgeAheadOfPersist,

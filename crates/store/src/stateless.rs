@@ -133,7 +133,7 @@ impl StatelessStore {
         // the log. The other way round it could find a state behind which the log has a hole, or another history.
         self.raise_vote(last)?;
         let conflicts = self.log.position_of(last.index) != Some(last);
-        if conflicts && !(is_planted(Defect::StateOverConflictingLog) && self.log.position_of(last.index).is_some()) {
+        if conflicts && !is_planted(Defect::StateOverConflictingLog) {
             self.replace_log(last)?;
         }
         self.log.sync()?;

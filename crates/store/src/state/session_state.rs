@@ -165,6 +165,18 @@ impl SessionState {
         self.inner.writer.lock().checksums.all()
     }
 
+    /// The last entry that is applied, and a digest of everything replicated but the records: the clock, the counts, the
+    /// outcomes that are remembered, who was removed. It looks at all of it.
+    pub fn digest_of_rows(&self) -> (Option<LogId>, u64) {
+        let writer = self.inner.writer.lock();
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        for (key, row) in writer.state.rows() {
+            hasher.update(&row_key(&key));
+            hasher.update(&encode_row(&key, &row));
+        }
+        (writer.applied.log_id, hasher.digest())
+    }
+
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> u64 {
         self.current().engine.disk_bytes()

@@ -147,7 +147,9 @@ impl Client {
                 self.node = self.rng.random_range(0..self.nodes.len());
             }
             let keys: Vec<String> = keys(self.common.keys).collect();
-            let Some(key) = keys.choose(&mut self.rng).cloned() else { return };
+            // Half of them on one key, where they meet.
+            let key = if self.rng.random_bool(0.5) { keys.first() } else { keys.choose(&mut self.rng) };
+            let Some(key) = key.cloned() else { return };
             let request = self.choose(&key);
             if self.act(&key, request).await != Outcome::Ok {
                 self.node = self.rng.random_range(0..self.nodes.len());

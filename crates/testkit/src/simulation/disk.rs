@@ -43,6 +43,23 @@ pub(super) enum Tree {
     Directory(BTreeMap<OsString, Tree>),
 }
 
+impl Tree {
+    /// Empties every file below one directory: somebody's mistake, or a disk's.
+    pub(super) fn empty_files_of(&mut self, directory: &str) {
+        fn empty(tree: &mut Tree) {
+            match tree {
+                Tree::File(bytes) => bytes.clear(),
+                Tree::Directory(entries) => entries.values_mut().for_each(empty),
+            }
+        }
+        if let Self::Directory(entries) = self
+            && let Some(below) = entries.get_mut(&OsString::from(directory))
+        {
+            empty(below);
+        }
+    }
+}
+
 /// The same, with their numbers.
 enum Numbered {
     File(Inode, Vec<u8>),

@@ -136,8 +136,8 @@ impl Driver {
         let clients = Arc::new(Clients {
             world: world.clone(),
             seed: rng.random(),
-            clients: rng.random_range(2..=5),
-            keys: rng.random_range(2..=12),
+            clients: rng.random_range(2..=4),
+            keys: rng.random_range(1..=10),
             think: Duration::from_millis(rng.random_range(50..=600)),
             stop: AtomicBool::new(false),
             stopped: AtomicUsize::new(0),
@@ -162,7 +162,7 @@ impl Driver {
             kill_in_change: false,
             in_turn: Vec::new(),
             one_leader: OneLeaderATerm::default(),
-            one_cluster: OneCluster::default(),
+            one_cluster: OneCluster::of(count),
             promoted: PromotedWhenReady::default(),
             equal_states: EqualStates::default(),
             faults: BTreeMap::new(),
@@ -353,6 +353,7 @@ impl Driver {
             start: host.starts.load(Ordering::Relaxed),
             now,
             status,
+            rows: host.cluster().map(|cluster| cluster.digest_of_rows()).unwrap_or_default(),
         };
         running.iter().map(seen).collect()
     }
@@ -424,6 +425,14 @@ impl Driver {
             }
             Fault::PowerCut => self.cut_power(&name)?,
             Fault::PowerCutOfAll => {
+                if self.rng.random_bool(0.5) {
+                    self.tell("writes to all disks take long");
+                    let delay = self.rng.random_range(20..600);
+                    self.world.hosts().for_each(|host| host.disk_delay.store(delay, Ordering::Relaxed));
+                    let meanwhile = Duration::from_millis(self.rng.random_range(100..2_000));
+                    self.lasts(meanwhile)?;
+                    self.world.hosts().for_each(|host| host.disk_delay.store(1, Ordering::Relaxed));
+                }
                 for name in up {
                     self.cut_power(&name)?;
                 }
@@ -452,6 +461,24 @@ impl Driver {
                 self.tell("all are to be wiped, one after the other");
             }
             Fault::Rollback => return self.roll_back(&name),
+            Fault::DamagedState if self.all_is_well() => {
+                if self.rng.random_bool(0.5)
+                    && let Some(leader) = self.leader()
+                {
+                    // What it takes meanwhile nobody else has.
+                    let time = Duration::from_millis(self.rng.random_range(300..1_500));
+                    self.tell(&format!("{leader}, which leads, is cut off for {time:?}"));
+                    for other in self.others(&leader) {
+                        self.sim.partition(leader.as_str(), other.as_str());
+                    }
+                    self.lasts(time)?;
+                    for other in self.others(&leader) {
+                        self.sim.repair(leader.as_str(), other.as_str());
+                    }
+                    return self.damage_state(&leader).map(|()| true);
+                }
+                self.damage_state(&name)?;
+            }
             Fault::Hold if self.held.is_none() && self.cuts.is_empty() => {
                 let time = Duration::from_millis(self.rng.random_range(50..3_000));
                 self.tell(&format!("{name} is held up for {time:?}"));
@@ -564,6 +591,20 @@ impl Driver {
         self.sim.bounce(name);
         self.down.remove(name);
         Ok(())
+    }
+
+    /// Kills a node, and damages its state while it is down.
+    fn damage_state(&mut self, name: &str) -> Result<(), String> {
+        if self.down.contains(name) {
+            return Ok(());
+        }
+        self.tell(&format!("{name} is killed, and its state is damaged"));
+        self.crash(name, |disk, _| {
+            let mut left = disk.cached()?;
+            left.empty_files_of("state");
+            Ok(left)
+        })?;
+        self.start(name)
     }
 
     fn wipe(&mut self, name: &str) -> Result<(), String> {

@@ -24,6 +24,8 @@ pub enum Fault {
     WipeAllInTurn,
     /// A node's disk is as it was some time ago, while the others stay up.
     Rollback,
+    /// A node's state is damaged while it is down; its log is whole. Half of the time it led, and was cut off before.
+    DamagedState,
     /// For longer or shorter than an election takes, nothing a node says arrives, nor does it hear anything; then all does.
     Hold,
     /// What passes between a node and the others is lost.
@@ -50,15 +52,16 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, and how often each is drawn beside the others.
-    const WEIGHTS: [(Self, u32); 19] = [
+    const WEIGHTS: [(Self, u32); 20] = [
         (Self::Kill, 10),
         (Self::PowerCut, 10),
-        (Self::PowerCutOfAll, 2),
+        (Self::PowerCutOfAll, 4),
         (Self::Stop, 5),
         (Self::Wipe, 6),
         (Self::WipeThenKillLeader, 4),
         (Self::WipeAllInTurn, 1),
-        (Self::Rollback, 3),
+        (Self::Rollback, 6),
+        (Self::DamagedState, 4),
         (Self::Hold, 10),
         (Self::Cut, 8),
         (Self::OneWayCut, 8),
@@ -88,6 +91,7 @@ impl fmt::Display for Fault {
             Self::WipeThenKillLeader => "wiped, then the leader killed",
             Self::WipeAllInTurn => "all wiped in turn",
             Self::Rollback => "disk rolled back",
+            Self::DamagedState => "state damaged",
             Self::Hold => "held up",
             Self::Cut => "cut off",
             Self::OneWayCut => "cut off one way",

@@ -21,6 +21,7 @@ pub(super) const NAMESPACES: [(u16, NamespaceId); 1] = [(8081, NamespaceId::SESS
 /// Few, so that members that lag need a snapshot.
 const KEEP_ENTRIES: u64 = 40;
 const PERSIST_AFTER: Duration = Duration::from_secs(3);
+const REAP_PAUSE: Duration = Duration::from_secs(1);
 const LISTEN_FOR: Duration = Duration::from_millis(500);
 pub(super) const STABILISE: Duration = Duration::from_secs(2);
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -81,6 +82,7 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
     let config = NodeConfig {
         name: host.name.clone(),
         persist_after: PERSIST_AFTER,
+        reap_pause: REAP_PAUSE,
         keep_entries: KEEP_ENTRIES,
         reach: Reach::Through(Arc::new(Simulated)),
         wall_clock: WallClock::new(move || clock.wall_clock()),

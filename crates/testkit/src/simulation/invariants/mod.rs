@@ -30,6 +30,8 @@ pub(super) struct Seen<'a> {
     /// How long the simulation has lasted.
     pub(super) now: Duration,
     pub(super) status: &'a sessile_cluster::Status,
+    /// The last entry that it has applied, and a digest of its tables there.
+    pub(super) rows: (Option<u64>, u64),
 }
 
 /// Something that holds at every moment.
