@@ -6,14 +6,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 
+use crate::story::Story;
 use crate::{Fleet, Load, LoadOptions, Network, Outcome, Verdict, WrongClock};
 
 const NODES: usize = 3;
@@ -22,9 +23,9 @@ const CLIENTS: usize = 12;
 const KEYS: usize = 48;
 const THINK: Duration = Duration::from_millis(4);
 /// How many faults a round has.
-const FAULTS: std::ops::RangeInclusive<usize> = 8..=16;
+pub const FAULTS: RangeInclusive<usize> = 8..=16;
 /// Between two faults: from less than an election takes to more than a start.
-const PAUSE_MS: std::ops::RangeInclusive<u64> = 20..=1_500;
+const PAUSE_MS: RangeInclusive<u64> = 20..=1_500;
 /// How wrong a clock may be, in seconds: a year either way.
 const CLOCK_SHIFT: i64 = 31_557_600;
 
@@ -37,6 +38,8 @@ pub struct ChaosOptions {
     pub engine: &'static str,
     /// Whether the nodes have a network of their own, which can be cut. It needs root.
     pub cuts: bool,
+    /// How many faults a round has.
+    pub faults: RangeInclusive<usize>,
     /// The first round's seed; each round after it has the next one.
     pub seed: u64,
 }
@@ -117,13 +120,7 @@ impl fmt::Display for Fault {
 
 /// Runs one round. What went wrong comes back as a text, with the story of the round.
 pub fn round(options: &ChaosOptions) -> Result<Round, String> {
-    let mut story = Vec::new();
-    let ended = catch_unwind(AssertUnwindSafe(|| Chaos::begin(options, &mut story).run()));
-    ended.map_err(|panic| {
-        let words = panic.downcast_ref::<String>().cloned();
-        let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
-        format!("{}\n{}", story.join("\n"), words.unwrap_or_default())
-    })
+    Story::of(|story| Chaos::begin(options, story).run())
 }
 
 struct Chaos<'story> {
@@ -138,13 +135,13 @@ struct Chaos<'story> {
     /// Who is not running, and who is frozen.
     down: BTreeSet<String>,
     frozen: BTreeSet<String>,
+    faults: RangeInclusive<usize>,
     round: Round,
-    story: &'story mut Vec<String>,
-    begin: Instant,
+    story: &'story mut Story,
 }
 
 impl<'story> Chaos<'story> {
-    fn begin(options: &ChaosOptions, story: &'story mut Vec<String>) -> Self {
+    fn begin(options: &ChaosOptions, story: &'story mut Story) -> Self {
         let network = options.cuts.then(|| {
             Network::of(&["n1", "n2", "n3"]).unwrap_or_else(|error| panic!("no network, which needs root: {error}"))
         });
@@ -173,14 +170,14 @@ impl<'story> Chaos<'story> {
             clocks,
             down: BTreeSet::new(),
             frozen: BTreeSet::new(),
+            faults: options.faults.clone(),
             round: Round::default(),
             story,
-            begin: Instant::now(),
         }
     }
 
     fn run(mut self) -> Round {
-        for _ in 0..self.rng.random_range(FAULTS) {
+        for _ in 0..self.rng.random_range(self.faults.clone()) {
             self.pause();
             self.nobody_ended_by_itself();
             if self.rng.random_bool(0.4) && self.mends_one() {
@@ -199,7 +196,7 @@ impl<'story> Chaos<'story> {
     }
 
     fn tells(&mut self, what: &str) {
-        self.story.push(format!("{:>8.2} s  {what}", self.begin.elapsed().as_secs_f64()));
+        self.story.tells(what);
     }
 
     /// Does it, if it can be done now. Says whether it was done.
@@ -374,7 +371,7 @@ impl<'story> Chaos<'story> {
 }
 
 /// Waits until all nodes show one checksum at one place of the log; at none may they differ.
-fn states_agree(fleet: &mut Fleet) {
+pub(crate) fn states_agree(fleet: &mut Fleet) {
     let mut shown: std::collections::BTreeMap<u64, std::collections::BTreeMap<String, String>> = Default::default();
     fleet.wait_until("all show one checksum at one entry", |fleet| {
         let names = fleet.names();

@@ -13,10 +13,12 @@ mod load;
 mod network;
 mod ports;
 mod power;
+pub mod power_cuts;
 mod preload;
 mod process;
 mod report;
 mod status;
+mod story;
 mod tree;
 mod wrong_clock;
 

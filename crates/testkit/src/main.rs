@@ -3,11 +3,14 @@
 #![allow(clippy::print_stdout, reason = "it tells what it does")]
 #![allow(clippy::print_stderr, reason = "and what it found")]
 
+mod power_cuts_command;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use sessile_testkit::chaos::{ChaosOptions, Fault, round};
+use sessile_testkit::chaos::{ChaosOptions, FAULTS, Fault, round};
 
 const USAGE: &str = "\
 usage: sessile-testkit chaos [--minutes N | --rounds N] [--seed N] [--engine fjall|sled] [--network own|loopback]
@@ -21,10 +24,13 @@ loopback nothing is cut. A round that fails prints its story and the line that r
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("power-cuts", words)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return power_cuts_command::run(words);
+    }
     match Wanted::parse(&words) {
         Ok(wanted) => wanted.run(),
         Err(error) => {
-            eprint!("sessile-testkit: {error}\n\n{USAGE}");
+            eprint!("sessile-testkit: {error}\n\n{USAGE}\n{}", power_cuts_command::USAGE);
             ExitCode::from(64)
         }
     }
@@ -42,7 +48,8 @@ impl Wanted {
         if command != "chaos" {
             return Err(format!("{command:?} is no command"));
         }
-        let options = ChaosOptions { program: "target/release/sessile".into(), engine: "fjall", cuts: true, seed: 1 };
+        let program = PathBuf::from("target/release/sessile");
+        let options = ChaosOptions { program, engine: "fjall", cuts: true, faults: FAULTS, seed: 1 };
         let mut wanted = Self { options, time: Duration::from_secs(60), rounds: u64::MAX };
         for pair in words.chunks(2) {
             let [name, value] = pair else { return Err(format!("{} needs a value", pair[0])) };

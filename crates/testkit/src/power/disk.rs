@@ -284,6 +284,15 @@ impl Disk {
         self.forgets_what_nobody_reaches();
     }
 
+    /// The same, and nothing but what was synced is there.
+    pub(super) fn loses_all_unsynced(&mut self) {
+        self.names.clear();
+        self.data.clear();
+        self.open.clear();
+        self.now = self.durable.clone();
+        self.forgets_what_nobody_reaches();
+    }
+
     /// The machine goes on, or starts again without a loss of power: nothing is lost, and nothing becomes durable.
     pub(super) fn keeps_all(&mut self) {
         self.open.clear();
@@ -370,6 +379,8 @@ mod tests {
         let file = made(&mut disk, ROOT, "a", b"one");
         disk.syncs_file(file).unwrap();
         assert_eq!(left(&disk), pictures(&[&[], &[("/a", b"one")]]));
+        disk.loses_all_unsynced();
+        assert_eq!(files(&disk), BTreeMap::new());
     }
 
     #[test]

@@ -74,6 +74,11 @@ impl PowerDisk {
         self.happens(|disk| disk.loses_power(rng))
     }
 
+    /// The same, with nothing of the rest.
+    pub fn loses_all_unsynced(&mut self) -> io::Result<()> {
+        self.happens(Disk::loses_all_unsynced)
+    }
+
     /// Goes on with all that was written, synced or not, as after the death of a process.
     pub fn keeps_all(&mut self) -> io::Result<()> {
         self.happens(Disk::keeps_all)
