@@ -13,11 +13,12 @@
 #![allow(clippy::print_stderr, reason = "a test tells its seed and what it had to do without")]
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sessile_testkit::chaos::{self, ChaosOptions};
 use sessile_testkit::power_cuts::{self, Loss, PowerCutOptions};
-use sessile_testkit::{Honesty, Network, PowerDisk};
+use sessile_testkit::{Client, Honesty, Network, PowerDisk, Process};
 
 /// One of them runs at a time: each has a cluster to carry.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -88,6 +89,37 @@ fn what_was_acknowledged_survives_power_cuts() {
             assert!(survived.operations > 0 && survived.cuts.len() >= 3);
         }
     }
+}
+
+/// A node as it is started for the first time: what it makes durable, down to the name of its directory, is all there is.
+#[test]
+fn the_first_write_to_be_acknowledged_survives_the_worst_power_cut() {
+    let _alone = alone();
+    if !has_power_disks() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let (disk, config) = (place.path().join("disk"), place.path().join("config.yaml"));
+    std::fs::create_dir(&disk).unwrap();
+    let mut power = PowerDisk::mount(&disk, Honesty::Honest).unwrap();
+    let yaml = format!("listen_port: 0\nstorage: {{ data_dir: {}, reserve_mb: 0 }}\n", disk.join("var/data").display());
+    std::fs::write(&config, yaml).unwrap();
+    let start = || {
+        let mut command = Command::new(program());
+        command.arg("serve").arg("--config").arg(&config);
+        Process::start(command).unwrap()
+    };
+    let session = "/sessions/v1/session";
+    let mut node = start();
+    let mut client = Client::connect(node.ready()).unwrap();
+    assert_eq!(client.request("PUT", session, "", b"v").unwrap().status, 201);
+    node.kill();
+    power.loses_all_unsynced().unwrap();
+    let mut node = start();
+    let mut client = Client::connect(node.ready()).unwrap();
+    let found = client.request("GET", session, "", b"").unwrap();
+    assert_eq!((found.status, found.body), (200, b"v".to_vec()));
+    node.kill();
 }
 
 #[test]
