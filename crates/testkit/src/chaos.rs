@@ -4,8 +4,9 @@
 //! A round is one cluster from its beginning to its end. Its faults and what its clients ask for come from the round's
 //! seed; the moments come from the machine, so a seed repeats a round in kind, not to the microsecond.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 
 use crate::story::Story;
-use crate::{Fleet, Load, LoadOptions, Network, Outcome, Verdict, WrongClock};
+use crate::{Fleet, Load, LoadOptions, Network, Outcome, Proxy, Verdict, Weather, WrongClock};
 
 const NODES: usize = 3;
 const CLIENTS: usize = 12;
@@ -26,6 +27,12 @@ const THINK: Duration = Duration::from_millis(4);
 pub const FAULTS: RangeInclusive<usize> = 8..=16;
 /// Between two faults: from less than an election takes to more than a start.
 const PAUSE_MS: RangeInclusive<u64> = 20..=1_500;
+/// What a slow way adds to each piece in each direction, from less than a heartbeat to about an election; what fits
+/// through it; and of a thousand pieces, how many are lost and how many break their connection on a lossy one.
+const DELAY_MS: RangeInclusive<u64> = 2..=150;
+const BYTES_PER_SECOND: RangeInclusive<u32> = 50_000..=2_000_000;
+const LOST: RangeInclusive<u32> = 1..=60;
+const BROKEN: RangeInclusive<u32> = 0..=20;
 /// How wrong a clock may be, in seconds: a year either way.
 const CLOCK_SHIFT: i64 = 31_557_600;
 
@@ -78,6 +85,10 @@ pub enum Fault {
     OneWayCut,
     /// It sees both others, which do not see each other.
     Bridge,
+    /// The way to it, or every way, is slow.
+    SlowNetwork,
+    /// On the way to it, or on every way, pieces are lost and sent again, and connections break.
+    LossyNetwork,
     /// An operator moves leadership.
     TransferLeader,
     /// An operator makes the state durable, and the log behind it goes.
@@ -85,7 +96,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Kill,
         Self::Stop,
         Self::Freeze,
@@ -95,6 +106,8 @@ impl Fault {
         Self::Cut,
         Self::OneWayCut,
         Self::Bridge,
+        Self::SlowNetwork,
+        Self::LossyNetwork,
         Self::TransferLeader,
         Self::Snapshot,
     ];
@@ -112,6 +125,8 @@ impl fmt::Display for Fault {
             Self::Cut => "cut off",
             Self::OneWayCut => "cut off one way",
             Self::Bridge => "bridge between two that are cut off",
+            Self::SlowNetwork => "slow network",
+            Self::LossyNetwork => "lossy network",
             Self::TransferLeader => "leadership moved",
             Self::Snapshot => "state made durable",
         })
@@ -125,8 +140,12 @@ pub fn round(options: &ChaosOptions) -> Result<Round, String> {
 
 struct Chaos<'story> {
     rng: SmallRng,
-    // Before the network that its nodes run on.
+    // Before the network that its nodes run on, and what stands between them.
     fleet: Fleet,
+    /// In half of all rounds, by the name of whom each stands before.
+    proxies: BTreeMap<String, Proxy>,
+    /// Whether one of them does not let everything pass.
+    weather: bool,
     network: Option<Network>,
     /// Who does not reach whom.
     cuts: BTreeSet<(String, String)>,
@@ -157,13 +176,17 @@ impl<'story> Chaos<'story> {
             settings.environment = clock.environment();
             clocks.push((name, clock));
         }
+        let mut rng = SmallRng::seed_from_u64(options.seed);
+        let proxies = if rng.random() { proxies(&mut fleet, network.as_ref(), options.seed) } else { BTreeMap::new() };
         fleet.start_all();
         fleet.wait_until_formed();
         let nodes: Vec<_> = fleet.names().into_iter().map(|name| (name.clone(), fleet.http(&name))).collect();
         let load = LoadOptions { clients: CLIENTS, keys: KEYS, think: THINK, seed: options.seed };
         Self {
-            rng: SmallRng::seed_from_u64(options.seed),
+            rng,
             fleet,
+            proxies,
+            weather: false,
             network,
             cuts: BTreeSet::new(),
             load: Load::start(&nodes, load),
@@ -183,12 +206,19 @@ impl<'story> Chaos<'story> {
             if self.rng.random_bool(0.4) && self.mends_one() {
                 continue;
             }
-            let fault = *Fault::ALL.choose(&mut self.rng).unwrap_or(&Fault::Kill);
+            let fault = self.draws();
             if self.happens(fault) {
                 self.round.faults.push(fault);
             }
         }
         self.ends()
+    }
+
+    fn draws(&mut self) -> Fault {
+        // Where there is weather at all, there is more of it.
+        let weather = !self.proxies.is_empty() && self.rng.random_bool(0.2);
+        let among: &[Fault] = if weather { &[Fault::SlowNetwork, Fault::LossyNetwork] } else { &Fault::ALL };
+        *among.choose(&mut self.rng).unwrap_or(&Fault::Kill)
     }
 
     fn pause(&mut self) {
@@ -257,6 +287,16 @@ impl<'story> Chaos<'story> {
                     self.cuts(from, to);
                 }
             }
+            Fault::SlowNetwork | Fault::LossyNetwork => {
+                if self.proxies.is_empty() {
+                    return false;
+                }
+                let weather = self.bad_weather(fault);
+                let ways = if self.rng.random() { self.fleet.names() } else { vec![name] };
+                self.tells(&format!("the way to {} is {weather:?}", ways.join(", ")));
+                ways.iter().filter_map(|name| self.proxies.get(name)).for_each(|proxy| proxy.has(weather));
+                self.weather = true;
+            }
             Fault::TransferLeader => {
                 let said = self.fleet.run(&["cluster", "transfer-leader", "--timeout", "3s"], &name);
                 self.tells(&format!("leadership is to move, asked at {name}: {:?}", said.code));
@@ -312,16 +352,35 @@ impl<'story> Chaos<'story> {
         }
     }
 
+    fn bad_weather(&mut self, fault: Fault) -> Weather {
+        if fault == Fault::SlowNetwork {
+            let delay = Duration::from_millis(self.rng.random_range(DELAY_MS));
+            Weather::Slow { delay, bytes_per_second: self.rng.random_range(BYTES_PER_SECOND) }
+        } else {
+            Weather::Lossy { lost: self.rng.random_range(LOST), broken: self.rng.random_range(BROKEN) }
+        }
+    }
+
+    fn clears_up(&mut self) {
+        self.tells("the weather is fine");
+        self.proxies.values().for_each(|proxy| proxy.has(Weather::Fine));
+        self.weather = false;
+    }
+
     fn thaws(&mut self, name: &str) {
         self.tells(&format!("{name} is thawed"));
         self.fleet.thaw(name);
         self.frozen.remove(name);
     }
 
-    /// Starts or thaws one that is down, or mends the network. Says whether there was anything to mend.
+    /// Starts or thaws one that is down, mends the network, or clears the weather. Says whether there was anything to mend.
     fn mends_one(&mut self) -> bool {
         if !self.cuts.is_empty() && self.rng.random_bool(0.5) {
             self.reconnects();
+            return true;
+        }
+        if self.weather && self.rng.random_bool(0.3) {
+            self.clears_up();
             return true;
         }
         let broken: Vec<String> = self.down.iter().chain(&self.frozen).cloned().collect();
@@ -347,6 +406,9 @@ impl<'story> Chaos<'story> {
         if !self.cuts.is_empty() {
             self.reconnects();
         }
+        if self.weather {
+            self.clears_up();
+        }
         while self.mends_one() {}
         for (name, clock) in &self.clocks {
             clock.is_wrong_by(0).unwrap_or_else(|error| panic!("the clock of {name}: {error}"));
@@ -370,9 +432,26 @@ impl<'story> Chaos<'story> {
     }
 }
 
+/// One before each node, which all others reach it through.
+fn proxies(fleet: &mut Fleet, network: Option<&Network>, seed: u64) -> BTreeMap<String, Proxy> {
+    let start = |name: &String| {
+        let (host, to) = (network.map(|network| network.host(name)), fleet.grpc(name));
+        let proxy = Proxy::start(host, SocketAddr::new(to.ip(), 0), to, seed);
+        (name.clone(), proxy.unwrap_or_else(|error| panic!("no proxy before {name}: {error}")))
+    };
+    let proxies: BTreeMap<String, Proxy> = fleet.names().iter().map(start).collect();
+    let seeds: Vec<String> = proxies.values().map(|proxy| proxy.address().to_string()).collect();
+    for (name, proxy) in &proxies {
+        let settings = fleet.settings(name);
+        settings.seeds = seeds.clone();
+        settings.advertise = Some(proxy.address().to_string());
+    }
+    proxies
+}
+
 /// Waits until all nodes show one checksum at one place of the log; at none may they differ.
 pub(crate) fn states_agree(fleet: &mut Fleet) {
-    let mut shown: std::collections::BTreeMap<u64, std::collections::BTreeMap<String, String>> = Default::default();
+    let mut shown: BTreeMap<u64, BTreeMap<String, String>> = BTreeMap::new();
     fleet.wait_until("all show one checksum at one entry", |fleet| {
         let names = fleet.names();
         for name in &names {
