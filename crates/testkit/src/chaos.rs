@@ -16,7 +16,7 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 
 use crate::story::Story;
-use crate::{Fleet, Load, LoadOptions, Network, Outcome, Proxy, Verdict, Weather, WrongClock};
+use crate::{Ballast, Fleet, Load, LoadOptions, Network, Outcome, Proxy, SmallDisk, Verdict, Weather, WrongClock};
 
 const NODES: usize = 3;
 const CLIENTS: usize = 12;
@@ -33,6 +33,8 @@ const DELAY_MS: RangeInclusive<u64> = 2..=150;
 const BYTES_PER_SECOND: RangeInclusive<u32> = 50_000..=2_000_000;
 const LOST: RangeInclusive<u32> = 1..=60;
 const BROKEN: RangeInclusive<u32> = 0..=20;
+/// What a node says that stops because its disk is full, in the words of the system.
+const DISK_IS_FULL: &str = "No space left on device";
 /// How wrong a clock may be, in seconds: a year either way.
 const CLOCK_SHIFT: i64 = 31_557_600;
 
@@ -62,6 +64,10 @@ pub struct Round {
     pub unanswered: usize,
     /// The longest that a client waited.
     pub longest_wait: Duration,
+    /// How many nodes stopped themselves because their disk was full.
+    pub stopped_for_room: usize,
+    /// Why no disk could be filled up, if it was to be.
+    pub no_small_disk: Option<String>,
 }
 
 /// What may happen to a node. What it needs to be undone is done by a later one, or at the end.
@@ -89,6 +95,8 @@ pub enum Fault {
     SlowNetwork,
     /// On the way to it, or on every way, pieces are lost and sent again, and connections break.
     LossyNetwork,
+    /// Its disk is full, until it is freed.
+    DiskFull,
     /// An operator moves leadership.
     TransferLeader,
     /// An operator makes the state durable, and the log behind it goes.
@@ -96,7 +104,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Kill,
         Self::Stop,
         Self::Freeze,
@@ -108,6 +116,7 @@ impl Fault {
         Self::Bridge,
         Self::SlowNetwork,
         Self::LossyNetwork,
+        Self::DiskFull,
         Self::TransferLeader,
         Self::Snapshot,
     ];
@@ -127,6 +136,7 @@ impl fmt::Display for Fault {
             Self::Bridge => "bridge between two that are cut off",
             Self::SlowNetwork => "slow network",
             Self::LossyNetwork => "lossy network",
+            Self::DiskFull => "disk full",
             Self::TransferLeader => "leadership moved",
             Self::Snapshot => "state made durable",
         })
@@ -136,6 +146,15 @@ impl fmt::Display for Fault {
 /// Runs one round. What went wrong comes back as a text, with the story of the round.
 pub fn round(options: &ChaosOptions) -> Result<Round, String> {
     Story::of(|story| Chaos::begin(options, story).run())
+}
+
+/// Whose disk can be filled up.
+struct Small {
+    of: String,
+    ballast: Ballast,
+    is_full: bool,
+    /// Whether it has been full since its node started: then that may end by itself.
+    was_full: bool,
 }
 
 struct Chaos<'story> {
@@ -149,6 +168,8 @@ struct Chaos<'story> {
     network: Option<Network>,
     /// Who does not reach whom.
     cuts: BTreeSet<(String, String)>,
+    /// In some rounds, one node on a disk that can be filled up.
+    small: Option<Small>,
     load: Load,
     clocks: Vec<(String, WrongClock)>,
     /// Who is not running, and who is frozen.
@@ -178,6 +199,9 @@ impl<'story> Chaos<'story> {
         }
         let mut rng = SmallRng::seed_from_u64(options.seed);
         let proxies = if rng.random() { proxies(&mut fleet, network.as_ref(), options.seed) } else { BTreeMap::new() };
+        let mut round = Round::default();
+        // It needs root too.
+        let small = if options.cuts && rng.random_bool(0.4) { small(&mut fleet, &mut rng, &mut round) } else { None };
         fleet.start_all();
         fleet.wait_until_formed();
         let nodes: Vec<_> = fleet.names().into_iter().map(|name| (name.clone(), fleet.http(&name))).collect();
@@ -187,6 +211,7 @@ impl<'story> Chaos<'story> {
             fleet,
             proxies,
             weather: false,
+            small,
             network,
             cuts: BTreeSet::new(),
             load: Load::start(&nodes, load),
@@ -194,7 +219,7 @@ impl<'story> Chaos<'story> {
             down: BTreeSet::new(),
             frozen: BTreeSet::new(),
             faults: options.faults.clone(),
-            round: Round::default(),
+            round,
             story,
         }
     }
@@ -217,6 +242,9 @@ impl<'story> Chaos<'story> {
     fn draws(&mut self) -> Fault {
         // Where there is weather at all, there is more of it.
         let weather = !self.proxies.is_empty() && self.rng.random_bool(0.2);
+        if self.small.is_some() && self.rng.random_bool(0.15) {
+            return Fault::DiskFull;
+        }
         let among: &[Fault] = if weather { &[Fault::SlowNetwork, Fault::LossyNetwork] } else { &Fault::ALL };
         *among.choose(&mut self.rng).unwrap_or(&Fault::Kill)
     }
@@ -235,6 +263,8 @@ impl<'story> Chaos<'story> {
         let Some(name) = up.iter().choose(&mut self.rng).cloned() else { return false };
         match fault {
             Fault::Kill => self.kills(&name),
+            // It may be about to end by itself, which is no clean stop.
+            Fault::Stop if self.may_end_by_itself(&name) => return false,
             Fault::Stop => {
                 self.tells(&format!("{name} is told to stop"));
                 self.fleet.stop(&name);
@@ -297,6 +327,14 @@ impl<'story> Chaos<'story> {
                 ways.iter().filter_map(|name| self.proxies.get(name)).for_each(|proxy| proxy.has(weather));
                 self.weather = true;
             }
+            Fault::DiskFull => {
+                let Some(small) = self.small.as_mut().filter(|small| !small.is_full) else { return false };
+                let filled = small.ballast.fills();
+                filled.unwrap_or_else(|error| panic!("the disk of {} cannot be filled up: {error}", small.of));
+                (small.is_full, small.was_full) = (true, true);
+                let full = format!("the disk of {} is full", small.of);
+                self.tells(&full);
+            }
             Fault::TransferLeader => {
                 let said = self.fleet.run(&["cluster", "transfer-leader", "--timeout", "3s"], &name);
                 self.tells(&format!("leadership is to move, asked at {name}: {:?}", said.code));
@@ -311,7 +349,8 @@ impl<'story> Chaos<'story> {
 
     /// All voters run, agree, and are ready.
     fn whole(&mut self) -> Option<crate::Status> {
-        let all_run = self.down.is_empty() && self.frozen.is_empty() && self.cuts.is_empty();
+        let full = self.small.as_ref().is_some_and(|small| small.is_full);
+        let all_run = self.down.is_empty() && self.frozen.is_empty() && self.cuts.is_empty() && !full;
         all_run.then(|| self.fleet.agreed()).flatten().filter(|status| status.voters().len() == NODES)
     }
 
@@ -329,6 +368,10 @@ impl<'story> Chaos<'story> {
     }
 
     fn starts(&mut self, name: &str) {
+        self.frees();
+        if let Some(small) = self.small.as_mut().filter(|small| small.of == name) {
+            small.was_full = false;
+        }
         self.tells(&format!("{name} starts"));
         self.fleet.start(name);
         self.down.remove(name);
@@ -367,6 +410,20 @@ impl<'story> Chaos<'story> {
         self.weather = false;
     }
 
+    /// There is room on every disk.
+    fn frees(&mut self) {
+        if let Some(small) = self.small.as_mut().filter(|small| small.is_full) {
+            small.ballast.goes().unwrap_or_else(|error| panic!("the disk of {} cannot be freed: {error}", small.of));
+            small.is_full = false;
+            let freed = format!("there is room on the disk of {}", small.of);
+            self.tells(&freed);
+        }
+    }
+
+    fn may_end_by_itself(&self, name: &str) -> bool {
+        self.small.as_ref().is_some_and(|small| small.was_full && small.of == name)
+    }
+
     fn thaws(&mut self, name: &str) {
         self.tells(&format!("{name} is thawed"));
         self.fleet.thaw(name);
@@ -394,10 +451,21 @@ impl<'story> Chaos<'story> {
         true
     }
 
-    /// A node that stops by itself has found a fault of its own, and there is none that it should find here.
+    /// A node that stops by itself has found a fault of its own, and there is none that it should find here but a full
+    /// disk, which it names.
     fn nobody_ended_by_itself(&mut self) {
         for name in self.up() {
-            assert!(!self.fleet.process(&name).has_ended(), "{name} ended by itself:\n{}", self.fleet.words(&name));
+            if !self.fleet.process(&name).has_ended() {
+                continue;
+            }
+            self.fleet.ends(&name);
+            let words = self.fleet.words(&name);
+            let last = words.lines().last().unwrap_or_default();
+            let explained = self.may_end_by_itself(&name) && last.contains(DISK_IS_FULL);
+            assert!(explained, "{name} ended by itself:\n{words}");
+            self.tells(&format!("{name} has stopped itself: {last}"));
+            self.round.stopped_for_room += 1;
+            self.down.insert(name);
         }
     }
 
@@ -408,6 +476,15 @@ impl<'story> Chaos<'story> {
         }
         if self.weather {
             self.clears_up();
+        }
+        self.frees();
+        // What it could not write it may find out in a moment.
+        if let Some(Small { of, was_full: true, .. }) = &self.small {
+            let of = of.clone();
+            self.nobody_ended_by_itself();
+            if self.up().contains(&of) {
+                self.kills(&of);
+            }
         }
         while self.mends_one() {}
         for (name, clock) in &self.clocks {
@@ -429,6 +506,22 @@ impl<'story> Chaos<'story> {
         seen.history.assert_linearizable();
         states_agree(&mut self.fleet);
         self.round
+    }
+}
+
+/// A disk that can be filled up under one of the nodes.
+fn small(fleet: &mut Fleet, rng: &mut SmallRng, round: &mut Round) -> Option<Small> {
+    let of = fleet.names().into_iter().choose(rng)?;
+    match SmallDisk::mount(&fleet.disk(&of)) {
+        Ok(disk) => {
+            let ballast = disk.ballast();
+            fleet.keep(disk);
+            Some(Small { of, ballast, is_full: false, was_full: false })
+        }
+        Err(error) => {
+            round.no_small_disk = Some(error.to_string());
+            None
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -29,6 +30,8 @@ const SHOWN_LINES: usize = 40;
 pub struct Fleet {
     program: PathBuf,
     nodes: BTreeMap<String, Node>,
+    /// What is mounted on disks of nodes: it goes after the processes and before the directories.
+    mounted: Vec<Box<dyn Any + Send>>,
     dir: TempDir,
 }
 
@@ -114,7 +117,7 @@ impl Fleet {
     pub fn empty(program: impl Into<PathBuf>) -> Self {
         let dir = tempfile::Builder::new().prefix("sessile-fleet-").tempdir();
         let dir = dir.unwrap_or_else(|error| panic!("no directory for the nodes: {error}"));
-        Self { program: program.into(), nodes: BTreeMap::new(), dir }
+        Self { program: program.into(), nodes: BTreeMap::new(), mounted: Vec::new(), dir }
     }
 
     /// One more node, with the seeds of the first one and nobody to expect: it joins. It is not started.
@@ -173,6 +176,11 @@ impl Fleet {
     /// Where its data directory is: whatever is mounted here is its disk.
     pub fn disk(&self, name: &str) -> PathBuf {
         self.node(name).dir.join(DISK)
+    }
+
+    /// Keeps what was mounted on the disk of a node as long as its process may live.
+    pub fn keep(&mut self, mounted: impl Any + Send) {
+        self.mounted.push(Box::new(mounted));
     }
 
     /// The file with its join token, once it was started.

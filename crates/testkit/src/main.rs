@@ -89,7 +89,7 @@ impl Wanted {
         // A round tells its panic itself, with the story before it.
         std::panic::set_hook(Box::new(|_| {}));
         let begin = Instant::now();
-        let (mut operations, mut unanswered, mut rounds) = (0, 0, 0);
+        let (mut operations, mut unanswered, mut stopped, mut rounds) = (0, 0, 0, 0);
         let mut faults: BTreeMap<Fault, usize> = BTreeMap::new();
         while rounds < self.rounds && begin.elapsed() < self.time {
             let seed = self.options.seed;
@@ -102,8 +102,12 @@ impl Wanted {
                         done.unanswered,
                         done.longest_wait.as_millis()
                     );
+                    if let Some(error) = &done.no_small_disk {
+                        println!("no disk was filled up, which needs loop devices and mkfs.ext4: {error}");
+                    }
                     operations += done.operations;
                     unanswered += done.unanswered;
+                    stopped += done.stopped_for_room;
                     done.faults.into_iter().for_each(|fault| *faults.entry(fault).or_default() += 1);
                 }
                 Err(story) => {
@@ -124,6 +128,7 @@ impl Wanted {
         for (fault, times) in faults {
             println!("{times:>6}  {fault}");
         }
+        println!("{stopped} nodes stopped themselves on a full disk");
         ExitCode::SUCCESS
     }
 }
