@@ -493,11 +493,17 @@ impl<'story> Chaos<'story> {
         self.tells("everything is mended");
         self.fleet.wait_until_formed();
         self.nobody_ended_by_itself();
-        let mut seen = self.load.stop();
+        self.load.rests(true);
+        let mut read = Vec::new();
         for name in self.fleet.names() {
             let address = self.fleet.http(&name);
-            seen.read_everything(CLIENTS, address);
+            let load = &self.load;
+            read.push(self.fleet.wait_until(&format!("every session can be read at {name}"), |_| {
+                load.read_everything(CLIENTS, address).ok()
+            }));
         }
+        let mut seen = self.load.stop();
+        read.into_iter().for_each(|read| seen.history.merge(read));
         let operations = seen.history.operations();
         self.round.operations = operations.len();
         self.round.unanswered = operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count();

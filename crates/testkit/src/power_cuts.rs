@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::chaos::states_agree;
 use crate::story::Story;
-use crate::{Client, Fleet, History, Honesty, Load, LoadOptions, Outcome, PowerDisk, Process, Signal};
+use crate::{Client, Fleet, History, Honesty, Load, LoadOptions, Outcome, PowerDisk, Process, Signal, eventually};
 
 const CLIENTS: usize = 8;
 /// Few, so that many operations meet on each.
@@ -304,12 +304,13 @@ impl<'story> Round<'story> {
                 for filler in 0..FILLERS {
                     let address = addresses[filler % addresses.len()];
                     scope.spawn(move || {
-                        let mut client = Client::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
                         for nth in 0..values / FILLERS {
                             let target = format!("/sessions/v1/filler{filler}x{}", nth % 10);
-                            let answer = client.request("POST", &target, "", &vec![b'x'; bytes]);
-                            let answer = answer.unwrap_or_else(|error| panic!("a filler at {address}: {error}"));
-                            assert_eq!(answer.status, 201, "a filler at {address}: {}", answer.text());
+                            eventually("a cluster without a fault takes what fills its logs", || {
+                                let filled =
+                                    Client::connect(address).ok()?.request("POST", &target, "", &vec![b'x'; bytes]);
+                                filled.is_ok_and(|answer| answer.status == 201).then_some(())
+                            });
                         }
                     });
                 }
@@ -412,9 +413,7 @@ impl<'story> Round<'story> {
     fn comes_back(&mut self) {
         // Before a client writes over what is to be found, or in the middle of all clients.
         let rests = self.rng.random();
-        if let Some(load) = &self.load {
-            load.rests(rests);
-        }
+        self.clients_rest(rests);
         let down: Vec<String> =
             self.names().into_iter().filter(|name| !self.house.fleet.running().contains(name)).collect();
         if self.rng.random_bool(0.4) && !down.is_empty() {
@@ -425,16 +424,29 @@ impl<'story> Round<'story> {
         }
         self.house.fleet.start_all();
         self.is_formed();
+        if let Some(load) = &self.load {
+            self.names().iter().for_each(|name| load.is_back(name));
+        }
+        self.reads_everything();
+        self.clients_rest(false);
+    }
+
+    fn clients_rest(&self, rest: bool) {
+        if let Some(load) = &self.load {
+            load.rests(rest);
+        }
+    }
+
+    /// At every node, each of which serves.
+    fn reads_everything(&mut self) {
         let Some(load) = &self.load else { return };
-        self.names().iter().for_each(|name| load.is_back(name));
-        for name in self.names() {
+        for name in self.house.fleet.names() {
             let address = self.house.fleet.http(&name);
             let all = self.house.fleet.wait_until(&format!("every session can be read at {name}"), |_| {
                 load.read_everything(CLIENTS, address).ok()
             });
             self.read.push(all);
         }
-        load.rests(false);
     }
 
     fn ends(mut self) -> Survived {
@@ -442,12 +454,10 @@ impl<'story> Round<'story> {
             let ended = self.house.fleet.process(&name).has_ended();
             assert!(!ended, "{name} ended by itself:\n{}", self.house.fleet.words(&name));
         }
+        self.clients_rest(true);
+        self.reads_everything();
         let Some(load) = self.load.take() else { return self.done };
         let mut seen = load.stop();
-        for name in self.names() {
-            let address = self.house.fleet.http(&name);
-            seen.read_everything(CLIENTS, address);
-        }
         self.read.drain(..).for_each(|read| seen.history.merge(read));
         let operations = seen.history.operations();
         self.done.operations = operations.len();
