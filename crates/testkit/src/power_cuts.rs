@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
@@ -115,6 +116,8 @@ pub struct Survived {
     pub operations: usize,
     /// Of these, how many were refused or got no answer.
     pub unanswered: usize,
+    /// How many states nodes set aside, because they were damaged, and made anew.
+    pub set_aside: usize,
 }
 
 /// Runs one round. What went wrong comes back as a text, with the story of the round.
@@ -159,6 +162,13 @@ fn init(fleet: &Fleet) -> [String; 4] {
 
 fn words(words: &[String; 4]) -> [&str; 4] {
     words.each_ref().map(String::as_str)
+}
+
+/// How many states lie beside the one in use.
+fn set_aside(data_dir: &Path) -> usize {
+    let entries = fs::read_dir(data_dir).unwrap_or_else(|error| panic!("{}: {error}", data_dir.display()));
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    names.filter(|name| name.starts_with("state") && name != "state").count()
 }
 
 struct Round<'story> {
@@ -210,9 +220,8 @@ impl<'story> Round<'story> {
         self.becomes_a_cluster();
         let nodes: Vec<_> = self.names().into_iter().map(|name| (name.clone(), self.house.fleet.http(&name))).collect();
         self.load = Some(Load::start(&nodes, self.load_options));
-        // The state can be taken only if the log is not enough.
-        let purged = nodes.len() > 1 && self.rng.random();
-        if purged {
+        // What the log still holds can be made again; what it has lost, the state must have, or another member.
+        if self.rng.random() {
             self.purges_the_logs();
         }
         for _ in 0..self.rng.random_range(self.moments.clone()) {
@@ -462,6 +471,7 @@ impl<'story> Round<'story> {
         let operations = seen.history.operations();
         self.done.operations = operations.len();
         self.done.unanswered = operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count();
+        self.done.set_aside = self.names().iter().map(|name| set_aside(&self.house.fleet.data_dir(name))).sum();
         seen.history.assert_linearizable();
         states_agree(&mut self.house.fleet);
         std::mem::take(&mut self.done)

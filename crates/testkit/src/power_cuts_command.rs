@@ -79,7 +79,7 @@ impl Wanted {
         // A round tells its panic itself, with the story before it.
         std::panic::set_hook(Box::new(|_| {}));
         let mut survived: BTreeMap<Cut, usize> = BTreeMap::new();
-        let (mut cuts, mut operations, mut unanswered, mut rounds) = (0, 0, 0, 0);
+        let (mut cuts, mut operations, mut unanswered, mut set_aside, mut rounds) = (0, 0, 0, 0, 0);
         while cuts < self.cuts {
             let seed = self.options.seed;
             match round(&self.options) {
@@ -93,6 +93,7 @@ impl Wanted {
                     cuts += done.cuts.len();
                     operations += done.operations;
                     unanswered += done.unanswered;
+                    set_aside += done.set_aside;
                     done.cuts.into_iter().for_each(|cut| *survived.entry(cut).or_default() += 1);
                 }
                 Err(story) => {
@@ -113,6 +114,7 @@ impl Wanted {
         for (cut, times) in survived {
             println!("{times:>6}  {cut}");
         }
+        println!("{set_aside} states were damaged, set aside and made anew");
         ExitCode::SUCCESS
     }
 }
