@@ -122,6 +122,10 @@ fn the_first_write_to_be_acknowledged_survives_the_worst_power_cut() {
     let mut client = Client::connect(node.ready()).unwrap();
     let found = client.request("GET", session, "", b"").unwrap();
     assert_eq!((found.status, found.body), (200, b"v".to_vec()));
+    // From its log alone a node could make its state again, as long as the log has its beginning.
+    let names = std::fs::read_dir(disk.join("var/data")).unwrap().map(|entry| entry.unwrap().file_name());
+    let states: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("state")).collect();
+    assert_eq!(states, ["state"], "its state was there too, and whole");
     node.kill();
 }
 
