@@ -105,7 +105,11 @@ impl PowerDisk {
     }
 
     fn unmounts(&mut self) -> io::Result<()> {
-        self.session.take().map_or(Ok(()), BackgroundSession::umount_and_join)
+        match self.session.take().map_or(Ok(()), BackgroundSession::umount_and_join) {
+            // So the kernel may say to the session that it has ended.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+            ended => ended,
+        }
     }
 }
 
