@@ -95,9 +95,11 @@ async fn run(
 
 /// Tells each command of a round what became of it.
 async fn tell(
-    mut results: impl Stream<Item = Result<WriteResult<TypeConfig>, Fatal<TypeConfig>>> + Unpin,
+    results: impl Stream<Item = Result<WriteResult<TypeConfig>, Fatal<TypeConfig>>> + Unpin,
     tried: Vec<oneshot::Sender<Tried>>,
 ) {
+    // It ends early when Raft does, and may not be asked again then.
+    let mut results = results.fuse();
     for waiting in tried {
         let tried = match results.next().await {
             // A command always has an outcome.
@@ -119,5 +121,22 @@ async fn tell(
 fn tell_all(waiting: impl IntoIterator<Item = oneshot::Sender<Tried>>, tried: fn() -> Tried) {
     for waiting in waiting {
         let _ = waiting.send(tried());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn when_raft_ends_in_the_middle_of_a_round_nobody_is_left_waiting() {
+        let (tried, receivers): (Vec<_>, Vec<_>) = (0..3).map(|_| oneshot::channel()).unzip();
+        // As Raft's own: it may not be asked again once it has ended.
+        tell(Box::pin(stream::unfold((), async |()| None)), tried).await;
+        for receiver in receivers {
+            assert!(matches!(receiver.await, Ok(Tried::Unknown)));
+        }
     }
 }

@@ -25,7 +25,7 @@ impl DataDir {
         let path = path.into();
         let is_new = !Self::is_ours(&path)?;
         if is_new {
-            fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
+            create_durably(&path)?;
         }
         let lock_path = path.join(LOCK_FILE);
         let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
@@ -143,6 +143,25 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError>
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(StoreError::io("write", path))?;
     sync_dir(dir)
+}
+
+/// Makes a directory and what is missing above it, each name durable in its parent.
+fn create_durably(path: &Path) -> Result<(), StoreError> {
+    let parent = match path.parent() {
+        None => return Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    if path.is_dir() {
+        return match sync_dir(parent) {
+            // Whoever made it for us, in a place that is closed to us, answers for its name.
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
+    create_durably(parent)?;
+    fs::create_dir(path).map_err(StoreError::io("create", path))?;
+    sync_dir(parent)
 }
 
 /// Makes what was created, renamed or removed in a directory durable.

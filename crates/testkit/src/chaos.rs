@@ -4,17 +4,19 @@
 //! A round is one cluster from its beginning to its end. Its faults and what its clients ask for come from the round's
 //! seed; the moments come from the machine, so a seed repeats a round in kind, not to the microsecond.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 
-use crate::{Fleet, Load, LoadOptions, Network, Outcome, Verdict, WrongClock};
+use crate::story::Story;
+use crate::{Ballast, Fleet, Load, LoadOptions, Network, Outcome, Proxy, SmallDisk, Verdict, Weather, WrongClock};
 
 const NODES: usize = 3;
 const CLIENTS: usize = 12;
@@ -22,9 +24,17 @@ const CLIENTS: usize = 12;
 const KEYS: usize = 48;
 const THINK: Duration = Duration::from_millis(4);
 /// How many faults a round has.
-const FAULTS: std::ops::RangeInclusive<usize> = 8..=16;
+pub const FAULTS: RangeInclusive<usize> = 8..=16;
 /// Between two faults: from less than an election takes to more than a start.
-const PAUSE_MS: std::ops::RangeInclusive<u64> = 20..=1_500;
+const PAUSE_MS: RangeInclusive<u64> = 20..=1_500;
+/// What a slow way adds to each piece in each direction, from less than a heartbeat to about an election; what fits
+/// through it; and of a thousand pieces, how many are lost and how many break their connection on a lossy one.
+const DELAY_MS: RangeInclusive<u64> = 2..=150;
+const BYTES_PER_SECOND: RangeInclusive<u32> = 50_000..=2_000_000;
+const LOST: RangeInclusive<u32> = 1..=60;
+const BROKEN: RangeInclusive<u32> = 0..=20;
+/// What a node says that stops because its disk is full, in the words of the system.
+const DISK_IS_FULL: &str = "No space left on device";
 /// How wrong a clock may be, in seconds: a year either way.
 const CLOCK_SHIFT: i64 = 31_557_600;
 
@@ -37,6 +47,8 @@ pub struct ChaosOptions {
     pub engine: &'static str,
     /// Whether the nodes have a network of their own, which can be cut. It needs root.
     pub cuts: bool,
+    /// How many faults a round has.
+    pub faults: RangeInclusive<usize>,
     /// The first round's seed; each round after it has the next one.
     pub seed: u64,
 }
@@ -52,6 +64,10 @@ pub struct Round {
     pub unanswered: usize,
     /// The longest that a client waited.
     pub longest_wait: Duration,
+    /// How many nodes stopped themselves because their disk was full.
+    pub stopped_for_room: usize,
+    /// Why no disk could be filled up, if it was to be.
+    pub no_small_disk: Option<String>,
 }
 
 /// What may happen to a node. What it needs to be undone is done by a later one, or at the end.
@@ -75,6 +91,12 @@ pub enum Fault {
     OneWayCut,
     /// It sees both others, which do not see each other.
     Bridge,
+    /// The way to it, or every way, is slow.
+    SlowNetwork,
+    /// On the way to it, or on every way, pieces are lost and sent again, and connections break.
+    LossyNetwork,
+    /// Its disk is full, until it is freed.
+    DiskFull,
     /// An operator moves leadership.
     TransferLeader,
     /// An operator makes the state durable, and the log behind it goes.
@@ -82,7 +104,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 14] = [
         Self::Kill,
         Self::Stop,
         Self::Freeze,
@@ -92,6 +114,9 @@ impl Fault {
         Self::Cut,
         Self::OneWayCut,
         Self::Bridge,
+        Self::SlowNetwork,
+        Self::LossyNetwork,
+        Self::DiskFull,
         Self::TransferLeader,
         Self::Snapshot,
     ];
@@ -109,6 +134,9 @@ impl fmt::Display for Fault {
             Self::Cut => "cut off",
             Self::OneWayCut => "cut off one way",
             Self::Bridge => "bridge between two that are cut off",
+            Self::SlowNetwork => "slow network",
+            Self::LossyNetwork => "lossy network",
+            Self::DiskFull => "disk full",
             Self::TransferLeader => "leadership moved",
             Self::Snapshot => "state made durable",
         })
@@ -117,34 +145,43 @@ impl fmt::Display for Fault {
 
 /// Runs one round. What went wrong comes back as a text, with the story of the round.
 pub fn round(options: &ChaosOptions) -> Result<Round, String> {
-    let mut story = Vec::new();
-    let ended = catch_unwind(AssertUnwindSafe(|| Chaos::begin(options, &mut story).run()));
-    ended.map_err(|panic| {
-        let words = panic.downcast_ref::<String>().cloned();
-        let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
-        format!("{}\n{}", story.join("\n"), words.unwrap_or_default())
-    })
+    Story::of(|story| Chaos::begin(options, story).run())
+}
+
+/// Whose disk can be filled up.
+struct Small {
+    of: String,
+    ballast: Ballast,
+    is_full: bool,
+    /// Whether it has been full since its node started: then that may end by itself.
+    was_full: bool,
 }
 
 struct Chaos<'story> {
     rng: SmallRng,
-    // Before the network that its nodes run on.
+    // Before the network that its nodes run on, and what stands between them.
     fleet: Fleet,
+    /// In half of all rounds, by the name of whom each stands before.
+    proxies: BTreeMap<String, Proxy>,
+    /// Whether one of them does not let everything pass.
+    weather: bool,
     network: Option<Network>,
     /// Who does not reach whom.
     cuts: BTreeSet<(String, String)>,
+    /// In some rounds, one node on a disk that can be filled up.
+    small: Option<Small>,
     load: Load,
     clocks: Vec<(String, WrongClock)>,
     /// Who is not running, and who is frozen.
     down: BTreeSet<String>,
     frozen: BTreeSet<String>,
+    faults: RangeInclusive<usize>,
     round: Round,
-    story: &'story mut Vec<String>,
-    begin: Instant,
+    story: &'story mut Story,
 }
 
 impl<'story> Chaos<'story> {
-    fn begin(options: &ChaosOptions, story: &'story mut Vec<String>) -> Self {
+    fn begin(options: &ChaosOptions, story: &'story mut Story) -> Self {
         let network = options.cuts.then(|| {
             Network::of(&["n1", "n2", "n3"]).unwrap_or_else(|error| panic!("no network, which needs root: {error}"))
         });
@@ -160,33 +197,41 @@ impl<'story> Chaos<'story> {
             settings.environment = clock.environment();
             clocks.push((name, clock));
         }
+        let mut rng = SmallRng::seed_from_u64(options.seed);
+        let proxies = if rng.random() { proxies(&mut fleet, network.as_ref(), options.seed) } else { BTreeMap::new() };
+        let mut round = Round::default();
+        // It needs root too.
+        let small = if options.cuts && rng.random_bool(0.4) { small(&mut fleet, &mut rng, &mut round) } else { None };
         fleet.start_all();
         fleet.wait_until_formed();
         let nodes: Vec<_> = fleet.names().into_iter().map(|name| (name.clone(), fleet.http(&name))).collect();
         let load = LoadOptions { clients: CLIENTS, keys: KEYS, think: THINK, seed: options.seed };
         Self {
-            rng: SmallRng::seed_from_u64(options.seed),
+            rng,
             fleet,
+            proxies,
+            weather: false,
+            small,
             network,
             cuts: BTreeSet::new(),
             load: Load::start(&nodes, load),
             clocks,
             down: BTreeSet::new(),
             frozen: BTreeSet::new(),
-            round: Round::default(),
+            faults: options.faults.clone(),
+            round,
             story,
-            begin: Instant::now(),
         }
     }
 
     fn run(mut self) -> Round {
-        for _ in 0..self.rng.random_range(FAULTS) {
+        for _ in 0..self.rng.random_range(self.faults.clone()) {
             self.pause();
             self.nobody_ended_by_itself();
             if self.rng.random_bool(0.4) && self.mends_one() {
                 continue;
             }
-            let fault = *Fault::ALL.choose(&mut self.rng).unwrap_or(&Fault::Kill);
+            let fault = self.draws();
             if self.happens(fault) {
                 self.round.faults.push(fault);
             }
@@ -194,12 +239,22 @@ impl<'story> Chaos<'story> {
         self.ends()
     }
 
+    fn draws(&mut self) -> Fault {
+        // Where there is weather at all, there is more of it.
+        let weather = !self.proxies.is_empty() && self.rng.random_bool(0.2);
+        if self.small.is_some() && self.rng.random_bool(0.15) {
+            return Fault::DiskFull;
+        }
+        let among: &[Fault] = if weather { &[Fault::SlowNetwork, Fault::LossyNetwork] } else { &Fault::ALL };
+        *among.choose(&mut self.rng).unwrap_or(&Fault::Kill)
+    }
+
     fn pause(&mut self) {
         std::thread::sleep(Duration::from_millis(self.rng.random_range(PAUSE_MS)));
     }
 
     fn tells(&mut self, what: &str) {
-        self.story.push(format!("{:>8.2} s  {what}", self.begin.elapsed().as_secs_f64()));
+        self.story.tells(what);
     }
 
     /// Does it, if it can be done now. Says whether it was done.
@@ -208,6 +263,8 @@ impl<'story> Chaos<'story> {
         let Some(name) = up.iter().choose(&mut self.rng).cloned() else { return false };
         match fault {
             Fault::Kill => self.kills(&name),
+            // It may be about to end by itself, which is no clean stop.
+            Fault::Stop if self.may_end_by_itself(&name) => return false,
             Fault::Stop => {
                 self.tells(&format!("{name} is told to stop"));
                 self.fleet.stop(&name);
@@ -260,6 +317,24 @@ impl<'story> Chaos<'story> {
                     self.cuts(from, to);
                 }
             }
+            Fault::SlowNetwork | Fault::LossyNetwork => {
+                if self.proxies.is_empty() {
+                    return false;
+                }
+                let weather = self.bad_weather(fault);
+                let ways = if self.rng.random() { self.fleet.names() } else { vec![name] };
+                self.tells(&format!("the way to {} is {weather:?}", ways.join(", ")));
+                ways.iter().filter_map(|name| self.proxies.get(name)).for_each(|proxy| proxy.has(weather));
+                self.weather = true;
+            }
+            Fault::DiskFull => {
+                let Some(small) = self.small.as_mut().filter(|small| !small.is_full) else { return false };
+                let filled = small.ballast.fills();
+                filled.unwrap_or_else(|error| panic!("the disk of {} cannot be filled up: {error}", small.of));
+                (small.is_full, small.was_full) = (true, true);
+                let full = format!("the disk of {} is full", small.of);
+                self.tells(&full);
+            }
             Fault::TransferLeader => {
                 let said = self.fleet.run(&["cluster", "transfer-leader", "--timeout", "3s"], &name);
                 self.tells(&format!("leadership is to move, asked at {name}: {:?}", said.code));
@@ -274,7 +349,8 @@ impl<'story> Chaos<'story> {
 
     /// All voters run, agree, and are ready.
     fn whole(&mut self) -> Option<crate::Status> {
-        let all_run = self.down.is_empty() && self.frozen.is_empty() && self.cuts.is_empty();
+        let full = self.small.as_ref().is_some_and(|small| small.is_full);
+        let all_run = self.down.is_empty() && self.frozen.is_empty() && self.cuts.is_empty() && !full;
         all_run.then(|| self.fleet.agreed()).flatten().filter(|status| status.voters().len() == NODES)
     }
 
@@ -292,6 +368,10 @@ impl<'story> Chaos<'story> {
     }
 
     fn starts(&mut self, name: &str) {
+        self.frees();
+        if let Some(small) = self.small.as_mut().filter(|small| small.of == name) {
+            small.was_full = false;
+        }
         self.tells(&format!("{name} starts"));
         self.fleet.start(name);
         self.down.remove(name);
@@ -315,16 +395,49 @@ impl<'story> Chaos<'story> {
         }
     }
 
+    fn bad_weather(&mut self, fault: Fault) -> Weather {
+        if fault == Fault::SlowNetwork {
+            let delay = Duration::from_millis(self.rng.random_range(DELAY_MS));
+            Weather::Slow { delay, bytes_per_second: self.rng.random_range(BYTES_PER_SECOND) }
+        } else {
+            Weather::Lossy { lost: self.rng.random_range(LOST), broken: self.rng.random_range(BROKEN) }
+        }
+    }
+
+    fn clears_up(&mut self) {
+        self.tells("the weather is fine");
+        self.proxies.values().for_each(|proxy| proxy.has(Weather::Fine));
+        self.weather = false;
+    }
+
+    /// There is room on every disk.
+    fn frees(&mut self) {
+        if let Some(small) = self.small.as_mut().filter(|small| small.is_full) {
+            small.ballast.goes().unwrap_or_else(|error| panic!("the disk of {} cannot be freed: {error}", small.of));
+            small.is_full = false;
+            let freed = format!("there is room on the disk of {}", small.of);
+            self.tells(&freed);
+        }
+    }
+
+    fn may_end_by_itself(&self, name: &str) -> bool {
+        self.small.as_ref().is_some_and(|small| small.was_full && small.of == name)
+    }
+
     fn thaws(&mut self, name: &str) {
         self.tells(&format!("{name} is thawed"));
         self.fleet.thaw(name);
         self.frozen.remove(name);
     }
 
-    /// Starts or thaws one that is down, or mends the network. Says whether there was anything to mend.
+    /// Starts or thaws one that is down, mends the network, or clears the weather. Says whether there was anything to mend.
     fn mends_one(&mut self) -> bool {
         if !self.cuts.is_empty() && self.rng.random_bool(0.5) {
             self.reconnects();
+            return true;
+        }
+        if self.weather && self.rng.random_bool(0.3) {
+            self.clears_up();
             return true;
         }
         let broken: Vec<String> = self.down.iter().chain(&self.frozen).cloned().collect();
@@ -338,10 +451,21 @@ impl<'story> Chaos<'story> {
         true
     }
 
-    /// A node that stops by itself has found a fault of its own, and there is none that it should find here.
+    /// A node that stops by itself has found a fault of its own, and there is none that it should find here but a full
+    /// disk, which it names.
     fn nobody_ended_by_itself(&mut self) {
         for name in self.up() {
-            assert!(!self.fleet.process(&name).has_ended(), "{name} ended by itself:\n{}", self.fleet.words(&name));
+            if !self.fleet.process(&name).has_ended() {
+                continue;
+            }
+            self.fleet.ends(&name);
+            let words = self.fleet.words(&name);
+            let last = words.lines().last().unwrap_or_default();
+            let explained = self.may_end_by_itself(&name) && last.contains(DISK_IS_FULL);
+            assert!(explained, "{name} ended by itself:\n{words}");
+            self.tells(&format!("{name} has stopped itself: {last}"));
+            self.round.stopped_for_room += 1;
+            self.down.insert(name);
         }
     }
 
@@ -350,6 +474,18 @@ impl<'story> Chaos<'story> {
         if !self.cuts.is_empty() {
             self.reconnects();
         }
+        if self.weather {
+            self.clears_up();
+        }
+        self.frees();
+        // What it could not write it may find out in a moment.
+        if let Some(Small { of, was_full: true, .. }) = &self.small {
+            let of = of.clone();
+            self.nobody_ended_by_itself();
+            if self.up().contains(&of) {
+                self.kills(&of);
+            }
+        }
         while self.mends_one() {}
         for (name, clock) in &self.clocks {
             clock.is_wrong_by(0).unwrap_or_else(|error| panic!("the clock of {name}: {error}"));
@@ -357,11 +493,17 @@ impl<'story> Chaos<'story> {
         self.tells("everything is mended");
         self.fleet.wait_until_formed();
         self.nobody_ended_by_itself();
-        let mut seen = self.load.stop();
+        self.load.rests(true);
+        let mut read = Vec::new();
         for name in self.fleet.names() {
             let address = self.fleet.http(&name);
-            seen.read_everything(CLIENTS, address);
+            let load = &self.load;
+            read.push(self.fleet.wait_until(&format!("every session can be read at {name}"), |_| {
+                load.read_everything(CLIENTS, address).ok()
+            }));
         }
+        let mut seen = self.load.stop();
+        read.into_iter().for_each(|read| seen.history.merge(read));
         let operations = seen.history.operations();
         self.round.operations = operations.len();
         self.round.unanswered = operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count();
@@ -373,9 +515,42 @@ impl<'story> Chaos<'story> {
     }
 }
 
+/// A disk that can be filled up under one of the nodes.
+fn small(fleet: &mut Fleet, rng: &mut SmallRng, round: &mut Round) -> Option<Small> {
+    let of = fleet.names().into_iter().choose(rng)?;
+    match SmallDisk::mount(&fleet.disk(&of)) {
+        Ok(disk) => {
+            let ballast = disk.ballast();
+            fleet.keep(disk);
+            Some(Small { of, ballast, is_full: false, was_full: false })
+        }
+        Err(error) => {
+            round.no_small_disk = Some(error.to_string());
+            None
+        }
+    }
+}
+
+/// One before each node, which all others reach it through.
+fn proxies(fleet: &mut Fleet, network: Option<&Network>, seed: u64) -> BTreeMap<String, Proxy> {
+    let start = |name: &String| {
+        let (host, to) = (network.map(|network| network.host(name)), fleet.grpc(name));
+        let proxy = Proxy::start(host, SocketAddr::new(to.ip(), 0), to, seed);
+        (name.clone(), proxy.unwrap_or_else(|error| panic!("no proxy before {name}: {error}")))
+    };
+    let proxies: BTreeMap<String, Proxy> = fleet.names().iter().map(start).collect();
+    let seeds: Vec<String> = proxies.values().map(|proxy| proxy.address().to_string()).collect();
+    for (name, proxy) in &proxies {
+        let settings = fleet.settings(name);
+        settings.seeds = seeds.clone();
+        settings.advertise = Some(proxy.address().to_string());
+    }
+    proxies
+}
+
 /// Waits until all nodes show one checksum at one place of the log; at none may they differ.
-fn states_agree(fleet: &mut Fleet) {
-    let mut shown: std::collections::BTreeMap<u64, std::collections::BTreeMap<String, String>> = Default::default();
+pub(crate) fn states_agree(fleet: &mut Fleet) {
+    let mut shown: BTreeMap<u64, BTreeMap<String, String>> = BTreeMap::new();
     fleet.wait_until("all show one checksum at one entry", |fleet| {
         let names = fleet.names();
         for name in &names {

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -17,6 +18,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const ONE_QUESTION: Duration = Duration::from_secs(20);
 /// `sessile status`, for a test that asks many: who is frozen is not waited for.
 const STATUS: [&str; 4] = ["status", "--json", "--timeout", "3s"];
+/// A node's disk, below its own directory.
+const DISK: &str = "disk";
 /// How many lines of each log a failed test shows.
 const SHOWN_LINES: usize = 40;
 
@@ -27,6 +30,8 @@ const SHOWN_LINES: usize = 40;
 pub struct Fleet {
     program: PathBuf,
     nodes: BTreeMap<String, Node>,
+    /// What is mounted on disks of nodes: it goes after the processes and before the directories.
+    mounted: Vec<Box<dyn Any + Send>>,
     dir: TempDir,
 }
 
@@ -114,7 +119,7 @@ impl Fleet {
     pub fn empty(program: impl Into<PathBuf>) -> Self {
         let dir = tempfile::Builder::new().prefix("sessile-fleet-").tempdir();
         let dir = dir.unwrap_or_else(|error| panic!("no directory for the nodes: {error}"));
-        Self { program: program.into(), nodes: BTreeMap::new(), dir }
+        Self { program: program.into(), nodes: BTreeMap::new(), mounted: Vec::new(), dir }
     }
 
     /// One more node, with the seeds of the first one and nobody to expect: it joins. It is not started.
@@ -136,7 +141,8 @@ impl Fleet {
             program: None,
         };
         let dir = self.dir.path().join(name);
-        fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+        let disk = dir.join(DISK);
+        fs::create_dir_all(&disk).unwrap_or_else(|error| panic!("{}: {error}", disk.display()));
         let (http, grpc) = (Port::reserve(), Port::reserve());
         let node = Node { settings, host: None, http, grpc, dir, process: None, past: String::new() };
         assert!(self.nodes.insert(name.to_owned(), node).is_none(), "{name} is there already");
@@ -168,6 +174,21 @@ impl Fleet {
     pub fn grpc(&self, name: &str) -> SocketAddr {
         let node = self.node(name);
         node.at(&node.grpc)
+    }
+
+    /// Where its data directory is: whatever is mounted here is its disk.
+    pub fn disk(&self, name: &str) -> PathBuf {
+        self.node(name).dir.join(DISK)
+    }
+
+    /// Keeps what was mounted on the disk of a node as long as its process may live.
+    pub fn keep(&mut self, mounted: impl Any + Send) {
+        self.mounted.push(Box::new(mounted));
+    }
+
+    /// The file with its join token, once it was started.
+    pub fn join_token_file(&self, name: &str) -> PathBuf {
+        self.node(name).join_token_file()
     }
 
     /// Where its data is.
@@ -289,9 +310,18 @@ impl Fleet {
 
     /// What `sessile …` says when it is asked at that node: the words, and `--server` behind them.
     pub fn run(&self, words: &[&str], at: &str) -> Said {
+        run_to_its_end(self.asking(words, at))
+    }
+
+    /// The same, under way: nobody waits for its end, and dropped it is killed.
+    pub fn ask(&self, words: &[&str], at: &str) -> Process {
+        Process::start(self.asking(words, at)).unwrap_or_else(|error| panic!("{}: {error}", self.program.display()))
+    }
+
+    fn asking(&self, words: &[&str], at: &str) -> Command {
         let mut command = Command::new(self.program_of(at));
         command.args(words).arg("--server").arg(self.grpc(at).to_string());
-        run_to_its_end(command)
+        command
     }
 
     /// The same, for what must succeed.
@@ -481,8 +511,12 @@ impl Node {
         self.grpc = port;
     }
 
+    fn join_token_file(&self) -> PathBuf {
+        self.dir.join("join.token")
+    }
+
     fn data_dir(&self) -> PathBuf {
-        self.dir.join("data")
+        self.dir.join(DISK).join("data")
     }
 
     /// A port of its host.
@@ -491,7 +525,7 @@ impl Node {
     }
 
     fn command(&self, program: &Path) -> Command {
-        let (config, token) = (self.dir.join("config.yaml"), self.dir.join("join.token"));
+        let (config, token) = (self.dir.join("config.yaml"), self.join_token_file());
         for (path, text) in [(&config, self.yaml(&token)), (&token, format!("{}\n", self.settings.join_token))] {
             fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }

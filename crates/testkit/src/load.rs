@@ -107,6 +107,7 @@ struct Shared {
     begin: Instant,
     /// How many clients have written their share of the keys.
     filled: AtomicUsize,
+    rest: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -133,6 +134,7 @@ impl Load {
             options,
             begin: Instant::now(),
             filled: AtomicUsize::new(0),
+            rest: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
         let client = |number: usize| {
@@ -162,6 +164,17 @@ impl Load {
         let target = self.target(name);
         target.killed.store(false, Ordering::SeqCst);
         target.back.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether clients make no new requests, until it is said otherwise.
+    pub fn rests(&self, rests: bool) {
+        self.shared.rest.store(rests, Ordering::SeqCst);
+    }
+
+    /// Reads every key once at a node, as one more client, and gives what it saw, or why a read was not answered.
+    pub fn read_everything(&self, client: usize, address: SocketAddr) -> Result<History, String> {
+        let mut history = History::begun_at(self.shared.begin);
+        read_all(&mut history, &self.shared.keys, client, address).map(|_| history)
     }
 
     /// Lets every client finish its request, and gives what they saw.
@@ -198,19 +211,8 @@ impl Drop for Load {
 impl Seen {
     /// Reads every key once more at a node, as one more client. Gives how many were there. Panics if one is not answered.
     pub fn read_everything(&mut self, client: usize, address: SocketAddr) -> usize {
-        let mut connection = Client::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        let mut found = 0;
-        for key in &self.keys {
-            let start = Instant::now();
-            let answer = connection.request("GET", &target_of(key), "", b"");
-            let answer = answer.unwrap_or_else(|error| panic!("a read at {address} broke: {error}"));
-            let (outcome, failure) = judge("GET", &answer);
-            assert_eq!(failure, None, "a read at {address}");
-            let value = read_value(&answer, key);
-            found += usize::from(value.is_some());
-            self.history.record(client, key, Action::Get(value), start, outcome);
-        }
-        found
+        let read = read_all(&mut self.history, &self.keys, client, address);
+        read.unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     /// Of how many keys at most one can be there.
@@ -265,6 +267,9 @@ impl LoadClient {
         shared.filled.fetch_add(1, Ordering::SeqCst);
         while !shared.stop.load(Ordering::SeqCst) {
             std::thread::sleep(self.pause());
+            if shared.rest.load(Ordering::SeqCst) {
+                continue;
+            }
             let (key, action) = self.choose();
             self.act(&key, action);
         }
@@ -372,6 +377,25 @@ impl LoadClient {
             }
         }
     }
+}
+
+/// Gives how many keys were there, or why one was not answered.
+fn read_all(history: &mut History, keys: &[String], client: usize, address: SocketAddr) -> Result<usize, String> {
+    let mut connection = Client::connect(address).map_err(|error| format!("{address}: {error}"))?;
+    let mut found = 0;
+    for key in keys {
+        let start = Instant::now();
+        let answer = connection.request("GET", &target_of(key), "", b"");
+        let answer = answer.map_err(|error| format!("a read at {address} broke: {error}"))?;
+        let (outcome, failure) = judge("GET", &answer);
+        if let Some(failure) = failure {
+            return Err(format!("a read at {address}: {failure}"));
+        }
+        let value = read_value(&answer, key);
+        found += usize::from(value.is_some());
+        history.record(client, key, Action::Get(value), start, outcome);
+    }
+    Ok(found)
 }
 
 fn keys(options: LoadOptions) -> Vec<String> {

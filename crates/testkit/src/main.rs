@@ -3,29 +3,25 @@
 #![allow(clippy::print_stdout, reason = "it tells what it does")]
 #![allow(clippy::print_stderr, reason = "and what it found")]
 
+mod power_cuts_command;
+mod simulate_command;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use sessile_testkit::chaos::{ChaosOptions, Fault, round};
-
-mod simulate;
+use sessile_testkit::chaos::{ChaosOptions, FAULTS, Fault, round};
 
 /// Half of a simulation is small pieces of memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "\
-usage: sessile-testkit simulate [--seeds N] [--from N] [--jobs N] [--only N,N,…] [--trace FILE]
-                                [--planted all|DEFECT]
-       sessile-testkit chaos [--minutes N | --rounds N] [--seed N] [--engine fjall|sled] [--network own|loopback]
+usage: sessile-testkit chaos [--minutes N | --rounds N] [--seed N] [--engine fjall|sled] [--network own|loopback]
                              [--program PATH]
 
-simulate: runs so many seeds (1), each a cluster in one thread and in virtual time on its worst day, and
-checks every promise; as many at once as there are processors. A seed that finds something is repeated with
-fewer faults as long as it still finds something, and prints its story and the line that repeats it.
-
-chaos: runs clusters of three real processes, one after the other, for so long (1 minute), does to them what
+Runs clusters of three real processes, one after the other, for so long (1 minute), does to them what
 happens on bad days, and checks that the history of every client is linearizable and that all states
 agree at the end. Each node has a network of its own, which is cut now and then and needs root; on
 loopback nothing is cut. A round that fails prints its story and the line that repeats it, and ends the run.
@@ -33,21 +29,15 @@ loopback nothing is cut. A round that fails prints its story and the line that r
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, words @ ..] = &*words
-        && command == "simulate"
-    {
-        return match simulate::Wanted::parse(words) {
-            Ok(wanted) => wanted.run(),
-            Err(error) => {
-                eprint!("sessile-testkit: {error}\n\n{USAGE}");
-                ExitCode::from(64)
-            }
-        };
+    match words.split_first() {
+        Some((command, words)) if command == "simulate" => return simulate_command::run(words),
+        Some((command, words)) if command == "power-cuts" => return power_cuts_command::run(words),
+        _ => {}
     }
     match Wanted::parse(&words) {
         Ok(wanted) => wanted.run(),
         Err(error) => {
-            eprint!("sessile-testkit: {error}\n\n{USAGE}");
+            eprint!("sessile-testkit: {error}\n\n{USAGE}\n{}\n{}", power_cuts_command::USAGE, simulate_command::USAGE);
             ExitCode::from(64)
         }
     }
@@ -65,7 +55,8 @@ impl Wanted {
         if command != "chaos" {
             return Err(format!("{command:?} is no command"));
         }
-        let options = ChaosOptions { program: "target/release/sessile".into(), engine: "fjall", cuts: true, seed: 1 };
+        let program = PathBuf::from("target/release/sessile");
+        let options = ChaosOptions { program, engine: "fjall", cuts: true, faults: FAULTS, seed: 1 };
         let mut wanted = Self { options, time: Duration::from_secs(60), rounds: u64::MAX };
         for pair in words.chunks(2) {
             let [name, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
@@ -105,7 +96,7 @@ impl Wanted {
         // A round tells its panic itself, with the story before it.
         std::panic::set_hook(Box::new(|_| {}));
         let begin = Instant::now();
-        let (mut operations, mut unanswered, mut rounds) = (0, 0, 0);
+        let (mut operations, mut unanswered, mut stopped, mut rounds) = (0, 0, 0, 0);
         let mut faults: BTreeMap<Fault, usize> = BTreeMap::new();
         while rounds < self.rounds && begin.elapsed() < self.time {
             let seed = self.options.seed;
@@ -118,8 +109,12 @@ impl Wanted {
                         done.unanswered,
                         done.longest_wait.as_millis()
                     );
+                    if let Some(error) = &done.no_small_disk {
+                        println!("no disk was filled up, which needs loop devices and mkfs.ext4: {error}");
+                    }
                     operations += done.operations;
                     unanswered += done.unanswered;
+                    stopped += done.stopped_for_room;
                     done.faults.into_iter().for_each(|fault| *faults.entry(fault).or_default() += 1);
                 }
                 Err(story) => {
@@ -140,6 +135,7 @@ impl Wanted {
         for (fault, times) in faults {
             println!("{times:>6}  {fault}");
         }
+        println!("{stopped} nodes stopped themselves on a full disk");
         ExitCode::SUCCESS
     }
 }

@@ -91,7 +91,8 @@ impl Home {
     /// The library's files are complete and on disk: from now on they may not go missing.
     pub(super) fn created(&mut self) -> Result<(), EngineError> {
         if self.stage == Stage::Creating {
-            sync_dir(&self.data())
+            // Libraries sync what they put into a directory, and not always the name of the directory itself.
+            sync_dirs(&self.data())
                 .and_then(|()| write_mark(&self.dir, self.kind, Stage::Ready))
                 .map_err(|error| self.guard.error("writing the ENGINE file", error.into()))?;
             self.stage = Stage::Ready;
@@ -146,6 +147,17 @@ fn allocated(metadata: &fs::Metadata) -> u64 {
 /// The names in a directory are on disk.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// The same for all directories below it.
+fn sync_dirs(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_dirs(&entry.path())?;
+        }
+    }
+    sync_dir(dir)
 }
 
 fn create_dir_synced(dir: &Path) -> io::Result<()> {

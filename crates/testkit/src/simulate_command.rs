@@ -12,7 +12,28 @@ use sessile_testkit::simulation::{self, Defect, Failure, Fault, SimulationOption
 /// How often it says how far it is.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
-pub(crate) struct Wanted {
+pub(crate) const USAGE: &str = "\
+usage: sessile-testkit simulate [--seeds N] [--from N] [--jobs N] [--only N,N,…] [--planted all|DEFECT]
+                                [--trace FILE]
+
+Runs so many seeds (1), each a cluster in one thread and in virtual time on its worst day, and checks every
+promise; as many at once as there are processors. A seed that finds something is repeated with fewer faults as
+long as it still finds something, and prints its story and the line that repeats it. With a planted defect it
+is to find something: of all, it says after how many seeds each was found.
+";
+
+/// Does what the words say.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    match Wanted::parse(words) {
+        Ok(wanted) => wanted.run(),
+        Err(error) => {
+            eprint!("sessile-testkit: {error}\n\n{USAGE}");
+            ExitCode::from(64)
+        }
+    }
+}
+
+struct Wanted {
     seeds: u64,
     from: u64,
     jobs: usize,
@@ -33,7 +54,7 @@ struct Total {
 }
 
 impl Wanted {
-    pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
+    fn parse(words: &[String]) -> Result<Self, String> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let mut wanted =
             Self { seeds: 1, from: 0, jobs, options: SimulationOptions::default(), defects: false, trace: None };
@@ -95,7 +116,7 @@ impl Wanted {
         if missed.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 
-    pub(crate) fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         // A seed tells its panic itself, with its story.
         if std::env::var_os(simulation::LOG).is_none() {
             std::panic::set_hook(Box::new(|_| {}));

@@ -1,0 +1,285 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::Host;
+
+/// How much is passed on at once.
+const PIECE_BYTES: usize = 16 << 10;
+/// What a sender waits before it sends again what was lost: TCP's shortest wait on Linux, doubled each time.
+const SEND_AGAIN: Duration = Duration::from_millis(200);
+/// How often one piece is lost at most.
+const LOST_IN_A_ROW: u32 = 3;
+
+/// What a way through the network is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Weather {
+    /// Everything arrives, at once.
+    #[default]
+    Fine,
+    /// Every piece arrives so much later than it could, and there are only so many bytes in a second.
+    Slow {
+        /// In each direction.
+        delay: Duration,
+        /// Of one connection, in each direction.
+        bytes_per_second: u32,
+    },
+    /// Pieces are lost: TCP sends them again after a while, and what was sent behind them waits. And connections break.
+    Lossy {
+        /// Of a thousand pieces.
+        lost: u32,
+        /// Of a thousand pieces, so many break their connection.
+        broken: u32,
+    },
+}
+
+impl Weather {
+    /// How long a piece takes; `None` if its connection breaks.
+    fn holds(self, bytes: usize, rng: &mut SmallRng) -> Option<Duration> {
+        match self {
+            Self::Fine => Some(Duration::ZERO),
+            Self::Slow { delay, bytes_per_second } => {
+                Some(delay + Duration::from_secs_f64(bytes as f64 / f64::from(bytes_per_second)))
+            }
+            Self::Lossy { broken, .. } if rng.random_range(0..1000) < broken => None,
+            Self::Lossy { lost, .. } => {
+                let times = (0..LOST_IN_A_ROW).take_while(|_| rng.random_range(0..1000) < lost).count();
+                Some((0..times).map(|nth| SEND_AGAIN * (1 << nth)).sum())
+            }
+        }
+    }
+}
+
+/// Stands before a TCP server and passes on what comes, as well as the [`Weather`] lets it. Dropped, it closes every
+/// connection and its port.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    to: SocketAddr,
+    weather: Mutex<Weather>,
+    ends: AtomicBool,
+    /// Both ends of every connection.
+    open: Mutex<BTreeMap<u64, [TcpStream; 2]>>,
+}
+
+impl Proxy {
+    /// One that listens at `at` and stands before `to`, both on that host, or on this machine if there is none. What it
+    /// does to connections is drawn by the seed.
+    pub fn start(host: Option<&Host>, at: SocketAddr, to: SocketAddr, seed: u64) -> io::Result<Self> {
+        let open = Mutex::default();
+        let shared = Arc::new(Shared { to, weather: Mutex::default(), ends: AtomicBool::new(false), open });
+        let (listens, listening) = sync_channel(1);
+        let (accepting, namespace) = (shared.clone(), host.map(|host| host.namespace.clone()));
+        let acceptor = std::thread::spawn(move || accepting.accepts(namespace, at, seed, &listens));
+        let listening = listening.recv().unwrap_or_else(|_| Err(io::Error::other("the proxy ended early")));
+        Ok(Self { address: listening?, shared, acceptor: Some(acceptor) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on, for connections that are open too.
+    pub fn has(&self, weather: Weather) {
+        *lock(&self.shared.weather) = weather;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.ends.store(true, Ordering::SeqCst);
+        // It looks up when somebody connects.
+        let woken = TcpStream::connect(self.address).is_ok();
+        if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
+            let _ = acceptor.join();
+        }
+        lock(&self.shared.open).values().flatten().for_each(close);
+    }
+}
+
+impl Shared {
+    fn accepts(
+        self: Arc<Self>,
+        namespace: Option<String>,
+        at: SocketAddr,
+        seed: u64,
+        listens: &SyncSender<io::Result<SocketAddr>>,
+    ) {
+        // A thread takes its sockets, and the threads that it begins, to the network it is on.
+        let entered = namespace.map_or(Ok(()), |name| enter(&name));
+        let listener = match entered.and_then(|()| TcpListener::bind(at)) {
+            Ok(listener) => listener,
+            Err(error) => return drop(listens.send(Err(error))),
+        };
+        let _ = listens.send(listener.local_addr());
+        for number in 0.. {
+            let Ok((near, _)) = listener.accept() else { continue };
+            if self.ends.load(Ordering::SeqCst) {
+                return;
+            }
+            let shared = self.clone();
+            // Whoever connects learns from the end of the connection that nobody is there.
+            std::thread::spawn(move || shared.connects(&near, number, seed));
+        }
+    }
+
+    fn connects(&self, near: &TcpStream, number: u64, seed: u64) -> Option<()> {
+        let far = TcpStream::connect(self.to).ok()?;
+        for stream in [near, &far] {
+            stream.set_nodelay(true).ok()?;
+        }
+        let copies = [near.try_clone().ok()?, far.try_clone().ok()?];
+        lock(&self.open).insert(number, copies);
+        let [there, back] = [0, 1].map(|way| SmallRng::seed_from_u64(seed ^ number.rotate_left(32) ^ way));
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.passes_on(near, &far, there));
+            self.passes_on(&far, near, back);
+        });
+        lock(&self.open).remove(&number);
+        Some(())
+    }
+
+    /// Until one of the two ends closes, or the weather breaks the connection.
+    fn passes_on(&self, mut from: &TcpStream, mut to: &TcpStream, mut rng: SmallRng) {
+        let mut piece = vec![0; PIECE_BYTES];
+        while let Ok(read @ 1..) = from.read(&mut piece) {
+            let weather = *lock(&self.weather);
+            let Some(held) = weather.holds(read, &mut rng) else { break };
+            if !held.is_zero() {
+                std::thread::sleep(held);
+            }
+            if to.write_all(&piece[..read]).is_err() {
+                break;
+            }
+        }
+        close(from);
+        close(to);
+    }
+}
+
+fn close(stream: &TcpStream) {
+    // It may be closed already.
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Moves the calling thread into that network.
+fn enter(namespace: &str) -> io::Result<()> {
+    let file = File::open(format!("/run/netns/{namespace}"))?;
+    Ok(move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::PATIENCE;
+
+    /// A server that sends back what it gets, and a proxy before it.
+    fn echo(seed: u64) -> Proxy {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = server.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in server.incoming() {
+                let stream = stream.unwrap();
+                std::thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        Proxy::start(None, "127.0.0.1:0".parse().unwrap(), to, seed).unwrap()
+    }
+
+    fn connect(proxy: &Proxy) -> TcpStream {
+        let stream = TcpStream::connect(proxy.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// How long it takes there and back.
+    fn ping(mut stream: &TcpStream, bytes: usize) -> io::Result<Duration> {
+        let begin = Instant::now();
+        let sent: Vec<u8> = (0..=250).cycle().take(bytes).collect();
+        stream.write_all(&sent)?;
+        let mut back = vec![0; bytes];
+        stream.read_exact(&mut back)?;
+        assert_eq!(back, sent);
+        Ok(begin.elapsed())
+    }
+
+    #[test]
+    fn in_fine_weather_everything_arrives() {
+        let proxy = echo(1);
+        let stream = connect(&proxy);
+        assert!((0..50).all(|_| ping(&stream, 10_000).is_ok()));
+    }
+
+    #[test]
+    fn on_a_slow_way_everything_arrives_later() {
+        let proxy = echo(1);
+        let stream = connect(&proxy);
+        let delay = Duration::from_millis(30);
+        proxy.has(Weather::Slow { delay, bytes_per_second: 100_000 });
+        assert!(ping(&stream, 10).unwrap() >= delay * 2, "there and back");
+        assert!(ping(&stream, 10_000).unwrap() >= Duration::from_millis(200), "so many bytes fit into a second");
+    }
+
+    #[test]
+    fn what_is_lost_arrives_when_it_was_sent_again() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut waits = |lost| -> BTreeSet<u128> {
+            let weather = Weather::Lossy { lost, broken: 0 };
+            (0..1000).filter_map(|_| Some(weather.holds(10, &mut rng)?.as_millis())).collect()
+        };
+        assert_eq!(waits(0), BTreeSet::from([0]));
+        assert_eq!(waits(300), BTreeSet::from([0, 200, 600, 1400]));
+        assert_eq!(waits(1000), BTreeSet::from([1400]));
+    }
+
+    #[test]
+    fn connections_break_and_new_ones_can_be_made() {
+        let proxy = echo(1);
+        proxy.has(Weather::Lossy { lost: 0, broken: 200 });
+        let broken = (0..20).filter(|_| {
+            let stream = connect(&proxy);
+            (0..20).any(|_| ping(&stream, 10).is_err())
+        });
+        assert!(broken.count() > 10);
+    }
+
+    #[test]
+    fn whoever_stands_behind_it_may_be_gone_and_come_back() {
+        let port = crate::Port::reserve();
+        let proxy = Proxy::start(None, "127.0.0.1:0".parse().unwrap(), port.address(), 1).unwrap();
+        assert!(ping(&connect(&proxy), 10).is_err());
+        let server = TcpListener::bind(port.address()).unwrap();
+        let stream = connect(&proxy);
+        let (behind, _) = server.accept().unwrap();
+        std::thread::spawn(move || io::copy(&mut &behind, &mut &behind));
+        ping(&stream, 10).unwrap();
+        let address = proxy.address();
+        drop(proxy);
+        assert!(ping(&stream, 10).is_err() && TcpStream::connect(address).is_err());
+    }
+}
