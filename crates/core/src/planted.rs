@@ -66,7 +66,7 @@ impl Defect {
 }
 
 #[cfg(feature = "planted-defects")]
-mod planted {
+mod switch {
     use std::cell::Cell;
 
     use super::Defect;
@@ -87,7 +87,7 @@ mod planted {
 }
 
 #[cfg(feature = "planted-defects")]
-pub use planted::{is_planted, plant};
+pub use switch::{is_planted, plant};
 
 /// Whether it is there: never.
 #[cfg(not(feature = "planted-defects"))]

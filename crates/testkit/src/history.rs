@@ -248,7 +248,7 @@ impl fmt::Display for Operation {
             Action::Get(Some(value)) => write!(f, "get → {value:x}")?,
             Action::Get(None) => f.write_str("get → nothing")?,
             Action::PutIf { expected: Some(expected), value, .. } => {
-                write!(f, "put {value:x} if it holds {expected:x}")?
+                write!(f, "put {value:x} if it holds {expected:x}")?;
             }
             Action::PutIf { expected: None, value, .. } => write!(f, "put {value:x} if it holds nothing")?,
             Action::DeleteIf { expected, .. } => write!(f, "delete if it holds {expected:x}")?,

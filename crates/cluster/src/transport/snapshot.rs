@@ -21,7 +21,7 @@ use crate::wire::peer_client::PeerClient;
 use crate::wire::snapshot_part::Part;
 use crate::wire::{FetchSnapshotRequest, SnapshotHead, SnapshotPart};
 
-/// How many chunks are made ahead of the network, and received ahead of the disk.
+/// How many chunks are received ahead of the disk.
 const CHUNKS_AHEAD: usize = 8;
 /// How much of a state leaves a node in a second, at most: a gigabyte in a minute and a half. Sending and building it take
 /// a tenth of a processor each then; at more than twice the pace they take a quarter, and on a busy machine requests wait
@@ -88,28 +88,15 @@ pub(super) fn parts(
         last: snapshot.meta.last_log_id.as_ref().map(log_id_to_wire),
         membership: encode_membership(&snapshot.meta.last_membership),
     };
-    let (sender, chunks) = mpsc::channel::<Result<Bytes, StoreError>>(CHUNKS_AHEAD);
-    let on_its_way = sending.begin();
-    tokio::spawn(async move {
-        let mut chunks = snapshot.snapshot.chunks();
-        loop {
-            let Ok((chunk, rest)) = off_the_runtime(move || (chunks.next(), chunks)).await else { return };
-            let Some(chunk) = chunk else { return };
-            let failed = chunk.is_err();
-            // Whoever wanted it may have gone.
-            if sender.send(chunk).await.is_err() || failed {
-                return;
-            }
-            chunks = rest;
-        }
-    });
-    let pace = Pace(Instant::now());
-    let chunks = stream::unfold((chunks, pace, on_its_way), |(mut chunks, mut pace, on_its_way)| async move {
+    let begin = (snapshot.snapshot.chunks(), Pace(Instant::now()), (sending.begin(), snapshot));
+    let chunks = stream::unfold(begin, |(mut chunks, mut pace, held)| async move {
         sleep_until(pace.0).await;
-        let chunk = chunks.recv().await?;
+        let made = off_the_runtime(move || (chunks.next(), chunks)).await;
+        let (chunk, chunks) = made.ok()?;
+        let chunk = chunk?;
         pace.went(chunk.as_ref().map_or(0, Bytes::len), Instant::now());
         let part = chunk.map(|chunk| SnapshotPart { part: Some(Part::Chunk(chunk)) });
-        Some((part.map_err(|error| Status::internal(error.to_string())), (chunks, pace, on_its_way)))
+        Some((part.map_err(|error| Status::internal(error.to_string())), (chunks, pace, held)))
     });
     stream::once(async move { Ok(SnapshotPart { part: Some(Part::Head(head)) }) }).chain(chunks)
 }
@@ -170,18 +157,20 @@ pub(super) async fn receive(
         }
         off_the_runtime(move || receiver.finish(finished)).await?.map_err(Broken::from)
     };
-    // A task, so that the next chunk comes in while one is written.
-    let writing = tokio::spawn(writing);
-    while let Some(part) = next(&mut parts).await? {
-        let Part::Chunk(chunk) = part else {
-            return Err(Status::invalid_argument("the transfer begins twice"));
-        };
-        if sender.send(chunk).await.is_err() {
-            break;
+    let coming_in = async move {
+        while let Some(part) = next(&mut parts).await? {
+            let Part::Chunk(chunk) = part else {
+                return Err(Status::invalid_argument("the transfer begins twice"));
+            };
+            if sender.send(chunk).await.is_err() {
+                break;
+            }
         }
-    }
-    drop(sender);
-    let snapshot = writing.await.map_err(|_| Status::internal("the engine gave up while a state was received"))?;
+        Ok(())
+    };
+    // Together, so that the next chunk comes in while one is written.
+    let (came_in, snapshot) = tokio::join!(coming_in, writing);
+    came_in?;
     let snapshot = snapshot.map_err(|error| Status::data_loss(error.to_string()))?;
     Ok(Received { vote, meta, snapshot })
 }

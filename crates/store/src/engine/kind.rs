@@ -17,13 +17,16 @@ pub enum EngineKind {
     Other(OtherEngine),
 }
 
+/// Opens a store as [`super::open`] does.
+pub type OpenEngine = fn(&Path, EngineOptions) -> Result<Box<dyn Engine>, EngineError>;
+
 /// An engine of somebody else's.
 #[derive(Debug, Clone, Copy)]
 pub struct OtherEngine {
     /// What it is called.
     pub name: &'static str,
     /// Opens the store in a directory, or creates it if the directory is absent or empty.
-    pub open: fn(&Path, EngineOptions) -> Result<Box<dyn Engine>, EngineError>,
+    pub open: OpenEngine,
 }
 
 impl PartialEq for OtherEngine {

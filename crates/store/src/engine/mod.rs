@@ -36,7 +36,7 @@ use bytes::Bytes;
 
 pub use batch::{Batch, Operation};
 pub use error::EngineError;
-pub use kind::{EngineKind, OtherEngine, UnknownEngine};
+pub use kind::{EngineKind, OpenEngine, OtherEngine, UnknownEngine};
 
 /// The longest key, in bytes: a session key of 1,024 with its prefix (namespace, generation, purpose) fits four times.
 /// fjall writes a key's length as 16 bits and would cut a longer one without a word.

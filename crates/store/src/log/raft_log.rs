@@ -161,6 +161,7 @@ impl RaftLog {
             }
             LogWriter::Task(pause) => {
                 let writer = Arc::new(Mutex::new(Some(writer)));
+                #[expect(clippy::disallowed_methods, reason = "it ends with the log, which has its writer")]
                 tokio::spawn(Writer::run_as_task(Arc::clone(&shared), Arc::clone(&writer), pause));
                 Running::Task(writer)
             }

@@ -10,6 +10,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
@@ -93,10 +94,10 @@ pub(super) fn now() -> Duration {
 
 /// Clients that ask for this and that until they are told to stop.
 pub(super) async fn run(common: Arc<Clients>) {
-    let clients: Vec<_> =
-        (0..common.clients).map(|number| tokio::spawn(Client::new(common.clone(), number).run())).collect();
-    for client in clients {
-        client.await.unwrap_or_else(|error| common.world.is_wrong(format!("a client panicked: {error}")));
+    let mut clients: JoinSet<()> =
+        (0..common.clients).map(|number| Client::new(common.clone(), number).run()).collect();
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap_or_else(|error| common.world.is_wrong(format!("a client panicked: {error}")));
     }
 }
 
@@ -228,7 +229,7 @@ impl Client {
             self.common.lifetimes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lifetime);
         }
         let operation = Operation { client: self.number, key: key.into(), action, start, end, outcome };
-        world.traces(format!("{} at {}: {operation}", key, self.nodes[self.node]));
+        world.traces(&format!("{} at {}: {operation}", key, self.nodes[self.node]));
         world.record(operation);
         outcome
     }

@@ -247,7 +247,7 @@ impl Driver {
 
     fn tell(&mut self, what: &str) {
         let line = format!("{:>10.3}  {what}", self.sim.elapsed().as_secs_f64());
-        self.world.traces(format!("* {line}"));
+        self.world.traces(&format!("* {line}"));
         self.story.push(line);
     }
 
@@ -327,7 +327,7 @@ impl Driver {
         let running = self.running();
         let seen = self.seen(&running);
         for Seen { name, status, .. } in &seen {
-            self.world.traces(format!(
+            self.world.traces(&format!(
                 "{name} in term {} with {:?} applied, {:?}",
                 status.term, status.applied, status.leads_in
             ));

@@ -12,6 +12,8 @@ use sessile_http::{ApiConfig, HttpMetrics, Limits, Server};
 use sessile_store::log::{LogOptions, LogWriter, MIN_SEGMENT_BYTES};
 use sessile_store::{DataDir, Opening, StoreOptions};
 
+use tokio::task::JoinSet;
+
 use super::engine;
 use super::net::{PEER_PORT, Simulated, incoming, listen};
 use super::world::Host;
@@ -54,13 +56,14 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
     };
     let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
     let sessions = Arc::new(ClusterSessions::default());
+    let mut listeners = JoinSet::new();
     for (port, namespace) in NAMESPACES {
         let listener = listen(port).await?;
         let metrics = HttpMetrics::register(&Registry::new())?;
         let config = ApiConfig { namespace, ..ApiConfig::default() };
         let router = sessile_http::router(sessions.clone(), config, metrics.clone(), String::new);
         let server = Server::new(router, Limits::default(), &metrics, "api");
-        tokio::spawn(async move {
+        listeners.spawn(async move {
             let mut accepted = 0;
             while let Ok((stream, _)) = listener.accept().await {
                 server.attend(accepted, stream);

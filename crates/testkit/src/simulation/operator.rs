@@ -30,7 +30,7 @@ pub(super) async fn asks(world: Arc<World>, node: String, wish: Wish) {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer".to_owned(),
     };
-    world.traces(format!("an operator asked {node} for {wish:?}: {said}"));
+    world.traces(&format!("an operator asked {node} for {wish:?}: {said}"));
 }
 
 async fn ask(node: &str, wish: &Wish) -> Result<(), AdminError> {

@@ -85,7 +85,7 @@ impl World {
     }
 
     /// Something that clients or nodes did or saw, for the comparison of two runs.
-    pub(super) fn traces(&self, what: String) {
+    pub(super) fn traces(&self, what: &str) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
         lock(&self.inner).trace.push(format!("{:>10.3}  {what}", at.as_secs_f64()));
     }
