@@ -243,6 +243,7 @@ impl Client {
             _ => return,
         };
         if let Some(tag) = tag {
+            self.common.world.shows(key, value, &tag);
             self.known.insert(key.into(), (value, tag));
         }
     }

@@ -96,7 +96,7 @@ struct Driver {
     story: Vec<String>,
     operations: Vec<crate::Operation>,
     steps: u32,
-    _scratch: tempfile::TempDir,
+    scratch: tempfile::TempDir,
 }
 
 impl Driver {
@@ -170,7 +170,7 @@ impl Driver {
             story: Vec::new(),
             operations: Vec::new(),
             steps: 0,
-            _scratch: scratch,
+            scratch,
         }
     }
 
@@ -323,6 +323,9 @@ impl Driver {
     fn look(&mut self) -> Result<(), String> {
         if let Some(wrong) = self.world.wrong_answers().first() {
             return Err(wrong.clone());
+        }
+        if let Some(twice) = self.world.twice() {
+            return Err(twice);
         }
         let running = self.running();
         let seen = self.seen(&running);
@@ -639,6 +642,8 @@ impl Driver {
     fn restart_what_ended(&mut self) -> Result<(), String> {
         for name in self.up() {
             let Some(ended) = self.world.host(&name).ended() else { continue };
+            // The place of the disks is another one at every run.
+            let ended = ended.replace(&*self.scratch.path().to_string_lossy(), "");
             self.tell(&format!("{name} has ended: {ended}"));
             let expected = ["stopped", "fault", "removed", "fsync", "sync", "write", "os error"];
             if !expected.iter().any(|word| ended.contains(word)) {

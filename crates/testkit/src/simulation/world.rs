@@ -10,7 +10,8 @@ use sessile_cluster::Cluster;
 use sessile_core::LogTime;
 
 use super::disk::Disk;
-use crate::Operation;
+use super::invariants::Once;
+use crate::{Operation, Value};
 
 /// When the simulation begins, by a clock that is right: 2030-01-01, in milliseconds.
 const BEGIN: i64 = 1_893_456_000_000;
@@ -46,6 +47,7 @@ struct Running {
 struct Inner {
     operations: Vec<Operation>,
     trace: Vec<String>,
+    once: Once,
     /// What a client was told that nobody should be told.
     wrong_answers: Vec<String>,
 }
@@ -80,6 +82,10 @@ impl World {
             if path.starts_with(disk.root()) {
                 return disk.sync(file);
             }
+            // What stands above a disk is not on it, and never lost.
+            if disk.root().parent() == Some(&path) {
+                return Ok(());
+            }
         }
         Err(io::Error::other(format!("{} is on nobody's disk", path.display())))
     }
@@ -92,6 +98,16 @@ impl World {
 
     pub(super) fn record(&self, operation: Operation) {
         lock(&self.inner).operations.push(operation);
+    }
+
+    /// A client was shown a value of a key under an entity tag.
+    pub(super) fn shows(&self, key: &str, value: Value, tag: &str) {
+        lock(&self.inner).once.shows(key, value, tag);
+    }
+
+    /// What has had an effect twice.
+    pub(super) fn twice(&self) -> Option<String> {
+        lock(&self.inner).once.twice()
     }
 
     pub(super) fn is_wrong(&self, what: String) {
