@@ -192,8 +192,9 @@ impl Wanted {
         }
         let only =
             only.map(|only| format!(" --only {}", only.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")));
+        let planted = self.options.planted.map_or_else(String::new, |defect| format!(" --planted {defect:?}"));
         eprintln!(
-            "seed {seed} failed:\n{}\n{}\nagain: cargo run --release -p sessile-testkit -- simulate --from {seed}{}",
+            "seed {seed} failed:\n{}\n{}\nagain: cargo run --release -p sessile-testkit -- simulate --from {seed}{}{planted}",
             failure.story.join("\n"),
             failure.what,
             only.unwrap_or_default()
