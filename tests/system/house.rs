@@ -10,7 +10,7 @@ struct Package {
     tests: BTreeSet<String>,
 }
 
-fn packages() -> BTreeMap<String, Package> {
+fn metadata() -> serde_json::Value {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
@@ -18,7 +18,11 @@ fn packages() -> BTreeMap<String, Package> {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn packages() -> BTreeMap<String, Package> {
+    let metadata = metadata();
     let package = |package: &serde_json::Value| {
         let dependencies = package["dependencies"].as_array().unwrap();
         let of = |tests: bool| {
@@ -43,8 +47,8 @@ fn the_crates_know_of_each_other_what_the_design_says() {
         ("sessile-cluster", &["sessile-core", "sessile-store"]),
         ("sessile-http", &["sessile-core"]),
         ("sessile", &["sessile-core", "sessile-store", "sessile-cluster", "sessile-http"]),
-        // It starts the program; it does not know how it is made.
-        ("sessile-testkit", &[]),
+        // It starts the program, and in its simulation it has all of it in one thread.
+        ("sessile-testkit", &["sessile", "sessile-core", "sessile-store", "sessile-cluster", "sessile-http"]),
     ];
     assert!(packages.keys().map(String::as_str).eq(arrows.map(|(name, _)| name).into_iter().collect::<BTreeSet<_>>()));
     for (name, allowed) in arrows {
@@ -65,13 +69,30 @@ fn a_library_is_named_where_the_design_says_and_nowhere_else() {
                 "fjall" | "sled" | "lsm-tree" | "raft-log" | "raft-engine" | "rocksdb" => &["sessile-store"],
                 "openraft" => &["sessile-store", "sessile-cluster"],
                 other if other.starts_with("tonic") => &["sessile-cluster"],
-                "axum" | "hyper" | "hyper-util" => &["sessile-http"],
+                "axum" | "hyper" => &["sessile-http"],
+                // What tonic wants a connection wrapped in.
+                "hyper-util" => &["sessile-http", "sessile-cluster"],
                 "clap" | "anyhow" => &["sessile"],
                 _ => continue,
             };
             assert!(allowed.contains(&name.as_str()), "{name} names {dependency}");
         }
     }
+}
+
+/// What breaks a promise on purpose is in no program that ships.
+#[test]
+fn defects_are_planted_by_the_test_kit_alone() {
+    let metadata = metadata();
+    let plants = |package: &&serde_json::Value| {
+        let mut dependencies = package["dependencies"].as_array().unwrap().iter();
+        dependencies.any(|dependency| {
+            dependency["features"].as_array().unwrap().iter().any(|feature| feature == "planted-defects")
+        })
+    };
+    let who: Vec<_> =
+        metadata["packages"].as_array().unwrap().iter().filter(plants).map(|package| &package["name"]).collect();
+    assert_eq!(who, ["sessile-testkit"]);
 }
 
 /// Decisions are pure: no runtime, no clock, no I/O library in the manifest, not even for tests.
