@@ -9,7 +9,7 @@ use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{
     Action, Command, Condition, LogTime, NamespaceId, Outcome, Put, Refusal, SessionCommand, SessionKey,
 };
-use sessile_store::{ClusterId, LogStore, NodeId, Notes, SessionState, StoredMembership, TypeConfig};
+use sessile_store::{ClusterId, LogId, LogStore, NodeId, Notes, SessionState, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
@@ -231,6 +231,11 @@ impl Cluster {
         (applied.map(|log_id| log_id.index), digest)
     }
 
+    /// Which entries its log holds. For tests: it looks at all of them.
+    pub fn log_ids(&self) -> Vec<LogId> {
+        self.inner.log.log_ids()
+    }
+
     async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
         if is_planted(Defect::ReadWithoutReadIndex) {
             return Ok(());
@@ -389,6 +394,7 @@ impl Inner {
         let membership = self.membership();
         let others = membership.membership().nodes().filter(|(node, _)| **node != self.node);
         let reach = |(node, member): (&NodeId, &sessile_store::Member)| MemberReach {
+            node: *node,
             name: member.name.clone(),
             reachable: self.is_well(*node),
             lag: self.entries_behind(*node),

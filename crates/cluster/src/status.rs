@@ -59,6 +59,8 @@ pub struct Status {
 /// Another member, as far as it can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberReach {
+    /// Which node it is.
+    pub node: NodeId,
     /// Its name.
     pub name: String,
     /// Whether it answers.

@@ -51,6 +51,12 @@ impl LogStore {
         self.log.committed().map(log_id_at)
     }
 
+    /// Which entries it holds.
+    pub fn log_ids(&self) -> Vec<LogId> {
+        let (Some(first), Some(last)) = (self.log.first_index(), self.log.last()) else { return Vec::new() };
+        (first..=last.index).filter_map(|index| self.log.position_of(index)).map(log_id_at).collect()
+    }
+
     fn entries(&self, Range { start, end }: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
         // What was purged is not an error: openraft asks for more than there is at either end.
         let start = start.max(self.log.purged().map_or(0, |purged| purged.index + 1));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
 use super::node::NAMESPACES;
-use super::world::World;
+use super::world::{World, lock};
 use crate::{Action, Operation, Outcome, Value};
 
 /// How long a client waits for an answer: beyond every deadline of the server.
@@ -25,6 +25,8 @@ const CONNECT: Duration = Duration::from_millis(500);
 const SERIAL_BITS: u32 = 24;
 /// A value that is nobody's.
 const FOREIGN: Value = Value::MAX;
+/// How many clients a crowd has.
+const CROWD: usize = 30;
 /// Lifetimes that are asked for, in seconds.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 4..=12;
 
@@ -41,7 +43,9 @@ pub(super) struct Clients {
     /// How many have.
     pub(super) stopped: AtomicUsize,
     /// Values with a lifetime, and when it begins and ends.
-    pub(super) lifetimes: std::sync::Mutex<Vec<Lifetime>>,
+    pub(super) lifetimes: Mutex<Vec<Lifetime>>,
+    /// Keys that crowds wrote.
+    pub(super) crowds: Mutex<Vec<String>>,
 }
 
 /// What a client was told of how long a value lives.
@@ -105,7 +109,8 @@ pub(super) async fn run(common: Arc<Clients>) {
 pub(super) async fn read_everything(common: Arc<Clients>) -> bool {
     let mut client = Client::new(common.clone(), common.clients);
     let mut all = true;
-    for key in keys(common.keys) {
+    let crowds = lock(&common.crowds).clone();
+    for key in keys(common.keys).chain(crowds) {
         for node in 0..client.nodes.len() {
             client.node = node;
             let read = Request {
@@ -119,6 +124,21 @@ pub(super) async fn read_everything(common: Arc<Clients>) -> bool {
         }
     }
     all
+}
+
+/// Asks one node for many writes at once, of as many clients.
+pub(super) async fn crowd(common: Arc<Clients>, node: &str, nth: usize) {
+    let mut crowd = JoinSet::new();
+    for number in 0..CROWD {
+        let mut client = Client::new(common.clone(), common.clients + 1 + nth * CROWD + number);
+        client.node = client.nodes.iter().position(|name| name == node).unwrap_or(0);
+        let (value, body) = client.next_value();
+        let write = Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None };
+        let key = format!("{}/crowd:session-{nth}-{number}", number % NAMESPACES.len());
+        lock(&common.crowds).push(key.clone());
+        crowd.spawn(async move { client.act(&key, write).await });
+    }
+    crowd.join_all().await;
 }
 
 fn keys(keys: usize) -> impl Iterator<Item = String> {
@@ -226,7 +246,7 @@ impl Client {
             && outcome != Outcome::Failed
         {
             let lifetime = Lifetime { key: key.into(), value, asked: start, answered: end, lasts };
-            self.common.lifetimes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lifetime);
+            lock(&self.common.lifetimes).push(lifetime);
         }
         let operation = Operation { client: self.number, key: key.into(), action, start, end, outcome };
         world.traces(&format!("{} at {}: {operation}", key, self.nodes[self.node]));

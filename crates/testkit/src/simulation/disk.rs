@@ -44,8 +44,8 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    /// Empties every file below one directory: somebody's mistake, or a disk's.
-    pub(super) fn empty_files_of(&mut self, directory: &str) {
+    /// Empties every file below one directory.
+    fn empty_files_of(&mut self, directory: &str) {
         fn empty(tree: &mut Tree) {
             match tree {
                 Tree::File(bytes) => bytes.clear(),
@@ -103,6 +103,13 @@ impl Disk {
     /// What the page cache holds.
     pub(super) fn cached(&self) -> io::Result<Tree> {
         Ok(read(&self.root)?.into())
+    }
+
+    /// What the page cache holds, and of the state's files only the names: somebody's mistake, or a disk's.
+    pub(super) fn without_state(&self) -> io::Result<Tree> {
+        let mut left = self.cached()?;
+        left.empty_files_of("state");
+        Ok(left)
     }
 
     /// What the disk holds for sure.

@@ -75,6 +75,32 @@ impl Fault {
         (Self::Remove, 3),
     ];
 
+    /// Whether it would be more than a majority has to survive, were anything else broken.
+    pub(super) fn needs_all_well(self) -> bool {
+        match self {
+            Self::Wipe
+            | Self::WipeThenKillLeader
+            | Self::WipeAllInTurn
+            | Self::Rollback
+            | Self::DamagedState
+            | Self::Remove => true,
+            Self::Kill
+            | Self::PowerCut
+            | Self::PowerCutOfAll
+            | Self::Stop
+            | Self::Hold
+            | Self::Cut
+            | Self::OneWayCut
+            | Self::Bridge
+            | Self::SlowLink
+            | Self::WrongClock
+            | Self::SlowDisk
+            | Self::FailedSync
+            | Self::TransferLeader
+            | Self::Snapshot => false,
+        }
+    }
+
     pub(super) fn draw(rng: &mut SmallRng) -> Self {
         Self::WEIGHTS.choose_weighted(rng, |(_, weight)| *weight).map_or(Self::Kill, |(fault, _)| *fault)
     }

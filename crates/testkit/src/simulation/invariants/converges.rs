@@ -12,6 +12,10 @@ pub(in super::super) fn whole(seen: &[Seen<'_>], nodes: usize) -> Result<(), Str
         if !status.has_leader {
             return Err(format!("{name} knows no leader"));
         }
+        // A majority of the members before this change may still be needed, and that can be all of them.
+        if status.is_joint {
+            return Err(format!("{name} is in the middle of a change of the membership"));
+        }
         if status.voters != all {
             return Err(format!("{name} counts as voters {:?}, and there are {all:?}", status.voters));
         }

@@ -4,6 +4,7 @@ mod converges;
 mod equal_states;
 mod lifetimes;
 mod linearizable;
+mod log_matching;
 mod once;
 mod one_cluster;
 mod one_leader_a_term;
@@ -13,10 +14,13 @@ mod removed_for_good;
 
 use std::time::Duration;
 
+use sessile_store::LogId;
+
 pub(super) use converges::whole;
 pub(super) use equal_states::EqualStates;
 pub(super) use lifetimes::{expiries, outlived};
 pub(super) use linearizable::linearizable;
+pub(super) use log_matching::LogMatching;
 pub(super) use once::Once;
 pub(super) use one_cluster::OneCluster;
 pub(super) use one_leader_a_term::OneLeaderATerm;
@@ -34,6 +38,8 @@ pub(super) struct Seen<'a> {
     pub(super) status: &'a sessile_cluster::Status,
     /// The last entry that it has applied, and a digest of its tables there.
     pub(super) rows: (Option<u64>, u64),
+    /// Which entries its log holds.
+    pub(super) log: Vec<LogId>,
 }
 
 /// Something that holds at every moment.

@@ -13,32 +13,41 @@ const BEHIND: u64 = 400;
 /// have every write wait for it (No error while a majority lives).
 #[derive(Default)]
 pub(in super::super) struct PromotedWhenReady {
-    /// When a node was first seen as a member, and whether it has a vote by now.
+    /// When a leader was last seen, by whose membership the node was none yet, and whether it has a vote by now.
     known: BTreeMap<NodeId, (Duration, bool)>,
+    /// When a leader was last seen.
+    before: Duration,
 }
 
 impl Always for PromotedWhenReady {
     fn look(&mut self, seen: &[Seen<'_>]) -> Result<(), String> {
-        let Some(leader) = seen.iter().find(|seen| seen.status.leads_in.is_some()) else { return Ok(()) };
+        // Of two, the older one does not know yet that it leads no more.
+        let leader = seen.iter().max_by_key(|seen| seen.status.leads_in);
+        let Some(leader) = leader.filter(|seen| seen.status.leads_in.is_some()) else { return Ok(()) };
         if self.known.is_empty() {
             // The first members have a vote from the beginning.
             self.known.extend(leader.status.voters.iter().map(|node| (*node, (leader.now, true))));
         }
-        for Seen { name, status, now, .. } in seen {
-            let counts = leader.status.voters.contains(&status.node);
-            let known = self.known.entry(status.node).or_insert((*now, false));
-            if !counts || known.1 {
+        for member in &leader.status.members {
+            let known = self.known.entry(member.node).or_insert((self.before, false));
+            if known.1 || !leader.status.voters.contains(&member.node) {
                 continue;
             }
             known.1 = true;
-            let (there_for, applied) = (now.saturating_sub(known.0), status.applied.unwrap_or(0));
-            if there_for + Duration::from_millis(500) < STABILISE {
-                return Err(format!("{name}, node {}, has a vote after {there_for:?}", status.node));
+            let there_for = leader.now.saturating_sub(known.0);
+            if there_for < STABILISE {
+                return Err(format!("{}, node {}, has a vote after {there_for:?}", member.name, member.node));
             }
+            let Some(seen) = seen.iter().find(|seen| seen.status.node == member.node) else { continue };
+            let applied = seen.status.applied.unwrap_or(0);
             if applied + BEHIND < leader.status.applied.unwrap_or(0) {
-                return Err(format!("{name}, node {}, has a vote, and has applied up to {applied}", status.node));
+                return Err(format!(
+                    "{}, node {}, has a vote, and has applied up to {applied}",
+                    member.name, member.node
+                ));
             }
         }
+        self.before = leader.now;
         Ok(())
     }
 }

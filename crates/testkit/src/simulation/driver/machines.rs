@@ -1,0 +1,119 @@
+//! The simulation's machines: they end, their disks change, they start.
+
+use std::collections::BTreeMap;
+
+use rand::rngs::SmallRng;
+
+use super::super::disk::{Disk, Tree};
+use super::Driver;
+
+impl Driver {
+    pub(super) fn others(&self, name: &str) -> Vec<String> {
+        self.names.iter().filter(|other| *other != name).cloned().collect()
+    }
+
+    pub(super) fn cut_power(&mut self, name: &str) -> Result<(), String> {
+        self.tell(&format!("{name} loses its power"));
+        self.crash(name, Disk::after_power_cut)
+    }
+
+    /// Ends a host at once. What its disk holds afterwards is taken before anything of the program can end in order.
+    pub(super) fn crash(
+        &mut self,
+        name: &str,
+        left: impl Fn(&Disk, &mut SmallRng) -> std::io::Result<Tree>,
+    ) -> Result<(), String> {
+        let host = self.world.host(name).clone();
+        let failed = |error: std::io::Error| format!("the disk of {name}: {error}");
+        let left = left(&host.disk(), &mut self.rng).map_err(failed)?;
+        // In silence: in which order a runtime that is dropped closes its connections depends on numbers that all runtimes of
+        // this process share, and a seed is to be one story. Whoever sends to it from here on is told that nobody is there.
+        let guests: Vec<String> = self.others(name).into_iter().chain(self.guests.iter().cloned()).collect();
+        guests.iter().for_each(|guest| self.sim.partition(name, guest.as_str()));
+        host.is_gone();
+        self.sim.crash(name);
+        guests.iter().for_each(|guest| self.sim.repair(name, guest.as_str()));
+        for (from, to) in self.cuts.iter().filter(|(from, to)| from == name || to == name) {
+            self.sim.partition_oneway(from.as_str(), to.as_str());
+        }
+        if let Some((held, _)) = &self.held {
+            let others = if held == name { self.others(name) } else { vec![held.clone()] };
+            others.iter().for_each(|other| self.sim.hold(name, other.as_str()));
+        }
+        let mut disk = host.disk();
+        disk.fails_after = None;
+        disk.becomes(&left).map_err(failed)?;
+        drop(disk);
+        self.down.insert(name.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn start(&mut self, name: &str) -> Result<(), String> {
+        if self.to_wipe.remove(name) {
+            self.tell(&format!("the disk of {name} is emptied"));
+            let empty = Tree::Directory(BTreeMap::new());
+            self.world.host(name).disk().becomes(&empty).map_err(|error| error.to_string())?;
+        }
+        self.tell(&format!("{name} starts"));
+        self.sim.bounce(name);
+        self.down.remove(name);
+        Ok(())
+    }
+
+    /// Kills a node, and damages its state while it is down.
+    pub(super) fn damage_state(&mut self, name: &str) -> Result<(), String> {
+        if self.down.contains(name) {
+            return Ok(());
+        }
+        self.tell(&format!("{name} is killed, and its state is damaged"));
+        self.crash(name, |disk, _| disk.without_state())?;
+        self.start(name)
+    }
+
+    pub(super) fn wipe(&mut self, name: &str) -> Result<(), String> {
+        self.tell(&format!("{name} is killed, to be wiped"));
+        self.crash(name, |disk, _| disk.cached())?;
+        self.to_wipe.insert(name.to_owned());
+        self.start(name)
+    }
+
+    /// Takes an image of a disk, or brings the one back that was taken.
+    pub(super) fn roll_back(&mut self, name: &str) -> Result<bool, String> {
+        let Some((name, image)) = self.image.take() else {
+            let image = self.world.host(name).disk().durable().map_err(|error| error.to_string())?;
+            self.image = Some((name.to_owned(), image));
+            return Ok(false);
+        };
+        if self.leader().as_ref() == Some(&name) {
+            return Ok(false);
+        }
+        self.tell(&format!("the disk of {name} goes back to an older image"));
+        let index = self.names.iter().map(|name| self.applied(name)).max().unwrap_or(0);
+        self.crash(&name, |_, _| Ok(image.clone()))?;
+        self.start(&name)?;
+        self.rolled_back = Some((name, index));
+        Ok(true)
+    }
+
+    /// A program that has ended by itself or by order is started again by its machine; who was removed is wiped before.
+    pub(super) fn restart_what_ended(&mut self) -> Result<(), String> {
+        for name in self.up() {
+            let Some(ended) = self.world.host(&name).ended() else { continue };
+            // The place of the disks is another one at every run.
+            let ended = ended.replace(&*self.scratch.path().to_string_lossy(), "");
+            self.tell(&format!("{name} has ended: {ended}"));
+            // By order, for good, or because a disk failed as it was told to.
+            let expected = ["stopped", "was removed from", "Input/output error"];
+            if !expected.iter().any(|word| ended.contains(word)) {
+                return Err(format!("{name} ended, and nothing was done to it that it should: {ended}"));
+            }
+            self.crash(&name, |disk, _| disk.cached())?;
+            // Its image is of a member that is no more.
+            if ended.contains("removed") {
+                self.image = self.image.take().filter(|(of, _)| *of != name);
+                self.to_wipe.insert(name);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! What mends the damage of the nemesis.
+
+use std::sync::atomic::Ordering;
+
+use rand::Rng;
+use rand::seq::IteratorRandom;
+
+use super::{Driver, LATENCY};
+
+impl Driver {
+    /// Mends one thing. Says whether there was anything to mend.
+    pub(super) fn mend_one(&mut self) -> Result<bool, String> {
+        if !self.cuts.is_empty() && self.rng.random_bool(0.4) {
+            self.reconnect();
+            return Ok(true);
+        }
+        if self.slow.is_some() && self.rng.random_bool(0.3) {
+            self.hasten();
+            return Ok(true);
+        }
+        let Some(name) = self.down.iter().choose(&mut self.rng).cloned() else { return Ok(false) };
+        self.start(&name)?;
+        Ok(true)
+    }
+
+    pub(super) fn mend(&mut self) -> Result<(), String> {
+        self.tell("everything is mended");
+        if let Some((name, _)) = self.held.clone() {
+            self.release(&name);
+        }
+        self.reconnect();
+        self.hasten();
+        self.clocks_are_right();
+        for host in self.world.hosts() {
+            host.disk_delay.store(1, Ordering::Relaxed);
+            host.disk().fails_after = None;
+        }
+        self.in_turn.clear();
+        self.kill_in_change = false;
+        self.restart_what_ended()?;
+        for name in self.down.clone() {
+            self.start(&name)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, name: &str) {
+        self.tell(&format!("{name} goes on"));
+        for other in self.others(name) {
+            self.sim.release(name, other.as_str());
+        }
+        self.held = None;
+    }
+
+    pub(super) fn reconnect(&mut self) {
+        for (from, to) in std::mem::take(&mut self.cuts) {
+            self.tell(&format!("{to} hears {from} again"));
+            self.sim.repair_oneway(from.as_str(), to.as_str());
+        }
+    }
+
+    pub(super) fn hasten(&mut self) {
+        if let Some((one, other)) = self.slow.take() {
+            self.tell(&format!("between {one} and {other} messages are as fast as ever"));
+            self.sim.set_link_max_message_latency(one.as_str(), other.as_str(), LATENCY.1);
+        }
+    }
+
+    pub(super) fn clocks_are_right(&mut self) {
+        self.tell("all clocks are right");
+        (self.clocks_are_wrong, self.clocks_right_at) = (false, self.sim.elapsed());
+        self.world.hosts().for_each(|host| host.clock_error.store(0, Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,224 @@
+//! What happens to the nodes: draws a fault, and does it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rand::Rng;
+use rand::seq::{IndexedRandom, SliceRandom};
+
+use super::super::operator::{self, Wish};
+use super::super::{Fault, clients};
+use super::{CLOCKS_FORGOTTEN, Driver, WHOLE_WITHIN};
+
+const DAY_MS: i64 = 86_400_000;
+/// So many entries at once are many.
+const ROUND: usize = 10;
+const MAX_STEPS_TO_A_ROUND: usize = 100;
+
+impl Driver {
+    /// The next thing that happens: something is mended, or a fault.
+    pub(super) fn next(&mut self) -> Result<(), String> {
+        self.restart_what_ended()?;
+        // Two of three have what the third has lost, as long as they stay.
+        if let Some((name, index)) = self.rolled_back.clone() {
+            if self.applied(&name) >= index {
+                self.rolled_back = None;
+            }
+            return Ok(());
+        }
+        if !self.in_turn.is_empty() {
+            if self.is_whole().is_ok()
+                && let Some(name) = self.in_turn.pop()
+            {
+                self.wipe(&name)?;
+            }
+            return Ok(());
+        }
+        if self.rng.random_bool(0.45) && self.mend_one()? {
+            return Ok(());
+        }
+        let fault = Fault::draw(&mut self.rng);
+        self.drawn += 1;
+        if self.only.as_ref().is_some_and(|only| !only.contains(&self.drawn)) {
+            return Ok(());
+        }
+        if fault.needs_all_well() && !self.all_is_well() {
+            if self.rng.random_bool(0.5) {
+                return Ok(());
+            }
+            self.mend()?;
+            self.until("all are voters again", WHOLE_WITHIN, Self::is_whole)?;
+        }
+        if self.happens(fault)? {
+            *self.faults.entry(fault).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Does it, if it can be done now. Says whether it was done.
+    pub(super) fn happens(&mut self, fault: Fault) -> Result<bool, String> {
+        let up = self.up();
+        let Some(name) = up.choose(&mut self.rng).cloned() else { return Ok(false) };
+        match fault {
+            Fault::Kill => {
+                self.tell(&format!("{name} is killed"));
+                self.crash(&name, |disk, _| disk.cached())?;
+            }
+            Fault::PowerCut => self.cut_power(&name)?,
+            Fault::PowerCutOfAll => {
+                if self.rng.random_bool(0.5) {
+                    self.tell("writes to all disks take long");
+                    let delay = self.rng.random_range(20..600);
+                    self.world.hosts().for_each(|host| host.disk_delay.store(delay, Ordering::Relaxed));
+                    let meanwhile = Duration::from_millis(self.rng.random_range(100..2_000));
+                    self.lasts(meanwhile)?;
+                    self.world.hosts().for_each(|host| host.disk_delay.store(1, Ordering::Relaxed));
+                }
+                for name in up {
+                    self.cut_power(&name)?;
+                }
+            }
+            Fault::Stop => {
+                self.tell(&format!("{name} is told to stop"));
+                self.world.host(&name).stop.store(true, Ordering::Relaxed);
+            }
+            Fault::Wipe => {
+                self.wipe(&name)?;
+                self.kill_in_change = self.rng.random_bool(0.5);
+            }
+            Fault::WipeThenKillLeader => {
+                let leader = self.leader().filter(|leader| *leader != name);
+                self.wipe(&name)?;
+                if let Some(leader) = leader {
+                    let pause = Duration::from_millis(self.rng.random_range(20..3_000));
+                    self.lasts(pause)?;
+                    self.tell(&format!("{leader}, which led, is killed"));
+                    self.crash(&leader, |disk, _| disk.cached())?;
+                }
+            }
+            Fault::WipeAllInTurn => {
+                self.in_turn = self.names.clone();
+                self.in_turn.shuffle(&mut self.rng);
+                self.tell("all are to be wiped, one after the other");
+            }
+            // A leader of openraft that notices it panics in a build with debug assertions.
+            Fault::Rollback if !cfg!(debug_assertions) => return self.roll_back(&name),
+            Fault::DamagedState => match self.leader() {
+                Some(leader) if self.rng.random_bool(0.5) => self.damage_a_leader_left_behind(&leader)?,
+                _ => self.damage_state(&name)?,
+            },
+            Fault::Hold if self.held.is_none() && self.cuts.is_empty() => {
+                let time = Duration::from_millis(self.rng.random_range(50..3_000));
+                self.tell(&format!("{name} is held up for {time:?}"));
+                for other in self.others(&name) {
+                    self.sim.hold(name.as_str(), other.as_str());
+                }
+                self.held = Some((name, self.sim.elapsed() + time));
+            }
+            Fault::Cut | Fault::OneWayCut | Fault::Bridge if self.cuts.is_empty() && self.held.is_none() => {
+                let mut others = self.others(&name);
+                others.shuffle(&mut self.rng);
+                let one = others[0].clone();
+                let pairs: Vec<(String, String)> = match fault {
+                    Fault::Cut => others.iter().flat_map(|other| both(&name, other)).collect(),
+                    Fault::OneWayCut => vec![(name, one)],
+                    _ => both(&one, &others[1]).to_vec(),
+                };
+                for (from, to) in pairs {
+                    self.tell(&format!("{to} hears nothing of {from}"));
+                    self.sim.partition_oneway(from.as_str(), to.as_str());
+                    self.cuts.insert((from, to));
+                }
+            }
+            Fault::SlowLink if self.slow.is_none() => {
+                let other = self.others(&name).choose(&mut self.rng).cloned().unwrap_or_default();
+                let latency = Duration::from_millis(self.rng.random_range(20..400));
+                self.tell(&format!("between {name} and {other} messages take up to {latency:?}"));
+                self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), latency);
+                self.slow = Some((name, other));
+            }
+            Fault::WrongClock if self.clocks_are_wrong => {
+                self.clocks_are_right();
+                return Ok(false);
+            }
+            Fault::WrongClock if self.sim.elapsed() >= self.clocks_right_at + CLOCKS_FORGOTTEN => {
+                let error = match self.rng.random_range(0..3) {
+                    0 => self.rng.random_range(-60_000..60_000),
+                    1 => self.rng.random_range(-3_600_000..7_200_000),
+                    _ => self.rng.random_range(-365 * DAY_MS..365 * DAY_MS),
+                };
+                self.clocks_are_wrong = true;
+                self.tell(&format!("the clock of {name} is wrong by {error} ms, and all others are right"));
+                self.world.host(&name).clock_error.store(error, Ordering::Relaxed);
+            }
+            Fault::SlowDisk => {
+                let delay = self.rng.random_range(20..700);
+                self.tell(&format!("a write to the disk of {name} takes {delay} ms"));
+                self.world.host(&name).disk_delay.store(delay, Ordering::Relaxed);
+            }
+            Fault::FailedSync => {
+                let after = self.rng.random_range(0..20);
+                self.tell(&format!("the disk of {name} fails after {after} more fsyncs"));
+                self.world.host(&name).disk().fails_after = Some(after);
+            }
+            Fault::TransferLeader => self.operator(&name, Wish::TransferLeader),
+            Fault::Snapshot => self.operator(&name, Wish::Snapshot),
+            Fault::Remove => {
+                let member = self.names.choose(&mut self.rng).cloned().unwrap_or_default();
+                self.operator(&name, Wish::Remove(member));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Cuts a leader off in the middle of many writes, which nobody else has, and damages its state before it hears of its
+    /// successor: its log ends in entries that are none.
+    fn damage_a_leader_left_behind(&mut self, leader: &str) -> Result<(), String> {
+        self.tell(&format!("{leader}, which leads, is asked for many writes and cut off"));
+        let (clients, node, nth) = (self.clients.clone(), leader.to_owned(), self.drawn);
+        self.guests.push(format!("crowd{nth}"));
+        self.sim.client(format!("crowd{nth}"), async move {
+            clients::crowd(clients, &node, nth).await;
+            Ok(())
+        });
+        // A round of writes is in its log, and on its way to the others.
+        for _ in 0..MAX_STEPS_TO_A_ROUND {
+            if self.uncommitted(leader) >= ROUND {
+                break;
+            }
+            self.step()?;
+        }
+        for other in self.others(leader) {
+            self.sim.partition(leader, other.as_str());
+        }
+        let time = Duration::from_millis(self.rng.random_range(300..1_500));
+        self.lasts(time)?;
+        self.crash(leader, |disk, _| disk.without_state())?;
+        for other in self.others(leader) {
+            self.sim.repair(leader, other.as_str());
+        }
+        self.tell(&format!("{leader} is killed, and its state is damaged"));
+        self.start(leader)
+    }
+
+    fn uncommitted(&self, name: &str) -> usize {
+        let Some(cluster) = self.world.host(name).cluster() else { return 0 };
+        let committed = cluster.status().committed;
+        cluster.log_ids().iter().filter(|entry| Some(entry.index) > committed).count()
+    }
+
+    pub(super) fn operator(&mut self, node: &str, wish: Wish) {
+        self.tell(&format!("an operator asks {node} for {wish:?}"));
+        let (world, node, nth) = (self.world.clone(), node.to_owned(), self.drawn);
+        self.guests.push(format!("operator{nth}"));
+        self.sim.client(format!("operator{nth}"), async move {
+            operator::asks(world, node, wish).await;
+            Ok(())
+        });
+    }
+}
+
+fn both(one: &str, other: &str) -> [(String, String); 2] {
+    [(one.into(), other.into()), (other.into(), one.into())]
+}
