@@ -12,35 +12,54 @@ use sessile_testkit::simulation::{self, Defect, Failure, Fault, SimulationOption
 /// How often it says how far it is.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
-pub(crate) const USAGE: &str = "\
-usage: sessile-testkit simulate [--seeds N] [--from N] [--jobs N] [--only N,N,…] [--planted all|DEFECT]
-                                [--trace FILE]
-
-Runs so many seeds (1), each a cluster in one thread and in virtual time on its worst day, and checks every
-promise; as many at once as there are processors. A seed that finds something is repeated with fewer faults as
-long as it still finds something, and prints its story and the line that repeats it. With a planted defect it
-is to find something: of all, it says after how many seeds each was found.
-";
-
-/// Does what the words say.
-pub(crate) fn run(words: &[String]) -> ExitCode {
-    match Wanted::parse(words) {
-        Ok(wanted) => wanted.run(),
-        Err(error) => {
-            eprint!("sessile-testkit: {error}\n\n{USAGE}");
-            ExitCode::from(64)
-        }
-    }
+/// Runs clusters in one thread and in virtual time on their worst day.
+///
+/// Each seed is one cluster, and as many run at once as there are processors. Every promise is checked. A seed that finds
+/// something is repeated with fewer faults as long as it still finds something, and prints its story and the line that
+/// repeats it. With a planted defect it is to find something: of all, it says after how many seeds each was found.
+#[derive(clap::Args)]
+pub(crate) struct Simulate {
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seeds: u64,
+    /// The first.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    from: u64,
+    /// How many at once, instead of one for each processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    jobs: Option<u64>,
+    /// Of the faults that the seed draws, by their order, only these.
+    #[arg(long, value_name = "N,N,…", value_parser = numbers)]
+    only: Option<Faults>,
+    /// A defect's name, or all in turn.
+    #[arg(long, value_name = "all|DEFECT", value_parser = planted)]
+    planted: Option<Planted>,
+    /// Where to write everything that happened, line by line; the last seed's.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
-struct Wanted {
-    seeds: u64,
-    from: u64,
-    jobs: usize,
-    options: SimulationOptions,
-    /// Whether every defect is planted in turn.
-    defects: bool,
-    trace: Option<PathBuf>,
+#[derive(Clone, Copy)]
+enum Planted {
+    One(Defect),
+    All,
+}
+
+#[derive(Clone)]
+struct Faults(BTreeSet<usize>);
+
+fn numbers(text: &str) -> Result<Faults, std::num::ParseIntError> {
+    text.split(',').filter(|nth| !nth.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Faults)
+}
+
+fn planted(text: &str) -> Result<Planted, String> {
+    if text == "all" {
+        return Ok(Planted::All);
+    }
+    let defect = Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == text);
+    defect
+        .map(Planted::One)
+        .ok_or_else(|| format!("the defects are {}", Defect::ALL.map(|defect| format!("{defect:?}")).join(", ")))
 }
 
 #[derive(Default)]
@@ -53,50 +72,30 @@ struct Total {
     faults: BTreeMap<Fault, usize>,
 }
 
-impl Wanted {
-    fn parse(words: &[String]) -> Result<Self, String> {
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut wanted =
-            Self { seeds: 1, from: 0, jobs, options: SimulationOptions::default(), defects: false, trace: None };
-        for pair in words.chunks(2) {
-            let [name, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
-            let number = |value: &str| value.parse::<u64>().map_err(|_| format!("{name} {value:?} is no number"));
-            match &**name {
-                "--seeds" => wanted.seeds = number(value)?,
-                "--from" => wanted.from = number(value)?,
-                "--jobs" => wanted.jobs = usize::try_from(number(value)?.max(1)).unwrap_or(usize::MAX),
-                "--planted" if value == "all" => wanted.defects = true,
-                "--planted" => {
-                    let planted = Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == *value);
-                    let names = Defect::ALL.map(|defect| format!("{defect:?}")).join(", ");
-                    let planted = planted.ok_or_else(|| format!("{value:?} is no defect: all, {names}"))?;
-                    wanted.options.planted = Some(planted);
-                }
-                "--trace" => wanted.trace = Some(value.into()),
-                "--only" => {
-                    let only: Result<BTreeSet<usize>, String> = value
-                        .split(',')
-                        .filter(|nth| !nth.is_empty())
-                        .map(|nth| number(nth).map(|nth| usize::try_from(nth).unwrap_or(usize::MAX)))
-                        .collect();
-                    wanted.options.only = Some(only?);
-                }
-                _ => return Err(format!("{name:?} is no option")),
-            }
-        }
-        Ok(wanted)
+impl Simulate {
+    fn options(&self) -> SimulationOptions {
+        let planted = match self.planted {
+            Some(Planted::One(defect)) => Some(defect),
+            Some(Planted::All) | None => None,
+        };
+        SimulationOptions { only: self.only.clone().map(|Faults(only)| only), planted }
+    }
+
+    fn jobs(&self) -> usize {
+        let jobs = self.jobs.map(|jobs| usize::try_from(jobs).unwrap_or(usize::MAX));
+        jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
     /// Plants every defect in turn, and runs seeds until one finds it.
-    fn plant_all(self) -> ExitCode {
+    fn plant_all(&self) -> ExitCode {
         let (next, missed) = (AtomicU64::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs {
+            for _ in 0..self.jobs() {
                 scope.spawn(|| {
                     while let Some(defect) =
                         Defect::ALL.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX))
                     {
-                        let options = SimulationOptions { planted: Some(*defect), ..self.options.clone() };
+                        let options = SimulationOptions { planted: Some(*defect), ..self.options() };
                         let mut seeds = self.from..self.from.saturating_add(self.seeds);
                         let found = seeds.find_map(|seed| Some((seed, simulate(seed, &options).err()?)));
                         match found {
@@ -116,26 +115,27 @@ impl Wanted {
         if missed.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 
-    fn run(self) -> ExitCode {
+    pub(crate) fn run(self) -> ExitCode {
         // A seed tells its panic itself, with its story.
         if std::env::var_os(simulation::LOG).is_none() {
             std::panic::set_hook(Box::new(|_| {}));
         }
-        if self.defects {
+        if matches!(self.planted, Some(Planted::All)) {
             return self.plant_all();
         }
+        let options = self.options();
         let (next, failed) = (AtomicU64::new(self.from), AtomicBool::new(false));
         let (total, found) = (Mutex::new(Total::default()), Mutex::new(None));
         let (begin, said) = (Instant::now(), Mutex::new(Instant::now()));
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs {
+            for _ in 0..self.jobs() {
                 scope.spawn(|| {
                     while !failed.load(Ordering::Relaxed) {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
                         if seed >= self.from.saturating_add(self.seeds) {
                             return;
                         }
-                        match simulate(seed, &self.options) {
+                        match simulate(seed, &options) {
                             Ok(ran) => {
                                 if let Some(path) = &self.trace {
                                     write(path, &ran.trace);
@@ -186,13 +186,13 @@ impl Wanted {
             println!("no violation");
             return ExitCode::SUCCESS;
         };
-        let (only, failure) = shrink(seed, &self.options, failure);
+        let (only, failure) = shrink(seed, &options, failure);
         if let Some(path) = &self.trace {
             write(path, &failure.trace);
         }
         let only =
             only.map(|only| format!(" --only {}", only.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")));
-        let planted = self.options.planted.map_or_else(String::new, |defect| format!(" --planted {defect:?}"));
+        let planted = options.planted.map_or_else(String::new, |defect| format!(" --planted {defect:?}"));
         eprintln!(
             "seed {seed} failed:\n{}\n{}\nagain: cargo run --release -p sessile-testkit -- simulate --from {seed}{}{planted}",
             failure.story.join("\n"),
