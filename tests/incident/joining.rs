@@ -11,9 +11,10 @@
 
 use std::time::{Duration, Instant};
 
-use sessile_testkit::{Fleet, Load, LoadOptions, Phase, Report};
+use sessile_testkit::{Fleet, LoadOptions, Phase, Report};
 
-use crate::{NODES, REQUESTS_AFTERWARDS, alone, given_program, program, seed};
+use crate::story::{NODES, Telling, seed};
+use crate::{alone, given_program, program};
 
 const NEWCOMER: &str = "n4";
 /// Several times the 5,000 entries that a log keeps, and more of their bytes than a segment of it has.
@@ -53,23 +54,22 @@ fn a_new_node_takes_the_whole_state_while_requests_go_on() {
     fleet.add(NEWCOMER);
 
     // The clients of the newcomer find that nobody listens there, and go on to the others until it is back.
-    let nodes: Vec<_> = NODES.into_iter().chain([NEWCOMER]).map(|name| (name.to_owned(), fleet.http(name))).collect();
-    let load = Load::start(&nodes, LoadOptions { clients: CLIENTS, keys: sessions, think, seed });
-    let mut story = Joining { fleet, load, report: Report::default() };
+    let nodes = [&NODES[..], &[NEWCOMER]].concat();
+    let telling = Telling::begin(&fleet, &nodes, LoadOptions { clients: CLIENTS, keys: sessions, think, seed });
+    let mut story = Joining { fleet, telling };
     story.fills(sessions);
-    story.phase(BEFORE_IT);
-    std::thread::sleep(before);
+    story.telling.phase(BEFORE_IT);
+    story.telling.go_on_for(before);
     let transfer = story.newcomer_takes_the_state();
-    story.phase("n4 serves, too");
-    story.load.is_back(NEWCOMER);
-    std::thread::sleep(REQUESTS_AFTERWARDS);
+    story.telling.phase("n4 serves, too");
+    story.telling.load.is_back(NEWCOMER);
+    story.telling.go_on();
     story.end(sessions, &transfer);
 }
 
 struct Joining {
     fleet: Fleet,
-    load: Load,
-    report: Report,
+    telling: Telling,
 }
 
 /// How long it took from the newcomer's start.
@@ -81,9 +81,9 @@ struct Transfer {
 impl Joining {
     /// Every session is written, and the log behind them is gone.
     fn fills(&mut self, sessions: usize) {
-        self.phase("sessions are written");
-        self.wait_long("every session is written", |story| story.load.has_filled().then_some(()));
-        self.happened(format!("{sessions} sessions are written"));
+        self.telling.phase("sessions are written");
+        self.wait_long("every session is written", |story| story.telling.load.has_filled().then_some(()));
+        self.telling.happened(format!("{sessions} sessions are written"));
         for name in NODES {
             let first = self.fleet.data_dir(name).join("log/0000000001.seg");
             self.wait_long("the log is short", |story| {
@@ -91,36 +91,33 @@ impl Joining {
                 (!first.exists()).then_some(())
             });
         }
-        self.happened("every state is durable, and the log behind it is gone".into());
+        self.telling.happened("every state is durable, and the log behind it is gone");
     }
 
     fn newcomer_takes_the_state(&mut self) -> Transfer {
-        self.phase(DURING_IT);
+        self.telling.phase(DURING_IT);
         let begin = Instant::now();
         self.fleet.start(NEWCOMER);
-        self.happened(format!("{NEWCOMER} starts with an empty disk"));
+        self.telling.happened(format!("{NEWCOMER} starts with an empty disk"));
         self.wait_long(RECEIVED, |story| {
             assert!(!story.fleet.process(NEWCOMER).has_ended(), "{NEWCOMER} ended");
             story.fleet.words(NEWCOMER).contains(RECEIVED).then_some(())
         });
         let received = begin.elapsed();
-        self.happened(format!("{NEWCOMER} has received a state"));
+        self.telling.happened(format!("{NEWCOMER} has received a state"));
         let index = self.wait_long("the newcomer is a voter that keeps up", |story| {
             let status = story.fleet.status(NODES[0])?;
             let member = status.voter(NEWCOMER).filter(|member| member.lag < SMALL_LAG && member.applied > 0)?;
             story.fleet.agreed().map(|_| member.applied)
         });
-        self.happened(format!("{NEWCOMER} is a voter, at entry {index}"));
+        self.telling.happened(format!("{NEWCOMER} is a voter, at entry {index}"));
         Transfer { received, voter: begin.elapsed() }
     }
 
     /// The states are the same, and what clients felt is what was promised.
-    fn end(mut self, sessions: usize, transfer: &Transfer) {
-        let end = self.load.elapsed();
-        self.report.end(end);
-        let Self { mut fleet, load, mut report } = self;
-        let seen = load.stop();
-        report.count(&seen.samples);
+    fn end(self, sessions: usize, transfer: &Transfer) {
+        let Self { mut fleet, telling } = self;
+        let (seen, report) = telling.end();
         let (index, checksum) = fleet.wait_until_states_agree();
         let bytes = bytes_of(&fleet, NEWCOMER);
         let checked = seen.history.check();
@@ -151,16 +148,6 @@ impl Joining {
         if given_program().is_some() {
             assert!(ratio <= MEDIAN_GROWS_AT_MOST, "the median grew by a factor of {ratio:.2}");
         }
-    }
-
-    fn phase(&mut self, what: &str) {
-        self.report.phase(self.load.elapsed(), what);
-    }
-
-    fn happened(&mut self, what: String) {
-        let at = self.load.elapsed();
-        eprintln!("{:>8.2} s  {what}", at.as_secs_f64());
-        self.report.event(at, what);
     }
 
     fn wait_long<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {

@@ -19,25 +19,20 @@
 #![allow(clippy::print_stderr, reason = "a test tells its seed and its figures")]
 
 mod joining;
+#[path = "../story.rs"]
+mod story;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use sessile_testkit::{Fleet, Load, LoadOptions, Report, Role};
+use sessile_testkit::{Fleet, Role};
 
-const NODES: [&str; 3] = ["n1", "n2", "n3"];
-const CLIENTS: usize = 16;
-const KEYS: usize = 240;
-/// 16 clients that rest this long ask some 250 requests a second: enough for thousands of them in each phase, and little
-/// enough that three nodes in a debug build do not fill two cores.
-const THINK: Duration = Duration::from_millis(60);
+use story::{CLIENTS, NODES, Telling, member_id, seed};
+
 const LEADERS_KILLED: usize = 5;
 /// How these phases are called in the report.
 const LEADER_KILLED: &str = "leader killed";
-/// How many requests are made in a phase at least, so that it says something: after what it is about has happened.
-const REQUESTS_AFTERWARDS: Duration = Duration::from_millis(700);
 
 /// One of them runs at a time: the clients of each shall feel what its own nodes do.
 static STORY: Mutex<()> = Mutex::new(());
@@ -53,10 +48,6 @@ fn given_program() -> Option<OsString> {
 
 fn program() -> PathBuf {
     given_program().unwrap_or_else(|| env!("CARGO_BIN_EXE_sessile").into()).into()
-}
-
-fn seed() -> u64 {
-    std::env::var("SESSILE_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap())
 }
 
 #[test]
@@ -90,8 +81,7 @@ enum How {
 
 struct Story {
     fleet: Fleet,
-    load: Load,
-    report: Report,
+    telling: Telling,
     round: String,
 }
 
@@ -101,42 +91,41 @@ impl Story {
         let mut fleet = Fleet::of(program(), NODES.len());
         fleet.start_all();
         let formed = fleet.wait_until_formed();
-        let nodes = NODES.map(|name| (name.to_owned(), fleet.http(name)));
-        let load = Load::start(&nodes, LoadOptions { clients: CLIENTS, keys: KEYS, think: THINK, seed });
-        let mut story = Self { fleet, load, report: Report::default(), round: String::new() };
+        let telling = Telling::begin(&fleet, &NODES, story::load(seed));
+        let mut story = Self { fleet, telling, round: String::new() };
         story.phase("all is well");
-        story.happened(format!("three nodes serve, {} leads", formed.leader.unwrap()));
-        story.go_on();
+        story.telling.happened(format!("three nodes serve, {} leads", formed.leader.unwrap()));
+        story.telling.go_on();
         story
     }
 
     /// A node goes away, comes back with an empty disk, and is a voter again, without a command.
     fn reimage(&mut self, name: &str, what: &str, how: How) {
         self.phase(what);
-        let before = self.member_id(name);
+        let before = member_id(&mut self.fleet, name);
         self.goes_away(name, how);
         self.fleet.reimage(name);
-        self.happened(format!("{name} has an empty disk, and starts"));
+        self.telling.happened(format!("{name} has an empty disk, and starts"));
         self.fleet.start(name);
         self.is_a_voter_again(name);
-        let after = self.member_id(name);
+        let after = member_id(&mut self.fleet, name);
         assert_ne!(before, after, "an empty disk is a new node");
-        self.happened(format!("{name} is a voter again, as {} instead of {}", &after[..8], &before[..8]));
-        self.go_on();
+        self.telling.happened(format!("{name} is a voter again, as {} instead of {}", &after[..8], &before[..8]));
+        self.telling.go_on();
     }
 
     /// SIGTERM to each, and the next when the one before is back.
     fn rolling_restart(&mut self) {
         self.phase("rolling restart");
         for name in NODES {
-            let before = self.member_id(name);
+            let before = member_id(&mut self.fleet, name);
             self.goes_away(name, How::Stop);
             self.fleet.start(name);
             self.is_a_voter_again(name);
-            assert_eq!(self.member_id(name), before, "the disk is the node");
-            self.happened(format!("{name} is back"));
+            assert_eq!(member_id(&mut self.fleet, name), before, "the disk is the node");
+            self.telling.happened(format!("{name} is back"));
         }
-        self.go_on();
+        self.telling.go_on();
     }
 
     fn kill_the_leader(&mut self, nth: usize) {
@@ -145,11 +134,11 @@ impl Story {
         self.goes_away(&leader, How::Kill);
         let next = self.fleet.wait_for_leader();
         assert_ne!(next, leader, "who is dead does not lead");
-        self.happened(format!("{next} leads, as two of three know"));
-        self.go_on();
+        self.telling.happened(format!("{next} leads, as two of three know"));
+        self.telling.go_on();
         self.fleet.start(&leader);
         self.is_a_voter_again(&leader);
-        self.happened(format!("{leader} is back"));
+        self.telling.happened(format!("{leader} is back"));
     }
 
     fn goes_away(&mut self, name: &str, how: How) {
@@ -160,13 +149,13 @@ impl Story {
         };
         match how {
             How::Stop => {
-                self.happened(format!("{name}, {role}, is told to stop (SIGTERM)"));
+                self.telling.happened(format!("{name}, {role}, is told to stop (SIGTERM)"));
                 self.fleet.stop(name);
-                self.happened(format!("{name} has stopped"));
+                self.telling.happened(format!("{name} has stopped"));
             }
             How::Kill => {
-                self.load.is_killed(name);
-                self.happened(format!("{name}, {role}, is killed (kill -9)"));
+                self.telling.load.is_killed(name);
+                self.telling.happened(format!("{name}, {role}, is killed (kill -9)"));
                 self.fleet.kill(name);
             }
         }
@@ -177,43 +166,24 @@ impl Story {
         let formed = self.fleet.wait_until_formed();
         assert_eq!(formed.voters(), NODES, "three voters, and nobody is left over");
         assert_eq!(formed.members.len(), NODES.len(), "the dead id is no member");
-        self.load.is_back(name);
+        self.telling.load.is_back(name);
     }
 
     fn leader(&mut self) -> String {
         self.fleet.wait_for_leader()
     }
 
-    fn member_id(&mut self, name: &str) -> String {
-        self.fleet
-            .wait_until(&format!("{name} is a member"), |fleet| Some(fleet.status(name)?.member(name)?.id.clone()))
-    }
-
     fn phase(&mut self, what: &str) {
-        self.report.phase(self.load.elapsed(), format!("{}{what}", self.round));
-    }
-
-    fn happened(&mut self, what: String) {
-        let at = self.load.elapsed();
-        eprintln!("{:>8.2} s  {what}", at.as_secs_f64());
-        self.report.event(at, what);
-    }
-
-    /// Clients go on for a while, so that the phase shows what came after. Nothing hangs on how long.
-    fn go_on(&self) {
-        std::thread::sleep(REQUESTS_AFTERWARDS);
+        self.telling.phase(&format!("{}{what}", self.round));
     }
 
     /// What the clients saw, against what was promised.
-    fn end(mut self) {
-        let end = self.load.elapsed();
-        self.report.end(end);
-        let mut seen = self.load.stop();
-        self.report.count(&seen.samples);
+    fn end(self) {
+        let (mut seen, report) = self.telling.end();
         let found = NODES.map(|name| seen.read_everything(CLIENTS, self.fleet.http(name)));
         let checked = seen.history.check();
-        eprintln!("\n{}", self.report);
-        let killed = self.report.distribution(|phase| phase.name.contains(LEADER_KILLED));
+        eprintln!("\n{}", report);
+        let killed = report.distribution(|phase| phase.name.contains(LEADER_KILLED));
         eprintln!("While leaders were killed:\n{killed}");
         eprintln!("Every key read at each node in the end: {found:?} of {} there", seen.keys());
         eprintln!("{} operations in the history", seen.history.operations().len());
@@ -221,7 +191,7 @@ impl Story {
             panic!("a write was lost, or a read was stale: {violation}");
         }
         eprintln!("Linearizable: no write was lost, no read was stale");
-        assert_eq!(self.report.failed(), 0, "no request fails while a majority lives");
-        assert!(self.report.phases().iter().all(|phase| phase.answered > 0), "every phase says something");
+        assert_eq!(report.failed(), 0, "no request fails while a majority lives");
+        assert!(report.phases().iter().all(|phase| phase.answered > 0), "every phase says something");
     }
 }

@@ -1,4 +1,4 @@
-//! The arrows between the crates, as DESIGN.md and ARCHITECTURE.md draw them.
+//! The arrows between the crates, as ARCHITECTURE.md draws them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -14,22 +14,16 @@
 #![allow(clippy::print_stderr, reason = "a test tells its seed and its figures")]
 
 mod sessions;
+#[path = "../story.rs"]
+mod story;
 mod version;
 
-use std::time::Duration;
-
-use sessile_testkit::{Fleet, Load, LoadOptions, Report, Status};
+use sessile_testkit::{Fleet, Status};
 
 use sessions::Sessions;
+use story::{CLIENTS, NODES, Telling, member_id, seed};
 use version::Version;
 
-const NODES: [&str; 3] = ["n1", "n2", "n3"];
-const CLIENTS: usize = 16;
-const KEYS: usize = 240;
-/// Some 250 requests a second, as in the story of the incident.
-const THINK: Duration = Duration::from_millis(60);
-/// How many requests are made in a phase at least, so that it says something: after what it is about has happened.
-const REQUESTS_AFTERWARDS: Duration = Duration::from_millis(700);
 /// What a node logs when it did not get the log from its beginning, but a state.
 const RECEIVED: &str = "the state of another member was received";
 /// What it logs when it cannot go on with its own state.
@@ -40,7 +34,7 @@ const START_NEWER: &str = "start the newer";
 #[test]
 fn a_cluster_is_upgraded_under_load_and_goes_back() {
     version::tell();
-    let seed = std::env::var("SESSILE_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = seed();
     eprintln!("the upgrade: SESSILE_SEED={seed}");
     let mut story = Story::begin(seed);
     let (formed, format) = (story.fleet.wait_until_formed(), story.format());
@@ -71,8 +65,7 @@ struct Story {
     fleet: Fleet,
     versions: [Version; NODES.len()],
     sessions: Sessions,
-    load: Load,
-    report: Report,
+    telling: Telling,
 }
 
 impl Story {
@@ -92,51 +85,50 @@ impl Story {
                 (log_bytes(fleet, name) < before).then_some(())
             });
         }
-        let nodes = NODES.map(|name| (name.to_owned(), fleet.http(name)));
-        let load = Load::start(&nodes, LoadOptions { clients: CLIENTS, keys: KEYS, think: THINK, seed });
+        let telling = Telling::begin(&fleet, &NODES, story::load(seed));
         let versions = [Version::Previous; NODES.len()];
-        let mut story = Self { fleet, versions, sessions, load, report: Report::default() };
-        story.phase("all run the previous version");
-        story.go_on();
+        let mut story = Self { fleet, versions, sessions, telling };
+        story.telling.phase("all run the previous version");
+        story.telling.go_on();
         story
     }
 
     /// A node is told to stop, and goes on with another version on its data.
     fn goes_on_with(&mut self, name: &str, version: Version) {
-        self.phase(&format!("{name} goes on with {version}"));
-        let before = self.member_id(name);
+        self.telling.phase(&format!("{name} goes on with {version}"));
+        let before = member_id(&mut self.fleet, name);
         self.stops(name);
         self.runs(name, version);
-        assert_eq!(self.member_id(name), before, "the disk is the node");
+        assert_eq!(member_id(&mut self.fleet, name), before, "the disk is the node");
         assert!(!self.fleet.words(name).contains(DAMAGED), "{name} reads what the other version wrote");
-        self.go_on();
+        self.telling.go_on();
     }
 
     /// A node loses its disk, and is a voter again with what a leader of that version sends it.
     fn takes_the_state_of_a_leader(&mut self, name: &str, of: Version) {
         let own = self.version(name);
-        self.phase(&format!("{name}, of {own}, takes a state from {of}"));
+        self.telling.phase(&format!("{name}, of {own}, takes a state from {of}"));
         assert!(NODES.iter().all(|other| *other == name || self.version(other) == of), "nobody else can lead");
-        let before = self.member_id(name);
+        let before = member_id(&mut self.fleet, name);
         let received = self.states_received(name);
         self.stops(name);
         self.fleet.reimage(name);
         self.runs(name, own);
-        assert_ne!(self.member_id(name), before, "an empty disk is a new node");
+        assert_ne!(member_id(&mut self.fleet, name), before, "an empty disk is a new node");
         assert_eq!(self.states_received(name), received + 1, "no log begins at its beginning any more");
-        self.go_on();
+        self.telling.go_on();
     }
 
     /// Leadership moves there, by an operator's word.
     fn leads(&mut self, name: &str) {
-        self.phase(&format!("{name}, of {}, leads", self.version(name)));
+        self.telling.phase(&format!("{name}, of {}, leads", self.version(name)));
         // Until all say so: on a busy machine an election may move it away again.
         self.fleet.wait_until(&format!("{name} leads"), |fleet| {
             fleet.run(&["cluster", "transfer-leader", name, "--timeout", "3s"], name);
             fleet.agreed().filter(|status| status.leader.as_deref() == Some(name))
         });
-        self.happened(format!("{name} leads"));
-        self.go_on();
+        self.telling.happened(format!("{name} leads"));
+        self.telling.go_on();
     }
 
     /// Either program, asked about any node, says of each member what it runs, that everybody knows the rules, and that
@@ -169,25 +161,25 @@ impl Story {
             let raised = |status: &Option<Status>| status.as_ref().is_some_and(|s| s.rules == rules_known_to_all(s));
             of_all.iter().all(raised).then(|| of_all.into_iter().flatten().next()).flatten()
         });
-        self.happened(format!("rules version {} is in force", upgraded.rules));
+        self.telling.happened(format!("rules version {} is in force", upgraded.rules));
         upgraded
     }
 
     /// The previous version says that it cannot go on with what is there, and leaves it as it is.
     fn does_not_go_back(&mut self, name: &str) {
-        self.phase(&format!("{name} cannot go back"));
+        self.telling.phase(&format!("{name} cannot go back"));
         self.stops(name);
         self.fleet.settings(name).program = Some(Version::Previous.program());
         self.fleet.start(name);
         let ended = self.fleet.ends(name);
         assert!(!ended.success() && self.fleet.words(name).contains(START_NEWER), "it gives its reason: {ended}");
-        self.happened(format!("{name} does not start with the previous version, which ends with {ended}"));
+        self.telling.happened(format!("{name} does not start with the previous version, which ends with {ended}"));
         self.runs(name, Version::Current);
     }
 
     fn stops(&mut self, name: &str) {
         self.fleet.stop(name);
-        self.happened(format!("{name} has stopped (SIGTERM)"));
+        self.telling.happened(format!("{name} has stopped (SIGTERM)"));
     }
 
     /// Starts it, and waits until all three agree that all three vote; its clients come home.
@@ -197,18 +189,13 @@ impl Story {
         let formed = self.fleet.wait_until_formed();
         assert_eq!(formed.voters(), NODES, "three voters, and nobody is left over");
         assert_eq!(formed.members.len(), NODES.len(), "a dead id is no member");
-        self.load.is_back(name);
+        self.telling.load.is_back(name);
         self.versions[place_of(name)] = version;
-        self.happened(format!("{name} is a voter with {version}"));
+        self.telling.happened(format!("{name} is a voter with {version}"));
     }
 
     fn version(&self, name: &str) -> Version {
         self.versions[place_of(name)]
-    }
-
-    fn member_id(&mut self, name: &str) -> String {
-        self.fleet
-            .wait_until(&format!("{name} is a member"), |fleet| Some(fleet.status(name)?.member(name)?.id.clone()))
     }
 
     fn states_received(&self, name: &str) -> usize {
@@ -220,39 +207,22 @@ impl Story {
         NODES.map(|name| std::fs::read_to_string(self.fleet.data_dir(name).join("FORMAT")).unwrap())
     }
 
-    fn phase(&mut self, what: &str) {
-        self.report.phase(self.load.elapsed(), what);
-    }
-
-    fn happened(&mut self, what: String) {
-        let at = self.load.elapsed();
-        eprintln!("{:>8.2} s  {what}", at.as_secs_f64());
-        self.report.event(at, what);
-    }
-
-    /// Clients go on for a while, so that the phase shows what came after. Nothing hangs on how long.
-    fn go_on(&self) {
-        std::thread::sleep(REQUESTS_AFTERWARDS);
-    }
-
     /// What the clients saw, against what was promised.
     fn end(mut self) {
-        self.report.end(self.load.elapsed());
-        let mut seen = self.load.stop();
-        self.report.count(&seen.samples);
+        let (mut seen, report) = self.telling.end();
         let (index, checksum) = self.fleet.wait_until_states_agree();
         for name in NODES {
             seen.read_everything(CLIENTS, self.fleet.http(name));
         }
         let checked = seen.history.check();
-        eprintln!("\n{}", self.report);
+        eprintln!("\n{}", report);
         eprintln!("{} operations in the history", seen.history.operations().len());
         eprintln!("all states have the checksum {checksum} at entry {index}");
         if let Err(violation) = checked {
             panic!("a write was lost, or a read was stale: {violation}");
         }
-        assert_eq!(self.report.failed(), 0, "no request fails while a node goes on with another version");
-        assert!(self.report.phases().iter().all(|phase| phase.answered > 0), "every phase says something");
+        assert_eq!(report.failed(), 0, "no request fails while a node goes on with another version");
+        assert!(report.phases().iter().all(|phase| phase.answered > 0), "every phase says something");
     }
 }
 

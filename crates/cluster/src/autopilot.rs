@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use crate::cluster::Inner;
-use crate::membership::CAUGHT_UP_ENTRIES;
+use crate::quorum::CAUGHT_UP_ENTRIES;
 
 /// How often the leader looks whether something is to be done.
 const ROUND: Duration = Duration::from_millis(250);

@@ -31,6 +31,7 @@ mod members;
 mod membership;
 mod node;
 mod proposer;
+mod quorum;
 mod read_rounds;
 mod recovery;
 mod registration;

@@ -13,8 +13,12 @@ mod command;
 mod condition;
 mod decide;
 mod digest;
+#[cfg(test)]
+mod examples;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+#[cfg(test)]
+mod golden;
 mod horizon;
 mod key;
 mod namespace;

@@ -126,9 +126,12 @@ mod seeds;
 mod tests {
     use super::*;
 
+    fn seed(text: &str) -> Vec<u8> {
+        text.as_bytes().to_vec()
+    }
+
     #[test]
     fn every_seed_of_a_request_target_is_refused_or_names_a_key() {
-        let seed = |text: &str| text.as_bytes().to_vec();
         let made = [
             ("plain", seed("/sessions/v1/awiki:MWSession:0")),
             ("escaped", seed("/sessions%2Fv1/awiki%3AMWSession%3a%C3%BC")),
@@ -144,7 +147,6 @@ mod tests {
 
     #[test]
     fn every_seed_of_headers_means_the_same_for_reads_and_writes() {
-        let seed = |text: &str| text.as_bytes().to_vec();
         let made = [
             ("ttl", seed("t3600")),
             ("ttl_huge", seed("t99999999999999999999999")),

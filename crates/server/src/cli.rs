@@ -25,7 +25,7 @@ const HELP_WIDTH: usize = 100;
     term_width = HELP_WIDTH,
     disable_help_subcommand = true,
     after_help = "Examples:\n  sessile dev\n  sessile status --server n1.example:7081\n\nExit codes: 64 wrong command line \
-                  or configuration, 69 the port is in use or no node\nanswers, 73 the data directory cannot be made, 1 \
+                  or configuration, 69 the port is in use or no node\nanswers, 73 the data directory cannot be used, 1 \
                   anything else; 130 and 143 ended by a second\nsignal. status and cluster have more: see their help."
 )]
 pub(crate) struct Cli {

@@ -19,7 +19,7 @@ pub enum Status {
     NotFound,
     /// EX_UNAVAILABLE: something it needs is not to be had, such as a port that is in use or a node that answers.
     Unavailable,
-    /// EX_CANTCREAT: a file or directory cannot be made or written.
+    /// EX_CANTCREAT: a file or directory cannot be made or written, or another process has it.
     CannotCreate,
     /// EX_TEMPFAIL: the cluster has no quorum or no leader now, or nobody answered in time.
     NoQuorum,

@@ -2,6 +2,7 @@
 
 mod client;
 mod service;
+mod watching;
 
 pub use crate::wire::{
     AddLearnerRequest, ChangeResponse, InitResponse, MemberStatus, PromoteRequest, RemoveRequest, ReplaceRequest, Role,

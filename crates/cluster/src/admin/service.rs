@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::base::BoxStream;
 use sessile_core::RulesVersion;
@@ -12,6 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
+use super::watching;
 use crate::admission::{admit_at, probe, why_silent};
 use crate::cluster::{Cluster, Inner};
 use crate::local::Local;
@@ -32,10 +32,6 @@ const PASSED_ON_TIMEOUT: Duration = Duration::from_secs(15);
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a node may take to prove that it could serve, for its status.
 const READY_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often a watcher is told something though nothing changed: applied indices go on.
-const WATCH_AGAIN: Duration = Duration::from_secs(2);
-/// Shortest time between two messages to a watcher.
-const WATCH_PAUSE: Duration = Duration::from_millis(100);
 /// Marks a call that another node has passed on: it is not passed on again.
 const PASSED_ON: &str = "sessile-passed-on";
 
@@ -203,6 +199,25 @@ pub(crate) async fn status(local: &Arc<Local>) -> StatusResponse {
     status
 }
 
+/// Ends when the membership, a role or a member's reachability changes after this call.
+fn changes(local: Arc<Local>) -> impl Future<Output = ()> + Send + 'static {
+    let watched = local.member().map(|inner| {
+        let (mut server, members) = (inner.server.clone(), inner.members.changes());
+        drop(server.borrow_and_update());
+        (server, members)
+    });
+    async move {
+        let Some((mut server, mut members)) = watched else {
+            local.when_member().await;
+            return;
+        };
+        tokio::select! {
+            _ = server.changed() => {}
+            _ = members.changed() => {}
+        }
+    }
+}
+
 /// Another member, which does what this one was asked.
 struct Other {
     node: NodeId,
@@ -226,32 +241,12 @@ impl Admin for AdminService {
         &self,
         _: Request<WatchMembershipRequest>,
     ) -> Result<Response<Self::WatchMembershipStream>, Status> {
-        let local = self.local.clone();
-        let statuses = stream::unfold((local, None::<Instant>), |(local, told)| async move {
-            if told.is_some() {
-                let changed = async {
-                    let Some(inner) = local.member() else {
-                        local.when_member().await;
-                        return;
-                    };
-                    let (mut server, mut members) = (inner.server.clone(), inner.members.changes());
-                    drop(server.borrow_and_update());
-                    tokio::select! {
-                        _ = server.changed() => {}
-                        _ = members.changed() => {}
-                    }
-                };
-                tokio::select! {
-                    _ = timeout(WATCH_AGAIN, changed) => {}
-                    () = local.stop.cancelled() => return None,
-                }
-                // What changes together is told together.
-                tokio::time::sleep(WATCH_PAUSE).await;
-            }
-            let status = status(&local).await;
-            Some((Ok(status), (local, Some(Instant::now()))))
-        });
-        Ok(Response::new(statuses.boxed()))
+        let (local, watched) = (self.local.clone(), self.local.clone());
+        let look = move || {
+            let local = local.clone();
+            async move { Ok(status(&local).await) }
+        };
+        Ok(Response::new(watching::looks(move || changes(watched.clone()), look, self.local.stop.clone())))
     }
 
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use sessile_cluster::admin::{AdminClient, StatusResponse};
 use sessile_cluster::{Cluster, Incoming, Node, NodeConfig, PeersConfig};
 use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
@@ -20,6 +21,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) const SESSIONS: NamespaceId = NamespaceId::SESSIONS;
 /// Far beyond what anything here takes, so that only a hang ends a test this way.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Often enough that nobody waits long for what has happened, seldom enough that the looks do not keep it from happening.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(crate) fn open(dir: &Path) -> Opening {
     try_open(dir).unwrap()
@@ -57,12 +60,13 @@ pub(crate) async fn read(cluster: &Cluster, key: &SessionKey) -> Option<Bytes> {
     cluster.read(SESSIONS, key, deadline()).await.unwrap().map(|found| found.record.value)
 }
 
-/// Polls until it holds; the reason is what a hang is reported with.
+/// Polls until it holds; the reason is what a hang is reported with. Only for what tells nobody that it has changed:
+/// what a node says of its cluster is watched (`Cast::until`).
 pub(crate) async fn eventually(reason: &str, mut holds: impl AsyncFnMut() -> bool) {
     let end = deadline();
     while !holds().await {
         assert!(Instant::now() < end, "never: {reason}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -215,17 +219,20 @@ impl Cast {
         holds: impl Fn(&StatusResponse) -> bool,
     ) -> StatusResponse {
         let mut admin = self.admin(name).await;
-        let end = deadline();
-        loop {
-            let status = admin.status().await;
-            if let Ok(status) = &status
-                && holds(status)
-            {
-                return status.clone();
+        let mut statuses = Box::pin(admin.watch().await.unwrap());
+        let mut last = None;
+        let told = async {
+            while let Some(status) = statuses.next().await {
+                let status = status.unwrap();
+                if holds(&status) {
+                    return Some(status);
+                }
+                last = Some(status);
             }
-            assert!(Instant::now() < end, "never: {what}: {status:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            None
+        };
+        let told = tokio::time::timeout(PATIENCE, told).await.ok().flatten();
+        told.unwrap_or_else(|| panic!("never: {what}: {last:#?}"))
     }
 }
 

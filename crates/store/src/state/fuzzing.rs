@@ -103,63 +103,22 @@ fn key_and_value(bytes: &[u8]) -> (Bytes, Bytes) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use sessile_core::{
-        Bucket, GroupName, LogTime, Outcome, Proposer, ProposerId, Refusal, RulesVersion, Taken, Tally, Version,
-    };
-
     use super::*;
     use crate::codec::plain;
     use crate::fuzzing::seeds;
+    use crate::state::examples;
 
     fn with_length(key: &[u8], value: &[u8]) -> Vec<u8> {
         [&[u8::try_from(key.len()).unwrap()], key, value].concat()
     }
 
-    fn a_record(value: &'static [u8]) -> Record {
-        let expires_at = LogTime::from_millis(1_700_000_000_000);
-        let header = Header {
-            namespace_generation: 1,
-            group_generation: 300,
-            expires_at,
-            bucket: Bucket::of(LogTime::from_millis(1_699_999_000_000), expires_at),
-            counted_by_name: true,
-            version: Version::new(123_456),
-            value_bytes: value.len() as u64,
-            value_hash: value_hash(value),
-        };
-        Record { header, value: Bytes::from_static(value) }
-    }
-
-    fn rows() -> Vec<(&'static str, RowKey, Row)> {
-        let bucket = Bucket::ending(LogTime::from_millis(1_700_000_040_000));
-        let group = GroupName::new(b"awiki").unwrap();
-        let tally = Tally { keys: 2, bytes: 40, checksum: u128::MAX };
-        let expires_at = LogTime::NEVER;
-        let taken =
-            Taken { value: "taken".into(), version: Version::new(8), expires_at, clock: LogTime::from_millis(5) };
-        let outcomes = BTreeMap::from([
-            (4, Outcome::Written { version: Version::new(9) }),
-            (5, Outcome::Deleted { existed: true, taken: Some(taken) }),
-            (6, Outcome::Refused(Refusal::UnknownIncarnation { current: 7 })),
-        ]);
-        let proposer = Proposer::from_parts(7, u64::MAX, 4, outcomes);
-        vec![
-            ("clock", RowKey::Clock, Row::Clock(LogTime::from_millis(1_700_000_000_000), RulesVersion::FIRST)),
-            ("tally", RowKey::Tally(NamespaceId::SESSIONS, group, bucket), Row::Tally(tally)),
-            ("proposer", RowKey::Proposer(ProposerId::new(3)), Row::Proposer(proposer)),
-            ("tombstone", RowKey::Tombstone(ProposerId::new(4)), Row::Tombstone(11)),
-        ]
-    }
-
     #[test]
     fn every_seed_of_a_record_is_refused_or_comes_back() {
-        let key = record_key(NamespaceId::SESSIONS, &SessionKey::new("awiki:MWSession:0").unwrap());
+        let key = record_key(NamespaceId::SESSIONS, &examples::key());
         let (stored, empty) =
-            (encode_record(&key, &a_record(b"a session's value")), encode_record(&key, &a_record(b"")));
+            (encode_record(&key, &examples::record(b"a session's value")), encode_record(&key, &examples::record(b"")));
         let mut header = Vec::new();
-        plain(&a_record(b"").header, &mut header);
+        plain(&examples::record(b"").header, &mut header);
         let made = [
             ("record", with_length(&key, &stored)),
             ("without_value", with_length(&key, &empty)),
@@ -174,7 +133,7 @@ mod tests {
     #[test]
     fn every_seed_of_a_row_is_refused_or_comes_back() {
         let mut made = Vec::new();
-        let rows = rows();
+        let rows = examples::rows();
         for (name, key, value) in &rows {
             made.push((*name, with_length(&row_key(key), &encode_row(key, value))));
         }
@@ -189,9 +148,10 @@ mod tests {
 
     #[test]
     fn every_seed_of_a_snapshot_is_refused_or_says_what_was_sent() {
-        let key = SessionKey::new("awiki:MWSession:0").unwrap();
-        let items = rows().into_iter().map(|(_, key, row)| Item::Row(key, row).into_wire().unwrap());
-        let record = Item::Record(NamespaceId::SESSIONS, key, a_record(b"a session's value")).into_wire().unwrap();
+        let items = examples::rows().into_iter().map(|(_, key, row)| Item::Row(key, row).into_wire().unwrap());
+        let record = Item::Record(NamespaceId::SESSIONS, examples::key(), examples::record(b"a session's value"))
+            .into_wire()
+            .unwrap();
         let body = wire::SnapshotBody { items: items.chain([record]).collect(), totals: None }.encode_to_vec();
         let chunk = |sequence: u8, body: &[u8]| {
             [&[sequence][..], &encode_chunk(sequence.into(), Bytes::copy_from_slice(body))].concat()

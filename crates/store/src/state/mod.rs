@@ -3,6 +3,8 @@
 mod check;
 mod checksums;
 mod current;
+#[cfg(test)]
+mod examples;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 mod machine;

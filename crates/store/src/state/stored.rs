@@ -160,24 +160,13 @@ pub(super) fn encode_row(key: &RowKey, row: &Row) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sessile_core::{Bucket, LogTime, Version, value_hash};
+    use crate::state::examples;
+    use sessile_core::{Bucket, LogTime};
 
     #[test]
     fn a_flipped_bit_in_a_record_or_its_key_is_found() {
-        let value = Bytes::from_static(b"a session's value");
-        let expires_at = LogTime::from_millis(1_700_000_000_000);
-        let header = Header {
-            namespace_generation: 1,
-            group_generation: 300,
-            expires_at,
-            bucket: Bucket::of(LogTime::from_millis(1_699_999_000_000), expires_at),
-            counted_by_name: true,
-            version: Version::new(123_456),
-            value_bytes: value.len() as u64,
-            value_hash: value_hash(&value),
-        };
-        let record = Record { header, value };
-        let key = record_key(NamespaceId::SESSIONS, &SessionKey::new("awiki:MWSession:0").unwrap());
+        let record = examples::record(b"a session's value");
+        let key = record_key(NamespaceId::SESSIONS, &examples::key());
         let stored = encode_record(&key, &record);
         assert_eq!(decode_record(&key, &stored).unwrap(), record);
         for bit in 0..stored.len() * 8 {
@@ -217,19 +206,7 @@ mod tests {
     /// Golden: these stand on disks, so none of these lines ever changes; a new form gets a new line.
     #[test]
     fn a_record_of_the_first_version_is_read_and_written_as_it_was() {
-        let value = Bytes::from_static(b"a session's value");
-        let expires_at = LogTime::from_millis(1_700_000_000_000);
-        let header = Header {
-            namespace_generation: 1,
-            group_generation: 300,
-            expires_at,
-            bucket: Bucket::ending(LogTime::from_millis(1_700_000_040_000)),
-            counted_by_name: true,
-            version: Version::new(123_456),
-            value_bytes: value.len() as u64,
-            value_hash: value_hash(&value),
-        };
-        let (key, record) = (SessionKey::new("awiki:MWSession:0").unwrap(), Record { header, value });
+        let (key, record) = (examples::key(), examples::record(b"a session's value"));
         let stored_key = bytes("10 00000001 6177696b693a4d5753657373696f6e3a30");
         let stored = bytes(
             "01 b3003e81 01 fb2c01 fd0068e5cf8b010000 fd4004e6cf8b010000 01 fc40e20100 11 fd96c16b371e9524ce
@@ -244,43 +221,24 @@ mod tests {
     /// Golden, like the record above.
     #[test]
     fn rows_of_the_first_version_are_read_and_written_as_they_were() {
-        use sessile_core::{GroupName, Outcome, ProposerId, Refusal, RulesVersion, Taken, Tally};
-        let clock = LogTime::from_millis(1_700_000_000_000);
-        let bucket = Bucket::ending(LogTime::from_millis(1_700_000_040_000));
-        let tally = Tally { keys: 2, bytes: 40, checksum: u128::MAX };
-        let expires_at = LogTime::NEVER;
-        let taken =
-            Taken { value: "taken".into(), version: Version::new(8), expires_at, clock: LogTime::from_millis(5) };
-        let outcomes = std::collections::BTreeMap::from([
-            (4, Outcome::Written { version: Version::new(9) }),
-            (5, Outcome::Deleted { existed: true, taken: Some(taken) }),
-            (6, Outcome::Refused(Refusal::UnknownIncarnation { current: 7 })),
-        ]);
-        let proposer = sessile_core::Proposer::from_parts(7, u64::MAX, 4, outcomes);
-        let group = GroupName::new(b"awiki").unwrap();
         let table = [
+            ("clock", "02 00", "01 ab8564d976541f70 00 00 fd0068e5cf8b010000 01"),
             (
-                "02 00",
-                "01 ab8564d976541f70 00 00 fd0068e5cf8b010000 01",
-                RowKey::Clock,
-                Row::Clock(clock, RulesVersion::FIRST),
-            ),
-            (
+                "tally",
                 "02 01 01 05 6177696b69 fd4004e6cf8b010000",
                 "01 307ac987c6b2d1b7 01 01 05 6177696b69 fd4004e6cf8b010000 01 02 28 feffffffffffffffffffffffffffffffff",
-                RowKey::Tally(NamespaceId::SESSIONS, group, bucket),
-                Row::Tally(tally),
             ),
             (
+                "proposer",
                 "02 02 03",
                 "01 08a671bd73d73b08 02 03 02 07 fdffffffffffffffff 04 03 04 00 09
                  05 01 01 01 05 74616b656e 08 fdffffffffffffffff 05 06 05 01 07",
-                RowKey::Proposer(ProposerId::new(3)),
-                Row::Proposer(proposer),
             ),
-            ("02 03 04", "01 01f205dfd8c5a957 03 04 03 0b", RowKey::Tombstone(ProposerId::new(4)), Row::Tombstone(11)),
+            ("tombstone", "02 03 04", "01 01f205dfd8c5a957 03 04 03 0b"),
         ];
-        for (stored_key, stored, key, row) in table {
+        let rows = examples::rows();
+        assert_eq!(rows.each_ref().map(|(name, ..)| *name), table.map(|(name, ..)| name));
+        for ((_, key, row), (_, stored_key, stored)) in rows.into_iter().zip(table) {
             let (stored_key, stored) = (bytes(stored_key), bytes(stored));
             assert_eq!((row_key(&key), encode_row(&key, &row)), (stored_key.clone(), stored.clone()), "{key:?}");
             let (key, row) = parse_row(&stored_key, &stored).unwrap();

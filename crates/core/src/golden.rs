@@ -1,12 +1,10 @@
 //! What has been written stays readable: encodings as the first format version has them, byte for byte. They stand in
 //! logs and travel between programs of two versions, so none of these lines ever changes; a new form gets a new line.
-#![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 
 use bytes::Bytes;
-use sessile_core::{
-    Action, Command, Condition, Delete, LogTime, NamespaceId, Outcome, ProposerId, Put, Refusal, Register,
-    RulesVersion, SessionCommand, SessionKey, Taken, Ttl, Version,
-};
+
+use crate::examples::{hour, put, register, session, taken, versions};
+use crate::{Action, Command, Condition, Delete, Outcome, Refusal, RulesVersion, Ttl, Version};
 
 /// The bytes that hexadecimal digits name; blanks are for the reader.
 fn bytes(hex: &str) -> Bytes {
@@ -19,45 +17,23 @@ fn bytes(hex: &str) -> Bytes {
 const SESSION: &str = "0a10 00000000000000000123456789abcdef 1007 18ac02 20ab02 2801
                        3211 6177696b693a4d5753657373696f6e3a30";
 
-fn session(action: Action) -> Command {
-    Command::Session(SessionCommand {
-        proposer: ProposerId::new(0x0123_4567_89ab_cdef),
-        incarnation: 7,
-        sequence: 300,
-        lowest_outstanding: 299,
-        namespace: NamespaceId::SESSIONS,
-        key: SessionKey::new("awiki:MWSession:0").unwrap(),
-        action,
-    })
-}
-
-fn put(ttl: Ttl, condition: Condition) -> Command {
-    session(Action::Put(Put { value: Bytes::from_static(b"a value"), ttl, condition }))
-}
-
 #[test]
 fn commands_of_the_first_version_are_read_and_written_as_they_were() {
-    let hour = Ttl::from_secs(3600).unwrap();
-    let versions = || vec![Version::new(1), Version::new(u64::MAX)];
     let take = |condition, take| session(Action::Delete(Delete { condition, take }));
-    let register = Register { proposer: ProposerId::new(5), previous: 3, nonce: u64::MAX };
     let table = [
-        (format!("0a3d {SESSION} 3a0c 0a07612076616c7565 10901c"), put(hour, Condition::None)),
+        (format!("0a3d {SESSION} 3a0c 0a07612076616c7565 10901c"), put(hour(), Condition::None)),
         (format!("0a3e {SESSION} 3a0d 0a07612076616c7565 1a020a00"), put(Ttl::FOREVER, Condition::Absent)),
         (
             format!("0a4e {SESSION} 3a1d 0a07612076616c7565 10901c 1a0f1a0d0a0b01ffffffffffffffffff01"),
-            put(hour, Condition::Matches(versions())),
+            put(hour(), Condition::Matches(versions())),
         ),
         (
             format!("0a4e {SESSION} 3a1d 0a07612076616c7565 10901c 1a0f220d0a0b01ffffffffffffffffff01"),
-            put(hour, Condition::Differs(versions())),
+            put(hour(), Condition::Differs(versions())),
         ),
         (format!("0a37 {SESSION} 4206 0a021200 1001"), take(Condition::Present, true)),
         (format!("0a31 {SESSION} 4200"), take(Condition::None, false)),
-        (
-            "121f 0a1000000000000000000000000000000005 1003 18ffffffffffffffffff01".to_owned(),
-            Command::Register(register),
-        ),
+        ("121f 0a1000000000000000000000000000000005 1003 18ffffffffffffffffff01".to_owned(), register()),
         ("1a00".to_owned(), Command::Tick),
         ("2202 0801".to_owned(), Command::RaiseRules(RulesVersion::FIRST)),
     ];
@@ -69,18 +45,12 @@ fn commands_of_the_first_version_are_read_and_written_as_they_were() {
 
 #[test]
 fn outcomes_of_the_first_version_are_read_and_written_as_they_were() {
-    let taken = Taken {
-        value: Bytes::from_static(b"a value"),
-        version: Version::new(9),
-        expires_at: LogTime::NEVER,
-        clock: LogTime::from_millis(1_700_000_000_000),
-    };
     let table = [
         ("0a03 08ac02", Outcome::Written { version: Version::new(300) }),
         ("1200", Outcome::Deleted { existed: false, taken: None }),
         (
             "1221 0801 121d 0a07612076616c7565 1009 18ffffffffffffffffff01 2080d095ffbc31",
-            Outcome::Deleted { existed: true, taken: Some(taken) },
+            Outcome::Deleted { existed: true, taken: Some(taken()) },
         ),
         ("1a02 080c", Outcome::Registered { incarnation: 12 }),
         ("2200", Outcome::Ticked),

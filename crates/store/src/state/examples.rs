@@ -1,0 +1,59 @@
+//! What the state may hold, one of each kind, for the tests of its stored form and for the seeds of the fuzz targets. Its
+//! bytes stand in golden tests: what is here stays as it is, and a new kind gets a new one beside it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use sessile_core::{
+    Bucket, GroupName, Header, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record, Refusal, Row, RowKey,
+    RulesVersion, SessionKey, Taken, Tally, Version, value_hash,
+};
+
+const MOMENT: LogTime = LogTime::from_millis(1_700_000_000_000);
+
+/// The end of the minute that it is in.
+fn bucket() -> Bucket {
+    Bucket::ending(LogTime::from_millis(1_700_000_040_000))
+}
+
+pub(super) fn key() -> SessionKey {
+    SessionKey::new("awiki:MWSession:0").unwrap()
+}
+
+pub(super) fn record(value: &'static [u8]) -> Record {
+    let header = Header {
+        namespace_generation: 1,
+        group_generation: 300,
+        expires_at: MOMENT,
+        bucket: bucket(),
+        counted_by_name: true,
+        version: Version::new(123_456),
+        value_bytes: value.len() as u64,
+        value_hash: value_hash(value),
+    };
+    Record { header, value: Bytes::from_static(value) }
+}
+
+/// A row of each kind, by the kind's name.
+pub(super) fn rows() -> [(&'static str, RowKey, Row); 4] {
+    let group = GroupName::new(b"awiki").unwrap();
+    let tally = Tally { keys: 2, bytes: 40, checksum: u128::MAX };
+    let taken = Taken {
+        value: "taken".into(),
+        version: Version::new(8),
+        expires_at: LogTime::NEVER,
+        clock: LogTime::from_millis(5),
+    };
+    let outcomes = BTreeMap::from([
+        (4, Outcome::Written { version: Version::new(9) }),
+        (5, Outcome::Deleted { existed: true, taken: Some(taken) }),
+        (6, Outcome::Refused(Refusal::UnknownIncarnation { current: 7 })),
+    ]);
+    let proposer = Proposer::from_parts(7, u64::MAX, 4, outcomes);
+    [
+        ("clock", RowKey::Clock, Row::Clock(MOMENT, RulesVersion::FIRST)),
+        ("tally", RowKey::Tally(NamespaceId::SESSIONS, group, bucket()), Row::Tally(tally)),
+        ("proposer", RowKey::Proposer(ProposerId::new(3)), Row::Proposer(proposer)),
+        ("tombstone", RowKey::Tombstone(ProposerId::new(4)), Row::Tombstone(11)),
+    ]
+}
