@@ -109,7 +109,7 @@ impl Driver {
         let mut rng = SmallRng::seed_from_u64(seed);
         let scratch = tempfile::Builder::new().prefix("sessile-simulation-").tempdir_in(memory());
         let scratch = scratch.unwrap_or_else(|error| panic!("no place for the disks: {error}"));
-        let count = if rng.random_bool(0.15) { 5 } else { 3 };
+        let count = if rng.random_bool(0.1) { 5 } else { 3 };
         let names: Vec<String> = (1..=count).map(|nth| format!("n{nth}")).collect();
         let host = |name: &String| {
             let disk = Disk::new(scratch.path().join(name)).unwrap_or_else(|error| panic!("no disk: {error}"));
@@ -143,7 +143,7 @@ impl Driver {
             seed: rng.random(),
             clients: rng.random_range(2..=4),
             keys: rng.random_range(1..=10),
-            think: Duration::from_millis(rng.random_range(50..=600)),
+            think: Duration::from_millis(rng.random_range(100..=700)),
             stop: AtomicBool::new(false),
             stopped: AtomicUsize::new(0),
             lifetimes: Mutex::default(),
