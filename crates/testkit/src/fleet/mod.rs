@@ -1,27 +1,21 @@
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
 
 use tempfile::TempDir;
 
-use crate::{Client, Host, Network, PATIENCE, Port, Process, Signal, Status};
+use crate::{Network, Port, Process, Signal};
 
-/// How often a cluster is looked at. Each look is a process or more, on a machine that has the cluster to carry.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How long one question to one node may take: above the 10 s after which the program itself gives up.
-const ONE_QUESTION: Duration = Duration::from_secs(20);
-/// `sessile status`, for a test that asks many: who is frozen is not waited for.
-const STATUS: [&str; 4] = ["status", "--json", "--timeout", "3s"];
-/// A node's disk, below its own directory.
-const DISK: &str = "disk";
-/// How many lines of each log a failed test shows.
-const SHOWN_LINES: usize = 40;
+mod asking;
+mod node;
+mod waiting;
+
+pub use asking::Said;
+pub use node::Settings;
+use node::{DISK, Node};
 
 /// Some nodes as processes on this machine, each with a configuration, a data directory and ports of its own that stay
 /// the same whatever happens to the process. Dropped, all are killed; if a test fails, what they said is shown.
@@ -33,60 +27,6 @@ pub struct Fleet {
     /// What is mounted on disks of nodes: it goes after the processes and before the directories.
     mounted: Vec<Box<dyn Any + Send>>,
     dir: TempDir,
-}
-
-/// What an operator writes into a node's configuration file. It is written anew before each start.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// `cluster.name`.
-    pub name: String,
-    /// `cluster.advertise`, if it is not where the node listens.
-    pub advertise: Option<String>,
-    /// `cluster.seeds`.
-    pub seeds: Vec<String>,
-    /// `cluster.expect`, if it is given.
-    pub expect: Option<usize>,
-    /// What the file at `cluster.join_token_file` holds.
-    pub join_token: String,
-    /// `cluster.autopilot`.
-    pub autopilot: bool,
-    /// `cluster.listen_ms`.
-    pub listen_ms: u64,
-    /// `cluster.stabilise_ms`.
-    pub stabilise_ms: u64,
-    /// `storage.engine`.
-    pub engine: &'static str,
-    /// More lines of the file, at its end.
-    pub lines: String,
-    /// More words of the command line.
-    pub arguments: Vec<String>,
-    /// More of its environment.
-    pub environment: Vec<(String, OsString)>,
-    /// The binary that runs it and is asked about it, if that is not the fleet's.
-    pub program: Option<PathBuf>,
-}
-
-/// What an administrator's command came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// The exit code; `None` if it did not end in time, or was ended by a signal.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-struct Node {
-    settings: Settings,
-    /// The host that it runs on; this machine itself if there is none.
-    host: Option<Host>,
-    http: Port,
-    grpc: Port,
-    dir: PathBuf,
-    process: Option<Process>,
-    /// What its earlier processes said.
-    past: String,
 }
 
 impl Fleet {
@@ -289,189 +229,6 @@ impl Fleet {
         self.node_mut(name).process.as_mut().unwrap_or_else(|| panic!("{name} was not started"))
     }
 
-    /// A new connection to its session API. Panics if it does not listen.
-    pub fn client(&self, name: &str) -> Client {
-        Client::connect(self.http(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    /// What `/readyz` says; `None` if nobody answers.
-    pub fn readiness(&self, name: &str) -> Option<u16> {
-        let mut client = Client::connect_patiently(self.http(name), ONE_QUESTION).ok()?;
-        client.request("GET", "/readyz", "", b"").ok().map(|answer| answer.status)
-    }
-
-    /// What `sessile status` says of the cluster at that node; `None` if it cannot be reached. Panics if what it says is
-    /// not what it should say. The exit code tells how the cluster is, and is not looked at.
-    pub fn status(&self, name: &str) -> Option<Status> {
-        let said = self.run(&STATUS, name);
-        let parsed = (!said.stdout.is_empty()).then(|| Status::parse(&said.stdout));
-        parsed.map(|status| status.unwrap_or_else(|error| panic!("{error}\n{}", said.stdout)))
-    }
-
-    /// What `sessile …` says when it is asked at that node: the words, and `--server` behind them.
-    pub fn run(&self, words: &[&str], at: &str) -> Said {
-        run_to_its_end(self.asking(words, at))
-    }
-
-    /// The same, under way: nobody waits for its end, and dropped it is killed.
-    pub fn ask(&self, words: &[&str], at: &str) -> Process {
-        Process::start(self.asking(words, at)).unwrap_or_else(|error| panic!("{}: {error}", self.program.display()))
-    }
-
-    fn asking(&self, words: &[&str], at: &str) -> Command {
-        let mut command = Command::new(self.program_of(at));
-        command.args(words).arg("--server").arg(self.grpc(at).to_string());
-        command
-    }
-
-    /// The same, for what must succeed.
-    #[track_caller]
-    pub fn succeed(&self, words: &[&str], at: &str) -> Said {
-        let said = self.run(words, at);
-        assert_eq!(said.code, Some(0), "{words:?} at {at}: {said:?}");
-        said
-    }
-
-    /// The same, for what must be refused: another exit code than 0, a sentence on standard error, and no panic.
-    #[track_caller]
-    pub fn refused(&self, words: &[&str], at: &str) -> Said {
-        let said = self.run(words, at);
-        assert!(said.code.is_some_and(|code| code != 0), "{words:?} at {at}: {said:?}");
-        assert!(!said.stderr.trim().is_empty() && !said.stderr.contains("panicked"), "{words:?} at {at}: {said:?}");
-        said
-    }
-
-    /// Looks until there is something, and gives it. Panics when it did not come, with what every node says of itself.
-    #[track_caller]
-    pub fn wait_until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let begin = Instant::now();
-        loop {
-            if let Some(found) = look(self) {
-                return found;
-            }
-            assert!(begin.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {what}");
-            std::thread::sleep(LOOK_AGAIN);
-        }
-    }
-
-    /// Looks again and again for that long, at something that must hold all the while: for what must never happen, and
-    /// would have happened by then.
-    #[track_caller]
-    pub fn holds_for(&mut self, time: Duration, mut look: impl FnMut(&mut Self)) {
-        let begin = Instant::now();
-        while begin.elapsed() < time {
-            look(self);
-            std::thread::sleep(LOOK_AGAIN);
-        }
-    }
-
-    /// Waits until all that run are ready, follow one leader, and know one membership, in which they all have a vote.
-    /// Gives what they agree on.
-    #[track_caller]
-    pub fn wait_until_formed(&mut self) -> Status {
-        self.wait_until("all nodes that run are ready voters of one cluster", |fleet| {
-            for name in fleet.running() {
-                assert!(!fleet.process(&name).has_ended(), "{name} ended instead of becoming ready");
-            }
-            fleet.agreed()
-        })
-    }
-
-    /// What all that run say, if they agree on it and are ready.
-    pub fn agreed(&mut self) -> Option<Status> {
-        let running = self.running();
-        if !running.iter().all(|name| self.readiness(name) == Some(200)) {
-            return None;
-        }
-        let mut agreed: Option<Status> = None;
-        for name in &running {
-            let status = self.status(name)?;
-            let name = &self.node(name).settings.name;
-            if !status.ready || status.joint || status.leader.is_none() || status.voter(name).is_none() {
-                return None;
-            }
-            let same = agreed.as_ref().is_none_or(|other| {
-                (&other.cluster_id, &other.leader, other.membership_index)
-                    == (&status.cluster_id, &status.leader, status.membership_index)
-            });
-            if !same {
-                return None;
-            }
-            agreed = Some(status);
-        }
-        agreed
-    }
-
-    /// Waits until every node has shown one checksum of its state at one entry, and gives both; at no entry may they
-    /// differ. For a cluster without load: each shows the last entry that it has applied, and a tick a second is one.
-    #[track_caller]
-    pub fn wait_until_states_agree(&mut self) -> (u64, String) {
-        let mut shown: BTreeMap<u64, BTreeMap<String, String>> = BTreeMap::new();
-        self.wait_until("all nodes show one checksum at one entry", |fleet| {
-            let names = fleet.names();
-            for name in &names {
-                let status = fleet.status(name)?;
-                let own = status.member(&fleet.node(name).settings.name)?;
-                if own.checksum_index > 0 {
-                    shown.entry(own.checksum_index).or_default().insert(name.clone(), own.checksum.clone());
-                }
-            }
-            for (index, of) in &shown {
-                let checksum = of.values().next()?;
-                assert!(of.values().all(|other| other == checksum), "states differ at entry {index}: {of:?}");
-                if of.len() == names.len() {
-                    return Some((*index, checksum.clone()));
-                }
-            }
-            None
-        })
-    }
-
-    /// Waits until a node that runs and is ready names a leader that runs.
-    #[track_caller]
-    pub fn wait_for_leader(&mut self) -> String {
-        self.wait_until("a majority that lives has a leader", |fleet| {
-            let running = fleet.running();
-            running.iter().find_map(|name| {
-                let status = fleet.status(name).filter(|status| status.ready)?;
-                status.leader.filter(|leader| running.contains(leader))
-            })
-        })
-    }
-
-    /// Waits until it is ready.
-    #[track_caller]
-    pub fn wait_until_ready(&mut self, name: &str) {
-        self.wait_until(&format!("{name} is ready"), |fleet| (fleet.readiness(name) == Some(200)).then_some(()));
-    }
-
-    /// Everything that it wrote to standard output and standard error, in its earlier lives too.
-    pub fn words(&self, name: &str) -> String {
-        let node = self.node(name);
-        let now = node.process.as_ref().map(said_by).unwrap_or_default();
-        format!("{}{now}", node.past)
-    }
-
-    /// What every node says of itself, and the end of its log.
-    pub fn describe(&self) -> String {
-        let mut text = String::new();
-        for (name, node) in &self.nodes {
-            let _ = writeln!(text, "==== {name}, http {}, grpc {}", node.http.number(), node.grpc.number());
-            if node.process.is_some() {
-                let said = self.run(&STATUS, name);
-                let _ = writeln!(text, "status: {:?} {}{}", said.code, said.stdout, said.stderr);
-            } else {
-                text.push_str("does not run\n");
-            }
-            let words = self.words(name);
-            let lines: Vec<_> = words.lines().collect();
-            for line in &lines[lines.len().saturating_sub(SHOWN_LINES)..] {
-                let _ = writeln!(text, "  {line}");
-            }
-        }
-        text
-    }
-
     fn program_of(&self, name: &str) -> &Path {
         self.node(name).settings.program.as_ref().unwrap_or(&self.program)
     }
@@ -498,103 +255,6 @@ impl Drop for Fleet {
     }
 }
 
-impl Settings {
-    fn renames_seed(&mut self, was: SocketAddr, is: SocketAddr) {
-        let was = was.to_string();
-        self.seeds.iter_mut().filter(|seed| **seed == was).for_each(|seed| *seed = is.to_string());
-    }
-}
-
-impl Node {
-    fn moves_to(&mut self, port: Port) {
-        self.settings.renames_seed(self.grpc.address(), port.address());
-        self.grpc = port;
-    }
-
-    fn join_token_file(&self) -> PathBuf {
-        self.dir.join("join.token")
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        self.dir.join(DISK).join("data")
-    }
-
-    /// A port of its host.
-    fn at(&self, port: &Port) -> SocketAddr {
-        (self.host.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |host| host.address), port.number()).into()
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let (config, token) = (self.dir.join("config.yaml"), self.join_token_file());
-        for (path, text) in [(&config, self.yaml(&token)), (&token, format!("{}\n", self.settings.join_token))] {
-            fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        }
-        let mut command = match &self.host {
-            Some(host) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", &host.namespace]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
-        command.arg("serve").arg("--config").arg(config).args(&self.settings.arguments);
-        command.envs(self.settings.environment.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    fn yaml(&self, token: &Path) -> String {
-        let Settings { name, advertise, seeds, expect, autopilot, engine, lines, .. } = &self.settings;
-        let (listen_ms, stabilise_ms) = (self.settings.listen_ms, self.settings.stabilise_ms);
-        let listen = self.at(&self.grpc);
-        let advertise = advertise.clone().unwrap_or_else(|| listen.to_string());
-        let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
-        format!(
-            "service_name: sessile\n\
-             listen_address: {address}\n\
-             listen_port: {http}\n\
-             storage: {{ data_dir: {data_dir}, engine: {engine}, cache_mb: 16, reserve_mb: 0 }}\n\
-             cluster:\n  \
-               name: {name}\n  \
-               listen: \"{listen}\"\n  \
-               advertise: \"{advertise}\"\n  \
-               seeds: {seeds:?}\n\
-             {expect}  \
-               join_token_file: {token}\n  \
-               listen_ms: {listen_ms}\n  \
-               stabilise_ms: {stabilise_ms}\n  \
-               autopilot: {autopilot}\n\
-             shutdown: {{ grace_ms: 10000, notice_ms: 0 }}\n\
-             {lines}",
-            address = self.at(&self.http).ip(),
-            http = self.http.number(),
-            data_dir = self.data_dir().display(),
-            token = token.display(),
-        )
-    }
-
-    /// Keeps what it said.
-    fn put_away(&mut self) {
-        if let Some(process) = self.process.take() {
-            self.past.push_str(&said_by(&process));
-        }
-    }
-}
-
-fn said_by(process: &Process) -> String {
-    format!("{}{}", process.stdout(), process.stderr())
-}
-
-/// Runs it. One that does not end in time is killed.
-fn run_to_its_end(command: Command) -> Said {
-    let shown = format!("{command:?}");
-    let mut process = Process::start(command).unwrap_or_else(|error| panic!("{shown}: {error}"));
-    if process.ends_within(ONE_QUESTION).is_none() {
-        process.kill();
-    }
-    let status = process.ends();
-    Said { code: status.code(), stdout: process.stdout(), stderr: process.stderr() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -613,45 +273,6 @@ mod tests {
         assert_eq!(fleet.settings("n1").seeds[0], after.to_string(), "its own file names it");
         assert_eq!(fleet.settings("n2").seeds, seeds, "no other file changes");
         assert_eq!(fleet.running(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_configuration_is_written_as_the_program_reads_it() {
-        let mut fleet = Fleet::of("/bin/false", 2);
-        fleet.settings("n1").lines = "log_level: debug\n".into();
-        let yaml = fleet.node("n1").yaml(Path::new("/t"));
-        let (http, first, second) = (fleet.http("n1").port(), fleet.grpc("n1"), fleet.grpc("n2"));
-        let data_dir = fleet.data_dir("n1");
-        let expected = format!(
-            "service_name: sessile\nlisten_address: 127.0.0.1\nlisten_port: {http}\n\
-             storage: {{ data_dir: {}, engine: fjall, cache_mb: 16, reserve_mb: 0 }}\n\
-             cluster:\n  name: n1\n  listen: \"{first}\"\n  advertise: \"{first}\"\n  \
-             seeds: [\"{first}\", \"{second}\"]\n  expect: 2\n  join_token_file: /t\n  listen_ms: 300\n  \
-             stabilise_ms: 500\n  autopilot: true\nshutdown: {{ grace_ms: 10000, notice_ms: 0 }}\nlog_level: debug\n",
-            data_dir.display()
-        );
-        assert_eq!(yaml, expected);
-    }
-
-    #[test]
-    fn what_an_early_process_said_is_kept_and_its_end_is_told() {
-        let mut fleet = Fleet::of("/bin/echo", 1);
-        fleet.start("n1");
-        assert!(fleet.ends("n1").success());
-        fleet.start("n1");
-        fleet.ends("n1");
-        assert_eq!(fleet.words("n1").matches("serve --config").count(), 2);
-        assert_eq!(fleet.run(&["status"], "n1").stdout, format!("status --server {}\n", fleet.grpc("n1")));
-    }
-
-    #[test]
-    fn a_node_with_a_program_of_its_own_is_run_and_asked_by_that() {
-        let mut fleet = Fleet::of("/bin/false", 2);
-        fleet.settings("n2").program = Some("/bin/echo".into());
-        for (name, code) in [("n1", Some(1)), ("n2", Some(0))] {
-            fleet.start(name);
-            assert_eq!((fleet.ends(name).code(), fleet.run(&["status"], name).code), (code, code), "{name}");
-        }
     }
 
     #[test]
