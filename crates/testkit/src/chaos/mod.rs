@@ -4,19 +4,23 @@
 //! A round is one cluster from its beginning to its end. Its faults and what its clients ask for come from the round's
 //! seed; the moments come from the machine, so a seed repeats a round in kind, not to the microsecond.
 
+mod fault;
+mod nemesis;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
-use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 
+pub use fault::Fault;
+
 use crate::story::Story;
-use crate::{Ballast, Fleet, Load, LoadOptions, Network, Outcome, Proxy, SmallDisk, Verdict, Weather, WrongClock};
+use crate::{Ballast, Fleet, Load, LoadOptions, Network, Outcome, Proxy, SmallDisk, Verdict, WrongClock};
 
 const NODES: usize = 3;
 const CLIENTS: usize = 12;
@@ -27,16 +31,8 @@ const THINK: Duration = Duration::from_millis(4);
 pub const FAULTS: RangeInclusive<usize> = 8..=16;
 /// Between two faults: from less than an election takes to more than a start.
 const PAUSE_MS: RangeInclusive<u64> = 20..=1_500;
-/// What a slow way adds to each piece in each direction, from less than a heartbeat to about an election; what fits
-/// through it; and of a thousand pieces, how many are lost and how many break their connection on a lossy one.
-const DELAY_MS: RangeInclusive<u64> = 2..=150;
-const BYTES_PER_SECOND: RangeInclusive<u32> = 50_000..=2_000_000;
-const LOST: RangeInclusive<u32> = 1..=60;
-const BROKEN: RangeInclusive<u32> = 0..=20;
 /// What a node says that stops because its disk is full, in the words of the system.
 const DISK_IS_FULL: &str = "No space left on device";
-/// How wrong a clock may be, in seconds: a year either way.
-const CLOCK_SHIFT: i64 = 31_557_600;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -68,79 +64,6 @@ pub struct Round {
     pub stopped_for_room: usize,
     /// Why no disk could be filled up, if it was to be.
     pub no_small_disk: Option<String>,
-}
-
-/// What may happen to a node. What it needs to be undone is done by a later one, or at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
-    /// `kill -9`.
-    Kill,
-    /// SIGTERM, and its clean end.
-    Stop,
-    /// SIGSTOP, for longer than an election takes or shorter.
-    Freeze,
-    /// Its disk is emptied while it is still a voter, and it starts again.
-    Reimage,
-    /// The same, and the leader is killed while it comes back.
-    ReimageThenKillLeader,
-    /// Its wall clock goes wrong, by up to a year.
-    WrongClock,
-    /// Nothing passes between it and the other nodes.
-    Cut,
-    /// What it sends to one other node is lost, and what comes from there arrives.
-    OneWayCut,
-    /// It sees both others, which do not see each other.
-    Bridge,
-    /// The way to it, or every way, is slow.
-    SlowNetwork,
-    /// On the way to it, or on every way, pieces are lost and sent again, and connections break.
-    LossyNetwork,
-    /// Its disk is full, until it is freed.
-    DiskFull,
-    /// An operator moves leadership.
-    TransferLeader,
-    /// An operator makes the state durable, and the log behind it goes.
-    Snapshot,
-}
-
-impl Fault {
-    const ALL: [Self; 14] = [
-        Self::Kill,
-        Self::Stop,
-        Self::Freeze,
-        Self::Reimage,
-        Self::ReimageThenKillLeader,
-        Self::WrongClock,
-        Self::Cut,
-        Self::OneWayCut,
-        Self::Bridge,
-        Self::SlowNetwork,
-        Self::LossyNetwork,
-        Self::DiskFull,
-        Self::TransferLeader,
-        Self::Snapshot,
-    ];
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kill => "kill",
-            Self::Stop => "stop",
-            Self::Freeze => "freeze",
-            Self::Reimage => "reimage",
-            Self::ReimageThenKillLeader => "reimage, then the leader killed",
-            Self::WrongClock => "wrong clock",
-            Self::Cut => "cut off",
-            Self::OneWayCut => "cut off one way",
-            Self::Bridge => "bridge between two that are cut off",
-            Self::SlowNetwork => "slow network",
-            Self::LossyNetwork => "lossy network",
-            Self::DiskFull => "disk full",
-            Self::TransferLeader => "leadership moved",
-            Self::Snapshot => "state made durable",
-        })
-    }
 }
 
 /// Runs one round. What went wrong comes back as a text, with the story of the round.
@@ -239,16 +162,6 @@ impl<'story> Chaos<'story> {
         self.ends()
     }
 
-    fn draws(&mut self) -> Fault {
-        // Where there is weather at all, there is more of it.
-        let weather = !self.proxies.is_empty() && self.rng.random_bool(0.2);
-        if self.small.is_some() && self.rng.random_bool(0.15) {
-            return Fault::DiskFull;
-        }
-        let among: &[Fault] = if weather { &[Fault::SlowNetwork, Fault::LossyNetwork] } else { &Fault::ALL };
-        *among.choose(&mut self.rng).unwrap_or(&Fault::Kill)
-    }
-
     fn pause(&mut self) {
         std::thread::sleep(Duration::from_millis(self.rng.random_range(PAUSE_MS)));
     }
@@ -257,198 +170,13 @@ impl<'story> Chaos<'story> {
         self.story.tells(what);
     }
 
-    /// Does it, if it can be done now. Says whether it was done.
-    fn happens(&mut self, fault: Fault) -> bool {
-        let up = self.up();
-        let Some(name) = up.iter().choose(&mut self.rng).cloned() else { return false };
-        match fault {
-            Fault::Kill => self.kills(&name),
-            // It may be about to end by itself, which is no clean stop.
-            Fault::Stop if self.may_end_by_itself(&name) => return false,
-            Fault::Stop => {
-                self.tells(&format!("{name} is told to stop"));
-                self.fleet.stop(&name);
-                self.down.insert(name);
-            }
-            Fault::Freeze => {
-                self.tells(&format!("{name} is frozen"));
-                self.load.is_killed(&name);
-                self.fleet.freeze(&name);
-                self.frozen.insert(name);
-            }
-            Fault::Reimage | Fault::ReimageThenKillLeader => {
-                // More than one voter without its disk is beyond what a majority can promise.
-                let Some(status) = self.whole() else { return false };
-                self.kills(&name);
-                self.tells(&format!("{name} is reimaged"));
-                self.fleet.reimage(&name);
-                self.starts(&name);
-                if fault == Fault::ReimageThenKillLeader
-                    && let Some(leader) = status.leader.filter(|leader| *leader != name)
-                {
-                    self.pause();
-                    self.kills(&leader);
-                    self.pause();
-                    self.starts(&leader);
-                }
-                // Before it is a voter again, nobody else may lose a disk; other things may happen to it.
-            }
-            Fault::WrongClock => {
-                let seconds = self.rng.random_range(-CLOCK_SHIFT..=CLOCK_SHIFT);
-                // One bad clock moves nothing; two are a majority, and whatever they agree on is the time.
-                for (of, clock) in &self.clocks {
-                    let shift = if *of == name { seconds } else { 0 };
-                    clock.is_wrong_by(shift).unwrap_or_else(|error| panic!("the clock of {of}: {error}"));
-                }
-                self.tells(&format!("the clock of {name} is wrong by {seconds} s, and all others are right"));
-            }
-            Fault::Cut | Fault::OneWayCut | Fault::Bridge => {
-                if self.network.is_none() || !self.cuts.is_empty() {
-                    return false;
-                }
-                let others: Vec<String> = self.fleet.names().into_iter().filter(|other| *other != name).collect();
-                let [one, other] = &others[..] else { return false };
-                let pairs = match fault {
-                    Fault::Cut => vec![(&name, one), (one, &name), (&name, other), (other, &name)],
-                    Fault::OneWayCut => vec![(&name, one)],
-                    _ => vec![(one, other), (other, one)],
-                };
-                for (from, to) in pairs {
-                    self.cuts(from, to);
-                }
-            }
-            Fault::SlowNetwork | Fault::LossyNetwork => {
-                if self.proxies.is_empty() {
-                    return false;
-                }
-                let weather = self.bad_weather(fault);
-                let ways = if self.rng.random() { self.fleet.names() } else { vec![name] };
-                self.tells(&format!("the way to {} is {weather:?}", ways.join(", ")));
-                ways.iter().filter_map(|name| self.proxies.get(name)).for_each(|proxy| proxy.has(weather));
-                self.weather = true;
-            }
-            Fault::DiskFull => {
-                let Some(small) = self.small.as_mut().filter(|small| !small.is_full) else { return false };
-                let filled = small.ballast.fills();
-                filled.unwrap_or_else(|error| panic!("the disk of {} cannot be filled up: {error}", small.of));
-                (small.is_full, small.was_full) = (true, true);
-                let full = format!("the disk of {} is full", small.of);
-                self.tells(&full);
-            }
-            Fault::TransferLeader => {
-                let said = self.fleet.run(&["cluster", "transfer-leader", "--timeout", "3s"], &name);
-                self.tells(&format!("leadership is to move, asked at {name}: {:?}", said.code));
-            }
-            Fault::Snapshot => {
-                let said = self.fleet.run(&["cluster", "snapshot", "--timeout", "3s"], &name);
-                self.tells(&format!("the state of {name} is to be durable: {:?}", said.code));
-            }
-        }
-        true
-    }
-
-    /// All voters run, agree, and are ready.
-    fn whole(&mut self) -> Option<crate::Status> {
-        let full = self.small.as_ref().is_some_and(|small| small.is_full);
-        let all_run = self.down.is_empty() && self.frozen.is_empty() && self.cuts.is_empty() && !full;
-        all_run.then(|| self.fleet.agreed()).flatten().filter(|status| status.voters().len() == NODES)
-    }
-
     fn up(&self) -> Vec<String> {
         let running = self.fleet.running().into_iter();
         running.filter(|name| !self.frozen.contains(name) && !self.down.contains(name)).collect()
     }
 
-    fn kills(&mut self, name: &str) {
-        self.tells(&format!("{name} is killed"));
-        self.load.is_killed(name);
-        self.fleet.kill(name);
-        self.frozen.remove(name);
-        self.down.insert(name.to_owned());
-    }
-
-    fn starts(&mut self, name: &str) {
-        self.frees();
-        if let Some(small) = self.small.as_mut().filter(|small| small.of == name) {
-            small.was_full = false;
-        }
-        self.tells(&format!("{name} starts"));
-        self.fleet.start(name);
-        self.down.remove(name);
-    }
-
-    fn cuts(&mut self, from: &str, to: &str) {
-        self.tells(&format!("{to} hears nothing of {from}"));
-        if let Some(network) = &self.network {
-            network.cut(from, to).unwrap_or_else(|error| panic!("{error}"));
-        }
-        self.cuts.insert((from.to_owned(), to.to_owned()));
-    }
-
-    /// Everybody reaches everybody.
-    fn reconnects(&mut self) {
-        self.tells("the network is whole");
-        for (from, to) in std::mem::take(&mut self.cuts) {
-            if let Some(network) = &self.network {
-                network.mend(&from, &to).unwrap_or_else(|error| panic!("{error}"));
-            }
-        }
-    }
-
-    fn bad_weather(&mut self, fault: Fault) -> Weather {
-        if fault == Fault::SlowNetwork {
-            let delay = Duration::from_millis(self.rng.random_range(DELAY_MS));
-            Weather::Slow { delay, bytes_per_second: self.rng.random_range(BYTES_PER_SECOND) }
-        } else {
-            Weather::Lossy { lost: self.rng.random_range(LOST), broken: self.rng.random_range(BROKEN) }
-        }
-    }
-
-    fn clears_up(&mut self) {
-        self.tells("the weather is fine");
-        self.proxies.values().for_each(|proxy| proxy.has(Weather::Fine));
-        self.weather = false;
-    }
-
-    /// There is room on every disk.
-    fn frees(&mut self) {
-        if let Some(small) = self.small.as_mut().filter(|small| small.is_full) {
-            small.ballast.goes().unwrap_or_else(|error| panic!("the disk of {} cannot be freed: {error}", small.of));
-            small.is_full = false;
-            let freed = format!("there is room on the disk of {}", small.of);
-            self.tells(&freed);
-        }
-    }
-
     fn may_end_by_itself(&self, name: &str) -> bool {
         self.small.as_ref().is_some_and(|small| small.was_full && small.of == name)
-    }
-
-    fn thaws(&mut self, name: &str) {
-        self.tells(&format!("{name} is thawed"));
-        self.fleet.thaw(name);
-        self.frozen.remove(name);
-    }
-
-    /// Starts or thaws one that is down, mends the network, or clears the weather. Says whether there was anything to mend.
-    fn mends_one(&mut self) -> bool {
-        if !self.cuts.is_empty() && self.rng.random_bool(0.5) {
-            self.reconnects();
-            return true;
-        }
-        if self.weather && self.rng.random_bool(0.3) {
-            self.clears_up();
-            return true;
-        }
-        let broken: Vec<String> = self.down.iter().chain(&self.frozen).cloned().collect();
-        let Some(name) = broken.choose(&mut self.rng) else { return false };
-        if self.frozen.contains(name) {
-            self.thaws(name);
-        } else {
-            self.starts(name);
-        }
-        self.load.is_back(name);
-        true
     }
 
     /// A node that stops by itself has found a fault of its own, and there is none that it should find here but a full
