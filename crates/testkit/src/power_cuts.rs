@@ -16,7 +16,6 @@ use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 
-use crate::chaos::states_agree;
 use crate::story::Story;
 use crate::{Client, Fleet, History, Honesty, Load, LoadOptions, Outcome, PowerDisk, Process, Signal, eventually};
 
@@ -473,7 +472,7 @@ impl<'story> Round<'story> {
         self.done.unanswered = operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count();
         self.done.set_aside = self.names().iter().map(|name| set_aside(&self.house.fleet.data_dir(name))).sum();
         seen.history.assert_linearizable();
-        states_agree(&mut self.house.fleet);
+        self.house.fleet.wait_until_states_agree();
         std::mem::take(&mut self.done)
     }
 }

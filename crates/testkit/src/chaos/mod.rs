@@ -238,7 +238,7 @@ impl<'story> Chaos<'story> {
         let answered = seen.samples.iter().filter(|sample| sample.verdict == Verdict::Answered);
         self.round.longest_wait = answered.map(|sample| sample.took).max().unwrap_or_default();
         seen.history.assert_linearizable();
-        states_agree(&mut self.fleet);
+        self.fleet.wait_until_states_agree();
         self.round
     }
 }
@@ -274,24 +274,4 @@ fn proxies(fleet: &mut Fleet, network: Option<&Network>, seed: u64) -> BTreeMap<
         settings.advertise = Some(proxy.address().to_string());
     }
     proxies
-}
-
-/// Waits until all nodes show one checksum at one place of the log; at none may they differ.
-pub(crate) fn states_agree(fleet: &mut Fleet) {
-    let mut shown: BTreeMap<u64, BTreeMap<String, String>> = BTreeMap::new();
-    fleet.wait_until("all show one checksum at one entry", |fleet| {
-        let names = fleet.names();
-        for name in &names {
-            let status = fleet.status(name)?;
-            let member = status.member(name)?;
-            if member.checksum_index > 0 {
-                shown.entry(member.checksum_index).or_default().insert(name.clone(), member.checksum.clone());
-            }
-        }
-        for (index, of) in &shown {
-            let checksums: BTreeSet<&String> = of.values().collect();
-            assert_eq!(checksums.len(), 1, "states differ at entry {index}: {of:?}");
-        }
-        shown.values().any(|of| of.len() == names.len()).then_some(())
-    });
 }

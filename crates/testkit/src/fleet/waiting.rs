@@ -1,6 +1,6 @@
 //! Waiting for what a fleet comes to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Fleet;
@@ -85,14 +85,13 @@ impl Fleet {
                     shown.entry(own.checksum_index).or_default().insert(name.clone(), own.checksum.clone());
                 }
             }
+            // All that was shown is compared before one of them is taken for good.
             for (index, of) in &shown {
-                let checksum = of.values().next()?;
-                assert!(of.values().all(|other| other == checksum), "states differ at entry {index}: {of:?}");
-                if of.len() == names.len() {
-                    return Some((*index, checksum.clone()));
-                }
+                let checksums: BTreeSet<&String> = of.values().collect();
+                assert_eq!(checksums.len(), 1, "states differ at entry {index}: {of:?}");
             }
-            None
+            let (index, of) = shown.iter().find(|(_, of)| of.len() == names.len())?;
+            Some((*index, of.values().next()?.clone()))
         })
     }
 
