@@ -224,6 +224,7 @@ impl<'story> Round<'story> {
             self.purges_the_logs();
         }
         for _ in 0..self.rng.random_range(self.moments.clone()) {
+            // The pace of what happens: nothing is waited for.
             std::thread::sleep(Duration::from_millis(self.rng.random_range(CALM_MS)));
             let moments = [Moment::Load, Moment::Load, Moment::Snapshot, Moment::Stop, Moment::Reimage];
             match *moments.choose(&mut self.rng).unwrap_or(&Moment::Load) {

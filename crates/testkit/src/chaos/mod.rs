@@ -149,7 +149,7 @@ impl<'story> Chaos<'story> {
 
     fn run(mut self) -> Round {
         for _ in 0..self.rng.random_range(self.faults.clone()) {
-            self.pause();
+            self.lets_time_pass();
             self.nobody_ended_by_itself();
             if self.rng.random_bool(0.4) && self.mends_one() {
                 continue;
@@ -162,7 +162,8 @@ impl<'story> Chaos<'story> {
         self.ends()
     }
 
-    fn pause(&mut self) {
+    /// The pace of what happens. Nothing is waited for.
+    fn lets_time_pass(&mut self) {
         std::thread::sleep(Duration::from_millis(self.rng.random_range(PAUSE_MS)));
     }
 

@@ -58,9 +58,9 @@ impl Chaos<'_> {
                 if fault == Fault::ReimageThenKillLeader
                     && let Some(leader) = status.leader.filter(|leader| *leader != name)
                 {
-                    self.pause();
+                    self.lets_time_pass();
                     self.kills(&leader);
-                    self.pause();
+                    self.lets_time_pass();
                     self.starts(&leader);
                 }
                 // Before it is a voter again, nobody else may lose a disk; other things may happen to it.

@@ -1,10 +1,10 @@
 //! Waiting for what a fleet comes to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Fleet;
-use crate::{PATIENCE, Status};
+use crate::{PATIENCE, Status, looks_for};
 
 /// How often a cluster is looked at. Each look is a process or more, on a machine that has the cluster to carry.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -13,25 +13,21 @@ impl Fleet {
     /// Looks until there is something, and gives it. Panics when it did not come, with what every node says of itself.
     #[track_caller]
     pub fn wait_until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let begin = Instant::now();
-        loop {
-            if let Some(found) = look(self) {
-                return found;
-            }
-            assert!(begin.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {what}");
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        let Some(found) = looks_for(PATIENCE, LOOK_AGAIN, || look(self)) else {
+            // Not in a closure, which would hide the caller from who reads the panic.
+            panic!("did not happen within {PATIENCE:?}: {what}")
+        };
+        found
     }
 
     /// Looks again and again for that long, at something that must hold all the while: for what must never happen, and
     /// would have happened by then.
     #[track_caller]
     pub fn holds_for(&mut self, time: Duration, mut look: impl FnMut(&mut Self)) {
-        let begin = Instant::now();
-        while begin.elapsed() < time {
+        looks_for(time, LOOK_AGAIN, || -> Option<()> {
             look(self);
-            std::thread::sleep(LOOK_AGAIN);
-        }
+            None
+        });
     }
 
     /// Waits until all that run are ready, follow one leader, and know one membership, in which they all have a vote.

@@ -68,7 +68,7 @@ impl LoadClient {
         }
         shared.filled.fetch_add(1, Ordering::SeqCst);
         while !shared.stop.load(Ordering::SeqCst) {
-            std::thread::sleep(self.pause());
+            std::thread::sleep(self.think_time());
             if shared.rest.load(Ordering::SeqCst) {
                 continue;
             }
@@ -78,8 +78,9 @@ impl LoadClient {
         (self.history, self.samples)
     }
 
-    /// Exponential, so that clients do not march in step.
-    fn pause(&mut self) -> Duration {
+    /// How long a user thinks before the next request: the pace of the load, and no wait for anything. Exponential, so
+    /// that clients do not march in step.
+    fn think_time(&mut self) -> Duration {
         let unit: f64 = self.rng.random();
         self.shared.options.think.mul_f64(-(1.0 - unit).ln()).min(self.shared.options.think * 5)
     }
