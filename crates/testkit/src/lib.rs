@@ -52,13 +52,22 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Looks until there is something, and gives it. Panics after [`PATIENCE`] with the reason why it should have come.
-pub fn eventually<T>(because: impl Debug, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(because: impl Debug, look: impl FnMut() -> Option<T>) -> T {
+    let found = looks_for(PATIENCE, LOOK_AGAIN, look);
+    found.unwrap_or_else(|| panic!("did not happen within {PATIENCE:?}: {because:?}"))
+}
+
+/// Looks until there is something, and gives it; `None` if there was nothing in that time. All that is waited for by
+/// looking is waited for here.
+fn looks_for<T>(time: Duration, pause: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
         if let Some(found) = look() {
-            return found;
+            return Some(found);
         }
-        assert!(begin.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {because:?}");
-        std::thread::sleep(LOOK_AGAIN);
+        if begin.elapsed() >= time {
+            return None;
+        }
+        std::thread::sleep(pause);
     }
 }

@@ -16,7 +16,6 @@ use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 
-use crate::chaos::states_agree;
 use crate::story::Story;
 use crate::{Client, Fleet, History, Honesty, Load, LoadOptions, Outcome, PowerDisk, Process, Signal, eventually};
 
@@ -225,6 +224,7 @@ impl<'story> Round<'story> {
             self.purges_the_logs();
         }
         for _ in 0..self.rng.random_range(self.moments.clone()) {
+            // The pace of what happens: nothing is waited for.
             std::thread::sleep(Duration::from_millis(self.rng.random_range(CALM_MS)));
             let moments = [Moment::Load, Moment::Load, Moment::Snapshot, Moment::Stop, Moment::Reimage];
             match *moments.choose(&mut self.rng).unwrap_or(&Moment::Load) {
@@ -473,7 +473,7 @@ impl<'story> Round<'story> {
         self.done.unanswered = operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count();
         self.done.set_aside = self.names().iter().map(|name| set_aside(&self.house.fleet.data_dir(name))).sum();
         seen.history.assert_linearizable();
-        states_agree(&mut self.house.fleet);
+        self.house.fleet.wait_until_states_agree();
         std::mem::take(&mut self.done)
     }
 }

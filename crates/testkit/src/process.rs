@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, kill_process};
 
-use crate::{Client, LOOK_AGAIN, PATIENCE, eventually};
+use crate::{Client, LOOK_AGAIN, PATIENCE, eventually, looks_for};
 
 pub use rustix::process::Signal;
 
@@ -90,16 +90,7 @@ impl Process {
 
     /// Waits until it ends by itself; `None` if it does not within that time.
     pub fn ends_within(&mut self, time: Duration) -> Option<ExitStatus> {
-        let begin = Instant::now();
-        loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(status);
-            }
-            if begin.elapsed() > time {
-                return None;
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        looks_for(time, LOOK_AGAIN, || self.child.try_wait().ok().flatten())
     }
 
     /// Waits until it ends by itself. Panics, with its words, if it does not.

@@ -4,6 +4,10 @@
 //! each fsync made durable: a file's bytes with an fsync of the file, a name with one of its directory. When the power
 //! goes, each directory is as it was synced or as it is, and of a file's bytes that were not synced any sectors may have
 //! reached the disk.
+//!
+//! `power` is another one, with a rule of its own: it stands under real processes as a file system, sees every change in its
+//! order and may leave what was there in between, while this one, in the simulation's own process, is told of fsyncs alone
+//! and so knows two moments of a file, the synced one and the last.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

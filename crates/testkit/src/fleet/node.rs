@@ -1,0 +1,166 @@
+//! One node: what it is configured with, where it is, and its process.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Host, Port, Process};
+
+/// A node's disk, below its own directory.
+pub(super) const DISK: &str = "disk";
+
+/// What an operator writes into a node's configuration file. It is written anew before each start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `cluster.name`.
+    pub name: String,
+    /// `cluster.advertise`, if it is not where the node listens.
+    pub advertise: Option<String>,
+    /// `cluster.seeds`.
+    pub seeds: Vec<String>,
+    /// `cluster.expect`, if it is given.
+    pub expect: Option<usize>,
+    /// What the file at `cluster.join_token_file` holds.
+    pub join_token: String,
+    /// `cluster.autopilot`.
+    pub autopilot: bool,
+    /// `cluster.listen_ms`.
+    pub listen_ms: u64,
+    /// `cluster.stabilise_ms`.
+    pub stabilise_ms: u64,
+    /// `storage.engine`.
+    pub engine: &'static str,
+    /// More lines of the file, at its end.
+    pub lines: String,
+    /// More words of the command line.
+    pub arguments: Vec<String>,
+    /// More of its environment.
+    pub environment: Vec<(String, OsString)>,
+    /// The binary that runs it and is asked about it, if that is not the fleet's.
+    pub program: Option<PathBuf>,
+}
+
+/// A node, whether it runs or not.
+pub(super) struct Node {
+    pub(super) settings: Settings,
+    /// The host that it runs on; this machine itself if there is none.
+    pub(super) host: Option<Host>,
+    pub(super) http: Port,
+    pub(super) grpc: Port,
+    pub(super) dir: PathBuf,
+    pub(super) process: Option<Process>,
+    /// What its earlier processes said.
+    pub(super) past: String,
+}
+
+impl Settings {
+    pub(super) fn renames_seed(&mut self, was: SocketAddr, is: SocketAddr) {
+        let was = was.to_string();
+        self.seeds.iter_mut().filter(|seed| **seed == was).for_each(|seed| *seed = is.to_string());
+    }
+}
+
+impl Node {
+    pub(super) fn moves_to(&mut self, port: Port) {
+        self.settings.renames_seed(self.grpc.address(), port.address());
+        self.grpc = port;
+    }
+
+    pub(super) fn join_token_file(&self) -> PathBuf {
+        self.dir.join("join.token")
+    }
+
+    pub(super) fn data_dir(&self) -> PathBuf {
+        self.dir.join(DISK).join("data")
+    }
+
+    /// A port of its host.
+    pub(super) fn at(&self, port: &Port) -> SocketAddr {
+        (self.host.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |host| host.address), port.number()).into()
+    }
+
+    pub(super) fn command(&self, program: &Path) -> Command {
+        let (config, token) = (self.dir.join("config.yaml"), self.join_token_file());
+        for (path, text) in [(&config, self.yaml(&token)), (&token, format!("{}\n", self.settings.join_token))] {
+            fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+        let mut command = match &self.host {
+            Some(host) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", &host.namespace]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command.arg("serve").arg("--config").arg(config).args(&self.settings.arguments);
+        command.envs(self.settings.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn yaml(&self, token: &Path) -> String {
+        let Settings { name, advertise, seeds, expect, autopilot, engine, lines, .. } = &self.settings;
+        let (listen_ms, stabilise_ms) = (self.settings.listen_ms, self.settings.stabilise_ms);
+        let listen = self.at(&self.grpc);
+        let advertise = advertise.clone().unwrap_or_else(|| listen.to_string());
+        let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
+        format!(
+            "service_name: sessile\n\
+             listen_address: {address}\n\
+             listen_port: {http}\n\
+             storage: {{ data_dir: {data_dir}, engine: {engine}, cache_mb: 16, reserve_mb: 0 }}\n\
+             cluster:\n  \
+               name: {name}\n  \
+               listen: \"{listen}\"\n  \
+               advertise: \"{advertise}\"\n  \
+               seeds: {seeds:?}\n\
+             {expect}  \
+               join_token_file: {token}\n  \
+               listen_ms: {listen_ms}\n  \
+               stabilise_ms: {stabilise_ms}\n  \
+               autopilot: {autopilot}\n\
+             shutdown: {{ grace_ms: 10000, notice_ms: 0 }}\n\
+             {lines}",
+            address = self.at(&self.http).ip(),
+            http = self.http.number(),
+            data_dir = self.data_dir().display(),
+            token = token.display(),
+        )
+    }
+
+    /// Keeps what it said.
+    pub(super) fn put_away(&mut self) {
+        if let Some(process) = self.process.take() {
+            self.past.push_str(&said_by(&process));
+        }
+    }
+}
+
+pub(super) fn said_by(process: &Process) -> String {
+    format!("{}{}", process.stdout(), process.stderr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Fleet;
+
+    #[test]
+    fn a_configuration_is_written_as_the_program_reads_it() {
+        let mut fleet = Fleet::of("/bin/false", 2);
+        fleet.settings("n1").lines = "log_level: debug\n".into();
+        let yaml = fleet.node("n1").yaml(Path::new("/t"));
+        let (http, first, second) = (fleet.http("n1").port(), fleet.grpc("n1"), fleet.grpc("n2"));
+        let data_dir = fleet.data_dir("n1");
+        let expected = format!(
+            "service_name: sessile\nlisten_address: 127.0.0.1\nlisten_port: {http}\n\
+             storage: {{ data_dir: {}, engine: fjall, cache_mb: 16, reserve_mb: 0 }}\n\
+             cluster:\n  name: n1\n  listen: \"{first}\"\n  advertise: \"{first}\"\n  \
+             seeds: [\"{first}\", \"{second}\"]\n  expect: 2\n  join_token_file: /t\n  listen_ms: 300\n  \
+             stabilise_ms: 500\n  autopilot: true\nshutdown: {{ grace_ms: 10000, notice_ms: 0 }}\nlog_level: debug\n",
+            data_dir.display()
+        );
+        assert_eq!(yaml, expected);
+    }
+}
