@@ -72,7 +72,8 @@ fn a_library_is_named_where_the_design_says_and_nowhere_else() {
                 "axum" | "hyper" => &["sessile-http"],
                 // What tonic wants a connection wrapped in.
                 "hyper-util" => &["sessile-http", "sessile-cluster"],
-                "clap" | "anyhow" => &["sessile"],
+                "clap" => &["sessile", "sessile-testkit"],
+                "anyhow" => &["sessile"],
                 _ => continue,
             };
             assert!(allowed.contains(&name.as_str()), "{name} names {dependency}");
