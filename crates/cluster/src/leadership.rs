@@ -41,14 +41,21 @@ impl Inner {
                 Some(_) if asked.is_none_or(|asked| asked.elapsed() >= HAND_OVER_AGAIN) => {
                     asked = Some(Instant::now());
                     let transfer = self.raft.trigger().transfer_leader(to).await;
-                    transfer.map_err(|_| Status::unavailable("this node is stopping"))?;
+                    transfer.map_err(|_| stopping())?;
                 }
                 _ => {}
             }
             if Instant::now() >= give_up {
                 return Err(Status::deadline_exceeded(format!("{} has not taken over in time", self.name_of(to))));
             }
-            let _ = timeout(HAND_OVER_POLL, server.changed()).await;
+            // Of a Raft that has ended nothing comes any more, and it says so at once, every time.
+            if let Ok(Err(_)) = timeout(HAND_OVER_POLL, server.changed()).await {
+                return Err(stopping());
+            }
         }
     }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("this node is stopping")
 }

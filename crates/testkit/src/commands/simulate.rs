@@ -205,6 +205,10 @@ impl Simulate {
 
 /// The same seed with as few faults as still find something.
 fn shrink(seed: u64, options: &SimulationOptions, failure: Box<Failure>) -> (Option<BTreeSet<usize>>, Box<Failure>) {
+    // It ended before it could say how many faults it had drawn.
+    if failure.drawn == 0 {
+        return (options.only.clone(), failure);
+    }
     let mut kept: BTreeSet<usize> = options.only.clone().unwrap_or_else(|| (1..=failure.drawn).collect());
     let mut shortest = failure;
     let mut piece = kept.len();

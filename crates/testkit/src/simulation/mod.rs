@@ -27,6 +27,9 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 pub use faults::Fault;
@@ -35,6 +38,9 @@ use sessile_core::planted::plant;
 
 /// A simulation's thread does everything, futures within futures.
 const STACK_BYTES: usize = 16 << 20;
+
+/// A step takes a fraction of a millisecond.
+const STANDS_STILL: Duration = Duration::from_secs(60);
 
 /// Set, it shows what the nodes log, on stderr.
 pub const LOG: &str = "SESSILE_SIMULATION_LOG";
@@ -78,39 +84,55 @@ pub struct SimulationOptions {
     pub planted: Option<Defect>,
 }
 
-/// Runs one seed on a thread of its own.
+/// Runs one seed on a thread of its own. One that stands still at one moment of virtual time, because something asks
+/// again and again without a pause, has failed as well; its thread cannot be ended and goes on.
 pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failure>> {
-    let options = options.clone();
+    let (options, steps) = (options.clone(), Arc::new(AtomicU64::new(0)));
     let thread = std::thread::Builder::new().name(format!("seed {seed}")).stack_size(STACK_BYTES);
-    let run = move || {
-        interpose::seed_this_thread(seed);
-        plant(options.planted);
-        let mut story = Vec::new();
-        // The nodes' own logs, where somebody wants them.
-        let _log = std::env::var_os(LOG).is_some().then(|| {
-            let log = tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).without_time();
-            tracing::subscriber::set_default(log.finish())
-        });
-        let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, &options, &mut story)));
-        interpose::sync_by_the_kernel();
-        ended.unwrap_or_else(|panic| {
-            let words = panic.downcast_ref::<String>().cloned();
-            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
-            Err(Box::new(Failure {
-                what: words.unwrap_or_else(|| "a panic".into()),
-                story,
-                drawn: 0,
-                trace: Vec::new(),
-            }))
-        })
-    };
-    let started = thread.spawn(run).map(std::thread::JoinHandle::join);
-    match started {
-        Ok(Ok(ended)) => ended,
-        Ok(Err(_)) => Err(Box::new(Failure { what: "a panic".into(), story: Vec::new(), drawn: 0, trace: Vec::new() })),
-        Err(error) => {
-            let what = format!("no thread can be started: {error}");
-            Err(Box::new(Failure { what, story: Vec::new(), drawn: 0, trace: Vec::new() }))
+    let (ended, end) = mpsc::channel();
+    let so_far = steps.clone();
+    let started = thread.spawn(move || {
+        // Nobody waits any more for one that stood still.
+        let _ = ended.send(run(seed, &options, steps));
+    });
+    if let Err(error) = started {
+        return Err(failed(format!("no thread can be started: {error}"), Vec::new()));
+    }
+    let mut before = None;
+    loop {
+        let now = so_far.load(Ordering::Relaxed);
+        match end.recv_timeout(STANDS_STILL) {
+            Ok(ended) => return ended,
+            Err(RecvTimeoutError::Disconnected) => return Err(failed("a panic".into(), Vec::new())),
+            Err(RecvTimeoutError::Timeout) if before == Some(now) => {
+                return Err(failed(
+                    format!("it stands still: no step after step {now}, in {STANDS_STILL:?}"),
+                    Vec::new(),
+                ));
+            }
+            Err(RecvTimeoutError::Timeout) => before = Some(so_far.load(Ordering::Relaxed)),
         }
     }
+}
+
+fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<Ran, Box<Failure>> {
+    interpose::seed_this_thread(seed);
+    plant(options.planted);
+    let mut story = Vec::new();
+    // The nodes' own logs, where somebody wants them.
+    let _log = std::env::var_os(LOG).is_some().then(|| {
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).without_time();
+        tracing::subscriber::set_default(log.finish())
+    });
+    let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, options, steps, &mut story)));
+    interpose::sync_by_the_kernel();
+    ended.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().cloned();
+        let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+        Err(failed(words.unwrap_or_else(|| "a panic".into()), story))
+    })
+}
+
+fn failed(what: String, story: Vec<String>) -> Box<Failure> {
+    Box::new(Failure { what, story, drawn: 0, trace: Vec::new() })
 }

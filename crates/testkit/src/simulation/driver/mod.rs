@@ -5,7 +5,7 @@ mod mending;
 mod nemesis;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,13 +39,18 @@ const CALM: Duration = Duration::from_secs(16);
 /// How long the last reads may take.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 /// How often the nodes are looked at.
-const LOOK_EVERY: u32 = 10;
+const LOOK_EVERY: u64 = 10;
 /// How long what a clock showed is believed: reports of it are exchanged once a second. Were another clock wrong before, two of
 /// three would be, as far as a leader knows.
 const CLOCKS_FORGOTTEN: Duration = Duration::from_secs(5);
 
-pub(super) fn run(seed: u64, options: &SimulationOptions, story: &mut Vec<String>) -> Result<Ran, Box<Failure>> {
-    let mut driver = Driver::begin(seed, options);
+pub(super) fn run(
+    seed: u64,
+    options: &SimulationOptions,
+    steps: Arc<AtomicU64>,
+    story: &mut Vec<String>,
+) -> Result<Ran, Box<Failure>> {
+    let mut driver = Driver::begin(seed, options, steps);
     let ended = driver.drive();
     let trace = driver.world.trace();
     *story = std::mem::take(&mut driver.story);
@@ -100,12 +105,13 @@ struct Driver {
     drawn: usize,
     story: Vec<String>,
     operations: Vec<crate::Operation>,
-    steps: u32,
+    /// How many there were; somebody watches whether there are more.
+    steps: Arc<AtomicU64>,
     scratch: tempfile::TempDir,
 }
 
 impl Driver {
-    fn begin(seed: u64, options: &SimulationOptions) -> Self {
+    fn begin(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let scratch = tempfile::Builder::new().prefix("sessile-simulation-").tempdir_in(memory());
         let scratch = scratch.unwrap_or_else(|error| panic!("no place for the disks: {error}"));
@@ -177,7 +183,7 @@ impl Driver {
             drawn: 0,
             story: Vec::new(),
             operations: Vec::new(),
-            steps: 0,
+            steps,
             scratch,
         }
     }
@@ -264,7 +270,7 @@ impl Driver {
     /// One step of virtual time.
     fn step(&mut self) -> Result<(), String> {
         self.sim.step().map_err(|error| format!("the simulation broke: {error}"))?;
-        self.steps += 1;
+        let steps = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some((name, until)) = self.held.clone()
             && self.sim.elapsed() >= until
         {
@@ -283,7 +289,7 @@ impl Driver {
                 self.crash(&name, |disk, _| disk.cached())?;
             }
         }
-        if self.steps.is_multiple_of(LOOK_EVERY) {
+        if steps.is_multiple_of(LOOK_EVERY) {
             self.look()?;
         }
         Ok(())
