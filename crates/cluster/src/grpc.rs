@@ -81,7 +81,7 @@ async fn tell_health(local: &Local, reporter: &HealthReporter) {
     loop {
         let ready = match local.member() {
             Some(member) => {
-                let cluster = Cluster { inner: member.clone() };
+                let cluster = Cluster { inner: member };
                 cluster.ready(Instant::now() + HEALTH_ROUND).await.is_ok()
             }
             None => false,

@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use sessile_core::RulesVersion;
 use sessile_store::{Member, NodeId};
@@ -25,7 +25,8 @@ pub(crate) struct Local {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     leaving: AtomicBool,
-    inner: SetOnce<Arc<Inner>>,
+    /// Weak, or none of the two would ever go: it has this one.
+    inner: SetOnce<Weak<Inner>>,
 }
 
 impl Local {
@@ -48,20 +49,20 @@ impl Local {
         self.door.node()
     }
 
-    /// The member that this node is, once it is one.
-    pub(crate) fn member(&self) -> Option<&Arc<Inner>> {
-        self.inner.get()
+    /// The member that this node is, once it is one and as long as it runs.
+    pub(crate) fn member(&self) -> Option<Arc<Inner>> {
+        self.inner.get()?.upgrade()
     }
 
     /// Waits until it is one.
-    pub(crate) async fn when_member(&self) -> &Arc<Inner> {
-        self.inner.wait().await
+    pub(crate) async fn when_member(&self) {
+        self.inner.wait().await;
     }
 
     /// From now on it is one.
-    pub(crate) fn becomes(&self, member: Arc<Inner>) {
+    pub(crate) fn becomes(&self, member: &Arc<Inner>) {
         // There is one start; a second call would change nothing.
-        let _ = self.inner.set(member);
+        let _ = self.inner.set(Arc::downgrade(member));
     }
 
     /// From now on this node says that it is not ready; what comes all the same is still done.

@@ -188,7 +188,7 @@ async fn start_member(
     inner.look_at_disks();
     watches::follow_membership(&inner);
     raft.run();
-    local.becomes(inner.clone());
+    local.becomes(&inner);
     if let Err(error) = begin(local, store, &raft, first).await {
         // Nobody is to stay behind who campaigns.
         let _ = raft.shutdown().await;

@@ -45,7 +45,7 @@ impl AdminService {
         Self { local }
     }
 
-    fn member(&self) -> Result<&Arc<Inner>, Status> {
+    fn member(&self) -> Result<Arc<Inner>, Status> {
         self.local.member().ok_or_else(|| {
             let waiting = self.local.lobby.waiting_for().join("; ");
             Status::unavailable(format!("node {} belongs to no cluster yet: {waiting}", self.local.config.name))
@@ -77,7 +77,7 @@ impl AdminService {
                 _ => {}
             }
             if inner.await_leader(give_up, false).await.is_err() {
-                return Err(Status::unavailable(self.no_leader(inner)));
+                return Err(Status::unavailable(self.no_leader(&inner)));
             }
         }
     }
@@ -280,13 +280,14 @@ impl Admin for AdminService {
         let cluster = local.lobby.init(local.node()).map_err(|error| Status::internal(error.to_string()))?;
         let cluster = cluster.ok_or_else(|| Status::unavailable("this node is just entering a cluster; look again"))?;
         let made = timeout(INIT_TIMEOUT, async {
-            let inner = local.when_member().await;
+            local.when_member().await;
+            let inner = self.member()?;
             inner.when_leading().await;
-            inner.cluster.to_string()
+            Ok::<_, Status>(inner.cluster.to_string())
         });
         let cluster_id = made.await.map_err(|_| {
             Status::deadline_exceeded(format!("cluster {cluster} is being made; look again with `sessile status`"))
-        })?;
+        })??;
         info!(%cluster, "by an operator's word this node is the first member of a new cluster");
         Ok(Response::new(InitResponse { cluster_id, changed: true }))
     }

@@ -44,7 +44,7 @@ impl PeerService {
     }
 
     /// Lets the message of a member in.
-    fn enter<T>(&self, request: &Request<T>) -> Result<(NodeId, &Arc<Inner>), Status> {
+    fn enter<T>(&self, request: &Request<T>) -> Result<(NodeId, Arc<Inner>), Status> {
         let door = &self.local.door;
         if door.cluster().is_none()
             && let Some(cluster) = door.meant_for_here(request)
