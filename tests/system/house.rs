@@ -69,9 +69,11 @@ fn a_library_is_named_where_the_design_says_and_nowhere_else() {
                 "fjall" | "sled" | "lsm-tree" | "raft-log" | "raft-engine" | "rocksdb" => &["sessile-store"],
                 "openraft" => &["sessile-store", "sessile-cluster"],
                 other if other.starts_with("tonic") => &["sessile-cluster"],
-                "axum" | "hyper" => &["sessile-http"],
+                "axum" => &["sessile-http"],
+                // The program's own load test is a client of the API.
+                "hyper" => &["sessile-http", "sessile"],
                 // What tonic wants a connection wrapped in.
-                "hyper-util" => &["sessile-http", "sessile-cluster"],
+                "hyper-util" => &["sessile-http", "sessile-cluster", "sessile"],
                 "clap" => &["sessile", "sessile-testkit"],
                 "anyhow" => &["sessile"],
                 _ => continue,

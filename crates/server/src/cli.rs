@@ -1,3 +1,4 @@
+pub(crate) mod bench;
 pub(crate) mod operate;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use sessile_store::engine::EngineKind;
 
 use crate::config::{DEFAULT_FILE, ListenAddress};
 use crate::exit::{Failure, Status};
+use bench::Bench;
 use operate::{ClusterCommand, StatusOf};
 
 /// How wide help is, whatever the terminal: golden files and manuals show what everybody sees.
@@ -42,6 +44,10 @@ const CLUSTER_HELP: &str = "Example:\n  sessile cluster remove n3 --server 10.0.
                             already; 65 refused, as it would lose the quorum or was decided on\nanother membership; 68 no such \
                             member; 69 no node answers; 75 no quorum, no leader or no answer in\ntime; 77 the join token is \
                             wrong; 64 wrong command line; 1 anything else.";
+
+/// How `sessile bench` ends.
+const BENCH_HELP: &str = "Example:\n  sessile bench http://n1.example:8081/sessions/v1/ --rate 2000 --duration 5m\n\nExit codes: \
+                          0 every request was answered, 1 some were not, 69 nobody answers, 64 wrong\ncommand line.";
 
 /// A command.
 #[derive(Debug, Subcommand)]
@@ -76,6 +82,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ClusterCommand,
     },
+    /// Put a load on a store and measure how long it takes to answer
+    ///
+    /// It asks the session API of any node, or of what stands before several, for sessions of its own, whose keys begin
+    /// with `bench:` and which expire by themselves. How far it is stands on standard error once a second.
+    #[command(after_help = BENCH_HELP)]
+    Bench(Bench),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sessile completions bash > /etc/bash_completion.d/sessile")]
     Completions(Completions),

@@ -18,7 +18,7 @@ use crate::exit::{Failure, Status};
 use crate::logging::{self, Format};
 use crate::opening::OldData;
 use crate::signals::Signals;
-use crate::{node, operate, output};
+use crate::{bench, node, operate, output};
 
 /// Threads of the runtime beyond one a core: reads and the application of entries wait for the disk now and then, and
 /// timers, heartbeats and probes must not wait with them.
@@ -35,6 +35,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(check) => run_check_config(&check),
         Command::Status(of) => operate::status(&of),
         Command::Cluster { command } => operate::cluster(&command),
+        Command::Bench(bench) => bench::run(&bench),
         Command::Completions(completions) => run_completions(&completions),
     }
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 mod banner;
+mod bench;
 mod build_info;
 mod cli;
 mod commands;

@@ -202,7 +202,7 @@ fn address(text: &str) -> Result<ListenAddress, String> {
 }
 
 /// From a millisecond to an hour.
-fn patience(text: &str) -> Result<Duration, String> {
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_secs(3600);
     let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {

@@ -1,0 +1,274 @@
+//! Who asks for what, and when.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use rand::rngs::SmallRng;
+use rand::{Rng, RngCore, SeedableRng};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::connection::{Ask, Connection, NoAnswer};
+use super::tally::{Kind, Tally};
+use crate::cli::bench::Bench;
+use crate::exit::{Failure, Status};
+use crate::output;
+
+/// How often it says how far it is, on standard error.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
+/// After a connection that was refused, so that a node which is down is not asked a million times.
+const CONNECT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Of how many requests how many are of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mix {
+    get: u32,
+    set: u32,
+    delete: u32,
+}
+
+impl Mix {
+    /// What MediaWiki asks for at Wikimedia, near enough.
+    pub(crate) const MEDIAWIKI: Self = Self { get: 74, set: 25, delete: 1 };
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let shares: Vec<u32> = text.split(':').filter_map(|share| share.parse::<u16>().ok()).map(u32::from).collect();
+        match *shares {
+            [get, set, delete] if text.matches(':').count() == 2 && get + set + delete > 0 => {
+                Ok(Self { get, set, delete })
+            }
+            _ => Err("three numbers up to 65535 were expected, such as 74:25:1".into()),
+        }
+    }
+
+    pub(crate) fn shares(self) -> [u32; 3] {
+        [self.get, self.set, self.delete]
+    }
+
+    fn draw(self, rng: &mut SmallRng) -> Kind {
+        let nth = rng.random_range(0..self.get + self.set + self.delete);
+        if nth < self.get {
+            Kind::Get
+        } else if nth < self.get + self.set {
+            Kind::Set
+        } else {
+            Kind::Delete
+        }
+    }
+}
+
+/// What came of it.
+pub(super) struct Measured {
+    pub(super) tally: Tally,
+    pub(super) lasted: Duration,
+}
+
+/// When a connection's requests are due. Those of all connections together come evenly.
+#[derive(Debug, Clone, Copy)]
+struct Schedule {
+    begin: Instant,
+    connection: u32,
+    connections: u32,
+    rate: u32,
+}
+
+impl Schedule {
+    fn due(&self, nth: u64) -> Instant {
+        let before = nth * u64::from(self.connections) + u64::from(self.connection);
+        let nanos = u128::from(before) * 1_000_000_000 / u128::from(self.rate);
+        self.begin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// How many of them are due before a moment.
+    fn due_before(&self, end: Instant) -> u64 {
+        let nanos = end.saturating_duration_since(self.begin).as_nanos();
+        let all = u64::try_from((nanos * u128::from(self.rate)).div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+        all.saturating_sub(u64::from(self.connection)).div_ceil(u64::from(self.connections))
+    }
+}
+
+struct Client {
+    connection: Connection,
+    rng: SmallRng,
+    keys: u64,
+    value: Bytes,
+    done: Arc<AtomicU64>,
+}
+
+/// Fills the store, and then measures.
+pub(super) async fn measure(bench: &Bench) -> Result<Measured, Failure> {
+    let done = Arc::new(AtomicU64::new(0));
+    let mut clients = Vec::new();
+    for nth in 0..bench.connections {
+        let endpoint = &bench.urls[nth as usize % bench.urls.len()];
+        let mut connection = Connection::to(endpoint.clone(), bench.ttl);
+        connection.open().await.map_err(|error| {
+            let sentence = format!("nobody answers at {endpoint}: {error}; `sessile dev` starts a node to try");
+            Failure::new(Status::Unavailable, sentence)
+        })?;
+        let mut rng = SmallRng::seed_from_u64(u64::from(nth));
+        let mut value = vec![0; bench.value_bytes as usize];
+        rng.fill_bytes(&mut value);
+        clients.push(Client { connection, rng, keys: bench.keys, value: value.into(), done: done.clone() });
+    }
+    if !bench.no_fill {
+        clients = in_sight("filled", &done, fill(clients)).await?;
+    }
+    done.store(0, Ordering::Relaxed);
+    in_sight("asked", &done, ask_all(bench, clients)).await
+}
+
+/// Says once a second how far it is.
+async fn in_sight<T>(what: &str, done: &AtomicU64, work: impl Future<Output = T>) -> T {
+    let (mut work, mut before) = (std::pin::pin!(work), 0);
+    loop {
+        tokio::select! {
+            ended = &mut work => return ended,
+            () = sleep(SAY_AGAIN) => {
+                let now = done.load(Ordering::Relaxed);
+                output::to_stderr(&format!("{what} {now}, {} in the last second\n", now.saturating_sub(before)));
+                before = now;
+            }
+        }
+    }
+}
+
+async fn fill(clients: Vec<Client>) -> Result<Vec<Client>, Failure> {
+    let step = clients.len();
+    let mut filling = JoinSet::new();
+    for (first, mut client) in clients.into_iter().enumerate() {
+        filling.spawn(async move {
+            for nth in (first as u64..client.keys).step_by(step) {
+                let stored = client.connection.ask(&key(nth), Ask::Set(client.value.clone())).await;
+                client.done.fetch_add(1, Ordering::Relaxed);
+                match stored {
+                    Ok(StatusCode::CREATED) => {}
+                    Ok(status) => return Err(refused(&format!("answered a write with {status}"))),
+                    Err(none) => return Err(refused(why(none))),
+                }
+            }
+            Ok(client)
+        });
+    }
+    let mut filled = Vec::new();
+    while let Some(ended) = filling.join_next().await {
+        filled.push(ended.map_err(|error| Failure::new(Status::Failure, error))??);
+    }
+    Ok(filled)
+}
+
+fn refused(what: &str) -> Failure {
+    let sentence = format!("the store cannot be filled: it {what}; see `sessile status`");
+    Failure::new(Status::Failure, sentence)
+}
+
+async fn ask_all(bench: &Bench, clients: Vec<Client>) -> Result<Measured, Failure> {
+    let begin = Instant::now();
+    let end = begin + bench.duration;
+    let mut asking = JoinSet::new();
+    for (nth, client) in (0..).zip(clients) {
+        let schedule = bench.rate.map(|rate| Schedule { begin, connection: nth, connections: bench.connections, rate });
+        asking.spawn(client.asks(bench.mix, bench.misses, schedule, end));
+    }
+    let mut tally = Tally::new();
+    while let Some(ended) = asking.join_next().await {
+        tally.add(&ended.map_err(|error| Failure::new(Status::Failure, error))?);
+    }
+    Ok(Measured { tally, lasted: begin.elapsed() })
+}
+
+impl Client {
+    async fn asks(mut self, mix: Mix, misses: u8, schedule: Option<Schedule>, end: Instant) -> Tally {
+        let mut tally = Tally::new();
+        for nth in 0.. {
+            if let Some(schedule) = schedule {
+                sleep_until(schedule.due(nth).min(end)).await;
+            }
+            let now = Instant::now();
+            if now >= end {
+                tally.unsent = schedule.map_or(0, |schedule| schedule.due_before(end).saturating_sub(nth));
+                break;
+            }
+            // Not when it could be sent at last: who waited for the one before waited for this one too.
+            let due = schedule.map_or(now, |schedule| schedule.due(nth));
+            self.asks_once(mix, misses, due, &mut tally).await;
+        }
+        tally
+    }
+
+    async fn asks_once(&mut self, mix: Mix, misses: u8, due: Instant, tally: &mut Tally) {
+        let (kind, nth) = (mix.draw(&mut self.rng), self.rng.random_range(0..self.keys));
+        let (key, ask) = match kind {
+            Kind::Get if self.rng.random_range(0..100) < misses => (format!("bench:never-{nth}"), Ask::Get),
+            Kind::Get => (key(nth), Ask::Get),
+            Kind::Set => (key(nth), Ask::Set(self.value.clone())),
+            Kind::Delete => (key(nth), Ask::Delete),
+        };
+        let answered = self.connection.ask(&key, ask).await;
+        self.done.fetch_add(1, Ordering::Relaxed);
+        match answered {
+            Ok(status) if as_expected(kind, status) => tally.answered(kind, due.elapsed()),
+            Ok(status) => tally.failed(format!("{} answered with {}", kind.name(), status.as_u16())),
+            Err(none) => {
+                tally.failed(why(none).into());
+                sleep(CONNECT_AGAIN).await;
+            }
+        }
+    }
+}
+
+fn as_expected(kind: Kind, status: StatusCode) -> bool {
+    match kind {
+        Kind::Get => matches!(status, StatusCode::OK | StatusCode::NOT_FOUND),
+        Kind::Set => status == StatusCode::CREATED,
+        Kind::Delete => status == StatusCode::NO_CONTENT,
+    }
+}
+
+fn why(none: NoAnswer) -> &'static str {
+    match none {
+        NoAnswer::NotConnected => "takes no connection",
+        NoAnswer::Broken => "broke a connection",
+        NoAnswer::TooLate => "gave no answer in time",
+    }
+}
+
+/// In a group of its own, so that metrics and quotas tell these sessions apart.
+fn key(nth: u64) -> String {
+    format!("bench:session-{nth}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mix_is_three_numbers() {
+        assert_eq!(Mix::parse("74:25:1"), Ok(Mix::MEDIAWIKI));
+        assert_eq!(Mix::parse("0:1:0").map(Mix::shares), Ok([0, 1, 0]));
+        for wrong in ["", "1", "1:2", "0:0:0", "1:2:3:4", "a:1:1", "-1:1:1", "1:x:2:3", "65536:1:1"] {
+            assert!(Mix::parse(wrong).is_err(), "{wrong}");
+        }
+        let mut rng = SmallRng::seed_from_u64(1);
+        let drawn = (0..10_000).filter(|_| Mix::MEDIAWIKI.draw(&mut rng) == Kind::Get).count();
+        assert!((7_200..7_600).contains(&drawn), "{drawn}");
+    }
+
+    #[test]
+    fn requests_of_all_connections_are_due_evenly() {
+        let begin = Instant::now();
+        let schedule = |connection| Schedule { begin, connection, connections: 3, rate: 1_000 };
+        let mut due: Vec<Duration> =
+            (0..3).flat_map(|connection| (0..2).map(move |nth| schedule(connection).due(nth) - begin)).collect();
+        due.sort();
+        assert_eq!(due, (0..6).map(Duration::from_millis).collect::<Vec<_>>());
+        for millis in [0, 1, 2, 3, 4, 100] {
+            let end = begin + Duration::from_millis(millis);
+            let all: u64 = (0..3).map(|connection| schedule(connection).due_before(end)).sum();
+            assert_eq!(all, millis, "as many as milliseconds");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! An operator's own load test, over the session API as any client has it.
+//!
+//! ```text
+//!  connections ──► requests, each when it is due ──► endpoints
+//!       └── tallies: waits by kind, failures by reason ──► report
+//! ```
+
+mod connection;
+mod load;
+mod report;
+mod tally;
+
+use anyhow::Context;
+use std::process::ExitCode;
+
+pub(crate) use connection::Endpoint;
+pub(crate) use load::Mix;
+use report::Report;
+
+use crate::cli::bench::Bench;
+use crate::output;
+
+/// Runs the load, and prints what it measured. Exit code 1 if any request failed.
+pub(crate) fn run(bench: &Bench) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let measured = runtime.context("no threads for the runtime")?.block_on(load::measure(bench))?;
+    let report = Report::of(bench, &measured);
+    let text = if bench.json { format!("{:#}\n", report.json()) } else { report.table() };
+    output::to_stdout(&text).context("standard output cannot be written")?;
+    Ok(if measured.tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
