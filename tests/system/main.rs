@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 #![allow(clippy::print_stderr, reason = "a test tells its seed and its figures")]
 
+mod bench;
 mod contract;
 mod crash;
 mod failing_disk;

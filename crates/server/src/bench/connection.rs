@@ -10,6 +10,7 @@ use hyper::header::{HOST, HeaderName};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Beyond every deadline of the server's own.
@@ -65,19 +66,21 @@ pub(super) struct Connection {
     endpoint: Endpoint,
     ttl: u32,
     open: Option<SendRequest<Full<Bytes>>>,
+    /// What carries its bytes, one task; it ends with the connection, and whoever waits for an answer is told why.
+    carriers: JoinSet<()>,
 }
 
 impl Connection {
     pub(super) fn to(endpoint: Endpoint, ttl: u32) -> Self {
-        Self { endpoint, ttl, open: None }
+        Self { endpoint, ttl, open: None, carriers: JoinSet::new() }
     }
 
     pub(super) async fn open(&mut self) -> std::io::Result<()> {
         let stream = TcpStream::connect(&self.endpoint.authority).await?;
         stream.set_nodelay(true)?;
         let (open, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
-        // It ends with the connection, and whoever waits for an answer is told why.
-        tokio::spawn(connection);
+        self.carriers.abort_all();
+        self.carriers.spawn(async move { drop(connection.await) });
         self.open = Some(open);
         Ok(())
     }

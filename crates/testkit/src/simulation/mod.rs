@@ -89,7 +89,7 @@ pub struct SimulationOptions {
 pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failure>> {
     let (options, steps) = (options.clone(), Arc::new(AtomicU64::new(0)));
     let thread = std::thread::Builder::new().name(format!("seed {seed}")).stack_size(STACK_BYTES);
-    let (ended, end) = mpsc::channel();
+    let (ended, end) = mpsc::sync_channel(1);
     let so_far = steps.clone();
     let started = thread.spawn(move || {
         // Nobody waits any more for one that stood still.
