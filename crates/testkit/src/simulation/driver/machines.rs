@@ -87,12 +87,29 @@ impl Driver {
         if self.leader().as_ref() == Some(&name) {
             return Ok(false);
         }
+        // What only one other node had besides would be on no majority any more.
+        if !self.all_others_have_everything(&name) {
+            self.image = Some((name, image));
+            return Ok(false);
+        }
         self.tell(&format!("the disk of {name} goes back to an older image"));
         let index = self.names.iter().map(|name| self.applied(name)).max().unwrap_or(0);
         self.crash(&name, |_, _| Ok(image.clone()))?;
         self.start(&name)?;
         self.rolled_back = Some((name, index));
         Ok(true)
+    }
+
+    /// Whether every other node has the newest entry that anybody has applied, the same one, and with it all before it.
+    fn all_others_have_everything(&self, name: &str) -> bool {
+        let newest = self.world.hosts().filter_map(|host| {
+            let cluster = host.cluster()?;
+            let applied = cluster.status().applied;
+            cluster.log_ids().into_iter().rfind(|entry| Some(entry.index) <= applied)
+        });
+        let Some(newest) = newest.max_by_key(|entry| entry.index) else { return false };
+        let mut others = self.world.hosts().filter(|host| host.name != name);
+        others.all(|host| host.cluster().is_some_and(|cluster| cluster.log_ids().contains(&newest)))
     }
 
     /// A program that has ended by itself or by order is started again by its machine; who was removed is wiped before.
