@@ -48,6 +48,8 @@ start() {
 listen_port: 0
 storage: { data_dir: $run/data, reserve_mb: 0 }
 YAML
+    # Before it starts: it is looked into at once.
+    : >"$run/log"
     "$sessile" serve --config "$run/config.yaml" >"$run/log" 2>&1 &
     node=$!
     local until=$((SECONDS + START_LIMIT)) address=''
