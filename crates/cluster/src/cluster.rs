@@ -23,6 +23,7 @@ use crate::members::Members;
 use crate::node::Raft;
 use crate::proposer::{Proposer, Ticket};
 use crate::read_rounds::ReadRounds;
+use crate::standing::Standing;
 use crate::transport::Sending;
 use crate::wire::{MemberReport, StateChecksum};
 use crate::write_rounds::WriteRounds;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) log: LogStore,
     pub(crate) clock: LeaderClock,
     pub(crate) proposer: Proposer,
+    pub(crate) standing: Standing,
     pub(crate) rounds: ReadRounds,
     pub(crate) writes: WriteRounds,
     pub(crate) forwarder: Forwarder,

@@ -17,14 +17,16 @@ use tracing::{info, warn};
 use crate::admission::{Entered, Lobby, begin, enter};
 use crate::clock::LeaderClock;
 use crate::cluster::{Cluster, Inner};
+use crate::confirmation::Confirmer;
 use crate::disk::Disk;
 use crate::forward::Forwarder;
 use crate::local::Local;
 use crate::maintenance::Maintenance;
 use crate::members::Members;
 use crate::proposer::Proposer;
-use crate::read_rounds::{Confirmer, ReadRounds};
+use crate::read_rounds::ReadRounds;
 use crate::recovery::recover;
+use crate::standing::Standing;
 use crate::transport::{Incoming, Network, Sending};
 use crate::write_rounds::WriteRounds;
 use crate::{NodeConfig, StartError, autopilot, grpc, registration, reports, watches};
@@ -139,15 +141,9 @@ async fn start_member(
     store.state().persist()?;
 
     let stop = local.stop.clone();
-    let confirmer = Confirmer {
-        raft: raft.clone(),
-        node: store.node(),
-        door: local.door.clone(),
-        directory: local.directory.clone(),
-        server: raft.server_metrics(),
-        asking: None,
-    };
-    let (rounds, run_rounds) = ReadRounds::new(confirmer, stop.clone());
+    let standing = Standing::new(store.node(), raft.server_metrics(), log.clone(), store.state());
+    let confirmer = Confirmer::new(standing.clone(), raft.clone(), local.door.clone(), local.directory.clone());
+    let (rounds, run_rounds) = ReadRounds::new(standing.clone(), confirmer, stop.clone());
     let (writes, run_writes) = WriteRounds::new(raft.clone(), store.node(), raft.server_metrics(), stop.clone());
     let forwarder = Forwarder::new(
         local.door.clone(),
@@ -168,6 +164,7 @@ async fn start_member(
         log,
         clock: LeaderClock::new(local.config.wall_clock.clone()),
         proposer: Proposer::new(ProposerId::new(store.node().bits())),
+        standing,
         rounds,
         writes,
         forwarder,

@@ -8,6 +8,8 @@
 pub enum Defect {
     /// A read is answered from what this node has, without asking whether it is current.
     ReadWithoutReadIndex,
+    /// A leader answers reads without asking whether anybody else has been elected.
+    LeaderAsksNobody,
     /// An append is acknowledged before it is on the disk.
     AckBeforeFsync,
     /// A vote is given and not written down.
@@ -44,8 +46,9 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ReadWithoutReadIndex,
+        Self::LeaderAsksNobody,
         Self::AckBeforeFsync,
         Self::VoteNotPersisted,
         Self::IdentityReusedAfterWipe,

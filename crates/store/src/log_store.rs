@@ -1,11 +1,13 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
+use parking_lot::RwLock;
 use sessile_core::planted::{Defect, is_planted};
 use tokio::sync::oneshot;
 
@@ -23,12 +25,23 @@ pub struct LogStore {
     log: RaftLog,
     /// Before entries go, the state that they made must be durable.
     state: Option<SessionState>,
+    /// The vote that is kept, or that is on its way to the disk.
+    ballot: Arc<RwLock<Option<Vote>>>,
 }
 
 impl LogStore {
     /// Over a log, and the state that its purged entries must be durable in.
     pub(crate) fn new(log: RaftLog, state: Option<SessionState>) -> Self {
-        Self { log, state }
+        let store = Self { log, state, ballot: Arc::default() };
+        // A vote that cannot be read stops Raft when it asks for it.
+        *store.ballot.write() = store.vote().ok().flatten();
+        store
+    }
+
+    /// The vote of this node: never older than one that anybody was told of, because a vote is here before it is on disk,
+    /// and on disk before it is told (Raft, figure 2).
+    pub fn ballot(&self) -> Option<Vote> {
+        *self.ballot.read()
     }
 
     /// Bytes of the entries that are kept.
@@ -161,6 +174,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        *self.ballot.write() = Some(*vote);
         if is_planted(Defect::VoteNotPersisted) {
             return Ok(());
         }

@@ -157,10 +157,11 @@ impl Peer for PeerService {
         request: Request<Streaming<ReadIndexRequest>>,
     ) -> Result<Response<Self::ReadIndexStream>, Status> {
         let (from, inner) = self.enter(&request)?;
-        let answers = stream::unfold((request.into_inner(), inner.clone()), |(mut questions, inner)| async move {
-            questions.message().await.ok()??;
-            let index = inner.rounds.index(Instant::now() + READ_INDEX_TIMEOUT).await.ok();
-            Some((Ok(ReadIndexResponse { index }), (questions, inner)))
+        let answers = stream::unfold((request.into_inner(), inner.clone()), move |(mut questions, inner)| async move {
+            let ReadIndexRequest { follows: term } = questions.message().await.ok()??;
+            let follows = Some(inner.standing.follows(from));
+            let index = inner.rounds.index(from, term, Instant::now() + READ_INDEX_TIMEOUT).await;
+            Some((Ok(ReadIndexResponse { index, follows }), (questions, inner)))
         });
         Ok(self.local.door.answer(from, answers.boxed()))
     }

@@ -8,6 +8,7 @@ use sessile_core::{
     ApplyError, Command, Context, GroupName, Horizon, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record,
     RestoreError, RulesVersion, SessionKey, State, Tally,
 };
+use tokio::sync::watch;
 
 use super::CurrentState;
 use super::checksums::Checksums;
@@ -37,6 +38,8 @@ pub(super) struct Inner {
     /// The directory and the engine in use; replaced whole when a snapshot is installed.
     pub(super) current: RwLock<Arc<CurrentState>>,
     shown: RwLock<Horizon>,
+    /// The last entry of which readers find everything.
+    reached: watch::Sender<Option<LogId>>,
     pub(super) writer: Mutex<Writer>,
 }
 
@@ -91,7 +94,8 @@ impl SessionState {
 
     fn from_parts(current: CurrentState, writer: Writer) -> Self {
         let shown = RwLock::new(*writer.state.horizon());
-        let inner = Inner { current: RwLock::new(Arc::new(current)), shown, writer: Mutex::new(writer) };
+        let reached = watch::Sender::new(writer.applied.log_id);
+        let inner = Inner { current: RwLock::new(Arc::new(current)), shown, reached, writer: Mutex::new(writer) };
         Self { inner: Arc::new(inner) }
     }
 
@@ -117,6 +121,12 @@ impl SessionState {
     pub fn applied(&self) -> (Option<LogId>, StoredMembership) {
         let writer = self.inner.writer.lock();
         (writer.applied.log_id, writer.applied.membership.clone())
+    }
+
+    /// The last entry that is applied and that readers find, and whoever applied it is answered after that. Waits for no
+    /// writer.
+    pub fn reached(&self) -> watch::Receiver<Option<LogId>> {
+        self.inner.reached.subscribe()
     }
 
     /// The replicated clock, as readers see it.
@@ -237,8 +247,10 @@ impl SessionState {
         &self.inner
     }
 
-    pub(super) fn show(&self, horizon: Horizon) {
+    /// Shows readers a new clock, and then tells those who wait for an entry that it is there.
+    pub(super) fn show(&self, horizon: Horizon, reached: Option<LogId>) {
         *self.inner.shown.write() = horizon;
+        self.inner.reached.send_replace(reached);
     }
 
     /// Applies entries in one batch of the engine. What each did comes back in their order.
@@ -268,7 +280,7 @@ impl SessionState {
         batch.put(APPLIED_KEY, writer.applied.encode());
         // Store, then show: a reader that sees the new clock finds the records that came with it.
         current.engine.write(batch)?;
-        self.show(*writer.state.horizon());
+        self.show(*writer.state.horizon(), writer.applied.log_id);
         Ok(outcomes)
     }
 }

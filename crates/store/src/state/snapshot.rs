@@ -134,7 +134,7 @@ impl SessionState {
             // The records first and the clock after them, as with every batch: a reader that judged an old record by the
             // new clock would miss a session that was renewed in between.
             let old = std::mem::replace(&mut *self.inner().current.write(), Arc::new(fresh));
-            self.show(horizon);
+            self.show(horizon, meta.last_log_id);
             (old, std::mem::replace(&mut *writer, loaded))
         };
         old.engine.shutdown()?;

@@ -1,6 +1,7 @@
 //! An operator, who sometimes asks for things at a bad moment.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sessile_cluster::Reach;
@@ -30,6 +31,7 @@ pub(super) async fn asks(world: Arc<World>, node: String, wish: Wish) {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer".to_owned(),
     };
+    world.operators.fetch_sub(1, Ordering::Relaxed);
     world.traces(&format!("an operator asked {node} for {wish:?}: {said}"));
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ const BEGIN: i64 = 1_893_456_000_000;
 /// Everything outside the nodes.
 pub(super) struct World {
     nodes: BTreeMap<String, Arc<Host>>,
+    /// How many operators have asked for something and have no answer yet.
+    pub(super) operators: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -59,7 +61,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl World {
     pub(super) fn new(hosts: impl IntoIterator<Item = Host>) -> Self {
         let nodes = hosts.into_iter().map(|host| (host.name.clone(), Arc::new(host))).collect();
-        Self { nodes, inner: Mutex::default() }
+        Self { nodes, operators: AtomicUsize::new(0), inner: Mutex::default() }
     }
 
     pub(super) fn names(&self) -> Vec<String> {

@@ -211,6 +211,7 @@ impl Driver {
     pub(super) fn operator(&mut self, node: &str, wish: Wish) {
         self.tell(&format!("an operator asks {node} for {wish:?}"));
         let (world, node, nth) = (self.world.clone(), node.to_owned(), self.drawn);
+        world.operators.fetch_add(1, Ordering::Relaxed);
         self.guests.push(format!("operator{nth}"));
         self.sim.client(format!("operator{nth}"), async move {
             operator::asks(world, node, wish).await;

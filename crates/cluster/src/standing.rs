@@ -1,0 +1,119 @@
+//! Where this node stands with its cluster: whom it follows, whether it leads, and up to where it may then answer for
+//! everybody. Nothing is asked of anybody here, and nothing waits.
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use sessile_core::planted::{Defect, is_planted};
+use sessile_store::{LogId, LogStore, NodeId, SessionState, term_of};
+use tokio::sync::watch;
+
+use crate::cluster::ServerMetrics;
+
+/// What a vote proves. A node that has voted in a later term says so from the moment on at which it told anybody of that
+/// ([`LogStore::ballot`]), so whoever still has the vote of a quorum leads: nobody else can have been elected
+/// (Raft dissertation, 6.4).
+#[derive(Clone)]
+pub(crate) struct Standing {
+    node: NodeId,
+    server: ServerMetrics,
+    log: LogStore,
+    reached: watch::Receiver<Option<LogId>>,
+}
+
+/// A term in which this node leads, as far as it knows itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leading {
+    pub(crate) term: u64,
+    /// Everything that was acknowledged is at or below it: by leaders before this one, because it has applied an entry of its
+    /// own term; by itself, because it acknowledges what it has applied.
+    pub(crate) index: u64,
+}
+
+impl Standing {
+    pub(crate) fn new(node: NodeId, server: ServerMetrics, log: LogStore, state: &SessionState) -> Self {
+        Self { node, server, log, reached: state.reached() }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Who leads, as far as is known here.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.server.borrow_watched().current_leader
+    }
+
+    /// The term in which this node's vote is that node's; 0 if it is not.
+    pub(crate) fn follows(&self, leader: NodeId) -> u64 {
+        let ballot = self.log.ballot().filter(|ballot| ballot.leader_id.voted_for == leader);
+        ballot.map_or(0, |ballot| ballot.leader_id.term)
+    }
+
+    /// Whether this node was elected since it started, and has not voted for anybody since. It may have applied nothing of
+    /// that term yet, and somebody else may have been elected by others.
+    fn leads_in(&self) -> Option<u64> {
+        let elected = {
+            let server = self.server.borrow_watched();
+            (server.state == ServerState::Leader).then_some(server.vote.leader_id.term)
+        };
+        elected.filter(|term| *term == self.follows(self.node))
+    }
+
+    /// Up to where this node may answer for everybody, if it turns out to lead still.
+    pub(crate) fn leading(&self) -> Option<Leading> {
+        let term = self.leads_in()?;
+        let reached = *self.reached.borrow();
+        reached.filter(|reached| term_of(reached) == term).map(|reached| Leading { term, index: reached.index })
+    }
+
+    /// The same, once it has applied an entry of its term; `None` if it does not lead.
+    pub(crate) async fn is_leading(&mut self) -> Option<Leading> {
+        let term = self.leads_in()?;
+        self.reached.wait_for(|reached| reached.is_some_and(|reached| term_of(&reached) >= term)).await.ok()?;
+        self.leading()
+    }
+
+    /// What a leader may answer to somebody who follows it in that term and asks, if that is a quorum already.
+    pub(crate) fn leading_with(&self, follower: NodeId, term: u64) -> Option<Leading> {
+        let is_one = |node| node == self.node || node == follower;
+        self.leading().filter(|leading| leading.term == term && self.is_quorum(is_one))
+    }
+
+    /// What a leader may answer that is a quorum by itself.
+    pub(crate) fn leading_alone(&self) -> Option<Leading> {
+        let trusts_itself = is_planted(Defect::LeaderAsksNobody);
+        self.leading().filter(|_| trusts_itself || self.is_quorum(|node| node == self.node))
+    }
+
+    /// Whether these are a majority of the voters, of those before and after a change while one is under way.
+    pub(crate) fn is_quorum(&self, is_one: impl Fn(NodeId) -> bool) -> bool {
+        let server = self.server.borrow_watched();
+        let configs = server.membership_config.membership().get_joint_config();
+        let majority = |voters: &std::collections::BTreeSet<NodeId>| {
+            voters.iter().filter(|voter| is_one(**voter)).count() > voters.len() / 2
+        };
+        !configs.is_empty() && configs.iter().all(majority)
+    }
+
+    /// The voters besides this node.
+    pub(crate) fn other_voters(&self) -> Vec<NodeId> {
+        let server = self.server.borrow_watched();
+        server.membership_config.membership().voter_ids().filter(|voter| *voter != self.node).collect()
+    }
+
+    /// Waits until the state has applied an entry; for ever, if nothing is applied any more.
+    pub(crate) async fn reaches(&mut self, index: u64) {
+        // Its sender lives as long as the state does.
+        let _ = self.reached.wait_for(|reached| reached.is_some_and(|reached| reached.index >= index)).await;
+    }
+
+    /// Whether the state has applied an entry.
+    pub(crate) fn has_reached(&self, index: u64) -> bool {
+        self.reached.borrow().is_some_and(|reached| reached.index >= index)
+    }
+
+    /// Returns when this node knows of another leader than that one.
+    pub(crate) async fn another_leads(&self, leader: NodeId) {
+        crate::cluster::another_leads(self.server.clone(), leader).await;
+    }
+}
