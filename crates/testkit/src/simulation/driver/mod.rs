@@ -400,9 +400,16 @@ impl Driver {
 
     fn all_is_well(&self) -> bool {
         let quiet = self.down.is_empty() && self.cuts.is_empty() && self.held.is_none() && self.slow.is_none();
-        // A member that is being removed is missed by whoever loses its disk meanwhile.
-        let unasked = self.world.operators.load(Ordering::Relaxed) == 0;
-        quiet && unasked && self.is_whole().is_ok()
+        quiet && self.is_settled().is_ok()
+    }
+
+    /// Whole, and no operator has asked for a change of that: a member that is being removed is missed by whoever loses its
+    /// disk meanwhile.
+    fn is_settled(&self) -> Result<(), String> {
+        match self.world.operators.load(Ordering::Relaxed) {
+            0 => self.is_whole(),
+            asked => Err(format!("{asked} operators have no answer yet")),
+        }
     }
 }
 

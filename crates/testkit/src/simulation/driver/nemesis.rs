@@ -27,7 +27,7 @@ impl Driver {
             return Ok(());
         }
         if !self.in_turn.is_empty() {
-            if self.is_whole().is_ok()
+            if self.is_settled().is_ok()
                 && let Some(name) = self.in_turn.pop()
             {
                 self.wipe(&name)?;
@@ -47,7 +47,7 @@ impl Driver {
                 return Ok(());
             }
             self.mend()?;
-            self.until("all are voters again", WHOLE_WITHIN, Self::is_whole)?;
+            self.until("all are voters again", WHOLE_WITHIN, Self::is_settled)?;
         }
         if self.happens(fault)? {
             *self.faults.entry(fault).or_default() += 1;
