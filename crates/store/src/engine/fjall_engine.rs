@@ -51,7 +51,7 @@ const FILTER_BITS_NEWEST: f32 = 20.0;
 /// A memtable is flushed at this size. Each flush fsyncs the journal under the lock that writes need, so this bounds how
 /// many dirty bytes such a wait is for: beside an open view the longest write took 10–32 ms with 8 MiB, and 20–60 ms with
 /// 32 MiB (`engine_bench`, four runs each). Still smaller ones would make more tables to merge.
-const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
 /// All journals together: what a start after a crash has to replay, a second or two. fjall takes no less than 64 MiB.
 const JOURNAL_BYTES: u64 = 256 * 1024 * 1024;
 /// One thread flushes while another one compacts; with a single one, flushes wait behind a compaction and writes behind
