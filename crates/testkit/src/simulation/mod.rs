@@ -39,8 +39,10 @@ use sessile_core::planted::plant;
 /// A simulation's thread does everything, futures within futures.
 const STACK_BYTES: usize = 16 << 20;
 
-/// A step takes a fraction of a millisecond.
-const STANDS_STILL: Duration = Duration::from_secs(60);
+/// How often it is looked whether there was a step, each of which takes a fraction of a millisecond, and how often in a row
+/// there may be none. Looks, not time: a process that is stopped for an hour comes to one look.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const STANDS_STILL: u64 = 60;
 
 /// Set, it shows what the nodes log, on stderr.
 pub const LOG: &str = "SESSILE_SIMULATION_LOG";
@@ -98,21 +100,19 @@ pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failu
     if let Err(error) = started {
         return Err(failed(format!("no thread can be started: {error}"), Vec::new()));
     }
-    let mut before = None;
-    loop {
-        let now = so_far.load(Ordering::Relaxed);
-        match end.recv_timeout(STANDS_STILL) {
+    let (mut before, mut looks) = (0, 0);
+    while looks < STANDS_STILL {
+        match end.recv_timeout(LOOK_AGAIN) {
             Ok(ended) => return ended,
             Err(RecvTimeoutError::Disconnected) => return Err(failed("a panic".into(), Vec::new())),
-            Err(RecvTimeoutError::Timeout) if before == Some(now) => {
-                return Err(failed(
-                    format!("it stands still: no step after step {now}, in {STANDS_STILL:?}"),
-                    Vec::new(),
-                ));
+            Err(RecvTimeoutError::Timeout) => {
+                let now = so_far.load(Ordering::Relaxed);
+                looks = if now == before { looks + 1 } else { 0 };
+                before = now;
             }
-            Err(RecvTimeoutError::Timeout) => before = Some(so_far.load(Ordering::Relaxed)),
         }
     }
+    Err(failed(format!("it stands still: no step after step {before}, in {looks} looks"), Vec::new()))
 }
 
 fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<Ran, Box<Failure>> {
