@@ -62,6 +62,11 @@ impl Batch {
         &self.operations
     }
 
+    /// What is done, in order.
+    pub(super) fn into_operations(self) -> Vec<(Bytes, Operation)> {
+        self.operations
+    }
+
     fn push(&mut self, key: Bytes, operation: Operation) {
         let value_bytes = match &operation {
             Operation::Put(value) => value.len(),

@@ -1,25 +1,23 @@
 //! The session state on fjall 3: a log-structured tree with a journal.
 //!
+//! It is used for its tables alone: what is written waits in memory ([`super::pending`]), and goes into tables as one
+//! ingestion, which fjall fsyncs and then shows as a whole, before a crash and after it. Neither its journal nor its
+//! memtables ever hold anything.
+//!
 //! Read in its source (3.1.13, lsm-tree 3.1.10), and why this adapter does more than pass calls on:
 //!
-//! - A plain `get` reads at the highest sequence number there is, so it sees the first half of a batch that is being
-//!   written. A snapshot may too: a flush or compaction that ends meanwhile takes the next number and publishes it, and
-//!   with it all lower ones (lsm-tree, `SuperVersions::upgrade_version`). So only a write takes snapshots, after its
-//!   commit, when no batch is under way, and every read goes through the last of them.
-//! - `persist` holds the journal's lock during its fsync, and every write waits. Here the buffer is handed to the
-//!   kernel under that lock and the fsync is done on a descriptor of our own.
-//! - A write that finds four sealed memtables waits until they are flushed, for ever if the flushing thread has died.
-//!   Here a write waits before it enters, and looks at the poison flag.
-//! - The journal's recovery takes damage for the end and a torn tail for damage, and a batch's sequence number is under
-//!   no checksum. So `fjall_journal` looks at the journals first, and a clean stop flushes everything into tables, whose
-//!   blocks are all checksummed, and empties the journal.
+//! - Earlier programs of ours wrote through the journal, and a crash left what it holds. fjall replays of it what is newer
+//!   than all tables, into a memtable, which goes into a table before the first ingestion does. `fjall_journal` looks at it
+//!   before, because its recovery takes damage for the end and a torn tail for damage. A clean stop empties it.
 //! - A recovery that misses a file begins an empty store, and one that reads a damaged list of tables may abort the
 //!   process. So `fjall_files` looks at both before fjall may.
 //! - The compaction options are stored with the keyspace: another choice here is one for new directories.
 
+use std::iter::Peekable;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,14 +26,15 @@ use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy,
 };
 use fjall::{
-    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot,
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
 };
-use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use super::fjall_files::check_files;
 use super::fjall_journal::Journals;
 use super::guard::{Fault, Guard};
 use super::home::{self, Home};
+use super::pending::{Changes, Pending, merged};
 use super::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, Scan, View, check_key, is_empty_range};
 
 /// The only keyspace.
@@ -48,22 +47,20 @@ const BLOCK_BYTES: u32 = 4 * 1024;
 const FILTER_BITS: f32 = 10.0;
 /// The newest tables are asked first by every read, so their filters may cost twice as much.
 const FILTER_BITS_NEWEST: f32 = 20.0;
-/// A memtable is flushed at this size. Each flush fsyncs the journal under the lock that writes need, so this bounds how
-/// many dirty bytes such a wait is for: beside an open view the longest write took 10–32 ms with 8 MiB, and 20–60 ms with
-/// 32 MiB (`engine_bench`, four runs each). Still smaller ones would make more tables to merge.
-const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
-/// All journals together: what a start after a crash has to replay, a second or two. fjall takes no less than 64 MiB.
-const JOURNAL_BYTES: u64 = 256 * 1024 * 1024;
-/// One thread flushes while another one compacts; with a single one, flushes wait behind a compaction and writes behind
-/// the flushes. The third one takes what is asked for meanwhile: with two, the first puts such a message back and takes
+/// All journals together, which hold nothing. fjall takes no less.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+/// One thread compacts. The others take what is asked for meanwhile: with two, the first puts such a message back and takes
 /// it out again for as long as the second one compacts (fjall, `worker_tick`).
 const WORKERS: usize = 3;
 /// Open table files, well below the usual limit of 1,024 descriptors a process, which sockets need too.
 const OPEN_FILES: usize = 512;
-/// A write waits while so many memtables are yet to be flushed. fjall itself waits at four, without looking whether
-/// anyone still flushes.
-const SEALED_MEMTABLES_MAX: usize = 2;
-/// A write waits while so many runs are yet to be merged. fjall itself spins from 20 on and waits at 30.
+/// So many bytes that are in no table yet begin to be written into one, however far the next `persist` is: what a node
+/// holds in memory, and what it applies again after a crash. Larger tables are fewer to merge.
+const FLUSH_BYTES: usize = 64 * 1024 * 1024;
+/// A write waits while so many bytes are in no table yet: tables are written more slowly than that fills up only on a disk
+/// that is overloaded.
+const PENDING_MAX_BYTES: usize = 3 * FLUSH_BYTES;
+/// Nothing is written into tables while so many runs are yet to be merged, each of which every read may have to look at.
 const UNMERGED_RUNS_MAX: usize = 20;
 /// How often a waiting write looks again: a fraction of the flush it waits for.
 const ROOM_POLL: Duration = Duration::from_millis(1);
@@ -71,10 +68,11 @@ const ROOM_POLL: Duration = Duration::from_millis(1);
 const ROOM_DEADLINE: Duration = Duration::from_secs(60);
 
 struct Open {
-    /// The state after the last write, for all reads. It holds back the collection of garbage by one write at most.
-    latest: RwLock<Snapshot>,
+    layers: RwLock<Layers>,
     /// One writer at a time, also if the caller forgets.
     writing: Mutex<()>,
+    /// One table at a time is made of what was written.
+    flushing: Mutex<()>,
     // The keyspace first: its handle holds the library's lock, and the database's drop waits for the worker threads.
     keyspace: Keyspace,
     database: Database,
@@ -82,34 +80,98 @@ struct Open {
     home: Home,
 }
 
-impl Open {
-    fn latest(&self) -> Snapshot {
-        self.latest.read().clone()
-    }
-
-    /// Lets all reads see what was just written.
-    fn show(&self) {
-        let snapshot = self.database.snapshot();
-        // The old one is dropped after the lock is released.
-        let _before = std::mem::replace(&mut *self.latest.write(), snapshot);
-    }
+/// The state: what was written lately, over the tables. All reads go through both of one moment.
+struct Layers {
+    pending: Pending,
+    /// It holds back the collection of garbage by one flush at most.
+    tables: Snapshot,
 }
 
 struct Shared {
     guard: Guard,
-    /// Written only by `shutdown`; everything else reads.
+    /// Written only by `shutdown` and at the end; everything else reads.
     open: RwLock<Option<Open>>,
+    /// Whether a thread makes a table of what was written.
+    is_flushing: AtomicBool,
+    /// What it ran into, for the next write.
+    failed: Mutex<Option<EngineError>>,
 }
 
 impl Shared {
     fn open(&self) -> Result<MappedRwLockReadGuard<'_, Open>, EngineError> {
         RwLockReadGuard::try_map(self.open.read(), Option::as_ref).map_err(|_| self.guard.closed())
     }
+
+    /// Writes everything that was written before the call into tables, durably: fjall fsyncs each table, their list, and
+    /// the directories of both (lsm-tree, `table/writer` and `version/persist.rs`).
+    fn flush(&self) -> Result<(), EngineError> {
+        let open = self.open()?;
+        let flushing = open.flushing.lock();
+        self.flush_all(&open, &flushing)
+    }
+
+    fn flush_all(&self, open: &Open, _one_at_a_time: &MutexGuard<'_, ()>) -> Result<(), EngineError> {
+        let layers = open.layers.write().pending.seal();
+        if layers.is_empty() {
+            return Ok(());
+        }
+        self.guard.change("writing a table", || {
+            wait_until(open, || open.keyspace.tree.l0_run_count() < UNMERGED_RUNS_MAX)?;
+            let mut table = open.keyspace.start_ingestion()?;
+            for (key, operation) in merged(&layers, Bound::Unbounded, Bound::Unbounded) {
+                match operation {
+                    Operation::Put(value) => table.write(key.clone(), value.clone())?,
+                    Operation::Remove => table.write_tombstone(key.clone())?,
+                }
+            }
+            // All of it from one moment on, also after a crash.
+            table.finish()?;
+            open.show(layers.len());
+            Ok::<_, Fault>(())
+        })
+    }
+
+    /// Begins to flush, on a thread of its own, unless one is at it.
+    fn begin_to_flush(self: &Arc<Self>) {
+        if self.is_flushing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let shared = self.clone();
+        let flush = move || {
+            if let Err(error) = shared.flush() {
+                *shared.failed.lock() = Some(error);
+            }
+            shared.is_flushing.store(false, Ordering::Release);
+        };
+        if thread::Builder::new().name("flush".to_owned()).spawn(flush).is_err() {
+            // The next write tries again.
+            self.is_flushing.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl Open {
+    /// Lets all reads see the tables as they are now, and lets go of the oldest layers of what was written, which are in
+    /// them.
+    fn show(&self, settled: usize) {
+        let tables = self.database.snapshot();
+        let _before = {
+            let mut layers = self.layers.write();
+            (layers.pending.settled(settled), std::mem::replace(&mut layers.tables, tables))
+        };
+    }
 }
 
 /// [`Engine`] on fjall.
 pub(super) struct FjallEngine {
     shared: Arc<Shared>,
+}
+
+impl Drop for FjallEngine {
+    fn drop(&mut self) {
+        // A flush that is under way ends first, so that the directory is free.
+        drop(self.shared.open.write().take());
+    }
 }
 
 impl FjallEngine {
@@ -136,9 +198,12 @@ impl FjallEngine {
             Ok((database, keyspace))
         })?;
         home.created()?;
-        let latest = RwLock::new(database.snapshot());
-        let open = RwLock::new(Some(Open { latest, writing: Mutex::new(()), keyspace, database, journals, home }));
-        Ok(Self { shared: Arc::new(Shared { guard, open }) })
+        let layers = RwLock::new(Layers { pending: Pending::default(), tables: database.snapshot() });
+        let (writing, flushing) = (Mutex::new(()), Mutex::new(()));
+        let open = RwLock::new(Some(Open { layers, writing, flushing, keyspace, database, journals, home }));
+        Ok(Self {
+            shared: Arc::new(Shared { guard, open, is_flushing: AtomicBool::new(false), failed: Mutex::default() }),
+        })
     }
 }
 
@@ -157,34 +222,36 @@ fn keyspace_options() -> KeyspaceCreateOptions {
         // Values of 1.8 KB die young: most are overwritten before a merge moves them a second time, so a value log
         // would trade little write amplification for a second read, a second collector and a second file format.
         .with_kv_separation(None)
-        .max_memtable_size(MEMTABLE_BYTES)
 }
 
 impl Engine for FjallEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         check_key(key)?;
         let open = self.shared.open()?;
-        self.shared.guard.read("get", || get(&open.latest(), &open.keyspace, key))
+        let tables = {
+            let layers = open.layers.read();
+            match layers.pending.get(key) {
+                Some(Operation::Put(value)) => return Ok(Some(value.clone())),
+                Some(Operation::Remove) => return Ok(None),
+                None => layers.tables.clone(),
+            }
+        };
+        self.shared.guard.read("get", || get(&tables, &open.keyspace, key))
     }
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
         batch.check()?;
         let open = self.shared.open()?;
         let _only_writer = open.writing.lock();
-        self.shared.guard.change("write", || {
-            wait_for_room(&open)?;
-            let mut write = open.database.batch();
-            for (key, operation) in batch.into_last_per_key() {
-                // Copied: a memtable that shares the caller's buffers would keep all of a message for one value in it.
-                match operation {
-                    Operation::Put(value) => write.insert(&open.keyspace, Slice::new(&key), Slice::new(&value)),
-                    Operation::Remove => write.remove(&open.keyspace, Slice::new(&key)),
-                }
-            }
-            write.commit()?;
-            open.show();
-            Ok::<_, Fault>(())
-        })
+        if let Some(error) = self.shared.failed.lock().take() {
+            return Err(error);
+        }
+        self.shared.guard.change("write", || wait_until(&open, || open.pending_bytes() < PENDING_MAX_BYTES))?;
+        open.layers.write().pending.add(batch);
+        if open.pending_bytes() >= FLUSH_BYTES {
+            self.shared.begin_to_flush();
+        }
+        Ok(())
     }
 
     fn fill(&self, batch: Batch) -> Result<(), EngineError> {
@@ -195,40 +262,44 @@ impl Engine for FjallEngine {
         };
         let open = self.shared.open()?;
         let _only_writer = open.writing.lock();
+        // First what was written before, so a crash leaves that and then this.
+        let flushing = open.flushing.lock();
+        self.shared.flush_all(&open, &flushing)?;
         self.shared.guard.change("fill", || {
-            // First it flushes what was written before, so a crash leaves that and then this.
             let mut tables = open.keyspace.start_ingestion()?;
             for (key, value) in pairs {
-                tables.write(Slice::new(&key), Slice::new(&value))?;
+                tables.write(key, value)?;
             }
             tables.finish()?;
-            open.show();
+            open.show(0);
             Ok::<_, Fault>(())
         })
     }
 
     fn persist(&self) -> Result<(), EngineError> {
-        let open = self.shared.open()?;
-        self.shared.guard.change("persist", || {
-            // First to the kernel, then to the disk.
-            open.database.persist(PersistMode::Buffer)?;
-            open.journals.persist()
-        })
+        self.shared.flush()
     }
 
     fn view(&self) -> Result<Box<dyn View>, EngineError> {
         let open = self.shared.open()?;
-        let snapshot = self.shared.guard.read("view", || Ok::<_, Fault>(open.latest()))?;
-        Ok(Box::new(FjallView { snapshot, shared: Arc::clone(&self.shared) }))
+        let (pending, tables) = {
+            let mut layers = open.layers.write();
+            (layers.pending.seal(), layers.tables.clone())
+        };
+        Ok(Box::new(FjallView { pending, tables, shared: Arc::clone(&self.shared) }))
     }
 
     fn shutdown(&self) -> Result<(), EngineError> {
+        let flushed = match self.shared.flush() {
+            Err(EngineError::Closed { .. }) => return Ok(()),
+            flushed => flushed,
+        };
         let Some(open) = self.shared.open.write().take() else { return Ok(()) };
         let guard = &self.shared.guard;
-        let flushed = guard.change("flushing at shutdown", || flush_all(&open));
-        let Open { latest, keyspace, database, journals, home, .. } = open;
+        let flushed = flushed.and_then(|()| guard.change("flushing at shutdown", || flush_memtable(&open)));
+        let Open { layers, keyspace, database, journals, home, .. } = open;
         let released = guard.read("closing", || {
-            drop(latest);
+            drop(layers);
             drop(keyspace);
             drop(database);
             Ok::<_, Fault>(())
@@ -251,7 +322,8 @@ impl Engine for FjallEngine {
 }
 
 struct FjallView {
-    snapshot: Snapshot,
+    pending: Vec<Arc<Changes>>,
+    tables: Snapshot,
     shared: Arc<Shared>,
 }
 
@@ -259,7 +331,11 @@ impl View for FjallView {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         check_key(key)?;
         let open = self.shared.open()?;
-        self.shared.guard.read("get", || get(&self.snapshot, &open.keyspace, key))
+        match self.pending.iter().rev().find_map(|layer| layer.get(key)) {
+            Some(Operation::Put(value)) => Ok(Some(value.clone())),
+            Some(Operation::Remove) => Ok(None),
+            None => self.shared.guard.read("get", || get(&self.tables, &open.keyspace, key)),
+        }
     }
 
     fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Scan<'_> {
@@ -267,13 +343,45 @@ impl View for FjallView {
             return Box::new(std::iter::empty());
         }
         let iter = self.shared.open().and_then(|open| {
-            self.shared
-                .guard
-                .read("scan", || Ok::<_, Fault>(self.snapshot.range::<&[u8], _>(&open.keyspace, (from, to))))
+            self.shared.guard.read("scan", || Ok::<_, Fault>(self.tables.range::<&[u8], _>(&open.keyspace, (from, to))))
         });
         match iter {
-            Ok(iter) => Box::new(FjallScan { iter: Some(iter), shared: &self.shared }),
+            Ok(iter) => {
+                let tables = FjallScan { iter: Some(iter), shared: &self.shared };
+                Box::new(Over {
+                    tables: tables.peekable(),
+                    pending: merged(&self.pending, from, to).into_iter().peekable(),
+                })
+            }
             Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+}
+
+/// Pairs of the tables with the changes over them, in ascending order of both.
+struct Over<'a> {
+    tables: Peekable<FjallScan<'a>>,
+    pending: Peekable<std::collections::btree_map::IntoIter<&'a Bytes, &'a Operation>>,
+}
+
+impl Iterator for Over<'_> {
+    type Item = Result<(Bytes, Bytes), EngineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            // What a damaged table would hide is not to be passed over.
+            if let Some(Err(_)) = self.tables.peek() {
+                return self.tables.next();
+            }
+            let Some((changed, _)) = self.pending.peek() else { return self.tables.next() };
+            match self.tables.peek() {
+                Some(Ok((key, _))) if key < changed => return self.tables.next(),
+                Some(Ok((key, _))) if key == *changed => drop(self.tables.next()),
+                _ => {}
+            }
+            if let Some((key, Operation::Put(value))) = self.pending.next() {
+                return Some(Ok((key.clone(), value.clone())));
+            }
         }
     }
 }
@@ -311,16 +419,14 @@ fn get(snapshot: &Snapshot, keyspace: &Keyspace, key: &[u8]) -> Result<Option<By
     Ok(snapshot.get(keyspace, key)?.map(Bytes::from))
 }
 
-/// Returns when a write will not run into fjall's own waits, which do not end if a worker thread has died.
-fn wait_for_room(open: &Open) -> Result<(), Fault> {
-    wait_until(open, || {
-        open.keyspace.tree.sealed_memtable_count() <= SEALED_MEMTABLES_MAX
-            && open.keyspace.tree.l0_run_count() < UNMERGED_RUNS_MAX
-    })
+impl Open {
+    fn pending_bytes(&self) -> usize {
+        self.layers.read().pending.bytes()
+    }
 }
 
-/// Everything in tables, so that the journal holds nothing that is not also there.
-fn flush_all(open: &Open) -> Result<(), Fault> {
+/// What a journal of an earlier program left, in tables, so that the journal holds nothing that is not also there.
+fn flush_memtable(open: &Open) -> Result<(), Fault> {
     open.keyspace.rotate_memtable()?;
     wait_until(open, || open.keyspace.tree.sealed_memtable_count() == 0)?;
     open.database.persist(PersistMode::SyncAll).map_err(Fault::from)
@@ -329,7 +435,7 @@ fn flush_all(open: &Open) -> Result<(), Fault> {
 fn wait_until(open: &Open, done: impl Fn() -> bool) -> Result<(), Fault> {
     let begin = Instant::now();
     while !done() {
-        // Only asks for the poison flag: the buffer is flushed by every commit.
+        // Only asks whether one of its threads has failed.
         open.database.persist(PersistMode::Buffer)?;
         if begin.elapsed() > ROOM_DEADLINE {
             return Err(Fault::Library(format!("nothing was flushed or merged for {ROOM_DEADLINE:?}")));

@@ -1,9 +1,9 @@
-//! fjall's journals, read over its shoulder.
+//! fjall's journals, as earlier programs of ours wrote them and a crash left them, read over its shoulder.
 //!
 //! Its recovery takes a damaged tag or length for the end of the file and drops what follows, persisted or not; and it
 //! refuses the whole store for a bad checksum, also where a power cut merely tore what was never persisted (a value of
-//! several pages with one of them still zero). The two cannot be told apart from the file alone. So each persist notes
-//! how far the newest journal was good when it was fsynced:
+//! several pages with one of them still zero). The two cannot be told apart from the file alone. So each persist of those
+//! programs noted how far the newest journal was good when it was fsynced:
 //!
 //! ```text
 //! dir/JOURNAL: number u64 | length u64 | xxh3-64 of both u64    (little endian), replaced atomically
@@ -13,10 +13,9 @@
 //! was fsynced whole before fjall made the next, so it must be good to its end.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::guard::Fault;
@@ -24,7 +23,6 @@ use super::home::sync_dir;
 use super::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 const MARK: &str = "JOURNAL";
-const MARK_DRAFT: &str = "JOURNAL.new";
 /// fjall's journal entries, as its `journal/entry.rs` writes them.
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -45,13 +43,12 @@ struct Reach {
 pub(super) struct Journals {
     dir: PathBuf,
     data: PathBuf,
-    persisted: Mutex<Reach>,
 }
 
 impl Journals {
     /// Of the store in `dir`, whose library files are in `data`. Nothing is read yet.
     pub(super) fn new(dir: &Path, data: &Path) -> Self {
-        Self { dir: dir.to_path_buf(), data: data.to_path_buf(), persisted: Mutex::default() }
+        Self { dir: dir.to_path_buf(), data: data.to_path_buf() }
     }
 
     /// Before fjall opens the store: refuses damage in what was persisted, cuts a torn tail behind it.
@@ -65,7 +62,7 @@ impl Journals {
         let mut sequence = 0;
         for (number, path) in journals {
             let damaged = |at| Fault::Library(format!("{} is damaged at byte {at}", path.display()));
-            let good = good_until(&path, 0, &mut sequence)?;
+            let good = good_until(&path, &mut sequence)?;
             if number == persisted.journal && good < persisted.bytes {
                 return Err(damaged(good));
             }
@@ -77,24 +74,6 @@ impl Journals {
                 journal.set_len(good)?;
                 journal.sync_all()?;
             }
-        }
-        *self.persisted.lock() = persisted;
-        Ok(())
-    }
-
-    /// Fsyncs what the kernel holds of the newest journal, and notes how far that is. On a descriptor of its own, so
-    /// that writes go on.
-    pub(super) fn persist(&self) -> Result<(), Fault> {
-        let mut persisted = self.persisted.lock();
-        let newest = list(&self.data)?.pop();
-        let (journal, path) = newest.ok_or_else(|| Fault::Library("the journal is gone".to_owned()))?;
-        let from = if journal == persisted.journal { persisted.bytes } else { 0 };
-        let bytes = good_until(&path, from, &mut 0)?;
-        File::open(&path)?.sync_all()?;
-        let reach = Reach { journal, bytes };
-        if reach != *persisted {
-            write_mark(&self.dir, reach)?;
-            *persisted = reach;
         }
         Ok(())
     }
@@ -131,16 +110,6 @@ fn read_mark(dir: &Path) -> Result<Option<Reach>, Fault> {
     }
 }
 
-fn write_mark(dir: &Path, reach: Reach) -> io::Result<()> {
-    let mut mark = [reach.journal.to_le_bytes(), reach.bytes.to_le_bytes()].concat();
-    mark.extend(xxh3_64(&mark).to_le_bytes());
-    let mut draft = File::create(dir.join(MARK_DRAFT))?;
-    draft.write_all(&mark)?;
-    draft.sync_all()?;
-    fs::rename(dir.join(MARK_DRAFT), dir.join(MARK))?;
-    sync_dir(dir)
-}
-
 /// The journals by ascending number.
 fn list(data: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut journals = Vec::new();
@@ -156,12 +125,10 @@ fn list(data: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(journals)
 }
 
-/// Where the last good batch ends, reading from the end of one. `sequence` is that of the batch before and after.
-fn good_until(path: &Path, from: u64, sequence: &mut u64) -> io::Result<u64> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(from))?;
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
-    let (mut good, mut item) = (from, Vec::new());
+/// Where the last good batch ends. `sequence` is that of the batch before and after.
+fn good_until(path: &Path, sequence: &mut u64) -> io::Result<u64> {
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+    let (mut good, mut item) = (0, Vec::new());
     loop {
         match read_batch(&mut reader, &mut item) {
             Ok(Some((bytes, number))) if number > *sequence || good == 0 && *sequence == 0 => {

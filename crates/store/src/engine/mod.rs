@@ -24,6 +24,7 @@ mod fjall_journal;
 mod guard;
 mod home;
 mod kind;
+mod pending;
 mod sled_engine;
 mod sled_view;
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod records;
 mod views;
 
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -85,6 +86,33 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
             copy_tree(&entry.path(), &target);
         } else {
             std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The directory as a crash at one moment leaves it, copied while the engine has it open: again, if the library merged
+/// tables meanwhile, so that files of two moments would be in the copy.
+fn crash_image(from: &Path) -> TempDir {
+    let names = || -> Vec<PathBuf> {
+        let (mut names, mut open) = (Vec::new(), vec![from.to_path_buf()]);
+        while let Some(entries) = open.pop().map(std::fs::read_dir) {
+            // A directory that is gone by now makes another list than the one after it.
+            for entry in entries.into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    open.push(path.clone());
+                }
+                names.push(path);
+            }
+        }
+        names.sort_unstable();
+        names
+    };
+    loop {
+        let (before, image) = (names(), tempfile::tempdir().unwrap());
+        let copied = catch_unwind(|| copy_tree(from, image.path()));
+        if copied.is_ok() && names() == before {
+            return image;
         }
     }
 }

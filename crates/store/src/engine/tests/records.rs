@@ -101,6 +101,7 @@ fn the_last_operation_on_a_key_in_a_batch_wins(kind: EngineKind) {
     engine.write(batch).unwrap();
     let expected = State::from([("kept".into(), "2".into())]);
     assert_eq!(state_of(&*engine), expected);
+    engine.persist().unwrap();
     drop(engine);
     assert_eq!(state_of(&*scratch.open()), expected, "after a crash");
 }

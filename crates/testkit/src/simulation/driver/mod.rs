@@ -34,6 +34,9 @@ const PAUSE_MS: std::ops::RangeInclusive<u64> = 50..=4_000;
 /// How long a cluster may take to be made, and to be whole again once everything is mended.
 const MADE_WITHIN: Duration = Duration::from_secs(30);
 const WHOLE_WITHIN: Duration = Duration::from_secs(90);
+/// How long an operator waits for a member to catch up before looking at the alerts, and how many entries behind is far.
+const CATCHES_UP_WITHIN: Duration = Duration::from_secs(20);
+const LAGS: u64 = 20;
 /// How long all is well before the last reads: longer than any lifetime and what may be late about it.
 const CALM: Duration = Duration::from_secs(16);
 /// How long the last reads may take.
@@ -204,10 +207,10 @@ impl Driver {
             self.next()?;
         }
         self.mend()?;
-        self.until("all are voters again", WHOLE_WITHIN, Self::is_whole)?;
+        self.until_whole("all are voters again", Self::is_whole)?;
         let mended = self.sim.elapsed();
         self.lasts(CALM)?;
-        self.until("all are voters", WHOLE_WITHIN, Self::is_whole)?;
+        self.until_whole("all are voters", Self::is_whole)?;
         self.clients.stop.store(true, Ordering::Relaxed);
         let all = self.clients.clients;
         self.until("the clients have stopped", READ_WITHIN, |driver| {
@@ -323,6 +326,29 @@ impl Driver {
                 self.start(&name)?;
             }
         }
+    }
+
+    /// Waits for that as an operator would: a member that shows an older image of its disk, by an alert, and does not catch up
+    /// is replaced by an empty one, as the alert says. Raft promises such a member nothing, and openraft may send it what it
+    /// cannot use for ever.
+    fn until_whole(&mut self, what: &str, holds: fn(&Self) -> Result<(), String>) -> Result<(), String> {
+        if self.until(what, CATCHES_UP_WITHIN, holds).is_ok() {
+            return Ok(());
+        }
+        if let Some(name) = self.shows_an_older_image() {
+            self.tell(&format!("an operator heeds an alert: {name} shows an older image of its disk"));
+            self.wipe(&name)?;
+        }
+        self.until(what, WHOLE_WITHIN, holds)
+    }
+
+    /// Who lags, and is named by an alert for that.
+    fn shows_an_older_image(&self) -> Option<String> {
+        let alerts = self.running().into_iter().flat_map(|(_, status)| status.alerts);
+        let named = alerts.filter(|alert| alert.contains("shows an older image"));
+        let names: BTreeSet<String> = named.filter_map(|alert| Some(alert.split_once(' ')?.0.to_owned())).collect();
+        let newest = self.names.iter().map(|name| self.applied(name)).max().unwrap_or(0);
+        names.into_iter().find(|name| self.names.contains(name) && self.applied(name) + LAGS < newest)
     }
 
     /// What the nodes say of themselves.

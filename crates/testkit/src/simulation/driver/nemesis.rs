@@ -8,7 +8,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::super::operator::{self, Wish};
 use super::super::{Fault, clients};
-use super::{CLOCKS_FORGOTTEN, Driver, WHOLE_WITHIN};
+use super::{CLOCKS_FORGOTTEN, Driver};
 
 const DAY_MS: i64 = 86_400_000;
 /// So many entries at once are many.
@@ -47,7 +47,7 @@ impl Driver {
                 return Ok(());
             }
             self.mend()?;
-            self.until("all are voters again", WHOLE_WITHIN, Self::is_settled)?;
+            self.until_whole("all are voters again", Self::is_settled)?;
         }
         if self.happens(fault)? {
             *self.faults.entry(fault).or_default() += 1;

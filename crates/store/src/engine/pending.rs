@@ -1,0 +1,147 @@
+//! What is written and in no table yet, in memory.
+//!
+//! The Raft log holds every write durably before the engine hears of it, and is kept until the engine's `persist` has
+//! returned. A journal of the engine's own would write all of it a second time, and its memtables would be flushed and
+//! merged with every version of a session in them. Here a session that is renewed again and again is one entry, which
+//! becomes part of a table when the state is made durable.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Batch, Operation};
+
+/// What an entry costs besides its key and its value: its place in the tree, and two handles.
+const ENTRY_BYTES: usize = 128;
+
+/// The last operation on each key.
+pub(super) type Changes = BTreeMap<Bytes, Operation>;
+
+/// Layers of changes, each over those before it.
+///
+/// Invariants: a batch is in one layer, whole; a sealed layer never changes, and goes from the oldest on, once all of it is
+/// in tables.
+#[derive(Default)]
+pub(super) struct Pending {
+    fresh: Changes,
+    fresh_bytes: usize,
+    /// Oldest first.
+    sealed: Vec<(Arc<Changes>, usize)>,
+}
+
+impl Pending {
+    pub(super) fn add(&mut self, batch: Batch) {
+        for (key, operation) in batch.into_operations() {
+            self.fresh_bytes += key.len() + size_of_value(&operation) + ENTRY_BYTES;
+            let key_bytes = key.len();
+            // A key that was read may hold on to all of a block.
+            let key = if matches!(operation, Operation::Remove) { Bytes::copy_from_slice(&key) } else { key };
+            if let Some(before) = self.fresh.insert(key, operation) {
+                self.fresh_bytes -= key_bytes + size_of_value(&before) + ENTRY_BYTES;
+            }
+        }
+    }
+
+    /// The last operation on a key, if it is here.
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Operation> {
+        let sealed = || self.sealed.iter().rev().find_map(|(layer, _)| layer.get(key));
+        self.fresh.get(key).or_else(sealed)
+    }
+
+    /// Memory that all of it takes, in bytes, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.fresh_bytes + self.sealed.iter().map(|(_, bytes)| bytes).sum::<usize>()
+    }
+
+    /// Everything that was written up to now, as layers that stay as they are, oldest first.
+    pub(super) fn seal(&mut self) -> Vec<Arc<Changes>> {
+        if !self.fresh.is_empty() {
+            let bytes = std::mem::take(&mut self.fresh_bytes);
+            self.sealed.push((Arc::new(std::mem::take(&mut self.fresh)), bytes));
+        }
+        self.sealed.iter().map(|(layer, _)| layer.clone()).collect()
+    }
+
+    /// Lets the oldest layers go, which are in tables now. They come back to be dropped outside a lock.
+    pub(super) fn settled(&mut self, layers: usize) -> Vec<(Arc<Changes>, usize)> {
+        self.sealed.drain(..layers).collect()
+    }
+}
+
+fn size_of_value(operation: &Operation) -> usize {
+    match operation {
+        Operation::Put(value) => value.len(),
+        Operation::Remove => 0,
+    }
+}
+
+/// The last operation on each key between two bounds, in ascending order.
+pub(super) fn merged<'a>(
+    layers: &'a [Arc<Changes>],
+    from: Bound<&[u8]>,
+    to: Bound<&[u8]>,
+) -> BTreeMap<&'a Bytes, &'a Operation> {
+    let mut merged = BTreeMap::new();
+    for layer in layers {
+        merged.extend(layer.range::<[u8], _>((from, to)));
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(changes: &[(&'static str, Option<&'static str>)]) -> Batch {
+        let mut batch = Batch::new();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.put(*key, *value),
+                None => batch.remove(*key),
+            }
+        }
+        batch
+    }
+
+    #[test]
+    fn the_newest_layer_decides_and_what_is_in_tables_goes_from_the_oldest_on() {
+        let mut pending = Pending::default();
+        pending.add(batch(&[("a", Some("1")), ("b", Some("1")), ("a", Some("2"))]));
+        let first = pending.seal();
+        pending.add(batch(&[("b", None), ("c", Some("3"))]));
+        let both = pending.seal();
+        pending.add(batch(&[("c", None)]));
+        let shown = |pending: &Pending, key: &str| pending.get(key.as_bytes()).cloned();
+        assert_eq!(shown(&pending, "a"), Some(Operation::Put("2".into())));
+        assert_eq!(shown(&pending, "b"), Some(Operation::Remove));
+        assert_eq!(shown(&pending, "c"), Some(Operation::Remove));
+        assert_eq!(shown(&pending, "d"), None);
+        assert_eq!((first.len(), both.len()), (1, 2));
+        let keys =
+            |from, to| merged(&both, from, to).into_iter().map(|(k, o)| (k.clone(), o.clone())).collect::<Vec<_>>();
+        let all = [("a", Operation::Put("2".into())), ("b", Operation::Remove), ("c", Operation::Put("3".into()))];
+        let all = all.map(|(key, operation)| (Bytes::from(key), operation));
+        assert_eq!(keys(Bound::Unbounded, Bound::Unbounded), all);
+        assert_eq!(keys(Bound::Excluded(b"a"), Bound::Excluded(b"c")), all[1..2]);
+        pending.settled(1);
+        assert_eq!(shown(&pending, "a"), None, "it is in a table");
+        assert_eq!(shown(&pending, "b"), Some(Operation::Remove));
+    }
+
+    #[test]
+    fn what_is_written_again_takes_no_more_memory() {
+        let mut pending = Pending::default();
+        pending.add(batch(&[("a", Some("value")), ("b", None)]));
+        let once = pending.bytes();
+        for _ in 0..10 {
+            pending.add(batch(&[("a", Some("other")), ("b", None)]));
+        }
+        assert_eq!(pending.bytes(), once);
+        pending.seal();
+        assert_eq!(pending.bytes(), once);
+        pending.settled(1);
+        assert_eq!(pending.bytes(), 0);
+    }
+}
