@@ -72,7 +72,7 @@ impl Node {
                 (store, first)
             }
         };
-        let cluster = start_member(&local, &store, first).await?;
+        let cluster = Box::pin(start_member(&local, &store, first)).await?;
         Ok(Self { store, cluster, local, _stop: stop })
     }
 

@@ -48,6 +48,7 @@ fn the_mark_of_a_clean_stop_is_gone_once_it_is_read_and_is_believed_of_its_own_p
     assert_eq!(opened, Opened::Clean);
     assert!(!mark.exists(), "what is killed from here on was not stopped cleanly");
     store.commit(vec![leader.put(key(1), value(1, 0), day())]);
+    store.state().persist().unwrap();
     drop(store);
     std::fs::write(&mark, earlier).unwrap();
     let (_, opened) = open(dir.path(), EngineKind::Fjall).unwrap();
