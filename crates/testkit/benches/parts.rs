@@ -1,7 +1,7 @@
 //! What the parts of a request cost by themselves: `cargo bench -p sessile-testkit`, or with a part's name behind `--`.
 //!
-//! Each is as the program has it, without the others: the rules, an engine in a directory of its own, the Raft log with its
-//! fsync, and the session API over sessions in memory. What they come to together is in docs/performance.md.
+//! Each is as the program has it, without the others: the rules, an engine in a directory of its own, and the Raft log with
+//! its fsync. The session API has its own in `sessile-http`. What all of it comes to together is in docs/performance.md.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -11,14 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sessile_core::{
-    Action, Bucket, Condition, Delete, Header, Horizon, LogTime, NamespaceId, Place, Put, Record, SessionKey, Ttl,
-    Version, decide, value_hash,
+    Action, Bucket, Condition, Delete, Header, Horizon, LogTime, Place, Put, Record, Ttl, Version, decide, value_hash,
 };
-use sessile_http::{ApiConfig, Deleted, HttpMetrics, LocalRead, Session, Sessions, SessionsError, Written};
 use sessile_store::engine::{Batch, Engine, EngineKind, EngineOptions, open_cached};
 use sessile_store::log::{LogOptions, LogPosition, LogRecord, RaftLog};
-use tokio::time::Instant;
-use tower::ServiceExt as _;
 
 /// A usual session.
 const VALUE_BYTES: usize = 1_800;
@@ -116,49 +112,5 @@ fn new_log(directory: &Path) -> Option<RaftLog> {
     RaftLog::create(directory, b"bench", LogOptions::default()).ok()
 }
 
-/// Every key has the same session.
-struct OneSession(Session);
-
-impl Sessions for OneSession {
-    async fn get(&self, _: NamespaceId, _: SessionKey, _: Instant) -> Result<Option<Session>, SessionsError> {
-        Ok(Some(self.0.clone()))
-    }
-
-    async fn get_local(&self, _: NamespaceId, _: SessionKey, _: Instant) -> Result<LocalRead, SessionsError> {
-        Ok(LocalRead { session: Some(self.0.clone()), age: Duration::ZERO })
-    }
-
-    async fn put(&self, _: NamespaceId, _: SessionKey, _: Put, _: Instant) -> Result<Written, SessionsError> {
-        Ok(Written { version: self.0.version })
-    }
-
-    async fn delete(&self, _: NamespaceId, _: SessionKey, _: Delete, _: Instant) -> Result<Deleted, SessionsError> {
-        Ok(Deleted { existed: true, taken: None })
-    }
-
-    async fn is_ready(&self, _: Instant) -> Result<(), SessionsError> {
-        Ok(())
-    }
-}
-
-fn http(criterion: &mut Criterion) {
-    let session = Session { value: value(), version: Version::new(1), remaining: Some(Duration::from_secs(60)) };
-    let Ok(metrics) = HttpMetrics::register(&prometheus::Registry::new()) else { return };
-    let router = sessile_http::router(OneSession(session).into(), ApiConfig::default(), metrics, String::new);
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    let mut group = criterion.benchmark_group("http");
-    for method in ["GET", "POST"] {
-        group.bench_function(method, |bencher| {
-            bencher.iter(|| {
-                let body = if method == "POST" { value().into() } else { axum::body::Body::empty() };
-                let uri = "/sessions/v1/enwiki%3AMWSession%3A00000000000000000000000000000001";
-                let request = axum::http::Request::builder().method(method).uri(uri).body(body);
-                request.map(|request| runtime.block_on(router.clone().oneshot(request)))
-            });
-        });
-    }
-    group.finish();
-}
-
-criterion_group!(parts, rules, engines, log, http);
+criterion_group!(parts, rules, engines, log);
 criterion_main!(parts);
