@@ -6,14 +6,14 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use openraft::ReadPolicy;
 use openraft::errors::RaftError;
 use sessile_store::NodeId;
-use tokio::time::timeout;
-use tonic::Status;
+use tokio::time::{Instant, timeout};
+use tonic::{Code, Status};
 
 use crate::ClusterError;
 use crate::node::Raft;
 use crate::standing::Standing;
 use crate::transport::{Conversation, Directory, Door, Link};
-use crate::wire::{ReadIndexRequest, ReadIndexResponse};
+use crate::wire::{ConfirmRequest, ConfirmResponse, ReadIndexRequest, ReadIndexResponse};
 
 /// How long one round may take before those that wait in it are told to try again. Below the request's deadline, so
 /// that a leader which fell silent costs a retry and not an error.
@@ -22,7 +22,11 @@ const ROUND_TIMEOUT: Duration = Duration::from_millis(500);
 /// takes, much shorter than anybody's patience.
 const PATIENCE: Duration = Duration::from_millis(10);
 
-type Talk = Conversation<ReadIndexRequest, ReadIndexResponse>;
+/// How long a leader goes by Raft's heartbeats before it asks again a member whose program did not know the question.
+const BY_RAFT: Duration = Duration::from_secs(1);
+
+type Asking = Conversation<ReadIndexRequest, ReadIndexResponse>;
+type Confirming = Conversation<ConfirmRequest, ConfirmResponse>;
 
 /// Finds an index that everything acknowledged before the call is at or below (ReadIndex; Raft dissertation, 6.4).
 ///
@@ -34,8 +38,11 @@ pub(crate) struct Confirmer {
     raft: Raft,
     door: Arc<Door>,
     directory: Directory,
-    /// The streams of questions to members that answered the last one.
-    talks: BTreeMap<NodeId, Talk>,
+    /// The stream of questions to the leader that answered the last one.
+    asking: Option<(NodeId, Asking)>,
+    /// The same to members that are asked whether they follow this node.
+    confirming: BTreeMap<NodeId, Confirming>,
+    by_raft_until: Option<Instant>,
 }
 
 /// What came of a question to a member.
@@ -49,7 +56,7 @@ enum Heard {
 
 impl Confirmer {
     pub(crate) fn new(standing: Standing, raft: Raft, door: Arc<Door>, directory: Directory) -> Self {
-        Self { standing, raft, door, directory, talks: BTreeMap::new() }
+        Self { standing, raft, door, directory, asking: None, confirming: BTreeMap::new(), by_raft_until: None }
     }
 
     /// An index that everything acknowledged before this call is at or below.
@@ -64,12 +71,15 @@ impl Confirmer {
     }
 
     async fn confirm_by_quorum(&mut self) -> Result<u64, ClusterError> {
+        if self.by_raft_until.is_some_and(|until| Instant::now() < until) {
+            return self.confirm_by_raft().await;
+        }
         // First the index, then the question: had another leader acknowledged anything before, one of a quorum would know.
         let leading = self.standing.is_leading().await.ok_or(ClusterError::NoQuorum)?;
         let mut follow = BTreeSet::from([self.standing.node()]);
         let mut waiting = self.standing.other_voters();
         // Those that answered last come last, and are taken first.
-        waiting.sort_by_key(|member| self.talks.contains_key(member));
+        waiting.sort_by_key(|member| self.confirming.contains_key(member));
         let mut asked = FuturesUnordered::new();
         let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
         let mut asks = BTreeSet::from([self.standing.node()]);
@@ -81,19 +91,22 @@ impl Confirmer {
                 && let Some(member) = waiting.pop()
             {
                 asks.insert(member);
-                asked.push(self.question(member, 0));
+                asked.push(self.question(member));
             }
             tokio::select! {
                 Some((member, answer)) = asked.next(), if !asked.is_empty() => match self.hear(member, answer) {
                     Heard::Follows(term) if term == leading.term => drop(follow.insert(member)),
                     Heard::Follows(_) => return Err(ClusterError::NoQuorum),
-                    Heard::Nothing => return self.confirm_by_raft().await,
+                    Heard::Nothing => {
+                        self.by_raft_until = Some(Instant::now() + BY_RAFT);
+                        return self.confirm_by_raft().await;
+                    }
                     Heard::Unanswered => drop(asks.remove(&member)),
                 },
                 () = &mut patience, if !waiting.is_empty() => {
                     for member in waiting.drain(..) {
                         asks.insert(member);
-                        asked.push(self.question(member, 0));
+                        asked.push(self.question(member));
                     }
                 }
                 else => return Err(ClusterError::NoQuorum),
@@ -111,46 +124,65 @@ impl Confirmer {
     }
 
     async fn ask_leader(&mut self, leader: NodeId) -> Result<u64, ClusterError> {
-        let question = self.question(leader, self.standing.follows(leader));
-        let (_, answer) = tokio::select! {
+        let follows = self.standing.follows(leader);
+        let asking = self.asking.take().filter(|(asked, _)| *asked == leader).map(|(_, asking)| asking);
+        let question = async {
+            let asking = match asking {
+                Some(asking) => asking,
+                None => {
+                    Conversation::begin(|questions| async {
+                        let mut peer = Link::new(leader, self.directory.clone(), String::new()).peer()?;
+                        let answers = peer.read_index(self.door.request(Some(leader), questions, None)).await;
+                        self.door.receive(leader, answers)
+                    })
+                    .await?
+                }
+            };
+            asking.ask(ReadIndexRequest { follows }).await
+        };
+        let answer = tokio::select! {
             answer = question => answer,
             // A frozen leader answers nobody; its successor does.
             () = self.standing.another_leads(leader) => return Err(ClusterError::NoQuorum),
         };
-        let (answer, talk) = answer.map_err(|_| ClusterError::NoQuorum)?;
-        self.talks.insert(leader, talk);
+        let (answer, asking) = answer.map_err(|_| ClusterError::NoQuorum)?;
+        self.asking = Some((leader, asking));
         answer.index.ok_or(ClusterError::NoQuorum)
     }
 
-    fn hear(&mut self, member: NodeId, answer: Result<(ReadIndexResponse, Talk), Status>) -> Heard {
-        let Ok((answer, talk)) = answer else { return Heard::Unanswered };
-        self.talks.insert(member, talk);
-        answer.follows.map_or(Heard::Nothing, Heard::Follows)
+    fn hear(&mut self, member: NodeId, answer: Result<(ConfirmResponse, Confirming), Status>) -> Heard {
+        match answer {
+            Ok((ConfirmResponse { follows }, confirming)) => {
+                self.confirming.insert(member, confirming);
+                Heard::Follows(follows)
+            }
+            Err(status) if status.code() == Code::Unimplemented => Heard::Nothing,
+            Err(_) => Heard::Unanswered,
+        }
     }
 
-    /// Asks a member, on the stream on which it answered last, if there is one. An answer that is not waited for takes the
-    /// stream with it.
+    /// Asks a member whether it follows this node, on the stream on which it answered last, if there is one. An answer that
+    /// is not waited for takes the stream with it.
     fn question(
         &mut self,
         member: NodeId,
-        follows: u64,
-    ) -> impl Future<Output = (NodeId, Result<(ReadIndexResponse, Talk), Status>)> + use<> {
-        let talk = self.talks.remove(&member);
+    ) -> impl Future<Output = (NodeId, Result<(ConfirmResponse, Confirming), Status>)> + use<> {
+        let confirming = self.confirming.remove(&member);
         let (door, directory) = (self.door.clone(), self.directory.clone());
         async move {
-            let talk = match talk {
-                Some(talk) => Ok(talk),
+            let confirming = match confirming {
+                Some(confirming) => Ok(confirming),
                 None => {
                     Conversation::begin(|questions| async move {
                         let mut peer = Link::new(member, directory, String::new()).peer()?;
-                        let answers = peer.read_index(door.request(Some(member), questions, None)).await;
+                        let answers = peer.confirm(door.request(Some(member), questions, None)).await;
                         door.receive(member, answers)
                     })
                     .await
                 }
             };
-            let answer = match talk {
-                Ok(talk) => talk.ask(ReadIndexRequest { follows }).await,
+            let answer = match confirming {
+                Ok(confirming) => confirming.ask(ConfirmRequest {}).await,
                 Err(status) => Err(status),
             };
             (member, answer)

@@ -18,6 +18,8 @@ use crate::wire::admin_server::AdminServer;
 use crate::wire::admission_server::AdmissionServer;
 use crate::wire::peer_server::PeerServer;
 
+/// The largest frame of HTTP/2 that this node takes: a round of appends is one, and not one for every 16 KiB.
+const MAX_FRAME_BYTES: u32 = 1 << 20;
 /// How long calls that are under way may take to end when the node stops.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How often the health service looks whether this node is ready, and how long it may take to prove it.
@@ -40,6 +42,7 @@ pub(crate) async fn serve(local: Arc<Local>, incoming: Incoming) {
     let server = tonic::transport::Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(Some(MAX_FRAME_BYTES))
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .add_service(peer)

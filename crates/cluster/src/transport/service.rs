@@ -21,8 +21,8 @@ use crate::wire::peer_server::Peer;
 use crate::wire::proposal_result::Failure;
 use crate::wire::refusal::Reason;
 use crate::wire::{
-    AppendRequest, AppendResponse, FetchSnapshotRequest, InstallSnapshotResponse, LeaderTransfer,
-    LeaderTransferResponse, MemberReport, ProposalResult, ProposalResults, Proposals, ReadIndexRequest,
+    AppendRequest, AppendResponse, ConfirmRequest, ConfirmResponse, FetchSnapshotRequest, InstallSnapshotResponse,
+    LeaderTransfer, LeaderTransferResponse, MemberReport, ProposalResult, ProposalResults, Proposals, ReadIndexRequest,
     ReadIndexResponse, SnapshotPart, VoteRequest, VoteResponse,
 };
 
@@ -71,6 +71,7 @@ impl Peer for PeerService {
     type FetchSnapshotStream = Answers<SnapshotPart>;
     type ProposeStream = Answers<ProposalResults>;
     type ReadIndexStream = Answers<ReadIndexResponse>;
+    type ConfirmStream = Answers<ConfirmResponse>;
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let (from, inner) = self.enter(&request)?;
@@ -159,9 +160,20 @@ impl Peer for PeerService {
         let (from, inner) = self.enter(&request)?;
         let answers = stream::unfold((request.into_inner(), inner.clone()), move |(mut questions, inner)| async move {
             let ReadIndexRequest { follows: term } = questions.message().await.ok()??;
-            let follows = Some(inner.standing.follows(from));
             let index = inner.rounds.index(from, term, Instant::now() + READ_INDEX_TIMEOUT).await;
-            Some((Ok(ReadIndexResponse { index, follows }), (questions, inner)))
+            Some((Ok(ReadIndexResponse { index }), (questions, inner)))
+        });
+        Ok(self.local.door.answer(from, answers.boxed()))
+    }
+
+    async fn confirm(
+        &self,
+        request: Request<Streaming<ConfirmRequest>>,
+    ) -> Result<Response<Self::ConfirmStream>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let answers = stream::unfold((request.into_inner(), inner.clone()), move |(mut questions, inner)| async move {
+            let ConfirmRequest {} = questions.message().await.ok()??;
+            Some((Ok(ConfirmResponse { follows: inner.standing.follows(from) }), (questions, inner)))
         });
         Ok(self.local.door.answer(from, answers.boxed()))
     }

@@ -64,7 +64,8 @@ const PENDING_MAX_BYTES: usize = 3 * FLUSH_BYTES;
 const UNMERGED_RUNS_MAX: usize = 20;
 /// How often a waiting write looks again: a fraction of the flush it waits for.
 const ROOM_POLL: Duration = Duration::from_millis(1);
-/// A flush of the sealed memtables takes a second on a slow disk. After so long without one, the disk is at fault.
+/// The merges that a flush waits for, and the flush that a write waits for, take seconds on a slow disk. After so long without
+/// one, the disk is at fault.
 const ROOM_DEADLINE: Duration = Duration::from_secs(60);
 
 struct Open {
