@@ -96,10 +96,14 @@ impl Confirmer {
             tokio::select! {
                 Some((member, answer)) = asked.next(), if !asked.is_empty() => match self.hear(member, answer) {
                     Heard::Follows(term) if term == leading.term => drop(follow.insert(member)),
-                    Heard::Follows(_) => return Err(ClusterError::NoQuorum),
                     Heard::Nothing => {
                         self.by_raft_until = Some(Instant::now() + BY_RAFT);
                         return self.confirm_by_raft().await;
+                    }
+                    // One who follows another, or stops, need not be asked first again; the others may be a quorum.
+                    Heard::Follows(_) => {
+                        self.confirming.remove(&member);
+                        asks.remove(&member);
                     }
                     Heard::Unanswered => drop(asks.remove(&member)),
                 },

@@ -141,7 +141,7 @@ async fn start_member(
     store.state().persist()?;
 
     let stop = local.stop.clone();
-    let standing = Standing::new(store.node(), raft.server_metrics(), log.clone(), store.state());
+    let standing = Standing::new(store.node(), raft.server_metrics(), log.clone(), store.state(), stop.clone());
     let confirmer = Confirmer::new(standing.clone(), raft.clone(), local.door.clone(), local.directory.clone());
     let (rounds, run_rounds) = ReadRounds::new(standing.clone(), confirmer, stop.clone());
     let (writes, run_writes) = WriteRounds::new(raft.clone(), store.node(), raft.server_metrics(), stop.clone());

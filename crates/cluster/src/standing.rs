@@ -6,6 +6,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use sessile_core::planted::{Defect, is_planted};
 use sessile_store::{LogId, LogStore, NodeId, SessionState, term_of};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::cluster::ServerMetrics;
 
@@ -18,6 +19,8 @@ pub(crate) struct Standing {
     server: ServerMetrics,
     log: LogStore,
     reached: watch::Receiver<Option<LogId>>,
+    /// A node that stops follows nobody any more: its next start may vote while this one is still asked.
+    stop: CancellationToken,
 }
 
 /// A term in which this node leads, as far as it knows itself.
@@ -30,8 +33,14 @@ pub(crate) struct Leading {
 }
 
 impl Standing {
-    pub(crate) fn new(node: NodeId, server: ServerMetrics, log: LogStore, state: &SessionState) -> Self {
-        Self { node, server, log, reached: state.reached() }
+    pub(crate) fn new(
+        node: NodeId,
+        server: ServerMetrics,
+        log: LogStore,
+        state: &SessionState,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { node, server, log, reached: state.reached(), stop }
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -43,10 +52,10 @@ impl Standing {
         self.server.borrow_watched().current_leader
     }
 
-    /// The term in which this node's vote is that node's; 0 if it is not.
+    /// The term in which this node's vote is that node's; 0 if it is not, or if this node stops.
     pub(crate) fn follows(&self, leader: NodeId) -> u64 {
         let ballot = self.log.ballot().filter(|ballot| ballot.leader_id.voted_for == leader);
-        ballot.map_or(0, |ballot| ballot.leader_id.term)
+        ballot.filter(|_| !self.stop.is_cancelled()).map_or(0, |ballot| ballot.leader_id.term)
     }
 
     /// Whether this node was elected since it started, and has not voted for anybody since. It may have applied nothing of
@@ -56,7 +65,7 @@ impl Standing {
             let server = self.server.borrow_watched();
             (server.state == ServerState::Leader).then_some(server.vote.leader_id.term)
         };
-        elected.filter(|term| *term == self.follows(self.node))
+        elected.filter(|term| *term == self.follows(self.node) && *term > 0)
     }
 
     /// Up to where this node may answer for everybody, if it turns out to lead still.
