@@ -23,9 +23,11 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// that was reimaged hears of its cluster there.
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
     let mut links: Vec<Link> = Vec::new();
-    let mut announced = false;
+    let (mut found, mut announced) = (None, false);
     loop {
         let membership = inner.membership();
+        // Looked at before anybody is asked anything, which may take long.
+        found = found.or_else(|| membership.membership().get_node(&inner.node).cloned());
         let others: Vec<(NodeId, Member)> = membership
             .membership()
             .nodes()
@@ -41,7 +43,7 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
         let exchange = async {
             let all = join_all(links.iter().map(|link| report_to(&inner, link))).await;
             if !announced {
-                announced = announce_what_changed(&inner).await;
+                announced = announce_what_changed(&inner, found.as_ref()).await;
             }
             all.into_iter().all(|answered| answered)
         };
@@ -110,15 +112,16 @@ async fn knock(inner: &Inner, node: NodeId) {
 }
 
 /// Once after a start: what the membership says of this member is what its configuration says, or the leader is told.
-/// Not again later, so that an operator's `set-address` stays until the node starts with the new one. Says whether it
-/// is settled.
-async fn announce_what_changed(inner: &Inner) -> bool {
+/// `found` is what it said when this node had started. Says whether it is settled.
+async fn announce_what_changed(inner: &Inner, found: Option<&Member>) -> bool {
     let wanted = inner.local.as_member();
     let membership = inner.membership();
-    // A node that is no member yet is admitted by the one way there is.
-    let Some(known) = membership.membership().get_node(&inner.node) else { return false };
-    if *known == wanted {
+    if is_settled(found, membership.membership().get_node(&inner.node), &wanted) {
         return true;
+    }
+    // A node that is no member yet is admitted by the one way there is.
+    if found.is_none() {
+        return false;
     }
     let Some(leader) = inner.leader() else { return false };
     let told = if leader == inner.node {
@@ -131,4 +134,26 @@ async fn announce_what_changed(inner: &Inner) -> bool {
         warn!("the leader does not take over this node's new name, address or rules: {}", status.message());
     }
     told.is_ok()
+}
+
+/// Whether there is nothing to tell of a member: what is known is what it wants, or somebody has changed it since it was
+/// found, whose word stays until the node starts anew (an operator's `set-address`).
+fn is_settled(found: Option<&Member>, known: Option<&Member>, wanted: &Member) -> bool {
+    known == Some(wanted) || found.is_some() && known != found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_said_after_the_start_stays() {
+        let at = |address: &str| Member { name: "n3".into(), address: address.into(), ..Member::default() };
+        let (old, new, said) = (at("a:1"), at("b:1"), at("c:1"));
+        assert!(!is_settled(None, None, &new), "no member yet");
+        assert!(!is_settled(Some(&old), Some(&old), &new), "it has moved");
+        assert!(is_settled(Some(&old), Some(&new), &new), "the leader knows");
+        assert!(is_settled(Some(&new), Some(&said), &new), "an operator was faster than its first look around");
+        assert!(is_settled(Some(&old), Some(&said), &new));
+    }
 }
