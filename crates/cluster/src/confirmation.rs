@@ -21,7 +21,6 @@ const ROUND_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a leader waits for the members that answered it last before it asks the others too: much longer than an answer
 /// takes, much shorter than anybody's patience.
 const PATIENCE: Duration = Duration::from_millis(10);
-
 /// How long a leader goes by Raft's heartbeats before it asks again a member whose program did not know the question.
 const BY_RAFT: Duration = Duration::from_secs(1);
 
@@ -47,8 +46,8 @@ pub(crate) struct Confirmer {
 
 /// What came of a question to a member.
 enum Heard {
-    /// Its vote is still this node's, in that term.
-    Follows(u64),
+    /// The term in which its vote is this node's, if it is.
+    Follows(Option<u64>),
     /// It does not know the question: its program is older.
     Nothing,
     Unanswered,
@@ -77,45 +76,41 @@ impl Confirmer {
         // First the index, then the question: had another leader acknowledged anything before, one of a quorum would know.
         let leading = self.standing.is_leading().await.ok_or(ClusterError::NoQuorum)?;
         let mut follow = BTreeSet::from([self.standing.node()]);
-        let mut waiting = self.standing.other_voters();
+        // Those that follow, and those whose answer is waited for.
+        let mut counted = follow.clone();
+        let mut others = self.standing.other_voters();
         // Those that answered last come last, and are taken first.
-        waiting.sort_by_key(|member| self.confirming.contains_key(member));
+        others.sort_by_key(|member| self.confirming.contains_key(member));
         let mut asked = FuturesUnordered::new();
         let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
-        let mut asks = BTreeSet::from([self.standing.node()]);
-        loop {
-            if self.standing.is_quorum(|member| follow.contains(&member)) {
-                return Ok(leading.index);
-            }
-            while !self.standing.is_quorum(|member| asks.contains(&member))
-                && let Some(member) = waiting.pop()
+        while !self.standing.is_quorum(|member| follow.contains(&member)) {
+            // No more than are needed.
+            while !self.standing.is_quorum(|member| counted.contains(&member))
+                && let Some(member) = others.pop()
             {
-                asks.insert(member);
+                counted.insert(member);
                 asked.push(self.question(member));
             }
             tokio::select! {
                 Some((member, answer)) = asked.next(), if !asked.is_empty() => match self.hear(member, answer) {
-                    Heard::Follows(term) if term == leading.term => drop(follow.insert(member)),
+                    Heard::Follows(term) if term == Some(leading.term) => drop(follow.insert(member)),
+                    // One who follows another, or stops, need not be asked first again; the others may be a quorum.
+                    Heard::Follows(_) => {
+                        self.confirming.remove(&member);
+                        counted.remove(&member);
+                    }
+                    Heard::Unanswered => drop(counted.remove(&member)),
                     Heard::Nothing => {
                         self.by_raft_until = Some(Instant::now() + BY_RAFT);
                         return self.confirm_by_raft().await;
                     }
-                    // One who follows another, or stops, need not be asked first again; the others may be a quorum.
-                    Heard::Follows(_) => {
-                        self.confirming.remove(&member);
-                        asks.remove(&member);
-                    }
-                    Heard::Unanswered => drop(asks.remove(&member)),
                 },
-                () = &mut patience, if !waiting.is_empty() => {
-                    for member in waiting.drain(..) {
-                        asks.insert(member);
-                        asked.push(self.question(member));
-                    }
-                }
+                // Who has not answered by now may still, and is not counted on.
+                () = &mut patience, if !others.is_empty() => counted.clone_from(&follow),
                 else => return Err(ClusterError::NoQuorum),
             }
         }
+        Ok(leading.index)
     }
 
     /// The same by Raft's heartbeats, while a member's program does not know the question.
@@ -128,22 +123,15 @@ impl Confirmer {
     }
 
     async fn ask_leader(&mut self, leader: NodeId) -> Result<u64, ClusterError> {
-        let follows = self.standing.follows(leader);
-        let asking = self.asking.take().filter(|(asked, _)| *asked == leader).map(|(_, asking)| asking);
-        let question = async {
-            let asking = match asking {
-                Some(asking) => asking,
-                None => {
-                    Conversation::begin(|questions| async {
-                        let mut peer = Link::new(leader, self.directory.clone(), String::new()).peer()?;
-                        let answers = peer.read_index(self.door.request(Some(leader), questions, None)).await;
-                        self.door.receive(leader, answers)
-                    })
-                    .await?
-                }
-            };
-            asking.ask(ReadIndexRequest { follows }).await
+        let follows = self.standing.follows(leader).unwrap_or(0);
+        let kept = self.asking.take().filter(|(asked, _)| *asked == leader).map(|(_, asking)| asking);
+        let (door, directory) = (self.door.clone(), self.directory.clone());
+        let call = |questions| async move {
+            let mut peer = Link::new(leader, directory, String::new()).peer()?;
+            let answers = peer.read_index(door.request(Some(leader), questions, None)).await;
+            door.receive(leader, answers)
         };
+        let question = Conversation::go_on(kept, call, ReadIndexRequest { follows });
         let answer = tokio::select! {
             answer = question => answer,
             // A frozen leader answers nobody; its successor does.
@@ -158,7 +146,7 @@ impl Confirmer {
         match answer {
             Ok((ConfirmResponse { follows }, confirming)) => {
                 self.confirming.insert(member, confirming);
-                Heard::Follows(follows)
+                Heard::Follows((follows > 0).then_some(follows))
             }
             Err(status) if status.code() == Code::Unimplemented => Heard::Nothing,
             Err(_) => Heard::Unanswered,
@@ -171,25 +159,13 @@ impl Confirmer {
         &mut self,
         member: NodeId,
     ) -> impl Future<Output = (NodeId, Result<(ConfirmResponse, Confirming), Status>)> + use<> {
-        let confirming = self.confirming.remove(&member);
+        let kept = self.confirming.remove(&member);
         let (door, directory) = (self.door.clone(), self.directory.clone());
-        async move {
-            let confirming = match confirming {
-                Some(confirming) => Ok(confirming),
-                None => {
-                    Conversation::begin(|questions| async move {
-                        let mut peer = Link::new(member, directory, String::new()).peer()?;
-                        let answers = peer.confirm(door.request(Some(member), questions, None)).await;
-                        door.receive(member, answers)
-                    })
-                    .await
-                }
-            };
-            let answer = match confirming {
-                Ok(confirming) => confirming.ask(ConfirmRequest {}).await,
-                Err(status) => Err(status),
-            };
-            (member, answer)
-        }
+        let call = move |questions| async move {
+            let mut peer = Link::new(member, directory, String::new()).peer()?;
+            let answers = peer.confirm(door.request(Some(member), questions, None)).await;
+            door.receive(member, answers)
+        };
+        async move { (member, Conversation::go_on(kept, call, ConfirmRequest {}).await) }
     }
 }

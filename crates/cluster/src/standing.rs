@@ -52,10 +52,10 @@ impl Standing {
         self.server.borrow_watched().current_leader
     }
 
-    /// The term in which this node's vote is that node's; 0 if it is not, or if this node stops.
-    pub(crate) fn follows(&self, leader: NodeId) -> u64 {
+    /// The term in which this node's vote is that node's, if it is, and if this node does not stop.
+    pub(crate) fn follows(&self, leader: NodeId) -> Option<u64> {
         let ballot = self.log.ballot().filter(|ballot| ballot.leader_id.voted_for == leader);
-        ballot.filter(|_| !self.stop.is_cancelled()).map_or(0, |ballot| ballot.leader_id.term)
+        ballot.filter(|_| !self.stop.is_cancelled()).map(|ballot| ballot.leader_id.term)
     }
 
     /// Whether this node was elected since it started, and has not voted for anybody since. It may have applied nothing of
@@ -65,7 +65,7 @@ impl Standing {
             let server = self.server.borrow_watched();
             (server.state == ServerState::Leader).then_some(server.vote.leader_id.term)
         };
-        elected.filter(|term| *term == self.follows(self.node) && *term > 0)
+        elected.filter(|term| self.follows(self.node) == Some(*term))
     }
 
     /// Up to where this node may answer for everybody, if it turns out to lead still.

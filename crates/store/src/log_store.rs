@@ -25,7 +25,8 @@ pub struct LogStore {
     log: RaftLog,
     /// Before entries go, the state that they made must be durable.
     state: Option<SessionState>,
-    /// The vote that is kept, or that is on its way to the disk.
+    /// The vote that is kept, or that is on its way to the disk. The log has it as well, behind the lock of all appends; every
+    /// round of reads asks for it.
     ballot: Arc<RwLock<Option<Vote>>>,
 }
 

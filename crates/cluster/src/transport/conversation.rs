@@ -25,7 +25,7 @@ pub(crate) struct Conversation<Q, A> {
 
 impl<Q, A> Conversation<Q, A> {
     /// Begins one, by a call that takes the questions as a stream.
-    pub(crate) async fn begin<C>(call: impl FnOnce(FromQueue<Q>) -> C) -> Result<Self, Status>
+    async fn begin<C>(call: impl FnOnce(FromQueue<Q>) -> C) -> Result<Self, Status>
     where
         C: Future<Output = Result<Streaming<A>, Status>>,
     {
@@ -33,9 +33,25 @@ impl<Q, A> Conversation<Q, A> {
         Ok(Self { questions, answers: call(FromQueue(queue)).await? })
     }
 
+    /// Asks on the conversation that was kept, or on a new one if none was.
+    pub(crate) async fn go_on<C>(
+        kept: Option<Self>,
+        call: impl FnOnce(FromQueue<Q>) -> C,
+        question: Q,
+    ) -> Result<(A, Self), Status>
+    where
+        C: Future<Output = Result<Streaming<A>, Status>>,
+    {
+        let conversation = match kept {
+            Some(kept) => kept,
+            None => Self::begin(call).await?,
+        };
+        conversation.ask(question).await
+    }
+
     /// The answer, and the conversation for the next question. One that is given up in between ends: it would leave an
     /// answer behind that is nobody's.
-    pub(crate) async fn ask(mut self, question: Q) -> Result<(A, Self), Status> {
+    async fn ask(mut self, question: Q) -> Result<(A, Self), Status> {
         let gone = || Status::unavailable("the other side has ended the stream");
         self.questions.send(question).await.map_err(|_| gone())?;
         let answer = self.answers.message().await?.ok_or_else(gone)?;

@@ -103,11 +103,8 @@ impl Connection {
 
     /// One heartbeat on the stream that is kept for them.
     async fn beat(&mut self, append: AppendRequest) -> Result<AppendResponse, Status> {
-        let heartbeats = match self.heartbeats.take() {
-            Some(heartbeats) => heartbeats,
-            None => Conversation::begin(|appends| self.open(appends)).await?,
-        };
-        let (answer, heartbeats) = heartbeats.ask(append).await?;
+        let kept = self.heartbeats.take();
+        let (answer, heartbeats) = Conversation::go_on(kept, |appends| self.open(appends), append).await?;
         // The other side ends a stream with the first answer that is no match.
         self.heartbeats = matches!(answer.result, Some(Appended::Matched(_))).then_some(heartbeats);
         Ok(answer)

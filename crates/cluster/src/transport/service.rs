@@ -158,12 +158,14 @@ impl Peer for PeerService {
         request: Request<Streaming<ReadIndexRequest>>,
     ) -> Result<Response<Self::ReadIndexStream>, Status> {
         let (from, inner) = self.enter(&request)?;
-        let answers = stream::unfold((request.into_inner(), inner.clone()), move |(mut questions, inner)| async move {
-            let ReadIndexRequest { follows: term } = questions.message().await.ok()??;
-            let index = inner.rounds.index(from, term, Instant::now() + READ_INDEX_TIMEOUT).await;
-            Some((Ok(ReadIndexResponse { index }), (questions, inner)))
-        });
-        Ok(self.local.door.answer(from, answers.boxed()))
+        let answer = move |ReadIndexRequest { follows: term }| {
+            let inner = inner.clone();
+            async move {
+                let index = inner.rounds.index(from, term, Instant::now() + READ_INDEX_TIMEOUT).await;
+                ReadIndexResponse { index }
+            }
+        };
+        Ok(self.local.door.answer(from, one_by_one(request.into_inner(), answer)))
     }
 
     async fn confirm(
@@ -171,11 +173,10 @@ impl Peer for PeerService {
         request: Request<Streaming<ConfirmRequest>>,
     ) -> Result<Response<Self::ConfirmStream>, Status> {
         let (from, inner) = self.enter(&request)?;
-        let answers = stream::unfold((request.into_inner(), inner.clone()), move |(mut questions, inner)| async move {
-            let ConfirmRequest {} = questions.message().await.ok()??;
-            Some((Ok(ConfirmResponse { follows: inner.standing.follows(from) }), (questions, inner)))
-        });
-        Ok(self.local.door.answer(from, answers.boxed()))
+        let answer = move |ConfirmRequest {}| {
+            std::future::ready(ConfirmResponse { follows: inner.standing.follows(from).unwrap_or(0) })
+        };
+        Ok(self.local.door.answer(from, one_by_one(request.into_inner(), answer)))
     }
 
     async fn report(&self, request: Request<MemberReport>) -> Result<Response<MemberReport>, Status> {
@@ -183,6 +184,18 @@ impl Peer for PeerService {
         inner.heard_of(from, request.into_inner());
         Ok(self.local.door.answer(from, inner.report()))
     }
+}
+
+/// An answer to each question, in their order, for as long as there are questions.
+fn one_by_one<Q: Send + 'static, A: Send + 'static, F: Future<Output = A> + Send + 'static>(
+    questions: Streaming<Q>,
+    answer: impl FnMut(Q) -> F + Send + 'static,
+) -> Answers<A> {
+    stream::unfold((questions, answer), |(mut questions, mut answer)| async move {
+        let question = questions.message().await.ok()??;
+        Some((Ok(answer(question).await), (questions, answer)))
+    })
+    .boxed()
 }
 
 /// Puts the commands of another member into the log, all that have come at a time, and sends back what each did.
