@@ -1,7 +1,6 @@
 //! One run of the program on a simulated host: the store, the cluster and the session API as `sessile serve` wires them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -93,25 +92,16 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
         ..NodeConfig::new(data_dir)
     };
     let listener = listen(PEER_PORT).await?;
-    let stopped = async {
-        while !host.stop.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
+    let stop = host.stop();
     let node = tokio::select! {
         node = Box::pin(Node::start(opening, config, Some(incoming(listener)))) => node?,
-        () = stopped => return Ok(()),
+        () = stop.cancelled() => return Ok(()),
     };
     sessions.serve(node.cluster().clone());
     host.serves(node.cluster().clone());
-    let stopped = async {
-        while !host.stop.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
     tokio::select! {
         fault = node.faulted() => return Err(format!("a fault: {fault}").into()),
-        () = stopped => {}
+        () = stop.cancelled() => {}
     }
     node.hand_over(HAND_OVER).await;
     node.stop().await?;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sessile_cluster::Cluster;
 use sessile_core::LogTime;
+use tokio_util::sync::CancellationToken;
 
 use super::disk::Disk;
 use super::invariants::Once;
@@ -32,8 +33,8 @@ pub(super) struct Host {
     pub(super) clock_error: AtomicI64,
     /// How long a write to its disk takes, in milliseconds.
     pub(super) disk_delay: AtomicU64,
-    /// Set to tell the program to stop.
-    pub(super) stop: AtomicBool,
+    /// Tells the program that runs to stop.
+    stop: Mutex<CancellationToken>,
     /// How often the program was started.
     pub(super) starts: AtomicU64,
     running: Mutex<Running>,
@@ -136,7 +137,7 @@ impl Host {
             disk: Mutex::new(disk),
             clock_error: AtomicI64::new(0),
             disk_delay: AtomicU64::new(1),
-            stop: AtomicBool::new(false),
+            stop: Mutex::default(),
             starts: AtomicU64::new(0),
             running: Mutex::default(),
         }
@@ -170,8 +171,17 @@ impl Host {
 
     pub(super) fn begins(&self) {
         *lock(&self.running) = Running::default();
-        self.stop.store(false, Ordering::Relaxed);
+        *lock(&self.stop) = CancellationToken::new();
         self.starts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_told_to_stop(&self) {
+        lock(&self.stop).cancel();
+    }
+
+    /// Cancelled when the program that runs now is told to stop.
+    pub(super) fn stop(&self) -> CancellationToken {
+        lock(&self.stop).clone()
     }
 
     pub(super) fn serves(&self, cluster: Cluster) {

@@ -80,7 +80,7 @@ impl Driver {
             }
             Fault::Stop => {
                 self.tell(&format!("{name} is told to stop"));
-                self.world.host(&name).stop.store(true, Ordering::Relaxed);
+                self.world.host(&name).is_told_to_stop();
             }
             Fault::Wipe => {
                 self.wipe(&name)?;
