@@ -11,6 +11,7 @@ mod history;
 pub mod linearizability;
 mod load;
 mod network;
+pub mod performance;
 mod ports;
 mod power;
 pub mod power_cuts;

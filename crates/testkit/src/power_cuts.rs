@@ -154,15 +154,6 @@ impl Drop for House {
 }
 
 /// What an operator says to a node that is alone.
-fn init(fleet: &Fleet) -> [String; 4] {
-    let token = fleet.join_token_file("n1").display().to_string();
-    ["cluster".into(), "init".into(), "--join-token-file".into(), token]
-}
-
-fn words(words: &[String; 4]) -> [&str; 4] {
-    words.each_ref().map(String::as_str)
-}
-
 /// How many states lie beside the one in use.
 fn set_aside(data_dir: &Path) -> usize {
     let entries = fs::read_dir(data_dir).unwrap_or_else(|error| panic!("{}: {error}", data_dir.display()));
@@ -284,22 +275,14 @@ impl<'story> Round<'story> {
         let mut asked: Option<Process> = None;
         while begin.elapsed() < LONGEST && !self.disk("n1").waits_for_cut(ASK_AGAIN) {
             if asked.as_mut().is_none_or(Process::has_ended) {
-                asked = Some(self.house.fleet.ask(&words(&init(&self.house.fleet)), "n1"));
+                asked = Some(self.house.fleet.ask_to_begin("n1"));
             }
         }
     }
 
     fn is_formed(&mut self) {
         if self.names().len() == 1 {
-            self.house.fleet.wait_until("n1 is a cluster by itself", |fleet| {
-                assert!(!fleet.process("n1").has_ended(), "n1 ended instead of becoming a cluster");
-                let leader = fleet.status("n1")?.leader;
-                if leader.is_none() {
-                    // An operator whose word got no answer says it again.
-                    fleet.run(&words(&init(fleet)), "n1");
-                }
-                leader
-            });
+            self.house.fleet.wait_until_it_is_a_cluster("n1");
         }
         self.house.fleet.wait_until_formed();
         self.story.tells("all nodes are ready voters");

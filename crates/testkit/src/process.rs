@@ -66,6 +66,11 @@ impl Process {
         address
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal. It may have ended already.
     pub fn signal(&mut self, signal: Signal) {
         // A child that was not waited for keeps its id, so this cannot reach somebody else.

@@ -1,6 +1,7 @@
 //! The long tests, a command each.
 
 mod chaos;
+mod performance;
 mod power_cuts;
 mod simulate;
 
@@ -26,6 +27,7 @@ enum Command {
     Simulate(simulate::Simulate),
     Chaos(chaos::Chaos),
     PowerCuts(power_cuts::PowerCuts),
+    Performance(performance::Performance),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -52,6 +54,7 @@ pub(crate) fn run() -> ExitCode {
     let refused = match &command {
         Command::Simulate(_) => None,
         Command::Chaos(chaos) => not_there(&chaos.program),
+        Command::Performance(performance) => not_there(&performance.program),
         Command::PowerCuts(cuts) => cuts.refused().map(str::to_owned).or_else(|| not_there(&cuts.program)),
     };
     if let Some(why) = refused {
@@ -61,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Simulate(simulate) => simulate.run(),
         Command::Chaos(chaos) => chaos.run(),
         Command::PowerCuts(cuts) => cuts.run(),
+        Command::Performance(performance) => performance.run(),
     }
 }
 

@@ -56,6 +56,12 @@ impl Fleet {
         Process::start(self.asking(words, at)).unwrap_or_else(|error| panic!("{}: {error}", self.program.display()))
     }
 
+    /// Asks a node to begin a cluster by itself. Nobody waits for its end, and dropped it is killed.
+    pub fn ask_to_begin(&self, at: &str) -> Process {
+        let token = self.join_token_file(at).display().to_string();
+        self.ask(&["cluster", "init", "--join-token-file", &token], at)
+    }
+
     fn asking(&self, words: &[&str], at: &str) -> Command {
         let mut command = Command::new(self.program_of(at));
         command.args(words).arg("--server").arg(self.grpc(at).to_string());

@@ -75,6 +75,7 @@ impl Fleet {
             listen_ms: 300,
             stabilise_ms: 500,
             engine: "fjall",
+            cache_mb: 16,
             lines: String::new(),
             arguments: Vec::new(),
             environment: Vec::new(),

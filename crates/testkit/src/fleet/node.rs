@@ -32,6 +32,8 @@ pub struct Settings {
     pub stabilise_ms: u64,
     /// `storage.engine`.
     pub engine: &'static str,
+    /// `storage.cache_mb`.
+    pub cache_mb: u64,
     /// More lines of the file, at its end.
     pub lines: String,
     /// More words of the command line.
@@ -100,7 +102,7 @@ impl Node {
     }
 
     fn yaml(&self, token: &Path) -> String {
-        let Settings { name, advertise, seeds, expect, autopilot, engine, lines, .. } = &self.settings;
+        let Settings { name, advertise, seeds, expect, autopilot, engine, cache_mb, lines, .. } = &self.settings;
         let (listen_ms, stabilise_ms) = (self.settings.listen_ms, self.settings.stabilise_ms);
         let listen = self.at(&self.grpc);
         let advertise = advertise.clone().unwrap_or_else(|| listen.to_string());
@@ -109,7 +111,7 @@ impl Node {
             "service_name: sessile\n\
              listen_address: {address}\n\
              listen_port: {http}\n\
-             storage: {{ data_dir: {data_dir}, engine: {engine}, cache_mb: 16, reserve_mb: 0 }}\n\
+             storage: {{ data_dir: {data_dir}, engine: {engine}, cache_mb: {cache_mb}, reserve_mb: 0 }}\n\
              cluster:\n  \
                name: {name}\n  \
                listen: \"{listen}\"\n  \

@@ -103,6 +103,20 @@ impl Fleet {
         })
     }
 
+    /// Waits until a node is a cluster by itself, which it becomes only when it is asked to: an operator whose word got no
+    /// answer says it again.
+    #[track_caller]
+    pub fn wait_until_it_is_a_cluster(&mut self, name: &str) {
+        self.wait_until(&format!("{name} is a cluster by itself"), |fleet| {
+            assert!(!fleet.process(name).has_ended(), "{name} ended instead of becoming a cluster");
+            let leader = fleet.status(name)?.leader;
+            if leader.is_none() {
+                let _ = fleet.ask_to_begin(name).ends_within(PATIENCE);
+            }
+            leader.map(drop)
+        });
+    }
+
     /// Waits until it is ready.
     #[track_caller]
     pub fn wait_until_ready(&mut self, name: &str) {
