@@ -206,10 +206,13 @@ async fn open_data(config: &Config, old: OldData) -> anyhow::Result<Opening> {
         )
     })?;
     let opening = opened.map_err(|error| match error {
-        StoreError::Io { .. }
-        | StoreError::Foreign { .. }
-        | StoreError::Locked { .. }
-        | StoreError::NewerFormat { .. } => Failure::new(Status::CannotCreate, error).into(),
+        StoreError::Io { .. } => {
+            let what = "name a directory that this user may write to, with storage.data_dir (dev: --data-dir)";
+            Failure::new(Status::CannotCreate, format!("{error}; {what}, and if it is one, see to its disk")).into()
+        }
+        StoreError::Foreign { .. } | StoreError::Locked { .. } | StoreError::NewerFormat { .. } => {
+            Failure::new(Status::CannotCreate, error).into()
+        }
         other => anyhow::Error::from(other),
     })?;
     opening::tell(&opening);
