@@ -34,9 +34,9 @@ pub struct PerformanceOptions {
     /// How long one load runs.
     pub run: Duration,
     /// Of how many loads the median is told.
-    pub runs: usize,
+    pub runs: u64,
     /// How many leaders go.
-    pub rounds: usize,
+    pub rounds: u64,
     /// How many sessions are many.
     pub sessions: u64,
     /// How long the soak takes.

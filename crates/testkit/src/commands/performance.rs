@@ -5,7 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::RangedU64ValueParser;
 use sessile_testkit::performance::{PerformanceOptions, failover, large, soak, steady};
+
+/// Of nothing there is no median.
+fn at_least_one() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
+}
 
 /// Measures the program on this machine, on loopback, and prints the tables of docs/performance.md.
 ///
@@ -16,19 +22,19 @@ pub(crate) struct Performance {
     #[arg(value_enum, value_name = "PART", default_values_t = [Part::Steady, Part::Failover])]
     parts: Vec<Part>,
     /// How long one load runs, in seconds.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one())]
     seconds: u64,
     /// Of how many loads the median is told.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    runs: usize,
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
+    runs: u64,
     /// How many leaders go.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    rounds: usize,
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one())]
+    rounds: u64,
     /// How many sessions are many.
-    #[arg(long, value_name = "N", default_value_t = 4_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = at_least_one())]
     sessions: u64,
     /// How long the soak takes, in minutes.
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one())]
     soak_minutes: u64,
     /// Built by `cargo build --release -p sessile`.
     #[arg(long, value_name = "PATH", default_value = super::PROGRAM)]
