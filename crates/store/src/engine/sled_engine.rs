@@ -12,7 +12,7 @@
 //!   failed write-back since.
 //! - It panics on some damage: on the caller's thread that is caught. In its own IO threads it cannot be; sled then
 //!   refuses all work in the whole process, also for other stores.
-//! - Its threads may keep the file lock for a moment after the last handle is dropped: `shutdown` waits for it.
+//! - Its threads may keep the file lock for a moment after the last handle is dropped: `shutdown` and a drop wait for it.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -66,12 +66,13 @@ pub(super) struct SledEngine {
 }
 
 impl Drop for SledEngine {
-    /// sled flushes when it is dropped, and panics where the disk fails then. Whoever drops it has its own error to tell.
+    /// sled flushes when it is dropped, and panics where the disk fails then. Whoever drops it has its own error to tell,
+    /// and may open the directory again.
     fn drop(&mut self) {
-        if let Some(open) = self.shared.open.write().take() {
+        if let Some(Open { database, file: _, home }) = self.shared.open.write().take() {
             let dropped = self.shared.guard.read("dropping", || {
-                drop(open);
-                Ok::<(), Fault>(())
+                drop(database);
+                wait_for_release(&home.data())
             });
             drop(dropped);
         }
