@@ -26,7 +26,7 @@ use crate::members::Members;
 use crate::proposer::Proposer;
 use crate::read_rounds::ReadRounds;
 use crate::recovery::recover;
-use crate::standing::Standing;
+use crate::standing::{Standing, Told};
 use crate::transport::{Incoming, Network, Sending};
 use crate::write_rounds::WriteRounds;
 use crate::{NodeConfig, StartError, autopilot, grpc, registration, reports, watches};
@@ -134,14 +134,20 @@ async fn start_member(
     let raft_config = Arc::new(raft_config(&local.config).map_err(|error| StartError::Raft(error.to_string()))?);
     let log = store.log_store();
     let sending = Sending::default();
-    let network = Network { door: local.door.clone(), directory: local.directory.clone(), sending: sending.clone() };
+    let told = Told::default();
+    let network = Network {
+        door: local.door.clone(),
+        directory: local.directory.clone(),
+        sending: sending.clone(),
+        told: told.clone(),
+    };
     let raft = Raft::build(store.node(), raft_config, network, log.clone(), store.state_machine()).await;
     let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
     // Raft replayed what it knew to be committed: durable now, so that nothing is purged that would be needed again.
     store.state().persist()?;
 
     let stop = local.stop.clone();
-    let standing = Standing::new(store.node(), raft.server_metrics(), log.clone(), store.state(), stop.clone());
+    let standing = Standing::new(store.node(), raft.server_metrics(), log.clone(), told, store.state(), stop.clone());
     let confirmer = Confirmer::new(standing.clone(), raft.clone(), local.door.clone(), local.directory.clone());
     let (rounds, run_rounds) = ReadRounds::new(standing.clone(), confirmer, stop.clone());
     let (writes, run_writes) = WriteRounds::new(raft.clone(), store.node(), raft.server_metrics(), stop.clone());

@@ -66,7 +66,7 @@ impl ReadRounds {
     /// Returns when the applied state holds everything that was acknowledged before the call.
     pub(crate) async fn join(&self, deadline: Instant) -> Result<(), ClusterError> {
         let now = Instant::now();
-        if now < deadline && self.standing.leading_alone().is_some() {
+        if now < deadline && self.standing.is_current_alone() {
             self.proven.note(now);
             return Ok(());
         }

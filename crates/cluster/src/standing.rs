@@ -1,8 +1,11 @@
 //! Where this node stands with its cluster: whom it follows, whether it leads, and up to where it may then answer for
 //! everybody. Nothing is asked of anybody here, and nothing waits.
 
+use std::sync::Arc;
+
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
+use parking_lot::RwLock;
 use sessile_core::planted::{Defect, is_planted};
 use sessile_store::{LogId, LogStore, NodeId, SessionState, term_of};
 use tokio::sync::watch;
@@ -18,17 +21,35 @@ pub(crate) struct Standing {
     node: NodeId,
     server: ServerMetrics,
     log: LogStore,
+    told: Told,
     reached: watch::Receiver<Option<LogId>>,
     /// A node that stops follows nobody any more: its next start may vote while this one is still asked.
     stop: CancellationToken,
+}
+
+/// The newest entry that another member may know to be committed, because this node has told one.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<RwLock<Option<LogId>>>);
+
+impl Told {
+    /// Another member is about to hear that everything up to an entry is committed.
+    pub(crate) fn tell(&self, committed: Option<LogId>) {
+        let mut told = self.0.write();
+        *told = (*told).max(committed);
+    }
+
+    fn newest(&self) -> Option<LogId> {
+        *self.0.read()
+    }
 }
 
 /// A term in which this node leads, as far as it knows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Leading {
     pub(crate) term: u64,
-    /// Everything that was acknowledged is at or below it: by leaders before this one, because it has applied an entry of its
-    /// own term; by itself, because it acknowledges what it has applied.
+    /// Everything that was acknowledged, or read by anybody, is at or below it: what this node has begun to apply, or told
+    /// others to be committed, who may have applied it before this node does. What leaders before this one committed is below
+    /// an entry of this term.
     pub(crate) index: u64,
 }
 
@@ -37,10 +58,11 @@ impl Standing {
         node: NodeId,
         server: ServerMetrics,
         log: LogStore,
+        told: Told,
         state: &SessionState,
         stop: CancellationToken,
     ) -> Self {
-        Self { node, server, log, reached: state.reached(), stop }
+        Self { node, server, log, told, reached: state.reached(), stop }
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -71,8 +93,12 @@ impl Standing {
     /// Up to where this node may answer for everybody, if it turns out to lead still.
     pub(crate) fn leading(&self) -> Option<Leading> {
         let term = self.leads_in()?;
-        let reached = *self.reached.borrow();
-        reached.filter(|reached| term_of(reached) == term).map(|reached| Leading { term, index: reached.index })
+        let committed = if is_planted(Defect::LeaderAnswersForItsOwnState) {
+            *self.reached.borrow()
+        } else {
+            self.log.committed().max(self.told.newest())
+        };
+        committed.filter(|last| term_of(last) == term).map(|last| Leading { term, index: last.index })
     }
 
     /// The same, once it has applied an entry of its term; `None` if it does not lead.
@@ -88,10 +114,13 @@ impl Standing {
         self.leading().filter(|leading| leading.term == term && self.is_quorum(is_one))
     }
 
-    /// What a leader may answer that is a quorum by itself.
-    pub(crate) fn leading_alone(&self) -> Option<Leading> {
-        let trusts_itself = is_planted(Defect::LeaderAsksNobody);
-        self.leading().filter(|_| trusts_itself || self.is_quorum(|node| node == self.node))
+    /// Whether what this node has applied is current, and nobody need be asked: it leads, and is a quorum by itself. What it
+    /// is applying right now nobody but its own readers can have seen.
+    pub(crate) fn is_current_alone(&self) -> bool {
+        let Some(term) = self.leads_in() else { return false };
+        let is_alone = is_planted(Defect::LeaderAsksNobody) || self.is_quorum(|node| node == self.node);
+        let reached = *self.reached.borrow();
+        is_alone && reached >= self.told.newest() && reached.is_some_and(|reached| term_of(&reached) == term)
     }
 
     /// Whether these are a majority of the voters, of those before and after a change while one is under way.

@@ -1,7 +1,11 @@
-//! Defects to plant on purpose: what looks for broken promises is itself tried on broken ones.
+//! Defects to plant on purpose: what looks for broken promises is itself tried on broken ones. And pauses where a simulated
+//! node would take no time otherwise.
 //!
 //! Without the feature `planted-defects`, which only the test kit asks for, none is ever there, and nothing of this is in the
 //! program. With it there is one on a thread that asked for it, and on no other.
+
+#[cfg(not(feature = "planted-defects"))]
+use std::time::Duration;
 
 /// A way to break a promise, each one that somebody has made a cluster of before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,6 +14,8 @@ pub enum Defect {
     ReadWithoutReadIndex,
     /// A leader answers reads without asking whether anybody else has been elected.
     LeaderAsksNobody,
+    /// A leader answers for what it has applied, though other members may have applied more.
+    LeaderAnswersForItsOwnState,
     /// An append is acknowledged before it is on the disk.
     AckBeforeFsync,
     /// A vote is given and not written down.
@@ -46,9 +52,10 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ReadWithoutReadIndex,
         Self::LeaderAsksNobody,
+        Self::LeaderAnswersForItsOwnState,
         Self::AckBeforeFsync,
         Self::VoteNotPersisted,
         Self::IdentityReusedAfterWipe,
@@ -70,12 +77,26 @@ impl Defect {
 
 #[cfg(feature = "planted-defects")]
 mod switch {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
+    use std::time::Duration;
 
     use super::Defect;
 
+    type Pauses = Box<dyn FnMut() -> Option<Duration>>;
+
     thread_local! {
         static PLANTED: Cell<Option<Defect>> = const { Cell::new(None) };
+        static PAUSES: RefCell<Option<Pauses>> = const { RefCell::new(None) };
+    }
+
+    /// From now on entries wait on this thread for that long before they are applied.
+    pub fn pause_before_applying(pauses: impl FnMut() -> Option<Duration> + 'static) {
+        PAUSES.set(Some(Box::new(pauses)));
+    }
+
+    /// How long the next entries wait before they are applied.
+    pub fn next_pause() -> Option<Duration> {
+        PAUSES.with_borrow_mut(|pauses| pauses.as_mut().and_then(|pauses| pauses()))
     }
 
     /// From now on it is there on this thread, and no other is.
@@ -90,10 +111,16 @@ mod switch {
 }
 
 #[cfg(feature = "planted-defects")]
-pub use switch::{is_planted, plant};
+pub use switch::{is_planted, next_pause, pause_before_applying, plant};
 
 /// Whether it is there: never.
 #[cfg(not(feature = "planted-defects"))]
 pub const fn is_planted(_: Defect) -> bool {
     false
+}
+
+/// How long the next entries wait before they are applied: not at all.
+#[cfg(not(feature = "planted-defects"))]
+pub const fn next_pause() -> Option<Duration> {
+    None
 }

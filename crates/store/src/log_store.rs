@@ -28,12 +28,15 @@ pub struct LogStore {
     /// The vote that is kept, or that is on its way to the disk. The log has it as well, behind the lock of all appends; every
     /// round of reads asks for it.
     ballot: Arc<RwLock<Option<Vote>>>,
+    /// The last entry that is known to be committed, beside the log for the same reason.
+    committed: Arc<RwLock<Option<LogId>>>,
 }
 
 impl LogStore {
     /// Over a log, and the state that its purged entries must be durable in.
     pub(crate) fn new(log: RaftLog, state: Option<SessionState>) -> Self {
-        let store = Self { log, state, ballot: Arc::default() };
+        let committed = Arc::new(RwLock::new(log.committed().map(log_id_at)));
+        let store = Self { log, state, ballot: Arc::default(), committed };
         // A vote that cannot be read stops Raft when it asks for it.
         *store.ballot.write() = store.vote().ok().flatten();
         store
@@ -60,9 +63,9 @@ impl LogStore {
         self.log.purged().map(log_id_at)
     }
 
-    /// The last entry that was known to be committed; a crash may bring an older one back.
+    /// The last entry that is known here to be committed, before it is applied. After a crash it may be an older one.
     pub fn committed(&self) -> Option<LogId> {
-        self.log.committed().map(log_id_at)
+        *self.committed.read()
     }
 
     /// Which entries it holds.
@@ -184,12 +187,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        let Some(log_id) = committed else { return Ok(()) };
+        *self.committed.write() = committed;
         // It rides with the next write: what a crash forgets of it, the next leader tells again.
-        committed.map_or(Ok(()), |log_id| self.log.save_committed(position(&log_id)).map_err(io::Error::other))
+        self.log.save_committed(position(&log_id)).map_err(io::Error::other)
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        Ok(self.log.committed().map(log_id_at))
+        Ok(self.committed())
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>

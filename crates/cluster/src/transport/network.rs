@@ -19,6 +19,7 @@ use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_
 use super::links::{Directory, Link};
 use super::snapshot::{FullSnapshot, Sending, send};
 use super::{Conversation, Door, refusal_of};
+use crate::standing::Told;
 use crate::wire::append_response::Result as Appended;
 use crate::wire::{AppendRequest, AppendResponse};
 
@@ -33,6 +34,7 @@ pub(crate) struct Network {
     pub(crate) door: Arc<Door>,
     pub(crate) directory: Directory,
     pub(crate) sending: Sending,
+    pub(crate) told: Told,
 }
 
 /// What a connection is for. Each has a TCP connection of its own, so that none waits behind another.
@@ -49,13 +51,15 @@ pub(crate) struct Connection {
     link: Link,
     purpose: Purpose,
     sending: Sending,
+    told: Told,
     heartbeats: Option<Conversation<AppendRequest, AppendResponse>>,
 }
 
 impl Network {
     fn connection(&self, target: NodeId, member: &Member, purpose: Purpose) -> Connection {
         let link = Link::new(target, self.directory.clone(), member.address.clone());
-        Connection { door: self.door.clone(), link, purpose, sending: self.sending.clone(), heartbeats: None }
+        let (door, sending, told) = (self.door.clone(), self.sending.clone(), self.told.clone());
+        Connection { door, link, purpose, sending, told, heartbeats: None }
     }
 }
 
@@ -86,6 +90,12 @@ fn failed(status: &Status) -> Rpc {
     }
 }
 
+/// An append on its way out. What it tells is noted before anybody can know it.
+fn to_wire(told: &Told, append: &AppendEntriesRequest<TypeConfig>) -> AppendRequest {
+    told.tell(append.leader_commit);
+    append_to_wire(append)
+}
+
 impl Connection {
     fn timed_out(&self, action: openraft::network::RPCTypes) -> Rpc {
         let (id, target) = (self.door.node(), self.link.node());
@@ -96,7 +106,7 @@ impl Connection {
         &mut self,
         append: &AppendEntriesRequest<TypeConfig>,
     ) -> Result<StreamAppendResult<TypeConfig>, Rpc> {
-        let answer = tokio::time::timeout(SHORT, self.beat(append_to_wire(append))).await;
+        let answer = tokio::time::timeout(SHORT, self.beat(to_wire(&self.told, append))).await;
         let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::AppendEntries))?;
         answer.and_then(appended_from_wire).map_err(|status| failed(&status))
     }
@@ -164,7 +174,8 @@ impl RaftNetworkV2<TypeConfig> for Connection {
             .boxed();
         }
         async move {
-            let answers = match self.open(input.map(|append| append_to_wire(&append))).await {
+            let told = self.told.clone();
+            let answers = match self.open(input.map(move |append| to_wire(&told, &append))).await {
                 Ok(answers) => answers,
                 Err(status) => {
                     // Raft's own pause is in the stream of requests, which a member that cannot be reached never asks for.

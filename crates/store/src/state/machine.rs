@@ -4,6 +4,7 @@ use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use sessile_core::planted::next_pause;
 
 use super::session_state::SessionState;
 use super::snapshot::{Snapshot, SnapshotMeta};
@@ -55,6 +56,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             }
             if batch.is_empty() {
                 break;
+            }
+            if let Some(pause) = next_pause() {
+                tokio::time::sleep(pause).await;
             }
             // Stored first, answered after: who is answered finds what was done.
             let outcomes = self.state.apply(&batch)?;

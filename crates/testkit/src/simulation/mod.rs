@@ -33,8 +33,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 pub use faults::Fault;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 pub use sessile_core::planted::Defect;
-use sessile_core::planted::plant;
+use sessile_core::planted::{pause_before_applying, plant};
 
 /// A simulation's thread does everything, futures within futures.
 const STACK_BYTES: usize = 16 << 20;
@@ -43,6 +45,10 @@ const STACK_BYTES: usize = 16 << 20;
 /// there may be none. Looks, not time: a process that is stopped for an hour comes to one look.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const STANDS_STILL: u64 = 60;
+
+/// Of how many rounds of entries one waits before it is applied, and how long: a node that has other things to do.
+const BUSY_ONE_IN: u32 = 3;
+const BUSY_MS: std::ops::RangeInclusive<u64> = 1..=100;
 
 /// Set, it shows what the nodes log, on stderr.
 pub const LOG: &str = "SESSILE_SIMULATION_LOG";
@@ -118,6 +124,10 @@ pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failu
 fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<Ran, Box<Failure>> {
     interpose::seed_this_thread(seed);
     plant(options.planted);
+    let mut busy = SmallRng::seed_from_u64(!seed);
+    pause_before_applying(move || {
+        busy.random_ratio(1, BUSY_ONE_IN).then(|| Duration::from_millis(busy.random_range(BUSY_MS)))
+    });
     let mut story = Vec::new();
     // The nodes' own logs, where somebody wants them.
     let _log = std::env::var_os(LOG).is_some().then(|| {
