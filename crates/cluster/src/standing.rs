@@ -155,3 +155,42 @@ impl Standing {
         crate::cluster::another_leads(self.server.clone(), leader).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sessile_core::{NamespaceId, SessionKey};
+    use sessile_store::engine::EngineKind;
+    use sessile_store::log::LogOptions;
+    use sessile_store::{DataDir, Opening, StoreOptions};
+    use tokio::time::Instant;
+
+    use crate::{ClusterError, Node, NodeConfig};
+
+    /// Another member may have applied, and shown to a reader, what the leader was the first to know to be committed and
+    /// applies later. Seen once in an hour of chaos.
+    #[tokio::test]
+    async fn a_leader_answers_for_what_others_may_have_applied_before_it_did() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let options = StoreOptions { engine: EngineKind::Fjall, cache_bytes: 1 << 20, log: LogOptions::default() };
+        let opening = Opening::open(DataDir::open(&path).unwrap(), &options).unwrap();
+        let node = Node::start(opening, NodeConfig::new(path), None).await.unwrap();
+        let inner = &node.cluster().inner;
+        let (soon, key) = (Instant::now() + Duration::from_secs(60), SessionKey::new("key").unwrap());
+        node.cluster().read(NamespaceId::SESSIONS, &key, soon).await.unwrap();
+        let mut standing = inner.standing.clone();
+        let leading = standing.is_leading().await.unwrap();
+        assert!(standing.is_current_alone());
+
+        let mut ahead = inner.log.committed().unwrap();
+        ahead.index += 1_000;
+        standing.told.tell(Some(ahead));
+        assert_eq!(standing.leading().map(|now| (now.term, now.index)), Some((leading.term, ahead.index)));
+        assert!(!standing.is_current_alone());
+        let at_once = Instant::now() + Duration::from_millis(50);
+        assert_eq!(inner.rounds.join(at_once).await, Err(ClusterError::NoQuorum), "a read waits for it");
+        node.stop().await.unwrap();
+    }
+}
