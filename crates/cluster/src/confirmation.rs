@@ -29,7 +29,7 @@ type Confirming = Conversation<ConfirmRequest, ConfirmResponse>;
 
 /// Finds an index that everything acknowledged before the call is at or below (ReadIndex; Raft dissertation, 6.4).
 ///
-/// A leader takes the last entry that it has applied, and then asks members whether they still follow it. Another member
+/// A leader takes the last entry that anybody may have seen, and then asks members whether they still follow it. Another member
 /// says that it follows the leader when it asks it for the index, which with three voters is all the proof that there has
 /// to be. Neither goes by clocks, nor through Raft's own queue.
 pub(crate) struct Confirmer {
