@@ -20,13 +20,14 @@ pub(in super::super) fn expiries(lifetimes: &[Lifetime]) -> impl Iterator<Item =
     })
 }
 
-/// Nothing outlives its time for long once all is well: of the reads after `mended` none finds what has expired.
+/// Nothing outlives its time for long once all is well: of the reads after `mended` and the log's next tick, which ends what
+/// has expired during an outage, none finds what has expired.
 pub(in super::super) fn outlived(
     operations: &[Operation],
     lifetimes: &[Lifetime],
     mended: Duration,
 ) -> Result<(), String> {
-    for operation in operations.iter().filter(|operation| operation.start > mended) {
+    for operation in operations.iter().filter(|operation| operation.start > mended + LATE) {
         let (Outcome::Ok, Action::Get(Some(found))) = (operation.outcome, operation.action) else { continue };
         let lives = lifetimes.iter().find(|lifetime| lifetime.key == operation.key && lifetime.value == found);
         if let Some(Lifetime { answered, lasts, .. }) = lives
