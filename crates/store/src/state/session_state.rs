@@ -234,6 +234,11 @@ impl SessionState {
         Ok(writer.applied.log_id)
     }
 
+    /// Why nothing may be applied any more, once that is so.
+    pub fn ended(&self) -> Option<String> {
+        self.inner.writer.lock().ended.clone()
+    }
+
     /// The last entry that is durable in the state.
     pub fn persisted_index(&self) -> Option<u64> {
         self.inner.writer.lock().persisted.log_id.map(|log_id| log_id.index)

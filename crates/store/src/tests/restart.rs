@@ -253,7 +253,9 @@ fn a_batch_that_is_not_stored_is_not_shown_and_nothing_is_made_of_it() {
     store.commit(vec![leader.register()]);
     let before = store.state().clock();
     store.state().current().engine.shutdown().unwrap();
-    store.state().apply(&[leader.tick(1_000)]).expect_err("the engine takes no more");
+    assert_eq!(store.state().ended(), None);
+    let failed = store.state().apply(&[leader.tick(1_000)]).expect_err("the engine takes no more");
+    assert_eq!(store.state().ended(), Some(failed.to_string()), "whoever meets it later is told the first cause");
     assert_eq!(store.state().clock(), before, "no reader sees a clock whose records are not there");
     let after = store.state().apply(&[leader.tick(1_000)]).unwrap_err();
     assert!(matches!(after, StoreError::Ended { .. }), "{after}");
