@@ -56,7 +56,7 @@ pub(crate) async fn raft(inner: Arc<Inner>, stop: CancellationToken) {
         if let Err(fatal) = &metrics.borrow_watched().running_state
             && !stop.is_cancelled()
         {
-            stop(&inner, fatal);
+            stop_with(&inner, fatal);
             return;
         }
         let ended = tokio::select! {
@@ -67,8 +67,8 @@ pub(crate) async fn raft(inner: Arc<Inner>, stop: CancellationToken) {
         if ended {
             // Its last words are there when it is gone.
             match &metrics.borrow_watched().running_state {
-                Err(fatal) => stop(&inner, fatal),
-                Ok(()) => stop(&inner, &"Raft ended without a word; this is a defect"),
+                Err(fatal) => stop_with(&inner, fatal),
+                Ok(()) => stop_with(&inner, &"Raft ended without a word; this is a defect"),
             }
             return;
         }
@@ -76,7 +76,7 @@ pub(crate) async fn raft(inner: Arc<Inner>, stop: CancellationToken) {
 }
 
 /// What Raft says last may be that the state machine is gone, and not why (openraft 0.10.0-alpha.37): the state knows.
-fn stop(inner: &Inner, last_words: &dyn std::fmt::Display) {
+fn stop_with(inner: &Inner, last_words: &dyn std::fmt::Display) {
     match inner.state.ended() {
         Some(why) => inner.stop_for(&why),
         None => inner.stop_for(last_words),
