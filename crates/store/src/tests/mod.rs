@@ -22,7 +22,7 @@ use sessile_core::{
 };
 
 use crate::engine::EngineKind;
-use crate::engine::tests::copy_tree;
+use crate::engine::tests::{copy_tree, crash_image};
 use crate::log::LogOptions;
 use crate::{ClusterId, DataDir, Entry, Found, Opened, Opening, Proposal, Store, StoreError, StoreOptions, log_id};
 

@@ -236,15 +236,16 @@ fn whatever_a_crash_leaves_of_it_begins_again_or_is_complete() {
         if step >= 3 {
             stateless.replace_log(last).unwrap();
         }
-        let crashed = tempfile::tempdir().unwrap();
-        if step >= 4 {
+        let crashed = if step >= 4 {
             let store = stateless.complete(snapshot, &meta).map_err(|failed| failed.1).unwrap();
-            copy_tree(story.dir.path(), crashed.path());
+            let crashed = crash_image(story.dir.path());
             drop(store);
+            crashed
         } else {
-            copy_tree(story.dir.path(), crashed.path());
+            let crashed = crash_image(story.dir.path());
             drop((stateless, snapshot));
-        }
+            crashed
+        };
         if step == 5 {
             // All but the one step that puts the state in use.
             std::fs::remove_file(crashed.path().join("state/CURRENT")).unwrap();

@@ -103,7 +103,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
 
 /// The directory as a crash at one moment leaves it, copied while the engine has it open: again, if the library merged
 /// tables meanwhile, so that files of two moments would be in the copy.
-fn crash_image(from: &Path) -> TempDir {
+pub(crate) fn crash_image(from: &Path) -> TempDir {
     let names = || -> Vec<PathBuf> {
         let (mut names, mut open) = (Vec::new(), vec![from.to_path_buf()]);
         while let Some(entries) = open.pop().map(std::fs::read_dir) {
