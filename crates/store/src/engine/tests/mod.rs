@@ -14,7 +14,6 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 use tempfile::TempDir;
 
 use super::{Batch, Engine, EngineKind, EngineOptions, View, open};
@@ -37,27 +36,17 @@ type State = BTreeMap<Bytes, Bytes>;
 struct Scratch {
     kind: EngineKind,
     dir: TempDir,
-    _alone: Option<ReentrantMutexGuard<'static, ()>>,
-}
-
-/// One test on sled at a time: all its stores in a process share seven threads, and when all of these write for stores that
-/// wait for a file to be cut, which is the work of one of the seven as well, they wait for each other for ever (0.34.7,
-/// `SegmentAccountant::bump_tip`).
-static SLED: ReentrantMutex<()> = ReentrantMutex::new(());
-
-fn alone(kind: EngineKind) -> Option<ReentrantMutexGuard<'static, ()>> {
-    (kind == EngineKind::Sled).then(|| SLED.lock())
 }
 
 impl Scratch {
     fn new(kind: EngineKind) -> Self {
-        Self { kind, dir: tempfile::tempdir().unwrap(), _alone: alone(kind) }
+        Self { kind, dir: tempfile::tempdir().unwrap() }
     }
 
     /// In memory where the system has a place for it: for tests that open a store hundreds of times.
     fn in_memory(kind: EngineKind) -> Self {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        Self { kind, dir, _alone: alone(kind) }
+        Self { kind, dir }
     }
 
     fn path(&self) -> PathBuf {
