@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,9 +52,12 @@ struct Nodes {
     program: PathBuf,
 }
 
+/// What a load test told.
+struct Told(Value);
+
 /// What a load came to.
 struct Measured {
-    told: Value,
+    told: Told,
     /// Microseconds of processor time of all nodes for each request.
     cost: f64,
 }
@@ -89,10 +92,9 @@ impl Nodes {
     fn load(&mut self, time: Duration, more: &[&str]) -> Result<Measured, String> {
         let names = self.fleet.names();
         let before = self.processor_time()?;
-        let output = self.bench(&names, time, more).output().map_err(|error| error.to_string())?;
-        let told = read(&output)?;
+        let told = Told::of(self.bench(&names, time, more).output())?;
         let spent = self.processor_time()? - before;
-        let count = told["operations"]["all"]["count"].as_u64().unwrap_or(0).max(1);
+        let count = told.0["operations"]["all"]["count"].as_u64().unwrap_or(0).max(1);
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let cost = spent.as_micros() as f64 / count as f64;
         Ok(Measured { told, cost })
@@ -138,18 +140,27 @@ impl Nodes {
     }
 }
 
-impl Measured {
+impl Told {
+    /// What the load test printed; it exits with 1 where requests failed, and tells that too.
+    fn of(output: std::io::Result<Output>) -> Result<Self, String> {
+        let output = output.map_err(|error| error.to_string())?;
+        serde_json::from_slice(&output.stdout).map(Self).map_err(|_| {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            format!("the load test gave up: {}", said.lines().last().unwrap_or("without a word"))
+        })
+    }
+
     fn rate(&self) -> f64 {
-        self.told["operations"]["all"]["per_second"].as_f64().unwrap_or(0.0)
+        self.0["operations"]["all"]["per_second"].as_f64().unwrap_or(0.0)
     }
 
     /// A wait in milliseconds, if there were such requests.
     fn wait(&self, kind: &str, which: &str) -> Option<f64> {
-        self.told["operations"][kind]["wait_us"][which].as_f64().map(|micros| micros / 1_000.0)
+        self.0["operations"][kind]["wait_us"][which].as_f64().map(|micros| micros / 1_000.0)
     }
 
     fn failed(&self) -> u64 {
-        self.told["failures"].as_object().map_or(0, |kinds| kinds.values().filter_map(Value::as_u64).sum())
+        self.0["failures"].as_object().map_or(0, |kinds| kinds.values().filter_map(Value::as_u64).sum())
     }
 }
 
@@ -171,18 +182,18 @@ pub fn steady(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String
             let more = [&["--no-fill"], more].concat();
             let runs = (0..options.runs).map(|_| nodes.load(options.run, &more)).collect::<Result<Vec<_>, _>>()?;
             let waits = |kind, which| {
-                let waits = runs.iter().filter_map(|run| run.wait(kind, which)).collect();
+                let waits = runs.iter().filter_map(|run| run.told.wait(kind, which)).collect();
                 median(waits).map_or("–".to_owned(), |wait| format!("{wait:.2}"))
             };
             tell(&format!(
                 "| {count} | {name} | {:.0} | {} / {} | {} / {} | {:.1} | {} |",
-                median(runs.iter().map(Measured::rate).collect()).unwrap_or(0.0),
+                median(runs.iter().map(|run| run.told.rate()).collect()).unwrap_or(0.0),
                 waits("get", "p50"),
                 waits("get", "p99"),
                 waits("set", "p50"),
                 waits("set", "p99"),
                 median(runs.iter().map(|run| run.cost).collect()).unwrap_or(0.0),
-                runs.iter().map(Measured::failed).sum::<u64>(),
+                runs.iter().map(|run| run.told.failed()).sum::<u64>(),
             ));
         }
     }
@@ -210,12 +221,12 @@ pub fn failover(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), Stri
                 nodes.fleet.stop(&leader);
             }
             let output = load.join().map_err(|_| "the load test's thread panicked")?;
-            runs.push(Measured { told: read(&output.map_err(|error| error.to_string())?)?, cost: 0.0 });
+            runs.push(Told::of(output)?);
             nodes.restart(&leader);
         }
         let longest: Vec<_> = runs.iter().filter_map(|run| run.wait("all", "max")).collect();
         let worst = longest.iter().copied().fold(0.0, f64::max);
-        let failed: u64 = runs.iter().map(Measured::failed).sum();
+        let failed: u64 = runs.iter().map(Told::failed).sum();
         let median = median(longest).unwrap_or(0.0);
         tell(&format!("| {how} | {} | {median:.0} / {worst:.0} | {failed} |", options.rounds));
     }
@@ -235,7 +246,7 @@ pub fn large(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String>
     tell(&format!("| written in | {:.0} s |", begin.elapsed().as_secs_f64()));
     let more = ["--no-fill", "--keys", &keys, "--ttl", "86400"];
     let many = nodes.load(options.run, &more)?;
-    tell(&format!("| requests/s over those at {FEW} sessions, mix | {:.2} |", many.rate() / few.rate()));
+    tell(&format!("| requests/s over those at {FEW} sessions, mix | {:.2} |", many.told.rate() / few.told.rate()));
     tell(&format!("| resident memory | {} MB |", nodes.resident()?));
     // Long enough for what is under way; how much is merged by then is what is asked.
     thread::sleep(AT_REST);
@@ -257,7 +268,7 @@ pub fn large(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String>
 pub fn soak(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String> {
     let mut nodes = Nodes::ready(options, 3);
     nodes.fill(FEW, &["--ttl", "60"])?;
-    let peak = nodes.load(options.run, &["--no-fill", "--ttl", "60"])?.rate();
+    let peak = nodes.load(options.run, &["--no-fill", "--ttl", "60"])?.told.rate();
     let rate = format!("{:.0}", peak / 2.0);
     tell(&format!("| after s, at {rate} requests/s | resident MB | disk MB |"));
     tell("|---|---|---|");
@@ -272,7 +283,7 @@ pub fn soak(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String> 
         tell(&format!("| {:.0} | {resident} | {disk} |", begin.elapsed().as_secs_f64()));
     }
     let output = load.join().map_err(|_| "the load test's thread panicked")?;
-    let all = Measured { told: read(&output.map_err(|error| error.to_string())?)?, cost: 0.0 };
+    let all = Told::of(output)?;
     let wait = |which| all.wait("all", which).unwrap_or(0.0);
     tell("");
     tell(&format!(
@@ -283,14 +294,6 @@ pub fn soak(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String> 
         all.failed()
     ));
     Ok(())
-}
-
-/// What the load test tells; it exits with 1 where requests failed, and tells that too.
-fn read(output: &std::process::Output) -> Result<Value, String> {
-    serde_json::from_slice(&output.stdout).map_err(|_| {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        format!("the load test gave up: {}", said.lines().last().unwrap_or("without a word"))
-    })
 }
 
 fn of_process(process: &Process, file: &str) -> Result<String, String> {
@@ -321,16 +324,16 @@ mod tests {
     #[test]
     fn what_a_load_test_tells_is_read_and_what_it_does_not_is_said() {
         use std::os::unix::process::ExitStatusExt as _;
-        let output = |stdout: &str, stderr: &str| std::process::Output {
-            status: std::process::ExitStatus::from_raw(256),
-            stdout: stdout.into(),
-            stderr: stderr.into(),
+        let read = |stdout: &str, stderr: &str| {
+            let status = std::process::ExitStatus::from_raw(256);
+            Told::of(Ok(Output { status, stdout: stdout.into(), stderr: stderr.into() }))
         };
         let told = r#"{"operations":{"all":{"per_second":5.5,"wait_us":{"max":2500}}},"failures":{"503":2,"cut":1}}"#;
-        let measured = Measured { told: read(&output(told, "")).unwrap(), cost: 0.0 };
-        assert_eq!((measured.rate(), measured.wait("all", "max"), measured.failed()), (5.5, Some(2.5), 3));
-        assert_eq!(measured.wait("set", "max"), None);
-        assert_eq!(read(&output("", "a\nnobody answers\n")).unwrap_err(), "the load test gave up: nobody answers");
+        let told = read(told, "").unwrap();
+        assert_eq!((told.rate(), told.wait("all", "max"), told.failed()), (5.5, Some(2.5), 3));
+        assert_eq!(told.wait("set", "max"), None);
+        let gave_up = read("", "a\nnobody answers\n").err();
+        assert_eq!(gave_up.as_deref(), Some("the load test gave up: nobody answers"));
         assert_eq!((median(vec![3.0, 1.0, 2.0]), median(vec![])), (Some(2.0), None));
     }
 }

@@ -34,16 +34,24 @@ fn left(disk: &Disk) -> BTreeSet<BTreeMap<String, Vec<u8>>> {
     (0..500).map(cut).collect()
 }
 
+/// A disk on which these files are durable, names and bytes.
+fn holding(of: &[(&str, &[u8])]) -> Disk {
+    let mut disk = Disk::new(Honesty::Honest);
+    for (name, bytes) in of {
+        let file = made(&mut disk, ROOT, name, bytes);
+        disk.syncs_file(file).unwrap();
+    }
+    disk.syncs_directory(ROOT).unwrap();
+    disk
+}
+
 fn pictures(of: &[&[(&str, &[u8])]]) -> BTreeSet<BTreeMap<String, Vec<u8>>> {
     of.iter().map(|files| files.iter().map(|(path, bytes)| ((*path).into(), bytes.to_vec())).collect()).collect()
 }
 
 #[test]
 fn a_synced_file_in_a_synced_directory_is_always_there() {
-    let mut disk = Disk::new(Honesty::Honest);
-    let file = made(&mut disk, ROOT, "a", b"one");
-    disk.syncs_file(file).unwrap();
-    disk.syncs_directory(ROOT).unwrap();
+    let disk = holding(&[("a", b"one")]);
     assert_eq!(left(&disk), pictures(&[&[("/a", b"one")]]));
 }
 
@@ -67,12 +75,7 @@ fn of_a_file_that_was_not_synced_the_bytes_may_be_lost_in_every_way() {
 
 #[test]
 fn a_name_moves_whole_or_not_at_all_and_a_file_that_was_replaced_is_one_of_the_two() {
-    let mut disk = Disk::new(Honesty::Honest);
-    for (name, bytes) in [("a", b"one"), ("b", b"two")] {
-        let file = made(&mut disk, ROOT, name, bytes);
-        disk.syncs_file(file).unwrap();
-    }
-    disk.syncs_directory(ROOT).unwrap();
+    let mut disk = holding(&[("a", b"one"), ("b", b"two")]);
     disk.moves((ROOT, "b".as_ref()), (ROOT, "a".as_ref()), false).unwrap();
     assert_eq!(left(&disk), pictures(&[&[("/a", b"one"), ("/b", b"two")], &[("/a", b"two")]]));
     disk.syncs_directory(ROOT).unwrap();
@@ -100,10 +103,7 @@ fn names_of_one_directory_survive_in_their_order_and_directories_do_not_wait_for
 
 #[test]
 fn a_removed_file_may_come_back_until_its_directory_is_synced() {
-    let mut disk = Disk::new(Honesty::Honest);
-    let file = made(&mut disk, ROOT, "a", b"one");
-    disk.syncs_file(file).unwrap();
-    disk.syncs_directory(ROOT).unwrap();
+    let mut disk = holding(&[("a", b"one")]);
     disk.removes_file(ROOT, "a".as_ref()).unwrap();
     assert_eq!(left(&disk), pictures(&[&[], &[("/a", b"one")]]));
     disk.syncs_directory(ROOT).unwrap();
