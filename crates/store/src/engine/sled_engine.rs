@@ -70,11 +70,7 @@ impl Drop for SledEngine {
     /// and may open the directory again.
     fn drop(&mut self) {
         if let Some(Open { database, file: _, home }) = self.shared.open.write().take() {
-            let dropped = self.shared.guard.read("dropping", || {
-                drop(database);
-                wait_for_release(&home.data())
-            });
-            drop(dropped);
+            drop(self.shared.guard.read("dropping", || let_go(database, &home)));
         }
     }
 }
@@ -184,10 +180,10 @@ impl Engine for SledEngine {
         let _no_persist = self.persisting.lock();
         let Some(Open { database, file, home }) = self.shared.open.write().take() else { return Ok(()) };
         let released = self.shared.guard.read("closing", || {
-            drop(database);
-            // Dropping flushes once more and writes sled's own snapshot.
+            let released = let_go(database, &home);
+            // Dropping flushed once more and wrote sled's own snapshot.
             file.sync_all()?;
-            wait_for_release(&home.data())
+            released
         });
         persisted.and(released)
     }
@@ -242,10 +238,11 @@ fn sync_large_values(dir: &Path, synced: &mut HashSet<OsString>) -> Result<(), F
     Ok(())
 }
 
-/// Returns when sled's threads have let go of the file's lock.
-fn wait_for_release(data: &Path) -> Result<(), Fault> {
+/// Drops the store, and returns when sled's threads have let go of the file's lock.
+fn let_go(database: sled::Db, home: &Home) -> Result<(), Fault> {
+    drop(database);
     let begin = Instant::now();
-    let file = File::open(data.join("db"))?;
+    let file = File::open(home.data().join("db"))?;
     loop {
         match file.try_lock() {
             Ok(()) => return file.unlock().map_err(Fault::from),
