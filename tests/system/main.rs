@@ -7,6 +7,7 @@ mod bench;
 mod contract;
 mod crash;
 mod failing_disk;
+mod hanging_disk;
 mod house;
 mod ledger;
 mod metrics;

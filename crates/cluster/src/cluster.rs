@@ -9,7 +9,7 @@ use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{
     Action, Command, Condition, LogTime, NamespaceId, Outcome, Put, Refusal, SessionCommand, SessionKey,
 };
-use sessile_store::{ClusterId, LogId, LogStore, NodeId, Notes, SessionState, StoredMembership, TypeConfig};
+use sessile_store::{ClusterId, LogId, LogStore, NodeId, Notes, Progress, SessionState, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
@@ -224,6 +224,13 @@ impl Cluster {
             checksums: inner.state.checksums(),
             alerts: inner.alerts(),
         }
+    }
+
+    /// What this node does one step at a time and on its disk, with the words for it: where one does not come back, the node
+    /// cannot tell so itself.
+    pub fn work(&self) -> [(&'static str, Progress); 2] {
+        let (state, log) = (self.inner.state.progress(), self.inner.log.progress());
+        [("applying what is committed to the state", state.clone()), ("writing the Raft log", log.clone())]
     }
 
     /// The last entry that is applied, and a digest of everything replicated but the records. For tests: it looks at all

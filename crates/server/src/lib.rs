@@ -27,6 +27,7 @@ pub mod output;
 mod sessions;
 pub mod signals;
 mod status;
+mod watchdog;
 
 pub use banner::{Keeping, banner};
 pub use opening::OldData;

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::opening::{self, OldData};
 use crate::sessions::ClusterSessions;
 use crate::status::page;
+use crate::watchdog::Watchdog;
 
 /// How much of the log one file holds. The next one is made ready while requests wait, so it is small enough to be
 /// written in a few tens of milliseconds.
@@ -106,6 +107,7 @@ async fn run_node(
         anyhow::Ok(Node::start(opening, node_config, peers.map(Incoming::Tcp)).await?)
     };
     let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
+    let _watchdog = Watchdog::start(node.cluster().work(), &config.storage.data_dir).context("no thread for the watchdog")?;
     metrics.add_node(node.cluster().clone())?;
     sessions.serve(node.cluster().clone());
     started();

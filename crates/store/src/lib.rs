@@ -32,6 +32,7 @@ mod marks;
 mod off_the_runtime;
 mod opening;
 mod pristine;
+mod progress;
 mod state;
 mod stateless;
 mod store;
@@ -52,6 +53,7 @@ pub use marks::{Former, Notes, Reservation};
 pub use off_the_runtime::{GaveUp, off_the_runtime};
 pub use opening::Opening;
 pub use pristine::PristineStore;
+pub use progress::{Progress, Step};
 pub use state::{
     CheckReport, Found, Reaped, SessionState, Snapshot, SnapshotChunks, SnapshotMeta, SnapshotReceiver, StateMachine,
     StateSummary,

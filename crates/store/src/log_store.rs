@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
 use crate::log::{LogError, LogPosition, LogRecord, RaftLog};
 use crate::types::{Entry, log_id, term_of};
-use crate::{LogId, NodeId, SessionState, TypeConfig, Vote, off_the_runtime};
+use crate::{LogId, NodeId, Progress, SessionState, TypeConfig, Vote, off_the_runtime};
 
 /// The most bytes of entries that one read for replication hands out. A follower's message stays below what gRPC takes.
 const MAX_READ_BYTES: usize = 4 * 1024 * 1024;
@@ -46,6 +46,11 @@ impl LogStore {
     /// and on disk before it is told (Raft, figure 2).
     pub fn ballot(&self) -> Option<Vote> {
         *self.ballot.read()
+    }
+
+    /// How the writing of it goes on.
+    pub fn progress(&self) -> &Progress {
+        self.log.progress()
     }
 
     /// Bytes of the entries that are kept.

@@ -5,10 +5,11 @@
  * seen.
  *
  *   SESSILE_DISK_DIR     an absolute path without symbolic links
- *   SESSILE_DISK_REPORT  a file of sizeof(struct report) bytes that is mapped: the counts outlive the process
- *   SESSILE_DISK_AT      the number of the call that fails, from 1; 0: none does
+ *   SESSILE_DISK_REPORT  a file of sizeof(struct report) bytes that is mapped: the counts outlive the process, and
+ *                        whoever writes to it decides at which call the disk begins to fail, before or meanwhile
  *   SESSILE_DISK_MODE    eio | enospc | short (the call itself writes half; EIO after) | once (EIO, then all is well
- *                        again) | read (EIO, and reads are counted instead of changes)
+ *                        again) | hang (no call returns) | read, hang-read (EIO, no call returns; reads are counted
+ *                        instead of changes)
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,14 +31,15 @@
 struct report {
     _Atomic uint64_t calls;  /* counted so far */
     _Atomic uint64_t failed; /* of these, how many failed */
-    char first[496];         /* the first that failed: its name and its file */
+    _Atomic uint64_t at;     /* the number of the call that fails, from 1; 0: none does */
+    char first[488];         /* the first that failed: its name and its file */
 };
 
 static struct report *report;
 static char root[PATH_MAX];
 static size_t root_length;
-static uint64_t fail_at;
-static enum { EIO_ON, ENOSPC_ON, SHORT_THEN_EIO, EIO_ONCE, EIO_ON_READ } mode;
+static enum { EIO_ON, ENOSPC_ON, SHORT_THEN_EIO, EIO_ONCE, HANG } mode;
+static int reads; /* whether reads count, and not changes */
 
 static ssize_t (*libc_write)(int, const void *, size_t);
 static ssize_t (*libc_pwrite)(int, const void *, size_t, off_t);
@@ -48,7 +50,7 @@ __attribute__((constructor)) static void begin(void) {
     libc_pwrite = dlsym(RTLD_NEXT, "pwrite");
     libc_read = dlsym(RTLD_NEXT, "read");
     const char *dir = getenv("SESSILE_DISK_DIR"), *file = getenv("SESSILE_DISK_REPORT");
-    const char *at = getenv("SESSILE_DISK_AT"), *how = getenv("SESSILE_DISK_MODE");
+    const char *how = getenv("SESSILE_DISK_MODE");
     if (!dir || !file || strlen(dir) >= sizeof root) return;
     int fd = (int)open(file, O_RDWR | O_CLOEXEC);
     if (fd < 0) return;
@@ -57,11 +59,12 @@ __attribute__((constructor)) static void begin(void) {
     if (mapped == MAP_FAILED) return;
     strcpy(root, dir);
     root_length = strlen(root);
-    fail_at = at ? strtoull(at, NULL, 10) : 0;
     if (how && !strcmp(how, "enospc")) mode = ENOSPC_ON;
     if (how && !strcmp(how, "short")) mode = SHORT_THEN_EIO;
     if (how && !strcmp(how, "once")) mode = EIO_ONCE;
-    if (how && !strcmp(how, "read")) mode = EIO_ON_READ;
+    if (how && !strcmp(how, "hang")) mode = HANG;
+    if (how && !strcmp(how, "hang-read")) mode = HANG;
+    reads = how && strstr(how, "read");
     report = mapped;
 }
 
@@ -101,29 +104,31 @@ enum verdict { LET_PASS, FAIL, HALF };
 /* Counts one call, and says what becomes of it. */
 static enum verdict judge(const char *call, const char *path) {
     uint64_t number = atomic_fetch_add(&report->calls, 1) + 1;
+    uint64_t fail_at = atomic_load(&report->at);
     if (!fail_at || number < fail_at || (mode == EIO_ONCE && number != fail_at)) return LET_PASS;
     atomic_fetch_add(&report->failed, 1);
     if (number == fail_at) snprintf(report->first, sizeof report->first, "%s %.400s", call, path + root_length);
     if (mode == SHORT_THEN_EIO && number == fail_at) return HALF;
+    while (mode == HANG) pause();
     errno = mode == ENOSPC_ON ? ENOSPC : EIO;
     return FAIL;
 }
 
 static enum verdict change_fd(const char *call, int fd) {
     char path[PATH_MAX];
-    if (!report || mode == EIO_ON_READ || !fd_path(fd, path)) return LET_PASS;
+    if (!report || reads || !fd_path(fd, path)) return LET_PASS;
     return judge(call, path);
 }
 
 static enum verdict change_at(const char *call, int dir, const char *name) {
     char path[PATH_MAX];
-    if (!report || mode == EIO_ON_READ || !at_path(dir, name, path)) return LET_PASS;
+    if (!report || reads || !at_path(dir, name, path)) return LET_PASS;
     return judge(call, path);
 }
 
 static enum verdict read_fd(const char *call, int fd) {
     char path[PATH_MAX];
-    if (!report || mode != EIO_ON_READ || !fd_path(fd, path)) return LET_PASS;
+    if (!report || !reads || !fd_path(fd, path)) return LET_PASS;
     return judge(call, path);
 }
 

@@ -1,4 +1,6 @@
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,8 +32,12 @@ pub enum Fault {
     Torn,
     /// That one call fails with EIO, and the disk is well again.
     Hiccup,
+    /// From that call on, no change returns.
+    Hanging,
     /// From that call on, every read fails with EIO. Reads are counted, changes are not.
     Unreadable,
+    /// From that call on, no read returns. Reads are counted, changes are not.
+    HangingReads,
 }
 
 /// What the disk saw of one process.
@@ -69,25 +75,38 @@ impl FailingDisk {
         at: u64,
         report: &Path,
     ) -> io::Result<Watched> {
+        let watched = Watched { report: report.to_owned() };
         std::fs::write(report, [0; REPORT_BYTES])?;
+        watched.fails_at(at)?;
         let mode = match fault {
             Fault::Broken => "eio",
             Fault::Full => "enospc",
             Fault::Torn => "short",
             Fault::Hiccup => "once",
+            Fault::Hanging => "hang",
             Fault::Unreadable => "read",
+            Fault::HangingReads => "hang-read",
         };
         command
             .env("LD_PRELOAD", &self.library)
             .env("SESSILE_DISK_DIR", below)
             .env("SESSILE_DISK_REPORT", report)
-            .env("SESSILE_DISK_AT", at.to_string())
             .env("SESSILE_DISK_MODE", mode);
-        Ok(Watched { report: report.to_owned() })
+        Ok(watched)
     }
 }
 
 impl Watched {
+    /// Of the calls to come, the next is the first to fail.
+    pub fn fails_now(&self) -> io::Result<()> {
+        self.fails_at(self.report()?.calls + 1)
+    }
+
+    /// The process has this file mapped.
+    fn fails_at(&self, at: u64) -> io::Result<()> {
+        File::options().write(true).open(&self.report)?.write_all_at(&at.to_ne_bytes(), 16)
+    }
+
     /// What it saw so far.
     pub fn report(&self) -> io::Result<FaultReport> {
         let bytes = std::fs::read(&self.report)?;
@@ -95,7 +114,7 @@ impl Watched {
             let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok());
             word.map_or(0, u64::from_ne_bytes)
         };
-        let first = bytes.get(16..).unwrap_or_default().split(|byte| *byte == 0).next().unwrap_or_default();
+        let first = bytes.get(24..).unwrap_or_default().split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(FaultReport { calls: number(0), failed: number(8), first: String::from_utf8_lossy(first).into_owned() })
     }
 }

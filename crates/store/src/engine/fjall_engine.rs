@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::config::{
@@ -64,9 +64,9 @@ const PENDING_MAX_BYTES: usize = 3 * FLUSH_BYTES;
 const UNMERGED_RUNS_MAX: usize = 20;
 /// How often a waiting write looks again: a fraction of the flush it waits for.
 const ROOM_POLL: Duration = Duration::from_millis(1);
-/// The merges that a flush waits for, and the flush that a write waits for, take seconds on a slow disk. After so long without
-/// one, the disk is at fault.
-const ROOM_DEADLINE: Duration = Duration::from_secs(60);
+/// The merges that a flush waits for, and the flush that a write waits for, take seconds on a slow disk. After so many looks
+/// without one, 20 s or more, the disk is at fault. Looks, and not time: a process that was frozen has had none.
+const ROOM_LOOKS: u32 = 20_000;
 
 struct Open {
     layers: RwLock<Layers>,
@@ -426,14 +426,13 @@ fn flush_memtable(open: &Open) -> Result<(), Fault> {
 }
 
 fn wait_until(open: &Open, done: impl Fn() -> bool) -> Result<(), Fault> {
-    let begin = Instant::now();
-    while !done() {
+    for _ in 0..ROOM_LOOKS {
+        if done() {
+            return Ok(());
+        }
         // Only asks whether one of its threads has failed.
         open.database.persist(PersistMode::Buffer)?;
-        if begin.elapsed() > ROOM_DEADLINE {
-            return Err(Fault::Library(format!("nothing was flushed or merged for {ROOM_DEADLINE:?}")));
-        }
         thread::sleep(ROOM_POLL);
     }
-    Ok(())
+    Err(Fault::Library(format!("nothing was flushed or merged for {} s", (ROOM_POLL * ROOM_LOOKS).as_secs())))
 }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::index::Index;
 use super::segment::SegmentFile;
 use super::{Done, LogError, LogPosition, LogRecord};
+use crate::Progress;
 
 /// Most calls queued before callers wait: far more than one sync gathers, and little memory.
 const MAX_QUEUED: usize = 4096;
@@ -78,6 +79,8 @@ pub(super) struct Shared {
     work_for_task: Notify,
     room: Condvar,
     pub(super) disk_bytes: AtomicU64,
+    /// What the writer does, from a batch that it took until that batch is durable.
+    pub(super) progress: Progress,
     max_batch_bytes: usize,
     cache_bytes: usize,
 }
@@ -161,6 +164,7 @@ impl Shared {
             work_for_task: Notify::new(),
             room: Condvar::new(),
             disk_bytes: AtomicU64::new(0),
+            progress: Progress::default(),
             max_batch_bytes,
             cache_bytes,
         }

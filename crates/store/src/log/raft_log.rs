@@ -24,6 +24,7 @@ use super::segment::SegmentFile;
 use super::writer::{Held, Writer};
 use super::{Done, LogError, LogOptions, LogPosition, LogRecord, LogWriter};
 use super::{MAX_IDENTITY_BYTES, MAX_INDEX, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MAX_VOTE_BYTES, MIN_SEGMENT_BYTES};
+use crate::Progress;
 
 /// A handle on an open log; clones share it. The last one to go closes the log.
 ///
@@ -216,6 +217,11 @@ impl RaftLog {
     /// Bytes of all files: segments as preallocated, and those kept for reuse.
     pub fn disk_bytes(&self) -> u64 {
         self.shared().disk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How the writer goes on, from a batch that it took until that batch is durable.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.shared().progress
     }
 
     /// Appends entries. They follow the last entry and each other; the first of a log that never held one may be any.

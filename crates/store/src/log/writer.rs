@@ -91,6 +91,8 @@ impl Writer {
     /// Waits for a batch and writes it; breaks off when the log is closed or fails.
     fn next(&mut self) -> ControlFlow<()> {
         let mut batch = self.shared.next_batch();
+        let shared = Arc::clone(&self.shared);
+        let _step = shared.progress.begin();
         let dones: Vec<Done> = batch.iter_mut().filter_map(|queued| queued.done.take()).collect();
         let purged = self.checkpoint.purged;
         let closing = matches!(batch.last(), Some(Queued { operation: Operation::Close, .. }));

@@ -17,7 +17,7 @@ use super::staged::Staged;
 use super::stored::{APPLIED_KEY, Applied, ROW_SPACE, decode_record, encode_row, parse_row, record_key, row_key};
 use crate::engine::{Engine, EngineError, View};
 use crate::types::Entry;
-use crate::{LogId, Membership, NodeId, StoreError, StoredMembership};
+use crate::{LogId, Membership, NodeId, Progress, StoreError, StoredMembership};
 
 /// What to do about a damaged state, as far as one node can know.
 pub(super) const REMEDY: &str =
@@ -40,6 +40,7 @@ pub(super) struct Inner {
     shown: RwLock<Horizon>,
     /// The last entry of which readers find everything.
     reached: watch::Sender<Option<LogId>>,
+    applying: Progress,
     pub(super) writer: Mutex<Writer>,
 }
 
@@ -95,7 +96,7 @@ impl SessionState {
     fn from_parts(current: CurrentState, writer: Writer) -> Self {
         let shown = RwLock::new(*writer.state.horizon());
         let reached = watch::Sender::new(writer.applied.log_id);
-        let inner = Inner { current: RwLock::new(Arc::new(current)), shown, reached, writer: Mutex::new(writer) };
+        let inner = Inner { current: RwLock::new(Arc::new(current)), shown, reached, applying: Progress::default(), writer: Mutex::new(writer) };
         Self { inner: Arc::new(inner) }
     }
 
@@ -127,6 +128,11 @@ impl SessionState {
     /// writer.
     pub fn reached(&self) -> watch::Receiver<Option<LogId>> {
         self.inner.reached.subscribe()
+    }
+
+    /// How the application of entries goes on.
+    pub fn progress(&self) -> &Progress {
+        &self.inner.applying
     }
 
     /// The replicated clock, as readers see it.
@@ -260,6 +266,7 @@ impl SessionState {
 
     /// Applies entries in one batch of the engine. What each did comes back in their order.
     pub(crate) fn apply(&self, entries: &[Entry]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let _step = self.inner.applying.begin();
         let mut writer = self.inner.writer.lock();
         writer.assert_going()?;
         let applied = self.apply_to(&mut writer, entries);

@@ -1,0 +1,133 @@
+//! A watchdog: ends the process when something in it does not come back.
+//!
+//! A disk that fails says so, and the node stops. One that hangs says nothing: whoever asked it waits, with the locks that
+//! it holds, others wait for those, and in the end nobody is answered. If it is the leader, its heartbeats go on, and the
+//! whole cluster waits with it. A process that is gone is what a cluster is made for, so that is what becomes of it.
+//!
+//! It runs on a thread of its own, which asks nothing of the disk and takes no lock that is held across it.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use sessile_store::Progress;
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use crate::exit::{self, Failure, Status};
+
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// So many looks in a row at the same step are too many. Looks, and not time: a process that was frozen meanwhile, or a
+/// machine that was asleep, has had no time to go on. Together half a minute: longer than what the engines wait for
+/// themselves before they call a disk too slow.
+const LOOKS: u32 = 60;
+
+/// What a thread or the runtime does, and the words for it.
+pub(crate) type Work = (&'static str, Progress);
+
+/// Watches for as long as it lives.
+pub(crate) struct Watchdog {
+    _alive: Sender<()>,
+    heart: JoinHandle<()>,
+}
+
+impl Watchdog {
+    /// Watches that work, and the runtime that this is called on. `data_dir` is for the sentence at the end.
+    ///
+    /// # Errors
+    /// If there is no thread for it.
+    pub(crate) fn start(work: impl IntoIterator<Item = Work>, data_dir: &Path) -> io::Result<Self> {
+        let pulse = Progress::default();
+        let mut watched: Vec<Watched> = work.into_iter().map(Watched::new).collect();
+        watched.push(Watched::new(("giving its tasks a turn", pulse.clone())));
+        let data_dir = data_dir.to_owned();
+        let (alive, is_alive) = channel();
+        let watch = move || {
+            while is_alive.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                if let Some(stuck) = watched.iter_mut().find_map(Watched::look) {
+                    end(&sentence(stuck, &data_dir));
+                }
+            }
+        };
+        thread::Builder::new().name("watchdog".to_owned()).spawn(watch)?;
+        Ok(Self { _alive: alive, heart: tokio::spawn(beat(pulse)) })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.heart.abort();
+    }
+}
+
+/// One step follows the other for as long as the runtime gives this task its turns.
+async fn beat(pulse: Progress) {
+    loop {
+        let _step = pulse.begin();
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Some work, and what was seen of it last.
+struct Watched {
+    work: Work,
+    step: Option<u64>,
+    looks: u32,
+}
+
+impl Watched {
+    fn new(work: Work) -> Self {
+        Self { work, step: None, looks: 0 }
+    }
+
+    /// What it is, if the same step was under way for too long.
+    fn look(&mut self) -> Option<&'static str> {
+        let (what, progress) = &self.work;
+        let step = progress.under_way();
+        self.looks = if step.is_some() && step == self.step { self.looks + 1 } else { 0 };
+        self.step = step;
+        (self.looks >= LOOKS).then_some(what)
+    }
+}
+
+fn sentence(what: &str, data_dir: &Path) -> String {
+    format!(
+        "the node stopped, so that others need not wait for it: {what} has not come back for {} s, as when the disk or the \
+         storage engine hangs; see to the disk of {}, and start it again: it finds what it acknowledged",
+        (LOOK_EVERY * LOOKS).as_secs(),
+        data_dir.display()
+    )
+}
+
+/// Ends the process as it stands: what hangs cannot be closed, and would not come back from it.
+fn end(sentence: &str) -> ! {
+    error!(fatal = true, "{sentence}");
+    exit::report(&Failure::new(Status::Failure, sentence).into());
+    std::process::exit(Status::Failure.code().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_does_not_end_is_told_after_many_looks_and_no_other() {
+        let progress = Progress::default();
+        let mut watched = Watched::new(("writing", progress.clone()));
+        for _ in 0..LOOKS * 2 {
+            assert_eq!(watched.look(), None, "nothing is under way");
+        }
+        for _ in 0..LOOKS * 2 {
+            let _step = progress.begin();
+            assert_eq!(watched.look(), None, "each is another one");
+        }
+        let _step = progress.begin();
+        for _ in 0..LOOKS {
+            assert_eq!(watched.look(), None);
+        }
+        assert_eq!(watched.look(), Some("writing"));
+    }
+}
