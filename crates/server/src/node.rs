@@ -107,7 +107,8 @@ async fn run_node(
         anyhow::Ok(Node::start(opening, node_config, peers.map(Incoming::Tcp)).await?)
     };
     let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
-    let _watchdog = Watchdog::start(node.cluster().work(), &config.storage.data_dir).context("no thread for the watchdog")?;
+    let _watchdog =
+        Watchdog::start(node.cluster().work(), &config.storage.data_dir).context("no thread for the watchdog")?;
     metrics.add_node(node.cluster().clone())?;
     sessions.serve(node.cluster().clone());
     started();

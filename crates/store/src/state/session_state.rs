@@ -96,7 +96,13 @@ impl SessionState {
     fn from_parts(current: CurrentState, writer: Writer) -> Self {
         let shown = RwLock::new(*writer.state.horizon());
         let reached = watch::Sender::new(writer.applied.log_id);
-        let inner = Inner { current: RwLock::new(Arc::new(current)), shown, reached, applying: Progress::default(), writer: Mutex::new(writer) };
+        let inner = Inner {
+            current: RwLock::new(Arc::new(current)),
+            shown,
+            reached,
+            applying: Progress::default(),
+            writer: Mutex::new(writer),
+        };
         Self { inner: Arc::new(inner) }
     }
 
