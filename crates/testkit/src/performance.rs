@@ -244,15 +244,20 @@ pub fn large(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String>
     let begin = Instant::now();
     nodes.fill(&keys, &["--ttl", "86400"])?;
     tell(&format!("| written in | {:.0} s |", begin.elapsed().as_secs_f64()));
-    let more = ["--no-fill", "--keys", &keys, "--ttl", "86400"];
-    let many = nodes.load(options.run, &more)?;
-    tell(&format!("| requests/s over those at {FEW} sessions, mix | {:.2} |", many.told.rate() / few.told.rate()));
     tell(&format!("| resident memory | {} MB |", nodes.resident()?));
     // Long enough for what is under way; how much is merged by then is what is asked.
     thread::sleep(AT_REST);
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let ratio = nodes.disk() as f64 / (options.sessions * VALUE_BYTES) as f64;
     tell(&format!("| disk over live bytes, {} s later | {ratio:.2} |", AT_REST.as_secs()));
+    let more = ["--no-fill", "--keys", &keys, "--ttl", "86400"];
+    let many = nodes.load(options.run, &more)?;
+    tell(&format!(
+        "| requests/s over those at {FEW} sessions, mix | {:.2} ({:.1} us of a processor each, beside {:.1}) |",
+        many.told.rate() / few.told.rate(),
+        many.cost,
+        few.cost
+    ));
     nodes.fleet.stop("n1");
     let took = nodes.restart("n1").as_secs_f64();
     tell(&format!("| from start to ready, after a clean stop | {took:.1} s |"));

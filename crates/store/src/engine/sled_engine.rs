@@ -3,8 +3,8 @@
 //! Read in its source (0.34.7), and why this adapter does more than pass calls on:
 //!
 //! - Its iterators are no snapshots: a view keeps aside what writes replace (see `sled_view`).
-//! - Its flush is `sync_file_range`, which moves neither metadata nor the disk's own cache, and values of over 128 KiB
-//!   lie in files that are never synced. `persist` fsyncs both itself. What is left: sled reuses segments on its own
+//! - Its flush is `sync_file_range`, which moves neither metadata nor the disk's own cache, and values of over a quarter
+//!   of a segment lie in files that are never synced. `persist` fsyncs both itself. What is left: sled reuses segments on its own
 //!   schedule, without a barrier, so a power cut may still tear what a persist covered.
 //! - Its flusher thread is the only place that collects garbage, so it stays on. It flushes too, which makes more
 //!   durable, never less: the log is recovered to its last whole message in order, and a batch whole or not at all. Its
@@ -12,6 +12,11 @@
 //!   failed write-back since.
 //! - It panics on some damage: on the caller's thread that is caught. In its own IO threads it cannot be; sled then
 //!   refuses all work in the whole process, also for other stores.
+//! - It can wait for itself for ever. A writer that needs a new segment waits, with the lock of all segments in its hand,
+//!   until the file is cut where it was cut short before (`SegmentAccountant::bump_tip`). That is a task for one of the
+//!   process's IO threads, of which there are seven and no more while all are busy (`threadpool.rs`: its count of the waiting
+//!   ones wraps below zero); if each of them has just written a segment and wants that lock to say so, nothing goes on. So
+//!   segments are larger here than by default, and a write waits for the disk before seven of them are under way.
 //! - Its threads may keep the file lock for a moment after the last handle is dropped: `shutdown` and a drop wait for it.
 
 use std::collections::HashSet;
@@ -34,6 +39,12 @@ use super::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, Vi
 const FLUSH_MS: u64 = 500;
 /// sled's mode that rewrites segments from half empty on, for the smaller file.
 const MODE: sled::Mode = sled::Mode::LowSpace;
+/// A segment of a new store: of sled's own default, 512 KiB, seven are soon under way (see above). A store keeps what it was
+/// made with.
+const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+/// So much is written before a write waits until all of it is on its segments: with the largest batch that is three of them
+/// under way, and one each for a `persist` and for sled's own flush.
+const UNFLUSHED_MAX_BYTES: usize = SEGMENT_BYTES;
 /// The most that all live views of one store keep aside, in bytes. A small store is a few hundred MB; a view that
 /// outlives so many replaced bytes gives up, so that the node does not run out of memory.
 pub(super) const VIEWS_MAX_BYTES: usize = 256 * 1024 * 1024;
@@ -44,6 +55,8 @@ const RELEASE_POLL: Duration = Duration::from_millis(1);
 
 pub(super) struct Open {
     pub(super) database: sled::Db,
+    /// Bytes that were written since a write waited for them.
+    unflushed_bytes: usize,
     /// Held from the start, for its own view of write-back errors.
     file: File,
     home: Home,
@@ -69,7 +82,7 @@ impl Drop for SledEngine {
     /// sled flushes when it is dropped, and panics where the disk fails then. Whoever drops it has its own error to tell,
     /// and may open the directory again.
     fn drop(&mut self) {
-        if let Some(Open { database, file: _, home }) = self.shared.open.write().take() {
+        if let Some(Open { database, home, .. }) = self.shared.open.write().take() {
             drop(self.shared.guard.read("dropping", || let_go(database, &home)));
         }
     }
@@ -91,6 +104,7 @@ impl SledEngine {
             }
             let database = sled::Config::new()
                 .path(home.data())
+                .segment_size(if is_new { SEGMENT_BYTES } else { segment_bytes(&home.data())? })
                 .cache_capacity(options.cache_bytes)
                 .mode(MODE)
                 .flush_every_ms(Some(FLUSH_MS))
@@ -106,7 +120,7 @@ impl SledEngine {
         home.created()?;
         let shared = Shared {
             guard,
-            open: RwLock::new(Some(Open { database, file, home })),
+            open: RwLock::new(Some(Open { database, unflushed_bytes: 0, file, home })),
             overlays: Overlays::new(views_max_bytes),
         };
         Ok(Self { shared: Arc::new(shared), persisting: Mutex::default() })
@@ -131,9 +145,10 @@ impl Engine for SledEngine {
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
         batch.check()?;
-        let open = self.shared.open.write();
-        let open = open.as_ref().ok_or_else(|| self.shared.guard.closed())?;
+        let mut open = self.shared.open.write();
+        let open = open.as_mut().ok_or_else(|| self.shared.guard.closed())?;
         self.shared.guard.change("write", || {
+            open.unflushed_bytes += batch.bytes();
             let operations = batch.into_last_per_key();
             let keys = operations.iter().map(|(key, _)| key);
             self.shared.overlays.keep_aside(keys, |key| get(&open.database, key))?;
@@ -144,7 +159,12 @@ impl Engine for SledEngine {
                     Operation::Remove => write.remove(&*key),
                 }
             }
-            open.database.apply_batch(write).map_err(Fault::from)
+            open.database.apply_batch(write)?;
+            if open.unflushed_bytes >= UNFLUSHED_MAX_BYTES {
+                open.database.flush()?;
+                open.unflushed_bytes = 0;
+            }
+            Ok::<_, Fault>(())
         })
     }
 
@@ -178,7 +198,7 @@ impl Engine for SledEngine {
             result => result,
         };
         let _no_persist = self.persisting.lock();
-        let Some(Open { database, file, home }) = self.shared.open.write().take() else { return Ok(()) };
+        let Some(Open { database, file, home, .. }) = self.shared.open.write().take() else { return Ok(()) };
         let released = self.shared.guard.read("closing", || {
             let released = let_go(database, &home);
             // Dropping flushed once more and wrote sled's own snapshot.
@@ -212,8 +232,16 @@ fn require_files(data: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
+/// How large the segments of a store are, as the store itself says.
+fn segment_bytes(data: &Path) -> Result<usize, Fault> {
+    let path = data.join("conf");
+    let conf = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+    let bytes = conf.lines().find_map(|line| line.strip_prefix("segment_size: ")?.parse().ok());
+    bytes.ok_or_else(|| Fault::Library(format!("{} does not say how large its segments are", path.display())))
+}
+
 /// Fsyncs the files of large values that were not yet. `synced` is replaced by what is there now, so it is bounded by
-/// the number of these files, each of which is over 128 KiB.
+/// the number of these files, each of which is over a quarter of a segment.
 fn sync_large_values(dir: &Path, synced: &mut HashSet<OsString>) -> Result<(), Fault> {
     let mut present = HashSet::new();
     let mut is_changed = false;
