@@ -20,9 +20,9 @@ use crate::opening::OldData;
 use crate::signals::Signals;
 use crate::{bench, node, operate, output};
 
-/// Threads of the runtime beyond one a core: reads and the application of entries wait for the disk now and then, and
-/// timers, heartbeats and probes must not wait with them.
-const SPARE_THREADS: usize = 2;
+/// Threads of the runtime: one a core, and on a machine with one core a second. Reads and the application of entries wait for
+/// the disk now and then, and timers, heartbeats and probes must not wait with them.
+const MIN_THREADS: usize = 2;
 /// A full disk, mostly.
 const UNWRITABLE: &str = "standard output cannot be written";
 
@@ -96,9 +96,13 @@ fn run_completions(completions: &Completions) -> anyhow::Result<ExitCode> {
 
 /// Runs the node until it ends by itself or by the first signal; at once by the second.
 fn run_node(config: Config, old: OldData, listening: impl FnOnce(SocketAddr) + Send) -> anyhow::Result<ExitCode> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get) + SPARE_THREADS;
-    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let runtime = runtime.context("no threads for the runtime")?;
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).max(MIN_THREADS);
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).enable_all();
+    // What a task wakes would go before everything else that waits, and rounds would begin before they are full.
+    #[cfg(tokio_unstable)]
+    builder.disable_lifo_slot();
+    let runtime = builder.build().context("no threads for the runtime")?;
     let ended = runtime.block_on(async {
         let signals = Signals::install().context("the signals could not be taken over")?;
         let stop = CancellationToken::new();
