@@ -2,7 +2,7 @@
 
 use sessile_testkit::Fleet;
 
-use crate::world::{WATCHED, ends_anyhow, formed, read, says, serves_nothing, shows_at_most, store};
+use crate::world::{WATCHED, ends_anyhow, formed, put, read, says, serves_nothing, shows_at_most, store};
 
 #[test]
 fn a_wrong_token_is_said_and_never_admitted() {
@@ -96,7 +96,14 @@ fn two_clusters_whose_addresses_were_mixed_up_keep_their_data_apart() {
         }
         fleet.holds_for(WATCHED, |fleet| keeps_its_own(fleet, status.cluster_id.as_ref(), value));
         for name in ["n1", "n2"] {
-            store(fleet, name, "k", value);
+            fleet.wait_until(&format!("{name} stores"), |fleet| {
+                let stored = put(fleet, name, "k", value.as_bytes()).0 == 201;
+                // On a busy machine it may have come to lead again, where the others do not look for it.
+                if !stored {
+                    fleet.run(&["cluster", "transfer-leader", "n1"], "n3");
+                }
+                stored.then_some(())
+            });
         }
     }
     for ((fleet, value), right) in [(&mut ours, "ours"), (&mut theirs, "theirs")].into_iter().zip(&addresses) {

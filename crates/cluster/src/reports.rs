@@ -1,7 +1,8 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use sessile_store::{Member, NodeId};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -22,12 +23,33 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Exchanges reports with every other member, for ever, and knocks at the address of those that do not answer: a node
 /// that was reimaged hears of its cluster there.
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+    let found = OnceLock::new();
+    // Beside the reports, and not between two of them, where an operator's word may have come first.
+    let finds = async {
+        if let Some(Some(member)) = stop.run_until_cancelled(first_found(&inner)).await {
+            let _ = found.set(member);
+        }
+    };
+    tokio::join!(finds, exchange_for_ever(&inner, &stop, &found));
+}
+
+/// What the membership says of this member as soon as it says anything. `None` if Raft ends before.
+async fn first_found(inner: &Inner) -> Option<Member> {
+    let mut server = inner.server.clone();
+    loop {
+        let known = server.borrow_and_update().membership_config.membership().get_node(&inner.node).cloned();
+        if known.is_some() {
+            return known;
+        }
+        server.changed().await.ok()?;
+    }
+}
+
+async fn exchange_for_ever(inner: &Inner, stop: &CancellationToken, found: &OnceLock<Member>) {
     let mut links: Vec<Link> = Vec::new();
-    let (mut found, mut announced) = (None, false);
+    let mut announced = false;
     loop {
         let membership = inner.membership();
-        // Looked at before anybody is asked anything, which may take long.
-        found = found.or_else(|| membership.membership().get_node(&inner.node).cloned());
         let others: Vec<(NodeId, Member)> = membership
             .membership()
             .nodes()
@@ -41,9 +63,9 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
             }
         }
         let exchange = async {
-            let all = join_all(links.iter().map(|link| report_to(&inner, link))).await;
+            let all = join_all(links.iter().map(|link| report_to(inner, link))).await;
             if !announced {
-                announced = announce_what_changed(&inner, found.as_ref()).await;
+                announced = announce_what_changed(inner, found.get()).await;
             }
             all.into_iter().all(|answered| answered)
         };
