@@ -8,12 +8,12 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use sessile_store::Progress;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tracing::error;
 
 use crate::exit::{self, Failure, Status};
@@ -30,8 +30,10 @@ pub(crate) type Work = (&'static str, Progress);
 
 /// Watches for as long as it lives.
 pub(crate) struct Watchdog {
-    _alive: Sender<()>,
-    heart: JoinHandle<()>,
+    /// Nothing is ever sent: the thread ends when this is gone.
+    _alive: SyncSender<()>,
+    /// The one task that beats, until this is gone.
+    _heart: JoinSet<()>,
 }
 
 impl Watchdog {
@@ -44,7 +46,7 @@ impl Watchdog {
         let mut watched: Vec<Watched> = work.into_iter().map(Watched::new).collect();
         watched.push(Watched::new(("giving its tasks a turn", pulse.clone())));
         let data_dir = data_dir.to_owned();
-        let (alive, is_alive) = channel();
+        let (alive, is_alive) = sync_channel(0);
         let watch = move || {
             while is_alive.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 if let Some(stuck) = watched.iter_mut().find_map(Watched::look) {
@@ -53,13 +55,9 @@ impl Watchdog {
             }
         };
         thread::Builder::new().name("watchdog".to_owned()).spawn(watch)?;
-        Ok(Self { _alive: alive, heart: tokio::spawn(beat(pulse)) })
-    }
-}
-
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        self.heart.abort();
+        let mut heart = JoinSet::new();
+        heart.spawn(beat(pulse));
+        Ok(Self { _alive: alive, _heart: heart })
     }
 }
 
