@@ -33,8 +33,6 @@ pub const FAULTS: RangeInclusive<usize> = 8..=16;
 const PAUSE_MS: RangeInclusive<u64> = 20..=1_500;
 /// What a node says that stops because its disk is full, in the words of the system.
 const DISK_IS_FULL: &str = "No space left on device";
-/// What a node says whose engine never answered. sled does that now and then (docs/proof.md), and no other may.
-const HANGS: &str = "has not come back for";
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -64,8 +62,6 @@ pub struct Round {
     pub longest_wait: Duration,
     /// How many nodes stopped themselves because their disk was full.
     pub stopped_for_room: usize,
-    /// How many nodes ended because sled waited for itself.
-    pub hung: usize,
     /// Why no disk could be filled up, if it was to be.
     pub no_small_disk: Option<String>,
 }
@@ -103,8 +99,6 @@ struct Chaos<'story> {
     down: BTreeSet<String>,
     frozen: BTreeSet<String>,
     faults: RangeInclusive<usize>,
-    /// Whether the engine is one that may hang.
-    may_hang: bool,
     round: Round,
     story: &'story mut Story,
 }
@@ -148,7 +142,6 @@ impl<'story> Chaos<'story> {
             down: BTreeSet::new(),
             frozen: BTreeSet::new(),
             faults: options.faults.clone(),
-            may_hang: options.engine == "sled",
             round,
             story,
         }
@@ -188,7 +181,7 @@ impl<'story> Chaos<'story> {
     }
 
     /// A node that stops by itself has found a fault of its own, and there is none that it should find here but a full
-    /// disk, or a sled that hangs, which it names.
+    /// disk, which it names.
     fn nobody_ended_by_itself(&mut self) {
         for name in self.up() {
             if !self.fleet.process(&name).has_ended() {
@@ -197,12 +190,10 @@ impl<'story> Chaos<'story> {
             self.fleet.ends(&name);
             let words = self.fleet.words(&name);
             let last = words.lines().last().unwrap_or_default();
-            let for_room = self.may_end_by_itself(&name) && last.contains(DISK_IS_FULL);
-            let hung = self.may_hang && last.contains(HANGS);
-            assert!(for_room || hung, "{name} ended by itself:\n{words}");
+            let explained = self.may_end_by_itself(&name) && last.contains(DISK_IS_FULL);
+            assert!(explained, "{name} ended by itself:\n{words}");
             self.tells(&format!("{name} has stopped itself: {last}"));
-            self.round.stopped_for_room += usize::from(for_room);
-            self.round.hung += usize::from(!for_room);
+            self.round.stopped_for_room += 1;
             self.down.insert(name);
         }
     }
@@ -229,10 +220,8 @@ impl<'story> Chaos<'story> {
             clock.is_wrong_by(0).unwrap_or_else(|error| panic!("the clock of {name}: {error}"));
         }
         self.tells("everything is mended");
-        while !self.comes_together() {
-            self.nobody_ended_by_itself();
-            while self.mends_one() {}
-        }
+        self.fleet.wait_until_formed();
+        self.nobody_ended_by_itself();
         self.load.rests(true);
         let mut read = Vec::new();
         for name in self.fleet.names() {
@@ -252,14 +241,6 @@ impl<'story> Chaos<'story> {
         seen.history.assert_linearizable();
         self.fleet.wait_until_states_agree();
         self.round
-    }
-
-    /// Waits until all nodes are ready voters of one cluster, or one has ended. Says whether they are.
-    fn comes_together(&mut self) -> bool {
-        self.fleet.wait_until("all nodes are ready voters of one cluster", |fleet| {
-            let ended = fleet.running().iter().any(|name| fleet.process(name).has_ended());
-            if ended { Some(false) } else { fleet.agreed().map(|_| true) }
-        })
     }
 }
 

@@ -57,7 +57,7 @@ impl Chaos {
             None => (u64::MAX, Duration::from_secs(self.minutes.saturating_mul(60))),
         };
         let begin = Instant::now();
-        let (mut operations, mut unanswered, mut stopped, mut hung, mut rounds) = (0, 0, 0, 0, 0);
+        let (mut operations, mut unanswered, mut stopped, mut rounds) = (0, 0, 0, 0);
         let mut faults: BTreeMap<Fault, usize> = BTreeMap::new();
         while rounds < most && begin.elapsed() < time {
             let seed = options.seed;
@@ -76,7 +76,6 @@ impl Chaos {
                     operations += done.operations;
                     unanswered += done.unanswered;
                     stopped += done.stopped_for_room;
-                    hung += done.hung;
                     done.faults.into_iter().for_each(|fault| *faults.entry(fault).or_default() += 1);
                 }
                 Err(story) => {
@@ -98,9 +97,6 @@ impl Chaos {
             println!("{times:>6}  {fault}");
         }
         println!("{stopped} nodes stopped themselves on a full disk");
-        if hung > 0 {
-            println!("{hung} nodes ended because sled hung, and came back");
-        }
         ExitCode::SUCCESS
     }
 }
