@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Fleet, Process};
+use crate::{Fleet, Process, eventually};
 
 /// What a node keeps in memory of what it read and wrote, in MiB: the program's own default.
 const CACHE_MB: u64 = 256;
@@ -18,11 +18,11 @@ const CACHE_MB: u64 = 256;
 const VALUE_BYTES: u64 = 1_800;
 /// How many sessions are few.
 const FEW: &str = "20000";
-/// How long a load runs around the end of a leader, and how far into it that comes.
+/// How long a load runs around the end of a leader, and after how many of its writes that comes: about a second of them.
 const AROUND: Duration = Duration::from_secs(4);
-const INTO_IT: Duration = Duration::from_millis(1_500);
-/// How long a disk is left alone before it is measured: the engine merges what was written.
-const AT_REST: Duration = Duration::from_secs(10);
+const INTO_IT: u64 = 250;
+/// A node is at rest that takes less than so much of a processor for so long: the engine has merged what was written.
+const AT_REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How often a soak is looked at.
 const LOOKS: u32 = 10;
 
@@ -127,6 +127,31 @@ impl Nodes {
         Ok(most)
     }
 
+    /// Waits until nobody merges what was written.
+    fn come_to_rest(&mut self) -> Result<(), String> {
+        let (mut since, mut spent) = (Instant::now(), self.processor_time()?);
+        eventually("the nodes are at rest", || {
+            let (little, long) = AT_REST;
+            if since.elapsed() < long {
+                return None;
+            }
+            let now = match self.processor_time() {
+                Ok(now) => now,
+                Err(error) => return Some(Err(error)),
+            };
+            let rested = now - spent < little;
+            (since, spent) = (Instant::now(), now);
+            rested.then_some(Ok(()))
+        })
+    }
+
+    /// The last entry that the leader has applied, as it says itself.
+    fn applied(&mut self, leader: &str) -> u64 {
+        self.fleet.wait_until("the leader says how far it is", |fleet| {
+            fleet.status(leader)?.member(leader).map(|member| member.applied)
+        })
+    }
+
     /// Bytes on disk of the node with the most.
     fn disk(&self) -> u64 {
         self.fleet.names().iter().map(|name| disk_bytes(&self.fleet.data_dir(name))).max().unwrap_or(0)
@@ -212,9 +237,9 @@ pub fn failover(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), Stri
             let leader = nodes.fleet.wait_for_leader();
             let others: Vec<_> = nodes.fleet.names().into_iter().filter(|name| *name != leader).collect();
             let mut command = nodes.bench(&others, AROUND, &["--no-fill", "--rate", "1000"]);
+            let before = nodes.applied(&leader);
             let load = thread::spawn(move || command.output());
-            // The load has a steady pace by then; nothing is waited for.
-            thread::sleep(INTO_IT);
+            eventually("the load is under way", || (nodes.applied(&leader) >= before + INTO_IT).then_some(()));
             if how == "killed" {
                 nodes.fleet.kill(&leader);
             } else {
@@ -245,11 +270,10 @@ pub fn large(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String>
     nodes.fill(&keys, &["--ttl", "86400"])?;
     tell(&format!("| written in | {:.0} s |", begin.elapsed().as_secs_f64()));
     tell(&format!("| resident memory | {} MB |", nodes.resident()?));
-    // Long enough for what is under way; how much is merged by then is what is asked.
-    thread::sleep(AT_REST);
+    nodes.come_to_rest()?;
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let ratio = nodes.disk() as f64 / (options.sessions * VALUE_BYTES) as f64;
-    tell(&format!("| disk over live bytes, {} s later | {ratio:.2} |", AT_REST.as_secs()));
+    tell(&format!("| disk over live bytes, once all is merged | {ratio:.2} |"));
     let more = ["--no-fill", "--keys", &keys, "--ttl", "86400"];
     let many = nodes.load(options.run, &more)?;
     tell(&format!(
