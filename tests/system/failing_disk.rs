@@ -25,15 +25,15 @@ const EVERY: usize = 3;
 /// So many more anywhere.
 const SAMPLED: usize = 25;
 
-fn disk() -> &'static FailingDisk {
+pub(crate) fn disk() -> &'static FailingDisk {
     static DISK: OnceLock<FailingDisk> = OnceLock::new();
     DISK.get_or_init(|| FailingDisk::build().unwrap())
 }
 
 /// One node, its disk, and what clients know.
-struct Story {
-    place: Place,
-    ledger: Ledger,
+pub(crate) struct Story {
+    pub(crate) place: Place,
+    pub(crate) ledger: Ledger,
 }
 
 /// How a run on the failing disk went.
@@ -49,11 +49,11 @@ struct Ran {
 }
 
 impl Story {
-    fn new(engine: &'static str, seed: u64) -> Self {
+    pub(crate) fn new(engine: &'static str, seed: u64) -> Self {
         Self { place: Place::new(engine), ledger: Ledger::new(0, KEYS, seed) }
     }
 
-    fn report(&self) -> PathBuf {
+    pub(crate) fn report(&self) -> PathBuf {
         self.place.path().join("disk-report")
     }
 
@@ -107,7 +107,8 @@ impl Story {
         self.restart(rng.random());
     }
 
-    fn restart(&mut self, stop: bool) {
+    /// Starts on a disk that is well, finds what was acknowledged, and stops or is killed.
+    pub(crate) fn restart(&mut self, stop: bool) {
         let mut node = self.place.start();
         let address = node.ready();
         let mut client = Client::connect(address).unwrap();

@@ -51,6 +51,11 @@ impl Ledger {
         Self { keys: (0..keys).map(key).collect(), rng, sizes: 1..=12 << 10, serial: 0, acknowledged: 0 }
     }
 
+    /// The keys that it writes.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.keys.iter().map(|entry| entry.key.clone()).collect()
+    }
+
     /// How long values are from now on, in bytes.
     pub(crate) fn values_of(&mut self, sizes: std::ops::RangeInclusive<usize>) {
         self.sizes = sizes;

@@ -42,9 +42,6 @@ const MODE: sled::Mode = sled::Mode::LowSpace;
 /// A segment of a new store: of sled's own default, 512 KiB, seven are soon under way (see above). A store keeps what it was
 /// made with.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
-/// So much is written before a write waits until all of it is on its segments: with the largest batch that is three of them
-/// under way, and one each for a `persist` and for sled's own flush.
-const UNFLUSHED_MAX_BYTES: usize = SEGMENT_BYTES;
 /// The most that all live views of one store keep aside, in bytes. A small store is a few hundred MB; a view that
 /// outlives so many replaced bytes gives up, so that the node does not run out of memory.
 pub(super) const VIEWS_MAX_BYTES: usize = 256 * 1024 * 1024;
@@ -55,7 +52,9 @@ const RELEASE_POLL: Duration = Duration::from_millis(1);
 
 pub(super) struct Open {
     pub(super) database: sled::Db,
-    /// Bytes that were written since a write waited for them.
+    segment_bytes: usize,
+    /// Bytes that were written since a write waited for them. When they fill a segment, the write waits for them: with the largest
+    /// batch, three of a new store's segments are under way by then, and one each for a `persist` and for sled's own flush.
     unflushed_bytes: usize,
     /// Held from the start, for its own view of write-back errors.
     file: File,
@@ -98,13 +97,14 @@ impl SledEngine {
         let mut home = Home::claim(EngineKind::Sled, dir)?;
         let guard = home.guard();
         let is_new = home.is_new();
-        let (database, file) = guard.read("opening", || {
+        let (database, file, segment_bytes) = guard.read("opening", || {
             if !is_new {
                 require_files(&home.data())?;
             }
+            let segment_bytes = if is_new { SEGMENT_BYTES } else { segment_bytes(&home.data())? };
             let database = sled::Config::new()
                 .path(home.data())
-                .segment_size(if is_new { SEGMENT_BYTES } else { segment_bytes(&home.data())? })
+                .segment_size(segment_bytes)
                 .cache_capacity(options.cache_bytes)
                 .mode(MODE)
                 .flush_every_ms(Some(FLUSH_MS))
@@ -115,12 +115,12 @@ impl SledEngine {
             let file = File::options().read(true).write(true).open(home.data().join("db"))?;
             file.sync_all()?;
             File::open(home.data().join("conf"))?.sync_all()?;
-            Ok::<_, Fault>((database, file))
+            Ok::<_, Fault>((database, file, segment_bytes))
         })?;
         home.created()?;
         let shared = Shared {
             guard,
-            open: RwLock::new(Some(Open { database, unflushed_bytes: 0, file, home })),
+            open: RwLock::new(Some(Open { database, segment_bytes, unflushed_bytes: 0, file, home })),
             overlays: Overlays::new(views_max_bytes),
         };
         Ok(Self { shared: Arc::new(shared), persisting: Mutex::default() })
@@ -160,7 +160,7 @@ impl Engine for SledEngine {
                 }
             }
             open.database.apply_batch(write)?;
-            if open.unflushed_bytes >= UNFLUSHED_MAX_BYTES {
+            if open.unflushed_bytes >= open.segment_bytes {
                 open.database.flush()?;
                 open.unflushed_bytes = 0;
             }
