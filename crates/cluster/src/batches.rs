@@ -1,9 +1,13 @@
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 /// A queue from which as much is taken at a time as waits, within bounds.
 pub(crate) struct Batches<T> {
     queue: mpsc::Receiver<T>,
     bytes_of: fn(&T) -> usize,
+    /// What is taken from the queue for the next batch.
+    gathered: Vec<T>,
+    gathered_bytes: usize,
     left_over: Option<T>,
 }
 
@@ -14,29 +18,48 @@ const MAX_BYTES: usize = 1024 * 1024;
 
 impl<T> Batches<T> {
     pub(crate) fn new(queue: mpsc::Receiver<T>, bytes_of: fn(&T) -> usize) -> Self {
-        Self { queue, bytes_of, left_over: None }
+        Self { queue, bytes_of, gathered: Vec::new(), gathered_bytes: 0, left_over: None }
     }
 
     /// Waits for the first, and takes what waits by then; `None` at the end of the queue. Nothing is lost when it is
     /// cancelled.
     pub(crate) async fn next(&mut self) -> Option<Vec<T>> {
-        let first = match self.left_over.take() {
-            Some(first) => first,
-            None => self.queue.recv().await?,
-        };
-        let mut bytes = (self.bytes_of)(&first);
-        let mut batch = vec![first];
-        while batch.len() < MAX_COUNT
-            && let Ok(next) = self.queue.try_recv()
-        {
-            bytes += (self.bytes_of)(&next);
-            if bytes > MAX_BYTES {
-                self.left_over = Some(next);
+        self.next_of(1, Instant::now()).await
+    }
+
+    /// The same, but waits until then for so many.
+    pub(crate) async fn next_of(&mut self, enough: usize, until: Instant) -> Option<Vec<T>> {
+        while self.gather() && self.gathered.len() < enough {
+            let next = self.queue.recv();
+            let next = match self.gathered.is_empty() {
+                true => next.await,
+                // A timer would look at the clock once a millisecond only.
+                false if Instant::now() >= until => break,
+                false => timeout_at(until, next).await.unwrap_or_default(),
+            };
+            self.left_over = next;
+            if self.left_over.is_none() {
                 break;
             }
-            batch.push(next);
         }
-        Some(batch)
+        self.gathered_bytes = 0;
+        Some(std::mem::take(&mut self.gathered)).filter(|batch| !batch.is_empty())
+    }
+
+    /// Takes what waits. Says whether there is room for more.
+    fn gather(&mut self) -> bool {
+        while self.gathered.len() < MAX_COUNT
+            && let Some(next) = self.left_over.take().or_else(|| self.queue.try_recv().ok())
+        {
+            let bytes = self.gathered_bytes + (self.bytes_of)(&next);
+            if bytes > MAX_BYTES && !self.gathered.is_empty() {
+                self.left_over = Some(next);
+                return false;
+            }
+            self.gathered_bytes = bytes;
+            self.gathered.push(next);
+        }
+        self.gathered.len() < MAX_COUNT
     }
 
     /// Takes nothing more in, and gives back what waits.
@@ -47,13 +70,51 @@ impl<T> Batches<T> {
 
     /// Gives back what waits.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
-        self.left_over.take().into_iter().chain(std::iter::from_fn(|| self.queue.try_recv().ok()))
+        self.gathered_bytes = 0;
+        let gathered = std::mem::take(&mut self.gathered).into_iter().chain(self.left_over.take());
+        gathered.chain(std::iter::from_fn(|| self.queue.try_recv().ok()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use tokio::time::sleep;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_is_to_be_larger_waits_for_more_but_no_longer_than_it_may_and_loses_nothing() {
+        let (sender, queue) = mpsc::channel(1_000);
+        let mut batches = Batches::new(queue, |bytes: &usize| *bytes);
+        let begin = Instant::now();
+        let (soon, later) = (begin + Duration::from_secs(1), begin + Duration::from_secs(2));
+        for number in 1..=2 {
+            sender.try_send(number).unwrap();
+        }
+        assert_eq!(batches.next_of(3, later).now_or_never(), None, "there are two, and it is not time yet");
+        assert_eq!(batches.next_of(2, later).await.unwrap(), [1, 2], "what was gathered before is in it");
+        sender.try_send(3).unwrap();
+        assert_eq!(batches.next_of(3, soon).await.unwrap(), [3]);
+        assert_eq!(Instant::now(), soon, "it waited for company, and none came");
+        let sending = async {
+            sleep(Duration::from_millis(500)).await;
+            sender.send(4).await.unwrap();
+            sender.send(5).await.unwrap();
+        };
+        let (batch, ()) = tokio::join!(batches.next_of(2, later), sending);
+        assert_eq!(batch.unwrap(), [4, 5]);
+        assert!(Instant::now() < later, "there were enough");
+        sender.try_send(6).unwrap();
+        assert_eq!(batches.next_of(2, later).now_or_never(), None);
+        assert_eq!(batches.drain().collect::<Vec<_>>(), [6]);
+        sender.try_send(7).unwrap();
+        drop(sender);
+        assert_eq!(batches.next_of(2, later).await.unwrap(), [7], "the end, and nobody to wait for");
+        assert_eq!(batches.next_of(2, later).await, None);
+    }
 
     #[tokio::test]
     async fn a_batch_is_what_waits_within_bounds_and_nothing_is_lost() {

@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ const ROUND: Duration = Duration::from_millis(500);
 const TICK_AFTER: Duration = Duration::from_secs(1);
 /// How much log may gather before the state is made durable and the log behind it goes.
 const PERSIST_AFTER_LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// Each wait for that is between so many hundredths of it, by chance: were all members to write their tables at the same
+/// moment, there would be no quorum of disks that have nothing else to do.
+const SCATTER: RangeInclusive<u32> = 75..=125;
 /// How much log may stay behind the durable state, whatever the number of entries.
 const KEEP_LOG_BYTES: u64 = 256 * 1024 * 1024;
 /// How many records one round looks at for expired ones: writes wait for the removal of at most this many.
@@ -29,6 +33,8 @@ pub(crate) struct Maintenance {
     persist_after: Duration,
     persisted_at: Instant,
     persisted_log_bytes: u64,
+    /// In hundredths, how long and for how much log it waits before it makes the state durable again.
+    patience: u32,
     reap_from: Option<Bytes>,
     reap_again_at: Instant,
     was_nearly_full: bool,
@@ -43,6 +49,7 @@ impl Maintenance {
             persist_after,
             persisted_at: now,
             persisted_log_bytes: 0,
+            patience: rand::random_range(SCATTER),
             reap_from: None,
             reap_again_at,
             was_nearly_full: false,
@@ -88,12 +95,13 @@ impl Maintenance {
     async fn persist(&mut self) {
         let log_bytes = self.inner.log.bytes();
         self.persisted_log_bytes = self.persisted_log_bytes.min(log_bytes);
-        let grown = log_bytes.saturating_sub(self.persisted_log_bytes) >= PERSIST_AFTER_LOG_BYTES;
+        let enough = PERSIST_AFTER_LOG_BYTES * u64::from(self.patience) / 100;
+        let grown = log_bytes.saturating_sub(self.persisted_log_bytes) >= enough;
         // What a member receives now must find the log behind it, however long that takes; only a full disk ends it.
         if self.inner.sending.any() && !self.inner.disk.is_nearly_full() {
             return;
         }
-        if !grown && self.persisted_at.elapsed() < self.persist_after {
+        if !grown && self.persisted_at.elapsed() < self.persist_after * self.patience / 100 {
             return;
         }
         // A fault ends Raft, and the node's own watch tells why.
@@ -106,6 +114,7 @@ impl Maintenance {
         }
         self.persisted_at = Instant::now();
         self.persisted_log_bytes = log_bytes;
+        self.patience = rand::random_range(SCATTER);
     }
 
     async fn reap(&mut self) {

@@ -30,6 +30,7 @@ use fjall::{
 };
 use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
+use super::background::{go_to_background, in_background};
 use super::fjall_files::check_files;
 use super::fjall_journal::Journals;
 use super::guard::{Fault, Guard};
@@ -137,6 +138,7 @@ impl Shared {
         }
         let shared = self.clone();
         let flush = move || {
+            go_to_background();
             // What it runs into is told to whoever changes anything next.
             let _ = shared.flush();
             shared.is_flushing.store(false, Ordering::Release);
@@ -178,22 +180,25 @@ impl FjallEngine {
         let guard = home.guard();
         let is_new = home.is_new();
         let journals = Journals::new(dir, &home.data());
-        let (database, keyspace) = guard.read("opening", || {
-            if !is_new {
-                check_files(&home.data())?;
-                journals.check()?;
-            }
-            let database = Database::builder(home.data())
-                .cache_size(options.cache_bytes)
-                .max_journaling_size(JOURNAL_BYTES)
-                .max_cached_files(Some(OPEN_FILES))
-                .worker_threads(WORKERS)
-                .open()?;
-            if !is_new && !database.keyspace_exists(KEYSPACE) {
-                return Err(Fault::Library("the keyspace is gone".to_owned()));
-            }
-            let keyspace = database.keyspace(KEYSPACE, keyspace_options)?;
-            Ok((database, keyspace))
+        // The library's threads are as far in the background as the one that starts them.
+        let (database, keyspace) = in_background(|| {
+            guard.read("opening", || {
+                if !is_new {
+                    check_files(&home.data())?;
+                    journals.check()?;
+                }
+                let database = Database::builder(home.data())
+                    .cache_size(options.cache_bytes)
+                    .max_journaling_size(JOURNAL_BYTES)
+                    .max_cached_files(Some(OPEN_FILES))
+                    .worker_threads(WORKERS)
+                    .open()?;
+                if !is_new && !database.keyspace_exists(KEYSPACE) {
+                    return Err(Fault::Library("the keyspace is gone".to_owned()));
+                }
+                let keyspace = database.keyspace(KEYSPACE, keyspace_options)?;
+                Ok((database, keyspace))
+            })
         })?;
         home.created()?;
         let layers = RwLock::new(Layers { pending: Pending::default(), tables: database.snapshot() });
@@ -270,7 +275,7 @@ impl Engine for FjallEngine {
     }
 
     fn persist(&self) -> Result<(), EngineError> {
-        self.shared.flush()
+        in_background(|| self.shared.flush())
     }
 
     fn view(&self) -> Result<Box<dyn View>, EngineError> {

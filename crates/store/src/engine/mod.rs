@@ -15,6 +15,7 @@
 //!
 //! What an engine does not promise: to notice every flipped bit. A later layer hashes values and counts records.
 
+mod background;
 mod batch;
 mod cached;
 mod error;
