@@ -7,8 +7,9 @@ use tonic::Status;
 
 use crate::cluster::Inner;
 
-/// How long after an unanswered offer of leadership the next one is made.
-const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
+/// How long after an offer of leadership that nothing came of the next one is made: whoever lacked the last entries has them
+/// soon, and writes wait meanwhile. One who takes over already ignores it, because the offer bears the vote of before.
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(100);
 /// How long it is waited for news of another leader before that is looked at.
 const HAND_OVER_POLL: Duration = Duration::from_millis(20);
 
