@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(batches.next_of(2, later).await.unwrap(), [1, 2], "what was gathered before is in it");
         sender.try_send(3).unwrap();
         assert_eq!(batches.next_of(3, soon).await.unwrap(), [3]);
-        assert_eq!(Instant::now(), soon, "it waited for company, and none came");
+        assert!((soon..later).contains(&Instant::now()), "it waited for company, and none came");
         let sending = async {
             sleep(Duration::from_millis(500)).await;
             sender.send(4).await.unwrap();
