@@ -5,10 +5,9 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) struct Batches<T> {
     queue: mpsc::Receiver<T>,
     bytes_of: fn(&T) -> usize,
-    /// What is taken from the queue for the next batch.
+    /// What is taken from the queue for the next batch, and how many bytes that are.
     gathered: Vec<T>,
-    gathered_bytes: usize,
-    left_over: Option<T>,
+    bytes: usize,
 }
 
 /// How many one batch takes.
@@ -18,7 +17,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 
 impl<T> Batches<T> {
     pub(crate) fn new(queue: mpsc::Receiver<T>, bytes_of: fn(&T) -> usize) -> Self {
-        Self { queue, bytes_of, gathered: Vec::new(), gathered_bytes: 0, left_over: None }
+        Self { queue, bytes_of, gathered: Vec::new(), bytes: 0 }
     }
 
     /// Waits for the first, and takes what waits by then; `None` at the end of the queue. Nothing is lost when it is
@@ -27,39 +26,30 @@ impl<T> Batches<T> {
         self.next_of(1, Instant::now()).await
     }
 
-    /// The same, but waits until then for so many.
+    /// The same, but waits for so many, until then.
     pub(crate) async fn next_of(&mut self, enough: usize, until: Instant) -> Option<Vec<T>> {
-        while self.gather() && self.gathered.len() < enough {
-            let next = self.queue.recv();
-            let next = match self.gathered.is_empty() {
-                true => next.await,
-                // A timer would look at the clock once a millisecond only.
-                false if Instant::now() >= until => break,
-                false => timeout_at(until, next).await.unwrap_or_default(),
+        while self.gathered.len() < MAX_COUNT {
+            let next = match self.queue.try_recv() {
+                Ok(next) => next,
+                Err(_) if self.gathered.is_empty() => self.queue.recv().await?,
+                // Looked at here too: a timer goes by whole milliseconds.
+                Err(_) if self.gathered.len() >= enough || Instant::now() >= until => break,
+                Err(_) => match timeout_at(until, self.queue.recv()).await {
+                    Ok(Some(next)) => next,
+                    // It is time, or the end.
+                    Err(_) | Ok(None) => break,
+                },
             };
-            self.left_over = next;
-            if self.left_over.is_none() {
-                break;
+            let bytes = (self.bytes_of)(&next);
+            if !self.gathered.is_empty() && self.bytes + bytes > MAX_BYTES {
+                self.bytes = bytes;
+                return Some(std::mem::replace(&mut self.gathered, vec![next]));
             }
-        }
-        self.gathered_bytes = 0;
-        Some(std::mem::take(&mut self.gathered)).filter(|batch| !batch.is_empty())
-    }
-
-    /// Takes what waits. Says whether there is room for more.
-    fn gather(&mut self) -> bool {
-        while self.gathered.len() < MAX_COUNT
-            && let Some(next) = self.left_over.take().or_else(|| self.queue.try_recv().ok())
-        {
-            let bytes = self.gathered_bytes + (self.bytes_of)(&next);
-            if bytes > MAX_BYTES && !self.gathered.is_empty() {
-                self.left_over = Some(next);
-                return false;
-            }
-            self.gathered_bytes = bytes;
+            self.bytes += bytes;
             self.gathered.push(next);
         }
-        self.gathered.len() < MAX_COUNT
+        self.bytes = 0;
+        Some(std::mem::take(&mut self.gathered))
     }
 
     /// Takes nothing more in, and gives back what waits.
@@ -70,9 +60,8 @@ impl<T> Batches<T> {
 
     /// Gives back what waits.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
-        self.gathered_bytes = 0;
-        let gathered = std::mem::take(&mut self.gathered).into_iter().chain(self.left_over.take());
-        gathered.chain(std::iter::from_fn(|| self.queue.try_recv().ok()))
+        self.bytes = 0;
+        std::mem::take(&mut self.gathered).into_iter().chain(std::iter::from_fn(|| self.queue.try_recv().ok()))
     }
 }
 
@@ -81,7 +70,6 @@ mod tests {
     use std::time::Duration;
 
     use futures_util::FutureExt;
-    use tokio::time::sleep;
 
     use super::*;
 
@@ -100,7 +88,6 @@ mod tests {
         assert_eq!(batches.next_of(3, soon).await.unwrap(), [3]);
         assert!((soon..later).contains(&Instant::now()), "it waited for company, and none came");
         let sending = async {
-            sleep(Duration::from_millis(500)).await;
             sender.send(4).await.unwrap();
             sender.send(5).await.unwrap();
         };

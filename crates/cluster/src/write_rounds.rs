@@ -22,11 +22,11 @@ const MAX_WAITING: usize = 1_024;
 /// the next. Two made smaller rounds, each of which costs an fsync and two messages for each member whatever its size: a
 /// tenth more processor time for every request of the mix, and no less waiting.
 const UNDER_WAY: usize = 1;
-/// As many commands begin a round at once. That is where they cost as much as the round does by itself, whatever is in it
+/// So many commands begin a round at once: about as many as cost together what a round costs whatever is in it
 /// (docs/performance.md).
 const ENOUGH: usize = 16;
-/// Fewer wait until the round before them began so long ago, if that one was shared: by themselves they would cost up to
-/// that many times as much. Who writes alone, one command after the other, waits for nobody.
+/// Fewer wait until the last round that was shared began so long ago, for others to share that price with. Who writes alone,
+/// one command after the other, waits for nobody.
 const PACE: Duration = Duration::from_millis(2);
 
 /// Puts commands into the log of this node, if it leads, many at a time: a command joins the next round, which begins when
@@ -77,8 +77,9 @@ async fn run(
         tokio::select! {
             round = queue.next_of(ENOUGH, at_once_from), if under_way.len() < UNDER_WAY => {
                 let Some(mut round) = round else { return };
-                let now = Instant::now();
-                at_once_from = if round.len() > 1 { now + PACE } else { now };
+                if round.len() > 1 {
+                    at_once_from = Instant::now() + PACE;
+                }
                 // Whoever gave up must not be in the log later.
                 round.retain(|waiting| !waiting.tried.is_closed());
                 let (proposals, tried): (Vec<_>, Vec<_>) =

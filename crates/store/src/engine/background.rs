@@ -22,7 +22,7 @@ pub(super) fn in_background<T: Send>(work: impl Fn() -> T + Sync) -> T {
             go_to_background();
             work()
         };
-        match thread::Builder::new().name("flush".to_owned()).spawn_scoped(scope, behind) {
+        match thread::Builder::new().name("background".to_owned()).spawn_scoped(scope, behind) {
             Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
             // There is no thread to be had.
             Err(_) => work(),

@@ -180,25 +180,25 @@ impl FjallEngine {
         let guard = home.guard();
         let is_new = home.is_new();
         let journals = Journals::new(dir, &home.data());
-        // The library's threads are as far in the background as the one that starts them.
-        let (database, keyspace) = in_background(|| {
-            guard.read("opening", || {
-                if !is_new {
-                    check_files(&home.data())?;
-                    journals.check()?;
-                }
-                let database = Database::builder(home.data())
+        let (database, keyspace) = guard.read("opening", || {
+            if !is_new {
+                check_files(&home.data())?;
+                journals.check()?;
+            }
+            // The library's threads are as far in the background as the one that starts them.
+            let database = in_background(|| {
+                Database::builder(home.data())
                     .cache_size(options.cache_bytes)
                     .max_journaling_size(JOURNAL_BYTES)
                     .max_cached_files(Some(OPEN_FILES))
                     .worker_threads(WORKERS)
-                    .open()?;
-                if !is_new && !database.keyspace_exists(KEYSPACE) {
-                    return Err(Fault::Library("the keyspace is gone".to_owned()));
-                }
-                let keyspace = database.keyspace(KEYSPACE, keyspace_options)?;
-                Ok((database, keyspace))
-            })
+                    .open()
+            })?;
+            if !is_new && !database.keyspace_exists(KEYSPACE) {
+                return Err(Fault::Library("the keyspace is gone".to_owned()));
+            }
+            let keyspace = database.keyspace(KEYSPACE, keyspace_options)?;
+            Ok((database, keyspace))
         })?;
         home.created()?;
         let layers = RwLock::new(Layers { pending: Pending::default(), tables: database.snapshot() });
