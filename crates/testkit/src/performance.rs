@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -304,14 +305,19 @@ pub fn soak(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String> 
     let names = nodes.fleet.names();
     let mut command = nodes.bench(&names, options.soak, &["--no-fill", "--ttl", "60", "--rate", &rate]);
     let begin = Instant::now();
-    let load = thread::spawn(move || command.output());
+    let (ends, ended) = mpsc::sync_channel(1);
+    thread::spawn(move || ends.send(command.output()));
+    let mut output = None;
     for look in 1..=LOOKS {
-        // The moments at which it is looked at; nothing is waited for.
-        thread::sleep((options.soak * look / LOOKS).saturating_sub(begin.elapsed()));
+        // A load that fails is not looked at until its time would be over.
+        output = ended.recv_timeout((options.soak * look / LOOKS).saturating_sub(begin.elapsed())).ok();
         let (resident, disk) = (nodes.resident()?, nodes.disk() / 1_000_000);
         tell(&format!("| {:.0} | {resident} | {disk} |", begin.elapsed().as_secs_f64()));
+        if output.is_some() {
+            break;
+        }
     }
-    let output = load.join().map_err(|_| "the load test's thread panicked")?;
+    let output = output.or_else(|| ended.recv().ok()).ok_or("the load test's thread panicked")?;
     let all = Told::of(output)?;
     let wait = |which| all.wait("all", which).unwrap_or(0.0);
     tell("");

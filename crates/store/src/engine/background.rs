@@ -29,3 +29,21 @@ pub(super) fn in_background<T: Send>(work: impl Fn() -> T + Sync) -> T {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn work_in_the_background_and_the_threads_that_it_starts_go_behind_and_whoever_waits_for_it_does_not() {
+        let own = getpriority_process(None).unwrap();
+        let (work, started) = in_background(|| {
+            let started = thread::scope(|scope| scope.spawn(|| getpriority_process(None).unwrap()).join().unwrap());
+            (getpriority_process(None).unwrap(), started)
+        });
+        assert_eq!((work, started), ((own + NICE).min(19), (own + NICE).min(19)));
+        assert_eq!(getpriority_process(None).unwrap(), own);
+    }
+}
