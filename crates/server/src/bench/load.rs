@@ -82,6 +82,21 @@ impl Schedule {
         self.begin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// Waits until a request is due, and says when that was; at the end, how many were due before and not sent.
+    async fn turn(&self, nth: u64, end: Instant) -> Result<Instant, u64> {
+        let due = self.due(nth);
+        if due >= end {
+            sleep_until(end).await;
+            return Err(0);
+        }
+        // The one before it took until then. That is not to be asked after the timer, which may be late by itself.
+        if Instant::now() >= end {
+            return Err(self.due_before(end).saturating_sub(nth));
+        }
+        sleep_until(due).await;
+        Ok(due)
+    }
+
     /// How many of them are due before a moment.
     fn due_before(&self, end: Instant) -> u64 {
         let nanos = end.saturating_duration_since(self.begin).as_nanos();
@@ -184,17 +199,18 @@ impl Client {
     async fn asks(mut self, mix: Mix, misses: u8, schedule: Option<Schedule>, end: Instant) -> Tally {
         let mut tally = Tally::new();
         for nth in 0.. {
-            if let Some(schedule) = schedule {
-                sleep_until(schedule.due(nth).min(end)).await;
+            let turn = match schedule {
+                Some(schedule) => schedule.turn(nth, end).await,
+                None => Some(Instant::now()).filter(|now| *now < end).ok_or(0),
+            };
+            match turn {
+                // Not when it could be sent at last: who waited for the one before waited for this one too.
+                Ok(due) => self.asks_once(mix, misses, due, &mut tally).await,
+                Err(unsent) => {
+                    tally.unsent = unsent;
+                    break;
+                }
             }
-            let now = Instant::now();
-            if now >= end {
-                tally.unsent = schedule.map_or(0, |schedule| schedule.due_before(end).saturating_sub(nth));
-                break;
-            }
-            // Not when it could be sent at last: who waited for the one before waited for this one too.
-            let due = schedule.map_or(now, |schedule| schedule.due(nth));
-            self.asks_once(mix, misses, due, &mut tally).await;
         }
         tally
     }
@@ -270,5 +286,19 @@ mod tests {
             let all: u64 = (0..3).map(|connection| schedule(connection).due_before(end)).sum();
             assert_eq!(all, millis, "as many as milliseconds");
         }
+    }
+
+    /// Timers go by whole milliseconds: a load of which a request is due in the last one has not failed to send it.
+    #[tokio::test(start_paused = true)]
+    async fn only_what_an_answer_held_up_until_the_end_was_not_sent() {
+        let begin = Instant::now();
+        let schedule = Schedule { begin, connection: 0, connections: 1, rate: 800 };
+        let end = begin + Duration::from_micros(3_900);
+        for nth in 0..=3 {
+            assert_eq!(schedule.turn(nth, end).await, Ok(schedule.due(nth)), "one every 1.25 ms");
+        }
+        assert!(Instant::now() >= end, "the timer was late for the last, which was due at 3.75 ms");
+        assert_eq!(schedule.turn(4, end).await, Err(0), "it is due after the end");
+        assert_eq!(schedule.turn(2, end).await, Err(2), "the one before it was answered too late");
     }
 }
