@@ -28,8 +28,9 @@ use crate::watchdog::Watchdog;
 /// How much of the log one file holds. The next one is made ready while requests wait, so it is small enough to be
 /// written in a few tens of milliseconds.
 const LOG_SEGMENT_BYTES: u32 = 16 * 1024 * 1024;
-/// How many files of purged log are kept for reuse: as much as gathers between two purges.
-const LOG_RECYCLED_SEGMENTS: usize = 4;
+/// How many files of purged log are kept for reuse: as much as gathers between two purges, which is up to 80 MiB
+/// (`cluster::maintenance`).
+const LOG_RECYCLED_SEGMENTS: usize = 6;
 
 /// How long giving leadership away may take when this node leaves: a healthy voter takes it within a heartbeat.
 const HAND_OVER: Duration = Duration::from_secs(2);

@@ -36,6 +36,7 @@ use super::fjall_journal::Journals;
 use super::guard::{Fault, Guard};
 use super::home::{self, Home};
 use super::pending::{Changes, Pending, merged};
+use super::writeback::Writeback;
 use super::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, Scan, View, check_key, is_empty_range};
 
 /// The only keyspace.
@@ -95,6 +96,7 @@ struct Shared {
     open: RwLock<Option<Open>>,
     /// Whether a thread makes a table of what was written.
     is_flushing: AtomicBool,
+    writeback: Arc<Writeback>,
 }
 
 impl Shared {
@@ -117,6 +119,7 @@ impl Shared {
         }
         self.guard.change("writing a table", || {
             wait_until(open, || open.keyspace.tree.l0_run_count() < UNMERGED_RUNS_MAX)?;
+            self.writeback.begin();
             let mut table = open.keyspace.start_ingestion()?;
             for (key, operation) in merged(&layers, Bound::Unbounded, Bound::Unbounded) {
                 match operation {
@@ -201,10 +204,11 @@ impl FjallEngine {
             Ok((database, keyspace))
         })?;
         home.created()?;
+        let writeback = Writeback::new(keyspace.path().join("tables"), guard.clone());
         let layers = RwLock::new(Layers { pending: Pending::default(), tables: database.snapshot() });
         let (writing, flushing) = (Mutex::new(()), Mutex::new(()));
         let open = RwLock::new(Some(Open { layers, writing, flushing, keyspace, database, journals, home }));
-        Ok(Self { shared: Arc::new(Shared { guard, open, is_flushing: AtomicBool::new(false) }) })
+        Ok(Self { shared: Arc::new(Shared { guard, open, is_flushing: AtomicBool::new(false), writeback }) })
     }
 }
 
@@ -264,6 +268,7 @@ impl Engine for FjallEngine {
         let flushing = open.flushing.lock();
         self.shared.flush_all(&open, &flushing)?;
         self.shared.guard.change("fill", || {
+            self.shared.writeback.begin();
             let mut tables = open.keyspace.start_ingestion()?;
             for (key, value) in pairs {
                 tables.write(key, value)?;

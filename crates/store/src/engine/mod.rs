@@ -30,6 +30,7 @@ mod sled_engine;
 mod sled_view;
 #[cfg(test)]
 pub(crate) mod tests;
+mod writeback;
 
 use std::ops::Bound;
 use std::path::Path;
