@@ -76,15 +76,16 @@ load() {
 }
 
 main() {
-    local merge counting target out profile
+    local merge counting target out profile built
     case ${1:-} in -*) usage; [[ $1 == -h || $1 == --help ]] && exit 0 || exit 64 ;; esac
     (($# <= 1)) || { usage >&2; exit 64; }
     command -v curl >/dev/null || fail 'curl is missing'
+    out=${1:+$(realpath -m "$1")}
     cd "$root"
     host=$(rustc -vV | sed -n 's/^host: //p')
     merge=$(profdata)
     target=${CARGO_TARGET_DIR:-$root/target}/profiled
-    out=${1:-$target/sessile}
+    out=${out:-$target/sessile}
     work=$(mktemp -d "${TMPDIR:-/tmp}/sessile-build.XXXXXX")
     trap clean_up EXIT
     trap 'exit 130' INT
@@ -107,7 +108,8 @@ main() {
     mv "$work/profile" "$profile"
 
     note 'building the program'
-    cp "$(build "$target/laid-out" "-Cprofile-use=$profile")" "$out"
+    built=$(build "$target/laid-out" "-Cprofile-use=$profile")
+    install -D -m 755 "$built" "$out"
     note "$out is built"
 }
 

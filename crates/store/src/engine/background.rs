@@ -1,12 +1,69 @@
 //! Work of an engine that no request waits for: the threads that answer requests go first.
 
 use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict};
 
 /// Where both want a processor, a thread in the background gets a tenth of what one gets that answers requests (Linux,
 /// `sched(7)`: 110 parts beside 1,024). Not less: on a machine that is always busy, tables have to be written too, or
 /// writes wait for room.
 const NICE: i32 = 10;
+
+/// So long it works at a time, and so long it rests then. Linux moves threads that wait to a processor when it becomes idle,
+/// and not while a thread in the background has it: without rests, those who answer requests queue at the other ones.
+const STRETCH: Duration = Duration::from_millis(1);
+
+/// Whether work in the background should be done soon, and not rest.
+#[derive(Clone, Default)]
+pub(super) struct Hurry(Arc<AtomicBool>);
+
+/// Work in the background that is done a stretch at a time.
+pub(super) struct Stretches {
+    hurry: Hurry,
+    began: Instant,
+}
+
+impl Hurry {
+    pub(super) fn set(&self, hurry: bool) {
+        self.0.store(hurry, Ordering::Relaxed);
+    }
+
+    pub(super) fn stretches(&self) -> Stretches {
+        Stretches { hurry: self.clone(), began: Instant::now() }
+    }
+}
+
+impl Stretches {
+    /// To be called between any two small parts of the work.
+    pub(super) fn rest(&mut self) {
+        if self.began.elapsed() >= STRETCH && !self.hurry.0.load(Ordering::Relaxed) {
+            thread::sleep(STRETCH);
+            self.began = Instant::now();
+        }
+    }
+}
+
+/// fjall asks a filter what becomes of each record that it merges: this one keeps them all, and has the merge rest.
+impl Factory for Hurry {
+    fn name(&self) -> &str {
+        "stretches"
+    }
+
+    fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
+        Box::new(self.stretches())
+    }
+}
+
+impl CompactionFilter for Stretches {
+    fn filter_item(&mut self, _: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
+        self.rest();
+        Ok(Verdict::Keep)
+    }
+}
 
 /// Lets the calling thread, and those that it starts, go behind the others for as long as they live.
 pub(super) fn go_to_background() {
@@ -35,6 +92,20 @@ mod tests {
     use rustix::process::getpriority_process;
 
     use super::*;
+
+    #[test]
+    fn work_in_the_background_rests_after_a_stretch_unless_it_is_in_a_hurry() {
+        let hurry = Hurry::default();
+        let mut work = hurry.stretches();
+        let began = work.began;
+        hurry.set(true);
+        thread::sleep(STRETCH);
+        work.rest();
+        assert_eq!(work.began, began, "it goes on");
+        hurry.set(false);
+        work.rest();
+        assert!(began.elapsed() >= 2 * STRETCH && work.began > began, "it rested, and begins another stretch");
+    }
 
     #[test]
     fn work_in_the_background_and_the_threads_that_it_starts_go_behind_and_whoever_waits_for_it_does_not() {

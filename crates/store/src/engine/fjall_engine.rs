@@ -30,7 +30,7 @@ use fjall::{
 };
 use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use super::background::{go_to_background, in_background};
+use super::background::{Hurry, go_to_background, in_background};
 use super::fjall_files::check_files;
 use super::fjall_journal::Journals;
 use super::guard::{Fault, Guard};
@@ -62,6 +62,10 @@ const FLUSH_BYTES: usize = 64 * 1024 * 1024;
 /// A write waits while so many bytes are in no table yet: tables are written more slowly than that fills up only on a disk
 /// that is overloaded.
 const PENDING_MAX_BYTES: usize = 3 * FLUSH_BYTES;
+/// From so many runs on, or with so much that waits for a flush behind the one under way, what is in the background does not
+/// rest.
+const HURRY_RUNS: usize = 8;
+const HURRY_BYTES: usize = 2 * FLUSH_BYTES;
 /// Nothing is written into tables while so many runs are yet to be merged, each of which every read may have to look at.
 const UNMERGED_RUNS_MAX: usize = 20;
 /// How often a waiting write looks again: a fraction of the flush it waits for.
@@ -97,6 +101,7 @@ struct Shared {
     /// Whether a thread makes a table of what was written.
     is_flushing: AtomicBool,
     writeback: Arc<Writeback>,
+    hurry: Hurry,
 }
 
 impl Shared {
@@ -121,7 +126,9 @@ impl Shared {
             wait_until(open, || open.keyspace.tree.l0_run_count() < UNMERGED_RUNS_MAX)?;
             self.writeback.begin();
             let mut table = open.keyspace.start_ingestion()?;
+            let mut stretches = self.hurry.stretches();
             for (key, operation) in merged(&layers, Bound::Unbounded, Bound::Unbounded) {
+                stretches.rest();
                 match operation {
                     Operation::Put(value) => table.write(key.clone(), value.clone())?,
                     Operation::Remove => table.write_tombstone(key.clone())?,
@@ -174,6 +181,7 @@ impl Drop for FjallEngine {
     fn drop(&mut self) {
         // A flush that is under way ends first, so that the directory is free.
         drop(self.shared.open.write().take());
+        self.shared.writeback.end();
     }
 }
 
@@ -183,6 +191,7 @@ impl FjallEngine {
         let guard = home.guard();
         let is_new = home.is_new();
         let journals = Journals::new(dir, &home.data());
+        let hurry = Hurry::default();
         let (database, keyspace) = guard.read("opening", || {
             if !is_new {
                 check_files(&home.data())?;
@@ -195,6 +204,10 @@ impl FjallEngine {
                     .max_journaling_size(JOURNAL_BYTES)
                     .max_cached_files(Some(OPEN_FILES))
                     .worker_threads(WORKERS)
+                    .with_compaction_filter_factories(Arc::new({
+                        let hurry = hurry.clone();
+                        move |_| Some(Arc::new(hurry.clone()))
+                    }))
                     .open()
             })?;
             if !is_new && !database.keyspace_exists(KEYSPACE) {
@@ -208,7 +221,7 @@ impl FjallEngine {
         let layers = RwLock::new(Layers { pending: Pending::default(), tables: database.snapshot() });
         let (writing, flushing) = (Mutex::new(()), Mutex::new(()));
         let open = RwLock::new(Some(Open { layers, writing, flushing, keyspace, database, journals, home }));
-        Ok(Self { shared: Arc::new(Shared { guard, open, is_flushing: AtomicBool::new(false), writeback }) })
+        Ok(Self { shared: Arc::new(Shared { guard, open, is_flushing: AtomicBool::new(false), writeback, hurry }) })
     }
 }
 
@@ -250,7 +263,9 @@ impl Engine for FjallEngine {
         let _only_writer = open.writing.lock();
         self.shared.guard.change("write", || wait_until(&open, || open.pending_bytes() < PENDING_MAX_BYTES))?;
         open.layers.write().pending.add(batch);
-        if open.pending_bytes() >= FLUSH_BYTES {
+        let pending = open.pending_bytes();
+        self.shared.hurry.set(pending >= HURRY_BYTES || open.keyspace.tree.l0_run_count() >= HURRY_RUNS);
+        if pending >= FLUSH_BYTES {
             self.shared.begin_to_flush();
         }
         Ok(())
@@ -293,6 +308,8 @@ impl Engine for FjallEngine {
     }
 
     fn shutdown(&self) -> Result<(), EngineError> {
+        // Whatever is written or merged now, somebody waits for.
+        self.shared.hurry.set(true);
         let flushed = match self.shared.flush() {
             Err(EngineError::Closed { .. }) => return Ok(()),
             flushed => flushed,
@@ -300,6 +317,7 @@ impl Engine for FjallEngine {
         let Some(open) = self.shared.open.write().take() else { return Ok(()) };
         let guard = &self.shared.guard;
         let flushed = flushed.and_then(|()| guard.change("flushing at shutdown", || flush_memtable(&open)));
+        self.shared.writeback.end();
         let Open { layers, keyspace, database, journals, home, .. } = open;
         let released = guard.read("closing", || {
             drop(layers);

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::guard::Guard;
 
 /// How often the tables are looked at while some are written: so often that a few MB are written in between.
@@ -31,6 +33,8 @@ pub(super) struct Writeback {
     dir: PathBuf,
     guard: Guard,
     is_watching: AtomicBool,
+    /// Held while the tables are looked at.
+    has_ended: Mutex<bool>,
 }
 
 /// What is known of the newest tables: how many bytes of each are on the disk.
@@ -39,7 +43,7 @@ struct Written(HashMap<u64, u64>);
 
 impl Writeback {
     pub(super) fn new(dir: PathBuf, guard: Guard) -> Arc<Self> {
-        Arc::new(Self { dir, guard, is_watching: AtomicBool::new(false) })
+        Arc::new(Self { dir, guard, is_watching: AtomicBool::new(false), has_ended: Mutex::new(false) })
     }
 
     /// Watches from now on, until nothing is written any more.
@@ -58,11 +62,20 @@ impl Writeback {
         }
     }
 
+    /// Looks no more, and has nothing open any more.
+    pub(super) fn end(&self) {
+        *self.has_ended.lock() = true;
+    }
+
     fn watch(&self) {
         let mut written = Written::default();
         let mut looks_at_rest = 0;
         while looks_at_rest < LOOKS_AT_REST {
             thread::sleep(LOOK);
+            let has_ended = self.has_ended.lock();
+            if *has_ended {
+                return;
+            }
             match written.sync(&self.dir, &self.guard) {
                 Some(0) => looks_at_rest += 1,
                 Some(_) => looks_at_rest = 0,
