@@ -13,8 +13,8 @@ use fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Contex
 /// writes wait for room.
 const NICE: i32 = 10;
 
-/// So long it works at a time, and so long it rests then. Linux moves threads that wait to a processor when it becomes idle,
-/// and not while a thread in the background has it: without rests, those who answer requests queue at the other ones.
+/// So long it works at a time, and so long it rests then. Linux moves threads that wait to a processor when it becomes idle:
+/// without rests, those who answer requests were seen to queue at the other one for as long as a merge took.
 const STRETCH: Duration = Duration::from_millis(1);
 
 /// Whether work in the background should be done soon, and not rest.
