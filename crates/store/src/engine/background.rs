@@ -65,6 +65,27 @@ impl CompactionFilter for Stretches {
     }
 }
 
+/// Work that is begun from several places, and done by one thread at a time.
+#[derive(Clone, Default)]
+pub(super) struct OneAtATime(Arc<AtomicBool>);
+
+impl OneAtATime {
+    /// Does it on a thread of that name, unless one is at it or there is no thread to be had.
+    pub(super) fn begin(&self, name: &str, work: impl FnOnce() + Send + 'static) {
+        if self.0.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let at_it = self.0.clone();
+        let work = move || {
+            work();
+            at_it.store(false, Ordering::Release);
+        };
+        if thread::Builder::new().name(name.to_owned()).spawn(work).is_err() {
+            self.0.store(false, Ordering::Release);
+        }
+    }
+}
+
 /// Lets the calling thread, and those that it starts, go behind the others for as long as they live.
 pub(super) fn go_to_background() {
     // Where it is not allowed, they take their turn like everybody else.

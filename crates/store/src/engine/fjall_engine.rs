@@ -17,7 +17,6 @@ use std::iter::Peekable;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -30,8 +29,8 @@ use fjall::{
 };
 use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use super::background::{Hurry, go_to_background, in_background};
-use super::fjall_files::check_files;
+use super::background::{Hurry, OneAtATime, go_to_background, in_background};
+use super::fjall_files::{TABLES, check_files};
 use super::fjall_journal::Journals;
 use super::guard::{Fault, Guard};
 use super::home::{self, Home};
@@ -98,8 +97,8 @@ struct Shared {
     guard: Guard,
     /// Written only by `shutdown` and at the end; everything else reads.
     open: RwLock<Option<Open>>,
-    /// Whether a thread makes a table of what was written.
-    is_flushing: AtomicBool,
+    /// Makes a table of what was written, while writes go on.
+    flusher: OneAtATime,
     writeback: Arc<Writeback>,
     hurry: Hurry,
 }
@@ -143,20 +142,12 @@ impl Shared {
 
     /// Begins to flush, on a thread of its own, unless one is at it.
     fn begin_to_flush(self: &Arc<Self>) {
-        if self.is_flushing.swap(true, Ordering::AcqRel) {
-            return;
-        }
         let shared = self.clone();
-        let flush = move || {
+        self.flusher.begin("flush", move || {
             go_to_background();
             // What it runs into is told to whoever changes anything next.
             let _ = shared.flush();
-            shared.is_flushing.store(false, Ordering::Release);
-        };
-        if thread::Builder::new().name("flush".to_owned()).spawn(flush).is_err() {
-            // The next write tries again.
-            self.is_flushing.store(false, Ordering::Release);
-        }
+        });
     }
 }
 
@@ -217,11 +208,11 @@ impl FjallEngine {
             Ok((database, keyspace))
         })?;
         home.created()?;
-        let writeback = Writeback::new(keyspace.path().join("tables"), guard.clone());
+        let writeback = Writeback::new(keyspace.path().join(TABLES), guard.clone());
         let layers = RwLock::new(Layers { pending: Pending::default(), tables: database.snapshot() });
         let (writing, flushing) = (Mutex::new(()), Mutex::new(()));
         let open = RwLock::new(Some(Open { layers, writing, flushing, keyspace, database, journals, home }));
-        Ok(Self { shared: Arc::new(Shared { guard, open, is_flushing: AtomicBool::new(false), writeback, hurry }) })
+        Ok(Self { shared: Arc::new(Shared { guard, open, flusher: OneAtATime::default(), writeback, hurry }) })
     }
 }
 

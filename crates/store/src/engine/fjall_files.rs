@@ -13,6 +13,8 @@ use super::guard::Fault;
 
 /// Names the newest list of tables and its checksum.
 const CURRENT: &str = "current";
+/// The directory of a keyspace's tables, which are named by their numbers.
+pub(super) const TABLES: &str = "tables";
 /// A list takes 41 bytes a table: this is 1.5 million tables. What is longer is not read into memory.
 const MAX_TABLE_LIST_BYTES: u64 = 64 * 1024 * 1024;
 /// What stands behind the directory at a table's end.
@@ -36,7 +38,7 @@ pub(super) fn check_files(data: &Path) -> Result<(), Fault> {
         }
         // Only what the list names: a table that a crash left half-written is in no list, and fjall removes it.
         for table in listed_tables(&dir)? {
-            check_table_directory(&dir.join("tables").join(table.to_string()))?;
+            check_table_directory(&dir.join(TABLES).join(table.to_string()))?;
         }
     }
     Ok(())

@@ -12,12 +12,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::background::OneAtATime;
 use super::guard::Guard;
 
 /// How often the tables are looked at while some are written: so often that a few MB are written in between.
@@ -32,7 +32,7 @@ const NEWEST: usize = 8;
 pub(super) struct Writeback {
     dir: PathBuf,
     guard: Guard,
-    is_watching: AtomicBool,
+    watching: OneAtATime,
     /// Held while the tables are looked at.
     has_ended: Mutex<bool>,
 }
@@ -43,23 +43,14 @@ struct Written(HashMap<u64, u64>);
 
 impl Writeback {
     pub(super) fn new(dir: PathBuf, guard: Guard) -> Arc<Self> {
-        Arc::new(Self { dir, guard, is_watching: AtomicBool::new(false), has_ended: Mutex::new(false) })
+        Arc::new(Self { dir, guard, watching: OneAtATime::default(), has_ended: Mutex::new(false) })
     }
 
     /// Watches from now on, until nothing is written any more.
     pub(super) fn begin(self: &Arc<Self>) {
-        if self.is_watching.swap(true, Ordering::AcqRel) {
-            return;
-        }
         let writeback = self.clone();
-        let watch = move || {
-            writeback.watch();
-            writeback.is_watching.store(false, Ordering::Release);
-        };
         // It hardly takes a processor, and is of no use when it comes too late: not in the background.
-        if thread::Builder::new().name("writeback".to_owned()).spawn(watch).is_err() {
-            self.is_watching.store(false, Ordering::Release);
-        }
+        self.watching.begin("writeback", move || writeback.watch());
     }
 
     /// Looks no more, and has nothing open any more.
