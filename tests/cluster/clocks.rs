@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sessile_testkit::{Fleet, WrongClock};
+use sessile_testkit::{Fleet, WrongClock, eventually};
 
 use crate::world::{fleet, read, store_for};
 
@@ -43,16 +43,14 @@ fn sessions_live_as_long_as_they_should(fleet: &mut Fleet, what: &str) {
     let begin = Instant::now();
     store_for(fleet, "n3", "short", "v", SHORT_TTL);
     let stored = Instant::now();
-    loop {
+    eventually(format!("{what}: the short session ends"), || {
         let asked = Instant::now();
-        match read(fleet, "n2", "short") {
-            Some(_) => assert!(asked - stored < SHORT_TTL + AT_LATEST, "{what}: a session lives on"),
-            None => {
-                assert!(begin.elapsed() >= SHORT_TTL, "{what}: a session ended after {:?}", begin.elapsed());
-                break;
-            }
+        if read(fleet, "n2", "short").is_none() {
+            assert!(begin.elapsed() >= SHORT_TTL, "{what}: a session ended after {:?}", begin.elapsed());
+            return Some(());
         }
+        assert!(asked - stored < SHORT_TTL + AT_LATEST, "{what}: a session lives on");
         assert_eq!(read(fleet, "n1", "long").as_deref(), Some("v"), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        None
+    });
 }
