@@ -130,6 +130,10 @@ impl Engine for Cached {
         self.engine.view()
     }
 
+    fn view_since_persist(&self) -> Result<Box<dyn View>, EngineError> {
+        self.engine.view_since_persist()
+    }
+
     fn shutdown(&self) -> Result<(), EngineError> {
         let _only_writer = self.writing.lock();
         let ended = self.engine.shutdown();

@@ -12,6 +12,9 @@
 //! - A recovery that misses a file begins an empty store, and one that reads a damaged list of tables may abort the
 //!   process. So `fjall_files` looks at both before fjall may.
 //! - The compaction options are stored with the keyspace: another choice here is one for new directories.
+//! - A read that asks fjall waits while the list of tables changes, which takes four fsyncs, and at a merge's end the
+//!   fsync of a table and what is left to write of it too (lsm-tree, `compaction/worker.rs`: the lock of `version_history`).
+//!   So reads of sessions go by a list that is taken once for each flush ([`Tables`]).
 
 use std::iter::Peekable;
 use std::ops::Bound;
@@ -27,6 +30,8 @@ use fjall::config::{
 use fjall::{
     AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
 };
+use lsm_tree::SeqNo;
+use lsm_tree::table::filter::standard_bloom::Builder;
 use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use super::background::{Hurry, OneAtATime, go_to_background, in_background};
@@ -34,7 +39,7 @@ use super::fjall_files::{TABLES, check_files};
 use super::fjall_journal::Journals;
 use super::guard::{Fault, Guard};
 use super::home::{self, Home};
-use super::pending::{Changes, Pending, merged};
+use super::pending::{Changes, Merged, Pending, merged};
 use super::writeback::Writeback;
 use super::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, Scan, View, check_key, is_empty_range};
 
@@ -89,8 +94,40 @@ struct Open {
 /// The state: what was written lately, over the tables. All reads go through both of one moment.
 struct Layers {
     pending: Pending,
-    /// It holds back the collection of garbage by one flush at most.
-    tables: Snapshot,
+    tables: Tables,
+}
+
+/// The tables of one moment. They hold back the collection of garbage by one flush at most.
+struct Tables {
+    snapshot: Snapshot,
+    lookup: Arc<Lookup>,
+    /// How many runs were yet to be merged.
+    unmerged_runs: usize,
+}
+
+/// Looks for a record in tables, and waits for nothing but the disk.
+type Lookup = dyn Fn(&[u8]) -> Result<Option<Bytes>, Fault> + Send + Sync;
+
+impl Tables {
+    /// As they are now. What is in a memtable is not in them.
+    fn now(database: &Database, keyspace: &Keyspace) -> Self {
+        let snapshot = database.snapshot();
+        let version = keyspace.tree.current_version();
+        let unmerged_runs = version.l0().run_count();
+        // As lsm-tree does it (`tree/mod.rs`, `get_internal_entry_from_tables`): from the newest run to the oldest, and the
+        // first record found is the last one written. Whatever is in a list of tables is visible.
+        let lookup = move |key: &[u8]| {
+            let hash = Builder::get_hash(key);
+            let runs = version.iter_levels().flat_map(|level| level.iter());
+            for table in runs.filter_map(|run| run.get_for_key(key)) {
+                if let Some(found) = table.get(key, SeqNo::MAX, hash).map_err(fjall::Error::from)? {
+                    return Ok((!found.is_tombstone()).then(|| found.value.into()));
+                }
+            }
+            Ok(None)
+        };
+        Self { snapshot, lookup: Arc::new(lookup), unmerged_runs }
+    }
 }
 
 struct Shared {
@@ -122,7 +159,7 @@ impl Shared {
             return Ok(());
         }
         self.guard.change("writing a table", || {
-            wait_until(open, || open.keyspace.tree.l0_run_count() < UNMERGED_RUNS_MAX)?;
+            wait_until(&open.database, || open.keyspace.tree.l0_run_count() < UNMERGED_RUNS_MAX)?;
             self.writeback.begin();
             let mut table = open.keyspace.start_ingestion()?;
             let mut stretches = self.hurry.stretches();
@@ -155,7 +192,7 @@ impl Open {
     /// Lets all reads see the tables as they are now, and lets go of the oldest layers of what was written, which are in
     /// them.
     fn show(&self, settled: usize) {
-        let tables = self.database.snapshot();
+        let tables = Tables::now(&self.database, &self.keyspace);
         let _before = {
             let mut layers = self.layers.write();
             (layers.pending.settled(settled), std::mem::replace(&mut layers.tables, tables))
@@ -209,7 +246,9 @@ impl FjallEngine {
         })?;
         home.created()?;
         let writeback = Writeback::new(keyspace.path().join(TABLES), guard.clone());
-        let layers = RwLock::new(Layers { pending: Pending::default(), tables: database.snapshot() });
+        guard.change("flushing at the start", || flush_memtable(&database, &keyspace))?;
+        let tables = Tables::now(&database, &keyspace);
+        let layers = RwLock::new(Layers { pending: Pending::default(), tables });
         let (writing, flushing) = (Mutex::new(()), Mutex::new(()));
         let open = RwLock::new(Some(Open { layers, writing, flushing, keyspace, database, journals, home }));
         Ok(Self { shared: Arc::new(Shared { guard, open, flusher: OneAtATime::default(), writeback, hurry }) })
@@ -237,26 +276,30 @@ impl Engine for FjallEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         check_key(key)?;
         let open = self.shared.open()?;
-        let tables = {
+        let lookup = {
             let layers = open.layers.read();
             match layers.pending.get(key) {
                 Some(Operation::Put(value)) => return Ok(Some(value.clone())),
                 Some(Operation::Remove) => return Ok(None),
-                None => layers.tables.clone(),
+                None => layers.tables.lookup.clone(),
             }
         };
-        self.shared.guard.read("get", || get(&tables, &open.keyspace, key))
+        self.shared.guard.read("get", || lookup(key))
     }
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
         batch.check()?;
         let open = self.shared.open()?;
         let _only_writer = open.writing.lock();
-        self.shared.guard.change("write", || wait_until(&open, || open.pending_bytes() < PENDING_MAX_BYTES))?;
-        open.layers.write().pending.add(batch);
-        let pending = open.pending_bytes();
-        self.shared.hurry.set(pending >= HURRY_BYTES || open.keyspace.tree.l0_run_count() >= HURRY_RUNS);
-        if pending >= FLUSH_BYTES {
+        let has_room = || open.layers.read().pending.bytes() < PENDING_MAX_BYTES;
+        self.shared.guard.change("write", || wait_until(&open.database, has_room))?;
+        let (pending_bytes, unmerged_runs) = {
+            let mut layers = open.layers.write();
+            layers.pending.add(batch);
+            (layers.pending.bytes(), layers.tables.unmerged_runs)
+        };
+        self.shared.hurry.set(pending_bytes >= HURRY_BYTES || unmerged_runs >= HURRY_RUNS);
+        if pending_bytes >= FLUSH_BYTES {
             self.shared.begin_to_flush();
         }
         Ok(())
@@ -293,9 +336,15 @@ impl Engine for FjallEngine {
         let open = self.shared.open()?;
         let (pending, tables) = {
             let mut layers = open.layers.write();
-            (layers.pending.seal(), layers.tables.clone())
+            (layers.pending.seal(), layers.tables.snapshot.clone())
         };
         Ok(Box::new(FjallView { pending, tables, shared: Arc::clone(&self.shared) }))
+    }
+
+    /// What is in tables: nothing is sealed for it.
+    fn view_since_persist(&self) -> Result<Box<dyn View>, EngineError> {
+        let tables = self.shared.open()?.layers.read().tables.snapshot.clone();
+        Ok(Box::new(FjallView { pending: Vec::new(), tables, shared: Arc::clone(&self.shared) }))
     }
 
     fn shutdown(&self) -> Result<(), EngineError> {
@@ -307,7 +356,6 @@ impl Engine for FjallEngine {
         };
         let Some(open) = self.shared.open.write().take() else { return Ok(()) };
         let guard = &self.shared.guard;
-        let flushed = flushed.and_then(|()| guard.change("flushing at shutdown", || flush_memtable(&open)));
         self.shared.writeback.end();
         let Open { layers, keyspace, database, journals, home, .. } = open;
         let released = guard.read("closing", || {
@@ -333,6 +381,7 @@ impl Engine for FjallEngine {
     }
 }
 
+/// It asks fjall itself, which may keep it waiting: a view that outlives the engine keeps no table from going.
 struct FjallView {
     pending: Vec<Arc<Changes>>,
     tables: Snapshot,
@@ -346,7 +395,10 @@ impl View for FjallView {
         match self.pending.iter().rev().find_map(|layer| layer.get(key)) {
             Some(Operation::Put(value)) => Ok(Some(value.clone())),
             Some(Operation::Remove) => Ok(None),
-            None => self.shared.guard.read("get", || get(&self.tables, &open.keyspace, key)),
+            None => self
+                .shared
+                .guard
+                .read("get", || Ok::<_, fjall::Error>(self.tables.get(&open.keyspace, key)?.map(Bytes::from))),
         }
     }
 
@@ -360,10 +412,7 @@ impl View for FjallView {
         match iter {
             Ok(iter) => {
                 let tables = FjallScan { iter: Some(iter), shared: &self.shared };
-                Box::new(Over {
-                    tables: tables.peekable(),
-                    pending: merged(&self.pending, from, to).into_iter().peekable(),
-                })
+                Box::new(Over { tables: tables.peekable(), pending: merged(&self.pending, from, to).peekable() })
             }
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
@@ -373,7 +422,7 @@ impl View for FjallView {
 /// Pairs of the tables with the changes over them, in ascending order of both.
 struct Over<'a> {
     tables: Peekable<FjallScan<'a>>,
-    pending: Peekable<std::collections::btree_map::IntoIter<&'a Bytes, &'a Operation>>,
+    pending: Peekable<Merged<'a>>,
 }
 
 impl Iterator for Over<'_> {
@@ -427,31 +476,78 @@ impl Iterator for FjallScan<'_> {
     }
 }
 
-fn get(snapshot: &Snapshot, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Bytes>, Fault> {
-    Ok(snapshot.get(keyspace, key)?.map(Bytes::from))
+/// What a journal of an earlier program left goes into tables, so that the journal holds nothing that is not also there.
+fn flush_memtable(database: &Database, keyspace: &Keyspace) -> Result<(), Fault> {
+    keyspace.rotate_memtable()?;
+    wait_until(database, || keyspace.tree.sealed_memtable_count() == 0)
 }
 
-impl Open {
-    fn pending_bytes(&self) -> usize {
-        self.layers.read().pending.bytes()
-    }
-}
-
-/// What a journal of an earlier program left, in tables, so that the journal holds nothing that is not also there.
-fn flush_memtable(open: &Open) -> Result<(), Fault> {
-    open.keyspace.rotate_memtable()?;
-    wait_until(open, || open.keyspace.tree.sealed_memtable_count() == 0)?;
-    open.database.persist(PersistMode::SyncAll).map_err(Fault::from)
-}
-
-fn wait_until(open: &Open, done: impl Fn() -> bool) -> Result<(), Fault> {
+fn wait_until(database: &Database, done: impl Fn() -> bool) -> Result<(), Fault> {
     for _ in 0..ROOM_LOOKS {
         if done() {
             return Ok(());
         }
         // Only asks whether one of its threads has failed.
-        open.database.persist(PersistMode::Buffer)?;
+        database.persist(PersistMode::Buffer)?;
         thread::sleep(ROOM_POLL);
     }
     Err(Fault::Library(format!("nothing was flushed or merged for {} s", (ROOM_POLL * ROOM_LOOKS).as_secs())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    /// Longer than any load can make two reads and a write take.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn opened() -> (tempfile::TempDir, FjallEngine) {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = FjallEngine::open(&dir.path().join("engine"), EngineOptions { cache_bytes: 1 << 20 }).unwrap();
+        (dir, engine)
+    }
+
+    #[test]
+    fn a_view_since_the_last_persist_leaves_what_was_written_in_one_layer() {
+        let (_dir, engine) = opened();
+        for turn in 0..10_u8 {
+            let mut batch = Batch::new();
+            batch.put(vec![turn], "1");
+            engine.write(batch).unwrap();
+            engine.view_since_persist().unwrap();
+        }
+        assert_eq!(engine.shared.open().unwrap().layers.write().pending.seal().len(), 1);
+    }
+
+    #[test]
+    fn neither_a_read_nor_a_write_waits_while_the_list_of_tables_changes() {
+        let (_dir, engine) = opened();
+        let engine = Arc::new(engine);
+        let mut batch = Batch::new();
+        batch.put("present", "1");
+        batch.put("gone", "1");
+        engine.write(batch).unwrap();
+        engine.persist().unwrap();
+        let mut batch = Batch::new();
+        batch.remove("gone");
+        engine.write(batch).unwrap();
+        engine.persist().unwrap();
+
+        let open = engine.shared.open().unwrap();
+        let changing = open.keyspace.tree.get_version_history_lock();
+        let (done, is_done) = sync_channel(1);
+        let other = engine.clone();
+        let asking = thread::spawn(move || {
+            let mut batch = Batch::new();
+            batch.put("new", "1");
+            other.write(batch).unwrap();
+            done.send(["present", "gone", "absent", "new"].map(|key| other.get(key.as_bytes()).unwrap())).unwrap();
+        });
+        let found = is_done.recv_timeout(PATIENCE);
+        drop(changing);
+        asking.join().unwrap();
+        assert_eq!(found.unwrap(), [Some("1".into()), None, None, Some("1".into())]);
+    }
 }

@@ -100,6 +100,16 @@ pub trait Engine: Send + Sync {
     /// `Backend`, `Closed`.
     fn view(&self) -> Result<Box<dyn View>, EngineError>;
 
+    /// A consistent snapshot of some moment since the last [`Engine::persist`], for those who ask often and need not know
+    /// the newest: where writes wait in memory, each [`Engine::view`] makes one more layer of them for every read to look
+    /// at.
+    ///
+    /// # Errors
+    /// As [`Engine::view`].
+    fn view_since_persist(&self) -> Result<Box<dyn View>, EngineError> {
+        self.view()
+    }
+
     /// A clean stop: everything is on disk, nothing depends on a journal, and the directory's lock is free when it
     /// returns, so the same process may open it at once. Views that still live answer `Closed` from then on. A second
     /// call does nothing. Dropping an engine without this call is an unclean stop.

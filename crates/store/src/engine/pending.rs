@@ -6,6 +6,8 @@
 //! becomes part of a table when the state is made durable.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Range;
+use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -78,16 +80,21 @@ fn size_of_value(operation: &Operation) -> usize {
 }
 
 /// The last operation on each key between two bounds, in ascending order.
-pub(super) fn merged<'a>(
-    layers: &'a [Arc<Changes>],
-    from: Bound<&[u8]>,
-    to: Bound<&[u8]>,
-) -> BTreeMap<&'a Bytes, &'a Operation> {
-    let mut merged = BTreeMap::new();
-    for layer in layers {
-        merged.extend(layer.range::<[u8], _>((from, to)));
+pub(super) fn merged<'a>(layers: &'a [Arc<Changes>], from: Bound<&[u8]>, to: Bound<&[u8]>) -> Merged<'a> {
+    Merged(layers.iter().map(|layer| layer.range::<[u8], _>((from, to)).peekable()).collect())
+}
+
+/// What [`merged`] goes through: what is left of each layer, oldest first.
+pub(super) struct Merged<'a>(Vec<Peekable<Range<'a, Bytes, Operation>>>);
+
+impl<'a> Iterator for Merged<'a> {
+    type Item = (&'a Bytes, &'a Operation);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let least = self.0.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| *key)).min()?;
+        // The newest layer that has it decides.
+        self.0.iter_mut().fold(None, |last, layer| layer.next_if(|(key, _)| *key == least).or(last))
     }
-    merged
 }
 
 #[cfg(test)]
@@ -119,8 +126,7 @@ mod tests {
         assert_eq!(shown(&pending, "c"), Some(Operation::Remove));
         assert_eq!(shown(&pending, "d"), None);
         assert_eq!((first.len(), both.len()), (1, 2));
-        let keys =
-            |from, to| merged(&both, from, to).into_iter().map(|(k, o)| (k.clone(), o.clone())).collect::<Vec<_>>();
+        let keys = |from, to| merged(&both, from, to).map(|(k, o)| (k.clone(), o.clone())).collect::<Vec<_>>();
         let all = [("a", Operation::Put("2".into())), ("b", Operation::Remove), ("c", Operation::Put("3".into()))];
         let all = all.map(|(key, operation)| (Bytes::from(key), operation));
         assert_eq!(keys(Bound::Unbounded, Bound::Unbounded), all);

@@ -72,7 +72,8 @@ impl SessionState {
             self.inner().writer.lock().persisted.horizon
         };
         let start = from.map_or(&[RECORD_SPACE][..], |key| key);
-        let view = current.engine.view()?;
+        // Whatever it has let go of was there at the last persist, or will be at the next.
+        let view = current.engine.view_since_persist()?;
         let (mut looked, mut candidates) = (Reaped::default(), Vec::new());
         for stored in view.scan(Bound::Excluded(start), Bound::Excluded(&[RECORD_SPACE + 1])) {
             let (key, bytes) = stored?;

@@ -13,6 +13,7 @@ on_each_engine!(
     a_view_is_the_state_at_its_creation_whatever_is_written_meanwhile,
     views_of_different_moments_live_side_by_side,
     a_view_shows_what_was_removed_behind_and_before_a_scan,
+    a_view_since_the_last_persist_is_the_state_at_one_moment_since_then,
 );
 
 const RECORDS: u32 = 200_000;
@@ -124,6 +125,31 @@ fn a_view_shows_what_was_removed_behind_and_before_a_scan(kind: EngineKind) {
     seen.extend(scan.map(Result::unwrap));
     assert!(seen == expected);
     assert!(state_of(&*engine).is_empty());
+}
+
+fn a_view_since_the_last_persist_is_the_state_at_one_moment_since_then(kind: EngineKind) {
+    let scratch = Scratch::new(kind);
+    let engine = scratch.open();
+    let mut moments = Vec::new();
+    for moment in 1..=3_u8 {
+        moments.clear();
+        engine.persist().unwrap();
+        moments.push(state_of(&*engine));
+        for turn in 1..=3_u8 {
+            let mut batch = puts([("always", vec![moment, turn]), ("sometimes", vec![moment, turn])]);
+            if turn == 2 {
+                batch.remove("sometimes");
+            }
+            engine.write(batch).unwrap();
+            moments.push(state_of(&*engine));
+            let view = engine.view_since_persist().unwrap();
+            let seen = dump(&*view);
+            assert!(moments.contains(&seen), "{seen:?} is none of {moments:?}");
+            assert_eq!(view.get(b"sometimes").unwrap().as_ref(), seen.get(b"sometimes".as_slice()));
+        }
+    }
+    engine.persist().unwrap();
+    assert_eq!(dump(&*engine.view_since_persist().unwrap()), state_of(&*engine));
 }
 
 #[test]
