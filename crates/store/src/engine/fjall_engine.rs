@@ -97,11 +97,10 @@ struct Layers {
     tables: Tables,
 }
 
-/// The tables of one moment. They hold back the collection of garbage by one flush at most.
+/// The tables of one moment. They stay for one flush more than they are needed.
 struct Tables {
-    snapshot: Snapshot,
     lookup: Arc<Lookup>,
-    /// How many runs were yet to be merged.
+    /// How many runs were yet to be merged when that was looked at last.
     unmerged_runs: usize,
 }
 
@@ -110,8 +109,7 @@ type Lookup = dyn Fn(&[u8]) -> Result<Option<Bytes>, Fault> + Send + Sync;
 
 impl Tables {
     /// As they are now. What is in a memtable is not in them.
-    fn now(database: &Database, keyspace: &Keyspace) -> Self {
-        let snapshot = database.snapshot();
+    fn now(keyspace: &Keyspace) -> Self {
         let version = keyspace.tree.current_version();
         let unmerged_runs = version.l0().run_count();
         // As lsm-tree does it (`tree/mod.rs`, `get_internal_entry_from_tables`): from the newest run to the oldest, and the
@@ -126,7 +124,7 @@ impl Tables {
             }
             Ok(None)
         };
-        Self { snapshot, lookup: Arc::new(lookup), unmerged_runs }
+        Self { lookup: Arc::new(lookup), unmerged_runs }
     }
 }
 
@@ -154,7 +152,12 @@ impl Shared {
     }
 
     fn flush_all(&self, open: &Open, _one_at_a_time: &MutexGuard<'_, ()>) -> Result<(), EngineError> {
-        let layers = open.layers.write().pending.seal();
+        let unmerged_runs = open.keyspace.tree.l0_run_count();
+        let layers = {
+            let mut layers = open.layers.write();
+            layers.tables.unmerged_runs = unmerged_runs;
+            layers.pending.seal()
+        };
         if layers.is_empty() {
             return Ok(());
         }
@@ -192,7 +195,7 @@ impl Open {
     /// Lets all reads see the tables as they are now, and lets go of the oldest layers of what was written, which are in
     /// them.
     fn show(&self, settled: usize) {
-        let tables = Tables::now(&self.database, &self.keyspace);
+        let tables = Tables::now(&self.keyspace);
         let _before = {
             let mut layers = self.layers.write();
             (layers.pending.settled(settled), std::mem::replace(&mut layers.tables, tables))
@@ -246,8 +249,8 @@ impl FjallEngine {
         })?;
         home.created()?;
         let writeback = Writeback::new(keyspace.path().join(TABLES), guard.clone());
-        guard.change("flushing at the start", || flush_memtable(&database, &keyspace))?;
-        let tables = Tables::now(&database, &keyspace);
+        guard.change("flushing at the start", || flush_memtable(&keyspace))?;
+        let tables = Tables::now(&keyspace);
         let layers = RwLock::new(Layers { pending: Pending::default(), tables });
         let (writing, flushing) = (Mutex::new(()), Mutex::new(()));
         let open = RwLock::new(Some(Open { layers, writing, flushing, keyspace, database, journals, home }));
@@ -336,14 +339,15 @@ impl Engine for FjallEngine {
         let open = self.shared.open()?;
         let (pending, tables) = {
             let mut layers = open.layers.write();
-            (layers.pending.seal(), layers.tables.snapshot.clone())
+            // Tables that are newer than those in use have in them what is in the layers too.
+            (layers.pending.seal(), open.database.snapshot())
         };
         Ok(Box::new(FjallView { pending, tables, shared: Arc::clone(&self.shared) }))
     }
 
     /// What is in tables: nothing is sealed for it.
     fn view_since_persist(&self) -> Result<Box<dyn View>, EngineError> {
-        let tables = self.shared.open()?.layers.read().tables.snapshot.clone();
+        let tables = self.shared.open()?.database.snapshot();
         Ok(Box::new(FjallView { pending: Vec::new(), tables, shared: Arc::clone(&self.shared) }))
     }
 
@@ -381,7 +385,7 @@ impl Engine for FjallEngine {
     }
 }
 
-/// It asks fjall itself, which may keep it waiting: a view that outlives the engine keeps no table from going.
+/// It asks fjall itself, which may keep it waiting: so a view that outlives the engine keeps no table from going.
 struct FjallView {
     pending: Vec<Arc<Changes>>,
     tables: Snapshot,
@@ -477,9 +481,9 @@ impl Iterator for FjallScan<'_> {
 }
 
 /// What a journal of an earlier program left goes into tables, so that the journal holds nothing that is not also there.
-fn flush_memtable(database: &Database, keyspace: &Keyspace) -> Result<(), Fault> {
-    keyspace.rotate_memtable()?;
-    wait_until(database, || keyspace.tree.sealed_memtable_count() == 0)
+fn flush_memtable(keyspace: &Keyspace) -> Result<(), Fault> {
+    const KEEP_ALL: SeqNo = 0;
+    keyspace.tree.flush_active_memtable(KEEP_ALL).map_err(|error| fjall::Error::from(error).into())
 }
 
 fn wait_until(database: &Database, done: impl Fn() -> bool) -> Result<(), Fault> {
