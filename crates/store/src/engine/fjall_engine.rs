@@ -12,11 +12,9 @@
 //! - A recovery that misses a file begins an empty store, and one that reads a damaged list of tables may abort the
 //!   process. So `fjall_files` looks at both before fjall may.
 //! - The compaction options are stored with the keyspace: another choice here is one for new directories.
-//! - A read that asks fjall waits while the list of tables changes, which takes four fsyncs, and at a merge's end the
-//!   fsync of a table and what is left to write of it too (lsm-tree, `compaction/worker.rs`: the lock of `version_history`).
-//!   So reads of sessions go by a list that is taken once for each flush ([`Tables`]).
+//! - A read that asks fjall waits while the list of tables changes. So reads of sessions go by one of their own
+//!   (`fjall_tables`).
 
-use std::iter::Peekable;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,21 +25,20 @@ use bytes::Bytes;
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy,
 };
-use fjall::{
-    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
-};
+use fjall::{AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use lsm_tree::SeqNo;
-use lsm_tree::table::filter::standard_bloom::Builder;
 use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use super::background::{Hurry, OneAtATime, go_to_background, in_background};
 use super::fjall_files::{TABLES, check_files};
 use super::fjall_journal::Journals;
+use super::fjall_tables::Tables;
+use super::fjall_view::FjallView;
 use super::guard::{Fault, Guard};
 use super::home::{self, Home};
-use super::pending::{Changes, Merged, Pending, merged};
+use super::pending::{Pending, merged};
 use super::writeback::Writeback;
-use super::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, Scan, View, check_key, is_empty_range};
+use super::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, View, check_key};
 
 /// The only keyspace.
 const KEYSPACE: &str = "state";
@@ -78,14 +75,14 @@ const ROOM_POLL: Duration = Duration::from_millis(1);
 /// without one, 20 s or more, the disk is at fault. Looks, and not time: a process that was frozen has had none.
 const ROOM_LOOKS: u32 = 20_000;
 
-struct Open {
+pub(super) struct Open {
     layers: RwLock<Layers>,
     /// One writer at a time, also if the caller forgets.
     writing: Mutex<()>,
     /// One table at a time is made of what was written.
     flushing: Mutex<()>,
     // The keyspace first: its handle holds the library's lock, and the database's drop waits for the worker threads.
-    keyspace: Keyspace,
+    pub(super) keyspace: Keyspace,
     database: Database,
     journals: Journals,
     home: Home,
@@ -97,39 +94,8 @@ struct Layers {
     tables: Tables,
 }
 
-/// The tables of one moment. They stay for one flush more than they are needed.
-struct Tables {
-    lookup: Arc<Lookup>,
-    /// How many runs were yet to be merged when that was looked at last.
-    unmerged_runs: usize,
-}
-
-/// Looks for a record in tables, and waits for nothing but the disk.
-type Lookup = dyn Fn(&[u8]) -> Result<Option<Bytes>, Fault> + Send + Sync;
-
-impl Tables {
-    /// As they are now. What is in a memtable is not in them.
-    fn now(keyspace: &Keyspace) -> Self {
-        let version = keyspace.tree.current_version();
-        let unmerged_runs = version.l0().run_count();
-        // As lsm-tree does it (`tree/mod.rs`, `get_internal_entry_from_tables`): from the newest run to the oldest, and the
-        // first record found is the last one written. Whatever is in a list of tables is visible.
-        let lookup = move |key: &[u8]| {
-            let hash = Builder::get_hash(key);
-            let runs = version.iter_levels().flat_map(|level| level.iter());
-            for table in runs.filter_map(|run| run.get_for_key(key)) {
-                if let Some(found) = table.get(key, SeqNo::MAX, hash).map_err(fjall::Error::from)? {
-                    return Ok((!found.is_tombstone()).then(|| found.value.into()));
-                }
-            }
-            Ok(None)
-        };
-        Self { lookup: Arc::new(lookup), unmerged_runs }
-    }
-}
-
-struct Shared {
-    guard: Guard,
+pub(super) struct Shared {
+    pub(super) guard: Guard,
     /// Written only by `shutdown` and at the end; everything else reads.
     open: RwLock<Option<Open>>,
     /// Makes a table of what was written, while writes go on.
@@ -139,7 +105,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn open(&self) -> Result<MappedRwLockReadGuard<'_, Open>, EngineError> {
+    pub(super) fn open(&self) -> Result<MappedRwLockReadGuard<'_, Open>, EngineError> {
         RwLockReadGuard::try_map(self.open.read(), Option::as_ref).map_err(|_| self.guard.closed())
     }
 
@@ -284,7 +250,7 @@ impl Engine for FjallEngine {
             match layers.pending.get(key) {
                 Some(Operation::Put(value)) => return Ok(Some(value.clone())),
                 Some(Operation::Remove) => return Ok(None),
-                None => layers.tables.lookup.clone(),
+                None => layers.tables.lookup(),
             }
         };
         self.shared.guard.read("get", || lookup(key))
@@ -342,13 +308,13 @@ impl Engine for FjallEngine {
             // Tables that are newer than those in use have in them what is in the layers too.
             (layers.pending.seal(), open.database.snapshot())
         };
-        Ok(Box::new(FjallView { pending, tables, shared: Arc::clone(&self.shared) }))
+        Ok(Box::new(FjallView::new(pending, tables, self.shared.clone())))
     }
 
     /// What is in tables: nothing is sealed for it.
     fn view_since_persist(&self) -> Result<Box<dyn View>, EngineError> {
         let tables = self.shared.open()?.database.snapshot();
-        Ok(Box::new(FjallView { pending: Vec::new(), tables, shared: Arc::clone(&self.shared) }))
+        Ok(Box::new(FjallView::new(Vec::new(), tables, self.shared.clone())))
     }
 
     fn shutdown(&self) -> Result<(), EngineError> {
@@ -382,101 +348,6 @@ impl Engine for FjallEngine {
 
     fn kind(&self) -> EngineKind {
         EngineKind::Fjall
-    }
-}
-
-/// It asks fjall itself, which may keep it waiting: so a view that outlives the engine keeps no table from going.
-struct FjallView {
-    pending: Vec<Arc<Changes>>,
-    tables: Snapshot,
-    shared: Arc<Shared>,
-}
-
-impl View for FjallView {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        check_key(key)?;
-        let open = self.shared.open()?;
-        match self.pending.iter().rev().find_map(|layer| layer.get(key)) {
-            Some(Operation::Put(value)) => Ok(Some(value.clone())),
-            Some(Operation::Remove) => Ok(None),
-            None => self
-                .shared
-                .guard
-                .read("get", || Ok::<_, fjall::Error>(self.tables.get(&open.keyspace, key)?.map(Bytes::from))),
-        }
-    }
-
-    fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Scan<'_> {
-        if is_empty_range(from, to) {
-            return Box::new(std::iter::empty());
-        }
-        let iter = self.shared.open().and_then(|open| {
-            self.shared.guard.read("scan", || Ok::<_, Fault>(self.tables.range::<&[u8], _>(&open.keyspace, (from, to))))
-        });
-        match iter {
-            Ok(iter) => {
-                let tables = FjallScan { iter: Some(iter), shared: &self.shared };
-                Box::new(Over { tables: tables.peekable(), pending: merged(&self.pending, from, to).peekable() })
-            }
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        }
-    }
-}
-
-/// Pairs of the tables with the changes over them, in ascending order of both.
-struct Over<'a> {
-    tables: Peekable<FjallScan<'a>>,
-    pending: Peekable<Merged<'a>>,
-}
-
-impl Iterator for Over<'_> {
-    type Item = Result<(Bytes, Bytes), EngineError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            // What a damaged table would hide is not to be passed over.
-            if let Some(Err(_)) = self.tables.peek() {
-                return self.tables.next();
-            }
-            let Some((changed, _)) = self.pending.peek() else { return self.tables.next() };
-            match self.tables.peek() {
-                Some(Ok((key, _))) if key < changed => return self.tables.next(),
-                Some(Ok((key, _))) if key == *changed => drop(self.tables.next()),
-                _ => {}
-            }
-            if let Some((key, Operation::Put(value))) = self.pending.next() {
-                return Some(Ok((key.clone(), value.clone())));
-            }
-        }
-    }
-}
-
-struct FjallScan<'a> {
-    /// `None` after the end or an error: what lies behind a damaged block is not to be taken for the next record.
-    iter: Option<fjall::Iter>,
-    shared: &'a Shared,
-}
-
-impl Iterator for FjallScan<'_> {
-    type Item = Result<(Bytes, Bytes), EngineError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let iter = self.iter.as_mut()?;
-        let item = self
-            .shared
-            .open()
-            .and_then(|_open| self.shared.guard.read("scan", || iter.next().map(fjall::Guard::into_inner).transpose()));
-        match item {
-            Ok(Some((key, value))) => Some(Ok((key.into(), value.into()))),
-            Ok(None) => {
-                self.iter = None;
-                None
-            }
-            Err(error) => {
-                self.iter = None;
-                Some(Err(error))
-            }
-        }
     }
 }
 

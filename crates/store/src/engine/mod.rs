@@ -22,6 +22,8 @@ mod error;
 mod fjall_engine;
 mod fjall_files;
 mod fjall_journal;
+mod fjall_tables;
+mod fjall_view;
 mod guard;
 mod home;
 mod kind;
