@@ -92,6 +92,8 @@ pub(super) struct Open {
 struct Layers {
     pending: Pending,
     tables: Tables,
+    /// How many runs were yet to be merged when the last flush began.
+    unmerged_runs: usize,
 }
 
 pub(super) struct Shared {
@@ -121,7 +123,7 @@ impl Shared {
         let unmerged_runs = open.keyspace.tree.l0_run_count();
         let layers = {
             let mut layers = open.layers.write();
-            layers.tables.unmerged_runs = unmerged_runs;
+            layers.unmerged_runs = unmerged_runs;
             layers.pending.seal()
         };
         if layers.is_empty() {
@@ -217,7 +219,7 @@ impl FjallEngine {
         let writeback = Writeback::new(keyspace.path().join(TABLES), guard.clone());
         guard.change("flushing at the start", || flush_memtable(&keyspace))?;
         let tables = Tables::now(&keyspace);
-        let layers = RwLock::new(Layers { pending: Pending::default(), tables });
+        let layers = RwLock::new(Layers { pending: Pending::default(), tables, unmerged_runs: 0 });
         let (writing, flushing) = (Mutex::new(()), Mutex::new(()));
         let open = RwLock::new(Some(Open { layers, writing, flushing, keyspace, database, journals, home }));
         Ok(Self { shared: Arc::new(Shared { guard, open, flusher: OneAtATime::default(), writeback, hurry }) })
@@ -245,15 +247,15 @@ impl Engine for FjallEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         check_key(key)?;
         let open = self.shared.open()?;
-        let lookup = {
+        let tables = {
             let layers = open.layers.read();
             match layers.pending.get(key) {
                 Some(Operation::Put(value)) => return Ok(Some(value.clone())),
                 Some(Operation::Remove) => return Ok(None),
-                None => layers.tables.lookup(),
+                None => layers.tables.clone(),
             }
         };
-        self.shared.guard.read("get", || lookup(key))
+        self.shared.guard.read("get", || tables.get(key))
     }
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
@@ -265,7 +267,7 @@ impl Engine for FjallEngine {
         let (pending_bytes, unmerged_runs) = {
             let mut layers = open.layers.write();
             layers.pending.add(batch);
-            (layers.pending.bytes(), layers.tables.unmerged_runs)
+            (layers.pending.bytes(), layers.unmerged_runs)
         };
         self.shared.hurry.set(pending_bytes >= HURRY_BYTES || unmerged_runs >= HURRY_RUNS);
         if pending_bytes >= FLUSH_BYTES {

@@ -14,23 +14,19 @@ use lsm_tree::table::filter::standard_bloom::Builder;
 use super::guard::Fault;
 
 /// The tables of one moment. They stay for one flush more than they are needed.
-pub(super) struct Tables {
-    lookup: Arc<Lookup>,
-    /// How many runs were yet to be merged when that was looked at last.
-    pub(super) unmerged_runs: usize,
-}
+#[derive(Clone)]
+pub(super) struct Tables(Arc<Lookup>);
 
-/// Looks for a record in tables, and waits for nothing but the disk.
-pub(super) type Lookup = dyn Fn(&[u8]) -> Result<Option<Bytes>, Fault> + Send + Sync;
+/// A closure, because lsm-tree's list of tables has no name outside of it.
+type Lookup = dyn Fn(&[u8]) -> Result<Option<Bytes>, Fault> + Send + Sync;
 
 impl Tables {
     /// As they are now. What is in a memtable is not in them.
     pub(super) fn now(keyspace: &Keyspace) -> Self {
         let version = keyspace.tree.current_version();
-        let unmerged_runs = version.l0().run_count();
         // As lsm-tree does it (`tree/mod.rs`, `get_internal_entry_from_tables`): from the newest run to the oldest, and the
         // first record found is the last one written. Whatever is in a list of tables is visible.
-        let lookup = move |key: &[u8]| {
+        Self(Arc::new(move |key| {
             let hash = Builder::get_hash(key);
             let runs = version.iter_levels().flat_map(|level| level.iter());
             for table in runs.filter_map(|run| run.get_for_key(key)) {
@@ -39,11 +35,11 @@ impl Tables {
                 }
             }
             Ok(None)
-        };
-        Self { lookup: Arc::new(lookup), unmerged_runs }
+        }))
     }
 
-    pub(super) fn lookup(&self) -> Arc<Lookup> {
-        self.lookup.clone()
+    /// The value of a key. Waits for nothing but the disk.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+        (self.0)(key)
     }
 }
