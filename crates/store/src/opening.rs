@@ -206,7 +206,7 @@ fn condemned(root: &Path) -> StoreError {
 }
 
 pub(crate) fn engine_options(options: &StoreOptions) -> EngineOptions {
-    EngineOptions { cache_bytes: options.cache_bytes }
+    EngineOptions::with_cache(options.cache_bytes)
 }
 
 /// A log that is damaged or lost names the one way on.

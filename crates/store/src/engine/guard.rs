@@ -1,18 +1,41 @@
 //! The border to the libraries: their errors and panics become [`EngineError`]s here.
 
 use std::any::Any;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustix::io::Errno;
+
 use super::{EngineError, EngineKind};
 
 /// How a library's error reads at the border.
+#[derive(Debug)]
 pub(super) enum Fault {
     /// The operating system said no.
     Io(std::io::Error),
     /// The library said no, in its words.
     Library(String),
+}
+
+impl Fault {
+    /// Whether there is no room (on the disk, in a quota, among the inodes or for one more open file): what was asked for
+    /// may be tried again once there is.
+    pub(super) fn is_want_of_room(&self) -> bool {
+        let Self::Io(error) = self else { return false };
+        let errno = Errno::from_io_error(error);
+        errno.is_some_and(|errno| matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::MFILE | Errno::NFILE))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Library(words) => f.write_str(words),
+        }
+    }
 }
 
 /// Whose calls are guarded, and whether one of them has failed for good.
@@ -52,11 +75,33 @@ impl Guard {
         operation: &'static str,
         call: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, EngineError> {
+        self.attempt(call).map_err(|fault| self.error(operation, fault))
+    }
+
+    /// Runs a call whose error its caller judges. A panic in it is one.
+    pub(super) fn attempt<T, E: Into<Fault>>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, Fault> {
         match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.error(operation, error.into())),
-            Err(panic) => Err(self.error(operation, Fault::Library(format!("it panicked: {}", words(&*panic))))),
+            Ok(done) => done.map_err(Into::into),
+            Err(panic) => Err(Fault::Library(format!("it panicked: {}", words(&*panic)))),
         }
+    }
+
+    /// An error once a call that changes the store has failed.
+    pub(super) fn check(&self, operation: &'static str) -> Result<(), EngineError> {
+        match self.failed.get() {
+            Some(first) => {
+                Err(self.error(operation, Fault::Library(format!("an earlier write or fsync failed: {first}"))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note of a call that changes the store and has failed: there will be no second.
+    pub(super) fn fail(&self, operation: &'static str, fault: Fault) -> EngineError {
+        let error = self.error(operation, fault);
+        // The first stays.
+        let _ = self.failed.set(error.to_string());
+        error
     }
 
     /// Runs a call that changes the store. After the first failure there is no second: what a failed write or fsync
@@ -67,13 +112,8 @@ impl Guard {
         operation: &'static str,
         call: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, EngineError> {
-        if let Some(first) = self.failed.get() {
-            return Err(self.error(operation, Fault::Library(format!("an earlier write or fsync failed: {first}"))));
-        }
-        self.read(operation, call).inspect_err(|error| {
-            // The first stays.
-            let _ = self.failed.set(error.to_string());
-        })
+        self.check(operation)?;
+        self.attempt(call).map_err(|fault| self.fail(operation, fault))
     }
 }
 
@@ -92,13 +132,10 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-impl From<fjall::Error> for Fault {
-    fn from(error: fjall::Error) -> Self {
+impl From<lsm_tree::Error> for Fault {
+    fn from(error: lsm_tree::Error) -> Self {
         match error {
-            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => Self::Io(error),
-            fjall::Error::Poisoned => {
-                Self::Library("it stopped after a failed write, flush or compaction (poisoned)".to_owned())
-            }
+            lsm_tree::Error::Io(error) => Self::Io(error),
             other => Self::Library(other.to_string()),
         }
     }

@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 use super::guard::Guard;
 use super::{EngineError, EngineKind};
 
-/// The format of a store's directory. Raise it when an older version must not open what this one writes.
-const FORMAT: u32 = 1;
+/// The newest format of a store's directory. Raise it when an older version must not open what this one writes.
+const FORMAT: u32 = 2;
+/// The format of a store of sled's, which has not changed. In the second, tables are listed by this program and not by fjall.
+const SLED_FORMAT: u32 = 1;
 const MAGIC: &str = "sessile-engine";
 const MARK: &str = "ENGINE";
 const MARK_DRAFT: &str = "ENGINE.new";
@@ -41,6 +43,7 @@ pub(super) struct Home {
     dir: PathBuf,
     kind: EngineKind,
     stage: Stage,
+    format: u32,
     guard: Guard,
     lock: File,
 }
@@ -59,18 +62,23 @@ impl Home {
         }
         let lock = take_lock(dir).map_err(io("locking the directory"))??;
         // Read again under the lock: another process may have created the store while this one looked.
-        let stage = match read_mark(kind, dir)? {
-            Some(stage) => stage,
+        let (format, stage) = match read_mark(kind, dir)? {
+            Some(mark) => mark,
             None => {
                 write_mark(dir, kind, Stage::Creating).map_err(io("writing the ENGINE file"))?;
-                Stage::Creating
+                (format_of(kind), Stage::Creating)
             }
         };
-        let home = Self { dir: dir.to_path_buf(), kind, stage, guard, lock };
+        let home = Self { dir: dir.to_path_buf(), kind, stage, format, guard, lock };
         if stage == Stage::Creating {
             home.begin_anew().map_err(io("preparing the data directory"))?;
         }
         Ok(home)
+    }
+
+    /// The directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Where the library's files are.
@@ -86,6 +94,15 @@ impl Home {
     /// The border guard for calls on this store.
     pub(super) fn guard(&self) -> Guard {
         self.guard.clone()
+    }
+
+    /// From now on an older version may not open it: to be called before anything is written that it would not know.
+    pub(super) fn upgrade(&mut self) -> io::Result<()> {
+        if self.format < format_of(self.kind) {
+            write_mark(&self.dir, self.kind, self.stage)?;
+            self.format = format_of(self.kind);
+        }
+        Ok(())
     }
 
     /// The library's files are complete and on disk: from now on they may not go missing.
@@ -189,8 +206,8 @@ fn take_lock(dir: &Path) -> io::Result<Result<File, EngineError>> {
     }
 }
 
-/// What the mark says about the store's creation; `None` without a mark.
-fn read_mark(kind: EngineKind, dir: &Path) -> Result<Option<Stage>, EngineError> {
+/// What the mark says about the store's format and its creation; `None` without a mark.
+fn read_mark(kind: EngineKind, dir: &Path) -> Result<Option<(u32, Stage)>, EngineError> {
     let mut text = String::new();
     let read = File::open(dir.join(MARK)).and_then(|file| file.take(MAX_MARK_BYTES).read_to_string(&mut text));
     match read {
@@ -206,9 +223,19 @@ fn read_mark(kind: EngineKind, dir: &Path) -> Result<Option<Stage>, EngineError>
     let dir = dir.to_path_buf();
     match (found, stage) {
         _ if format > FORMAT => Err(EngineError::NewerFormat { dir, found: format, supported: FORMAT }),
-        (Some(found), Some(stage)) if found == kind => Ok(Some(stage)),
+        (Some(found), Some(_)) if found == kind && format > format_of(kind) => {
+            Err(EngineError::NewerFormat { dir, found: format, supported: format_of(kind) })
+        }
+        (Some(found), Some(stage)) if found == kind => Ok(Some((format, stage))),
         (Some(found), Some(_)) => Err(EngineError::WrongEngine { dir, found, wanted: kind }),
         _ => Err(EngineError::Foreign { dir, reason: format!("its {MARK} file is damaged or not ours") }),
+    }
+}
+
+fn format_of(kind: EngineKind) -> u32 {
+    match kind {
+        EngineKind::Sled => SLED_FORMAT,
+        EngineKind::Fjall | EngineKind::Other(_) => FORMAT,
     }
 }
 
@@ -233,7 +260,7 @@ fn write_mark(dir: &Path, kind: EngineKind, stage: Stage) -> io::Result<()> {
         Stage::Ready => "ready",
     };
     let mut draft = File::create(dir.join(MARK_DRAFT))?;
-    draft.write_all(format!("{MAGIC} {FORMAT}\n{kind}\n{stage}\n").as_bytes())?;
+    draft.write_all(format!("{MAGIC} {}\n{kind}\n{stage}\n", format_of(kind)).as_bytes())?;
     draft.sync_all()?;
     fs::rename(dir.join(MARK_DRAFT), dir.join(MARK))?;
     sync_dir(dir)

@@ -15,33 +15,28 @@
 //!
 //! What an engine does not promise: to notice every flipped bit. A later layer hashes values and counts records.
 
-mod background;
 mod batch;
 mod cached;
 mod error;
-mod fjall_engine;
-mod fjall_files;
-mod fjall_journal;
-mod fjall_tables;
-mod fjall_view;
 mod guard;
 mod home;
 mod kind;
-mod pending;
-mod sled_engine;
-mod sled_view;
+mod lsm;
+mod retention;
+mod sled;
 #[cfg(test)]
 pub(crate) mod tests;
-mod writeback;
 
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub use batch::{Batch, Operation};
 pub use error::EngineError;
 pub use kind::{EngineKind, OpenEngine, OtherEngine, UnknownEngine};
+pub use retention::Retention;
 
 /// The longest key, in bytes: a session key of 1,024 with its prefix (namespace, generation, purpose) fits four times.
 /// fjall writes a key's length as 16 bits and would cut a longer one without a word.
@@ -124,6 +119,17 @@ pub trait Engine: Send + Sync {
     /// 0 after `shutdown`, and for what cannot be read.
     fn disk_bytes(&self) -> u64;
 
+    /// Bytes of the disk that must be free for this engine to go on: what its largest merge and a flush may write before
+    /// they free anything. 0 where that is unknown, and after `shutdown`.
+    fn reserve_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Whether it removes by itself what its [`Retention`] does not need any more.
+    fn removes_lapsed(&self) -> bool {
+        false
+    }
+
     /// Which engine this is.
     fn kind(&self) -> EngineKind;
 }
@@ -150,12 +156,34 @@ pub trait View: Send + Sync {
 }
 
 /// What an operator may choose about an engine.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Memory for what was read and written lately, in bytes. Raised to 8 MiB if less: below that the index alone would be
     /// evicted all the time.
     pub cache_bytes: u64,
+    /// From so many bytes in no table on they go into one. Three times that is held at most.
+    pub write_buffer_bytes: usize,
+    /// How many table files are kept open.
+    pub open_files: usize,
+    /// What is needed for how long; everything for ever without one.
+    pub retention: Option<Arc<dyn Retention>>,
 }
+
+impl EngineOptions {
+    /// With a cache of so many bytes, and everything else as usual.
+    #[must_use]
+    pub const fn with_cache(cache_bytes: u64) -> Self {
+        Self { cache_bytes, write_buffer_bytes: WRITE_BUFFER_BYTES, open_files: OPEN_FILES, retention: None }
+    }
+}
+
+/// The default of [`EngineOptions::write_buffer_bytes`]: larger tables are fewer to merge; smaller ones are less to hold in
+/// memory and to apply again after a crash.
+pub const WRITE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The default of [`EngineOptions::open_files`]: well below the usual limit of 1,024 descriptors a process, which sockets
+/// need too.
+pub const OPEN_FILES: usize = 512;
 
 /// The smallest cache that still holds the upper index blocks of a store of a few GB.
 const MIN_CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -167,10 +195,10 @@ const MIN_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// `WrongEngine`, `NewerFormat`, `Foreign`: the directory is somebody else's, and nothing in it was changed. `Locked`:
 /// it is open, here or in another process. `Io`, `Backend`: the store is damaged or the disk fails.
 pub fn open(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
-    let options = EngineOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES) };
+    let options = EngineOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES), ..options };
     Ok(match kind {
-        EngineKind::Fjall => Box::new(fjall_engine::FjallEngine::open(dir, options)?),
-        EngineKind::Sled => Box::new(sled_engine::SledEngine::open(dir, options)?),
+        EngineKind::Fjall => Box::new(lsm::LsmEngine::open(dir, options)?),
+        EngineKind::Sled => Box::new(sled::SledEngine::open(dir, &options)?),
         EngineKind::Other(other) => (other.open)(dir, options)?,
     })
 }
@@ -181,7 +209,7 @@ pub fn open(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<
 /// As [`open`].
 pub fn open_cached(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
     let cache_bytes = options.cache_bytes / 2;
-    let engine = open(kind, dir, EngineOptions { cache_bytes })?;
+    let engine = open(kind, dir, EngineOptions { cache_bytes, ..options })?;
     Ok(Box::new(cached::Cached::new(engine, cache_bytes)))
 }
 

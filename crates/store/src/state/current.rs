@@ -1,7 +1,9 @@
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::reap::RecordRetention;
 use super::session_state::damaged;
 use super::stored::{APPLIED_KEY, Applied, OWNER_KEY, Owner};
 use crate::codec::{seal, unseal};
@@ -38,6 +40,8 @@ pub(crate) struct CurrentState {
     pub(crate) dir: PathBuf,
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) options: EngineOptions,
+    /// By what the engine leaves out records in its merges.
+    pub(super) retention: Arc<RecordRetention>,
 }
 
 impl CurrentState {
@@ -53,8 +57,9 @@ impl CurrentState {
         if !dir.is_dir() {
             return Err(damaged(root, &format!("{CURRENT_FILE} names {number}, which is not there")));
         }
-        let engine = engine::open_cached(kind, &dir, options)?;
-        let current = Self { root: root.into(), dir, engine, options };
+        let retention = Arc::<RecordRetention>::default();
+        let engine = engine::open_cached(kind, &dir, retained(&options, &retention))?;
+        let current = Self { root: root.into(), dir, engine, options, retention };
         remove_others(root, Some(number))?;
         Ok(Some(current))
     }
@@ -77,19 +82,20 @@ impl CurrentState {
     pub(super) fn stage(home: &StateHome) -> Result<Self, StoreError> {
         let StateHome { root, kind, options, owner } = home;
         let dir = claim_dir(root, Self::number(root)?.unwrap_or(0))?;
-        let engine = engine::open_cached(*kind, &dir, *options)?;
+        let retention = Arc::<RecordRetention>::default();
+        let engine = engine::open_cached(*kind, &dir, retained(options, &retention))?;
         let mut batch = Batch::new();
         batch.put(OWNER_KEY, seal(owner));
         engine.write(batch)?;
         engine.persist()?;
         sync_dir(root)?;
-        Ok(Self { root: root.clone(), dir, engine, options: *options })
+        Ok(Self { root: root.clone(), dir, engine, options: options.clone(), retention })
     }
 
     /// Where another state would be made beside this one.
     pub(super) fn home(&self) -> Result<StateHome, StoreError> {
         let (root, kind) = (self.root.clone(), self.engine.kind());
-        Ok(StateHome { root, kind, options: self.options, owner: self.owner()? })
+        Ok(StateHome { root, kind, options: self.options.clone(), owner: self.owner()? })
     }
 
     /// Makes this the state in use, in one durable step.
@@ -140,6 +146,10 @@ impl CurrentState {
         let number = text.strip_suffix('\n').and_then(|number| number.parse().ok());
         number.map(Some).ok_or_else(|| damaged(root, &format!("{CURRENT_FILE} names no directory")))
     }
+}
+
+fn retained(options: &EngineOptions, retention: &Arc<RecordRetention>) -> EngineOptions {
+    EngineOptions { retention: Some(retention.clone()), ..options.clone() }
 }
 
 /// A directory that nobody has, with a number above the one in use. Several stages may be under way at once.

@@ -2,14 +2,49 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sessile_core::Version;
+use parking_lot::RwLock;
+use sessile_core::planted::{Defect, is_planted};
+use sessile_core::{Horizon, LogTime, Version};
 
 use super::CurrentState;
 use super::session_state::SessionState;
 use super::stored::{RECORD_SPACE, decode_header};
 use crate::StoreError;
-use crate::engine::{Batch, EngineError};
-use sessile_core::planted::{Defect, is_planted};
+use crate::engine::{Batch, EngineError, Retention};
+
+/// Which records an engine may leave out in its merges: those that have left the counts by the horizon of the last
+/// `persist`. A crash rewinds the clock to there, and the replay finds what it found before.
+#[derive(Debug, Default)]
+pub(super) struct RecordRetention(RwLock<Horizon>);
+
+impl RecordRetention {
+    /// What a crash would find again.
+    pub(super) fn persisted(&self, horizon: Horizon) {
+        *self.0.write() = horizon;
+    }
+}
+
+impl Retention for RecordRetention {
+    fn may_lapse(&self, key: &[u8]) -> bool {
+        key.first() == Some(&RECORD_SPACE)
+    }
+
+    fn needed_until(&self, key: &[u8], value: &[u8]) -> u64 {
+        // What is damaged stays, to be found by whoever reads it.
+        let Ok((header, _)) = decode_header(key, value) else { return u64::MAX };
+        // The clock aside, only its generation can say that it is not needed.
+        let by_generation = Horizon { clock: LogTime::default(), ..*self.0.read() };
+        match header.bucket.end() {
+            _ if by_generation.has_let_go_of(&header) => 0,
+            LogTime::NEVER => u64::MAX,
+            end => end.as_millis(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.0.read().clock.as_millis()
+    }
+}
 
 /// What one stretch of a slow scan did.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +62,9 @@ impl SessionState {
     /// again. Each node does this when it suits it: it changes no answer and no count.
     pub fn reap(&self, from: Option<&Bytes>, limit: usize) -> Result<Reaped, StoreError> {
         let current = self.current();
+        if current.engine.removes_lapsed() {
+            return Ok(Reaped::default());
+        }
         let (mut reaped, candidates) = match self.look_for_expired(&current, from, limit) {
             // A snapshot took its place, or it was closed: there is nothing of it to remove.
             Err(StoreError::Engine(EngineError::Closed { .. })) => return Ok(Reaped::default()),
@@ -66,7 +104,7 @@ impl SessionState {
         // What the last persist made durable, and nothing newer: a crash rewinds the clock to there.
         let horizon = if is_planted(Defect::ReapedByUnpersistedClock) {
             let mut horizon = *self.inner().writer.lock().state.horizon();
-            horizon.clock = sessile_core::LogTime::from_millis(horizon.clock.as_millis() + 10_000);
+            horizon.clock = LogTime::from_millis(horizon.clock.as_millis() + 10_000);
             horizon
         } else {
             self.inner().writer.lock().persisted.horizon

@@ -216,6 +216,7 @@ impl SessionState {
         let mut writer = self.inner.writer.lock();
         if writer.persisted.log_id <= log_id {
             writer.persisted = Persisted { log_id, horizon };
+            current.retention.persisted(horizon);
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ macro_rules! on_each_engine {
 }
 use on_each_engine;
 
-const OPTIONS: EngineOptions = EngineOptions { cache_bytes: 64 * 1024 * 1024 };
+const OPTIONS: EngineOptions = EngineOptions::with_cache(64 * 1024 * 1024);
 
 /// What a store holds.
 type State = BTreeMap<Bytes, Bytes>;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::super::sled_engine::SledEngine;
+use super::super::sled::SledEngine;
 use super::super::{Engine, EngineError};
 use super::{Batch, EngineKind, OPTIONS, Scratch, State, dump, on_each_engine, puts, state_of};
 
@@ -156,7 +156,7 @@ fn a_view_since_the_last_persist_is_the_state_at_one_moment_since_then(kind: Eng
 fn a_view_on_sled_that_outgrows_its_bound_fails_alone() {
     let scratch = Scratch::new(EngineKind::Sled);
     let limit_bytes = 100_000;
-    let engine = SledEngine::open_with(&scratch.path(), OPTIONS, limit_bytes).unwrap();
+    let engine = SledEngine::open_with(&scratch.path(), &OPTIONS, limit_bytes).unwrap();
     let records: State = (0..1_000).map(|number| (key(number), value(number, 1))).collect();
     engine.write(puts(records.clone())).unwrap();
 

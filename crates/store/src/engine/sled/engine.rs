@@ -2,7 +2,7 @@
 //!
 //! Read in its source (0.34.7), and why this adapter does more than pass calls on:
 //!
-//! - Its iterators are no snapshots: a view keeps aside what writes replace (see `sled_view`).
+//! - Its iterators are no snapshots: a view keeps aside what writes replace (see `view`).
 //! - Its flush is `sync_file_range`, which moves neither metadata nor the disk's own cache, and values of over a quarter
 //!   of a segment lie in files that are never synced. `persist` fsyncs both itself. What is left: sled reuses segments on its own
 //!   schedule, without a barrier, so a power cut may still tear what a persist covered.
@@ -30,10 +30,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use super::guard::{Fault, Guard};
-use super::home::{self, Home, sync_dir};
-use super::sled_view::{Overlays, SledView};
-use super::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, View, check_key};
+use crate::engine::guard::{Fault, Guard};
+use crate::engine::home::{self, Home, sync_dir};
+use super::view::{Overlays, SledView};
+use crate::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, View, check_key};
 
 /// How often sled's thread flushes and collects garbage: its own default. More often makes more, emptier segments.
 const FLUSH_MS: u64 = 500;
@@ -70,7 +70,7 @@ pub(super) struct Shared {
 }
 
 /// [`Engine`] on sled.
-pub(super) struct SledEngine {
+pub(in crate::engine) struct SledEngine {
     shared: Arc<Shared>,
     /// One persist at a time, and none while shutting down: it works without `Shared::open`, so that writes go on. Holds
     /// the names of the large values' files that are on disk.
@@ -88,12 +88,12 @@ impl Drop for SledEngine {
 }
 
 impl SledEngine {
-    pub(super) fn open(dir: &Path, options: EngineOptions) -> Result<Self, EngineError> {
+    pub(in crate::engine) fn open(dir: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
         Self::open_with(dir, options, VIEWS_MAX_BYTES)
     }
 
     /// As `open`, with a bound for views that a test can reach.
-    pub(super) fn open_with(dir: &Path, options: EngineOptions, views_max_bytes: usize) -> Result<Self, EngineError> {
+    pub(in crate::engine) fn open_with(dir: &Path, options: &EngineOptions, views_max_bytes: usize) -> Result<Self, EngineError> {
         let mut home = Home::claim(EngineKind::Sled, dir)?;
         let guard = home.guard();
         let is_new = home.is_new();
@@ -130,7 +130,7 @@ impl SledEngine {
 #[cfg(test)]
 impl SledEngine {
     /// Bytes kept aside for all live views.
-    pub(super) fn held_aside(&self) -> usize {
+    pub(in crate::engine) fn held_aside(&self) -> usize {
         self.shared.overlays.held_bytes()
     }
 }

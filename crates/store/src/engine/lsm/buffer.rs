@@ -6,14 +6,13 @@
 //! becomes part of a table when the state is made durable.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
-use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Batch, Operation};
+use super::merge::{Entry, Source};
+use crate::engine::{Batch, Operation};
 
 /// What an entry costs besides its key and its value: its place in the tree, and two handles.
 const ENTRY_BYTES: usize = 128;
@@ -26,14 +25,14 @@ pub(super) type Changes = BTreeMap<Bytes, Operation>;
 /// Invariants: a batch is in one layer, whole; a sealed layer never changes, and goes from the oldest on, once all of it is
 /// in tables.
 #[derive(Default)]
-pub(super) struct Pending {
+pub(super) struct Buffer {
     fresh: Changes,
     fresh_bytes: usize,
     /// Oldest first.
     sealed: Vec<(Arc<Changes>, usize)>,
 }
 
-impl Pending {
+impl Buffer {
     pub(super) fn add(&mut self, batch: Batch) {
         for (key, operation) in batch.into_operations() {
             self.fresh_bytes += key.len() + size_of_value(&operation) + ENTRY_BYTES;
@@ -55,6 +54,11 @@ impl Pending {
     /// Memory that all of it takes, in bytes, roughly.
     pub(super) fn bytes(&self) -> usize {
         self.fresh_bytes + self.sealed.iter().map(|(_, bytes)| bytes).sum::<usize>()
+    }
+
+    /// Memory that what was written since the last [`Self::seal`] takes, in bytes, roughly.
+    pub(super) fn fresh_bytes(&self) -> usize {
+        self.fresh_bytes
     }
 
     /// Everything that was written up to now, as layers that stay as they are, oldest first.
@@ -79,22 +83,15 @@ fn size_of_value(operation: &Operation) -> usize {
     }
 }
 
-/// The last operation on each key between two bounds, in ascending order.
-pub(super) fn merged<'a>(layers: &'a [Arc<Changes>], from: Bound<&[u8]>, to: Bound<&[u8]>) -> Merged<'a> {
-    Merged(layers.iter().map(|layer| layer.range::<[u8], _>((from, to)).peekable()).collect())
-}
-
-/// What [`merged`] goes through: what is left of each layer, oldest first.
-pub(super) struct Merged<'a>(Vec<Peekable<Range<'a, Bytes, Operation>>>);
-
-impl<'a> Iterator for Merged<'a> {
-    type Item = (&'a Bytes, &'a Operation);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let least = self.0.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| *key)).min()?;
-        // The newest layer that has it decides.
-        self.0.iter_mut().fold(None, |last, layer| layer.next_if(|(key, _)| *key == least).or(last))
-    }
+/// What a layer has between two bounds, in ascending order.
+pub(super) fn source<'a>(layer: &'a Changes, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Source<'a> {
+    Box::new(layer.range::<[u8], _>((from, to)).map(|(key, operation)| {
+        let value = match operation {
+            Operation::Put(value) => Some(value.clone().into()),
+            Operation::Remove => None,
+        };
+        Ok(Entry { key: key.clone().into(), value })
+    }))
 }
 
 #[cfg(test)]
@@ -114,40 +111,40 @@ mod tests {
 
     #[test]
     fn the_newest_layer_decides_and_what_is_in_tables_goes_from_the_oldest_on() {
-        let mut pending = Pending::default();
-        pending.add(batch(&[("a", Some("1")), ("b", Some("1")), ("a", Some("2"))]));
-        let first = pending.seal();
-        pending.add(batch(&[("b", None), ("c", Some("3"))]));
-        let both = pending.seal();
-        pending.add(batch(&[("c", None)]));
-        let shown = |pending: &Pending, key: &str| pending.get(key.as_bytes()).cloned();
-        assert_eq!(shown(&pending, "a"), Some(Operation::Put("2".into())));
-        assert_eq!(shown(&pending, "b"), Some(Operation::Remove));
-        assert_eq!(shown(&pending, "c"), Some(Operation::Remove));
-        assert_eq!(shown(&pending, "d"), None);
+        let mut buffer = Buffer::default();
+        buffer.add(batch(&[("a", Some("1")), ("b", Some("1")), ("a", Some("2"))]));
+        let first = buffer.seal();
+        buffer.add(batch(&[("b", None), ("c", Some("3"))]));
+        let both = buffer.seal();
+        buffer.add(batch(&[("c", None)]));
+        let shown = |buffer: &Buffer, key: &str| buffer.get(key.as_bytes()).cloned();
+        assert_eq!(shown(&buffer, "a"), Some(Operation::Put("2".into())));
+        assert_eq!(shown(&buffer, "b"), Some(Operation::Remove));
+        assert_eq!(shown(&buffer, "c"), Some(Operation::Remove));
+        assert_eq!(shown(&buffer, "d"), None);
         assert_eq!((first.len(), both.len()), (1, 2));
-        let keys = |from, to| merged(&both, from, to).map(|(k, o)| (k.clone(), o.clone())).collect::<Vec<_>>();
-        let all = [("a", Operation::Put("2".into())), ("b", Operation::Remove), ("c", Operation::Put("3".into()))];
-        let all = all.map(|(key, operation)| (Bytes::from(key), operation));
-        assert_eq!(keys(Bound::Unbounded, Bound::Unbounded), all);
-        assert_eq!(keys(Bound::Excluded(b"a"), Bound::Excluded(b"c")), all[1..2]);
-        pending.settled(1);
-        assert_eq!(shown(&pending, "a"), None, "it is in a table");
-        assert_eq!(shown(&pending, "b"), Some(Operation::Remove));
+        let keys = |layer: &Changes, from, to| -> Vec<(Bytes, bool)> {
+            source(layer, from, to).flatten().map(|entry| (entry.key.into(), entry.value.is_some())).collect()
+        };
+        assert_eq!(keys(&both[1], Bound::Unbounded, Bound::Unbounded), [("b".into(), false), ("c".into(), true)]);
+        assert_eq!(keys(&both[0], Bound::Excluded(b"a"), Bound::Excluded(b"c")), [("b".into(), true)]);
+        buffer.settled(1);
+        assert_eq!(shown(&buffer, "a"), None, "it is in a table");
+        assert_eq!(shown(&buffer, "b"), Some(Operation::Remove));
     }
 
     #[test]
     fn what_is_written_again_takes_no_more_memory() {
-        let mut pending = Pending::default();
-        pending.add(batch(&[("a", Some("value")), ("b", None)]));
-        let once = pending.bytes();
+        let mut buffer = Buffer::default();
+        buffer.add(batch(&[("a", Some("value")), ("b", None)]));
+        let once = buffer.bytes();
         for _ in 0..10 {
-            pending.add(batch(&[("a", Some("other")), ("b", None)]));
+            buffer.add(batch(&[("a", Some("other")), ("b", None)]));
         }
-        assert_eq!(pending.bytes(), once);
-        pending.seal();
-        assert_eq!(pending.bytes(), once);
-        pending.settled(1);
-        assert_eq!(pending.bytes(), 0);
+        assert_eq!(buffer.bytes(), once);
+        buffer.seal();
+        assert_eq!(buffer.bytes(), once);
+        buffer.settled(1);
+        assert_eq!(buffer.bytes(), 0);
     }
 }

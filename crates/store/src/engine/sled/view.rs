@@ -17,9 +17,9 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::guard::Fault;
-use super::sled_engine::{Shared, get};
-use super::{EngineError, Scan, View, check_key, is_empty_range};
+use crate::engine::guard::Fault;
+use super::engine::{Shared, get};
+use crate::engine::{EngineError, Scan, View, check_key, is_empty_range};
 
 /// A scan looks at so many records under the lock that writes need: about a millisecond, if they are in the cache.
 const CHUNK_RECORDS: usize = 256;

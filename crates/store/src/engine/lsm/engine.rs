@@ -1,0 +1,162 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+
+use super::background::Background;
+use super::runs::Edit;
+use super::view::LsmView;
+use crate::engine::guard::Guard;
+use crate::engine::home::{self, Home};
+use crate::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, View, check_key};
+
+pub(super) struct Shared {
+    pub(super) guard: Guard,
+    /// Written only at the end; everything else reads.
+    open: RwLock<Option<Arc<Background>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shared {
+    pub(super) fn open(&self) -> Result<MappedRwLockReadGuard<'_, Background>, EngineError> {
+        let open = RwLockReadGuard::try_map(self.open.read(), |open| open.as_deref());
+        open.map_err(|_| self.guard.closed())
+    }
+
+    /// Ends what is under way and lets go of the directory. Only the first call does.
+    fn close(&self) -> bool {
+        if let Ok(open) = self.open() {
+            open.stop();
+        }
+        let Some(background) = self.open.write().take() else { return false };
+        for thread in self.threads.lock().drain(..) {
+            // What it ran into is told by the guard.
+            let _ = thread.join();
+        }
+        drop(background);
+        true
+    }
+}
+
+/// [`Engine`] of sorted tables.
+pub(in crate::engine) struct LsmEngine {
+    shared: Arc<Shared>,
+}
+
+impl LsmEngine {
+    pub(in crate::engine) fn open(dir: &Path, options: EngineOptions) -> Result<Self, EngineError> {
+        let home = Home::claim(EngineKind::Fjall, dir)?;
+        let guard = home.guard();
+        let (background, threads) = Background::open(home, options)?;
+        let open = RwLock::new(Some(background));
+        Ok(Self { shared: Arc::new(Shared { guard, open, threads: Mutex::new(threads) }) })
+    }
+}
+
+impl Drop for LsmEngine {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Engine for LsmEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        check_key(key)?;
+        let open = self.shared.open()?;
+        self.shared.guard.read("get", || open.store.get(key))
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), EngineError> {
+        batch.check()?;
+        let open = self.shared.open()?;
+        let _only_writer = open.store.writing.lock();
+        open.wait_for_room(batch.bytes())?;
+        let (fresh, buffered) = open.store.buffer(|buffer| {
+            buffer.add(batch);
+            buffer.fresh_bytes()
+        });
+        open.set_throttle(buffered);
+        if fresh >= open.store.pace.buffer_bytes() {
+            open.ask_to_flush();
+        }
+        Ok(())
+    }
+
+    fn fill(&self, batch: Batch) -> Result<(), EngineError> {
+        batch.check()?;
+        let pairs = match batch.into_ascending() {
+            Ok(pairs) => pairs,
+            Err(batch) => return self.write(batch),
+        };
+        // First what was written before, so a crash leaves that and then this.
+        self.persist()?;
+        let open = self.shared.open()?;
+        let _only_writer = open.store.writing.lock();
+        self.shared.guard.change("fill", || {
+            let store = &open.store;
+            let mut writer = store.writer();
+            for (key, value) in pairs {
+                writer.write(super::merge::Entry { key: key.into(), value: Some(value.into()) })?;
+            }
+            let tables = writer.finish()?;
+            let runs = store.runs();
+            let overlaps = |table: &super::table::Table| {
+                tables.iter().any(|new| new.min() <= table.max() && table.min() <= new.max())
+            };
+            // Where nothing lies, the base takes it as it is.
+            let edit = match runs.0.last().filter(|_| !runs.tables().any(|table| overlaps(table))) {
+                Some(base) => Edit { added: vec![(base.id, tables)], ..Edit::default() },
+                None => Edit { newest: Some((store.number(), tables)), ..Edit::default() },
+            };
+            store.commit(&edit, 0)
+        })
+    }
+
+    fn persist(&self) -> Result<(), EngineError> {
+        let open = self.shared.open()?;
+        open.wait_for_flush(open.ask_to_flush(), false)
+    }
+
+    fn view(&self) -> Result<Box<dyn View>, EngineError> {
+        let (layers, runs) = self.shared.open()?.store.seal();
+        Ok(Box::new(LsmView::new(layers, runs, self.shared.clone())))
+    }
+
+    /// What is in tables: nothing is sealed for it.
+    fn view_since_persist(&self) -> Result<Box<dyn View>, EngineError> {
+        let runs = self.shared.open()?.store.runs();
+        Ok(Box::new(LsmView::new(Vec::new(), runs, self.shared.clone())))
+    }
+
+    fn shutdown(&self) -> Result<(), EngineError> {
+        let flushed = match self.shared.open() {
+            Ok(open) => {
+                // Somebody waits for it; and once only, should the disk be full.
+                open.store.throttle.set_behind(true);
+                open.wait_for_flush(open.ask_to_flush(), true)
+            }
+            Err(_) => return Ok(()),
+        };
+        self.shared.close();
+        flushed
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.shared.open().map_or(0, |open| home::disk_bytes(open.store.home().dir()))
+    }
+
+    fn reserve_bytes(&self) -> u64 {
+        self.shared.open().map_or(0, |open| open.reserve_bytes())
+    }
+
+    fn removes_lapsed(&self) -> bool {
+        true
+    }
+
+    fn kind(&self) -> EngineKind {
+        EngineKind::Fjall
+    }
+}
+

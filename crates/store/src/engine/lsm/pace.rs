@@ -1,0 +1,89 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::plan::Shape;
+
+/// Writes become slower from so many runs over the base on, each of which a read may have to ask, down to the slowest at
+/// so many. When merges keep up there are a dozen.
+const RUNS: (usize, usize) = (24, 64);
+/// The same for what lies over the base, in hundredths of what may.
+const OVERLAY: (u64, u64) = (150, 400);
+/// The same for what waits in memory for a flush, in hundredths of the buffer: a buffer that is full is being flushed while
+/// the next one fills.
+const BUFFERED: (u64, u64) = (150, 300);
+/// The slowest that a write becomes: so long for each KiB, 2 MB a second.
+const SLOWEST: Duration = Duration::from_micros(500);
+/// One write waits no longer than that at a time, whatever its size.
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// How much slower writes are to be, so that merges and flushes keep up: in small steps, long before there is no room.
+pub(super) struct Pace {
+    buffer_bytes: usize,
+    /// How near merges are to the end of their room, in thousandths.
+    unmerged: AtomicU64,
+}
+
+impl Pace {
+    /// With a buffer of so many bytes.
+    pub(super) fn new(buffer_bytes: usize) -> Self {
+        Self { buffer_bytes, unmerged: AtomicU64::new(0) }
+    }
+
+    /// From so many bytes on what was written goes into tables.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
+    /// A write waits while there are so many bytes in no table.
+    pub(super) fn buffered_max_bytes(&self) -> usize {
+        self.buffer_bytes * 3
+    }
+
+    /// Takes note of what is to be merged.
+    pub(super) fn set_shape(&self, shape: &Shape) {
+        let runs = thousandths(shape.overlay_runs() as u64, (RUNS.0 as u64, RUNS.1 as u64));
+        let overlay = thousandths(shape.overlay_bytes().saturating_mul(100) / shape.overlay_limit(), OVERLAY);
+        self.unmerged.store(runs.max(overlay), Ordering::Relaxed);
+    }
+
+    /// Whether what works in the background should not rest.
+    pub(super) fn is_behind(&self, buffered: usize) -> bool {
+        self.pressure(buffered) > 0
+    }
+
+    /// How long a write of so many bytes waits.
+    pub(super) fn wait(&self, buffered: usize, bytes: usize) -> Duration {
+        let pressure = self.pressure(buffered);
+        // Squared: the first steps are small.
+        let nanos = SLOWEST.as_nanos() * (bytes as u128) / 1024 * u128::from(pressure * pressure) / 1_000_000;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(LONGEST)
+    }
+
+    fn pressure(&self, buffered: usize) -> u64 {
+        let buffered = (buffered as u64).saturating_mul(100) / (self.buffer_bytes as u64).max(1);
+        self.unmerged.load(Ordering::Relaxed).max(thousandths(buffered, BUFFERED))
+    }
+}
+
+/// How far it is from the one bound to the other.
+fn thousandths(what: u64, (from, to): (u64, u64)) -> u64 {
+    (what.saturating_sub(from) * 1_000 / (to - from)).min(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUFFER: usize = 64 << 20;
+
+    #[test]
+    fn a_write_waits_for_nothing_until_merges_or_flushes_are_behind_and_then_a_little_longer_each_time() {
+        let pace = Pace::new(BUFFER);
+        assert_eq!(pace.wait(BUFFER * 3 / 2, 1 << 20), Duration::ZERO, "one buffer is flushed while the next fills");
+        let waits: Vec<_> = (150..=300).map(|part| pace.wait(BUFFER / 100 * part, 64 << 10)).collect();
+        assert!(waits.is_sorted());
+        assert!(waits[15] < SLOWEST, "the first steps are small: {:?}", waits[15]);
+        assert!(waits.windows(2).all(|two| two[1] - two[0] < Duration::from_millis(1)), "no step is large");
+        assert_eq!(pace.wait(usize::MAX, usize::MAX), LONGEST, "nobody waits longer than that for the pace");
+    }
+}

@@ -1,0 +1,307 @@
+//! What is to be merged next: a pure choice by the shape of the runs.
+//!
+//! ```text
+//! newest  r r r r r r r r     tables of one flush each; eight of them are joined into one run
+//!         R R R R             runs of such a join; eight of them are joined again
+//!         ================    the base: all that is older
+//! ```
+//!
+//! A join reads and writes what it joins and nothing else, whatever the base takes. What lies over the base is bounded to a
+//! quarter of it: beyond that it is sunk into the base, a stretch of keys at a time, where the most lies over the least
+//! first. So a record is written four times on its way down and five times in the base, at any size; the disk takes at most
+//! a quarter more than what is live and a stretch; and no merge is larger than a stretch or what lies over the base.
+//!
+//! What has lapsed goes in three ways: whole tables at once, if nothing older lies under them; a stretch of the base, once a
+//! third of it has lapsed; and in every other merge that passes. Runs that will have lapsed soon are not merged before.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::runs::RunId;
+use super::table::TableId;
+use super::writer::TABLE_BYTES;
+
+/// So many runs of one size are joined: each is one more filter for a read to ask, each join writes a record once more.
+const FANOUT: usize = 8;
+/// So many once there is more over the base than there should be, and it cannot be sunk as it is.
+const FANOUT_UNDER_PRESSURE: usize = 3;
+/// What may lie over the base: so much of it, or of a small base so many bytes. A store whose sessions are renewed all the
+/// time has that much on disk for nothing.
+const OVERLAY_SHARE: u64 = 4;
+const OVERLAY_FLOOR_BYTES: u64 = 4 * TABLE_BYTES;
+/// How many tables of the base are merged at a time: 1 GB.
+const STRETCH_TABLES: usize = 16;
+/// A run takes part in a merge into the base if one of its tables lies over no more of the base's than that: else most of
+/// what is read of it would be written back as it was.
+const COARSE: usize = 2 * STRETCH_TABLES;
+/// A stretch is merged for what has lapsed in it alone if that is so much of it.
+const LAPSED_SHARE: u64 = 3;
+/// Runs that take less count for nothing where their number is what counts: they are joined at no cost.
+const TINY_BYTES: u64 = TABLE_BYTES / 16;
+
+/// What is known of a table.
+#[derive(Debug, Clone)]
+pub(super) struct TableShape {
+    pub(super) id: TableId,
+    pub(super) min: Bytes,
+    pub(super) max: Bytes,
+    pub(super) bytes: u64,
+    /// Bytes of records that are not needed any more.
+    pub(super) lapsed_bytes: u64,
+    /// Nothing in it is needed any more.
+    pub(super) is_over: bool,
+    /// It will be over in less time than it has been there.
+    pub(super) is_short_lived: bool,
+}
+
+/// What is known of a run.
+#[derive(Debug, Clone)]
+pub(super) struct RunShape {
+    pub(super) id: RunId,
+    pub(super) tables: Vec<TableShape>,
+}
+
+/// All runs, newest first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shape(pub(super) Vec<RunShape>);
+
+/// What is being merged, and so cannot be merged by another.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Busy {
+    pub(super) tables: HashSet<TableId>,
+    /// All of these runs.
+    pub(super) runs: HashSet<RunId>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Job {
+    /// These tables go: nothing in them is needed, and nothing older lies under them.
+    Drop(Vec<TableId>),
+    /// Neighbouring runs become one, in the place of the oldest. Newest first.
+    Join(Vec<RunId>),
+    /// What these tables of some runs, the base as the last of them, have between two keys comes into the base. Newest
+    /// first.
+    Sink { from: Bound<Bytes>, to: Bound<Bytes>, runs: Vec<(RunId, Vec<TableId>)> },
+}
+
+impl Busy {
+    /// Keeps what a job takes from others.
+    pub(super) fn add(&mut self, job: &Job) {
+        match job {
+            Job::Drop(tables) => self.tables.extend(tables),
+            Job::Join(runs) => self.runs.extend(runs),
+            Job::Sink { runs, .. } => self.tables.extend(runs.iter().flat_map(|(_, tables)| tables)),
+        }
+    }
+
+    /// Lets others have it again.
+    pub(super) fn remove(&mut self, job: &Job) {
+        match job {
+            Job::Drop(tables) => self.tables.retain(|table| !tables.contains(table)),
+            Job::Join(runs) => self.runs.retain(|run| !runs.contains(run)),
+            Job::Sink { runs, .. } => {
+                self.tables.retain(|table| !runs.iter().any(|(_, tables)| tables.contains(table)));
+            }
+        }
+    }
+}
+
+impl RunShape {
+    pub(super) fn bytes(&self) -> u64 {
+        self.tables.iter().map(|table| table.bytes).sum()
+    }
+
+    fn is_busy(&self, busy: &Busy) -> bool {
+        busy.runs.contains(&self.id) || self.tables.iter().any(|table| busy.tables.contains(&table.id))
+    }
+
+    /// How often runs of one flush were joined to make one of its size.
+    fn tier(&self) -> u32 {
+        (self.bytes() / TABLE_BYTES).max(1).ilog(FANOUT as u64)
+    }
+}
+
+impl Shape {
+    /// Runs of some size that lie over the base.
+    pub(super) fn overlay_runs(&self) -> usize {
+        self.overlay().iter().filter(|run| run.bytes() >= TINY_BYTES).count()
+    }
+
+    pub(super) fn overlay_bytes(&self) -> u64 {
+        self.overlay().iter().map(RunShape::bytes).sum()
+    }
+
+    /// How much may lie over the base.
+    pub(super) fn overlay_limit(&self) -> u64 {
+        (self.0.last().map_or(0, RunShape::bytes) / OVERLAY_SHARE).max(OVERLAY_FLOOR_BYTES)
+    }
+
+    /// Room on the disk that the merges of a store of this shape need at a time, and no more than all of it takes.
+    pub(super) fn merge_bytes(&self) -> u64 {
+        let all = self.0.iter().map(RunShape::bytes).sum::<u64>();
+        let stretch = STRETCH_TABLES as u64 * TABLE_BYTES;
+        (stretch + stretch / OVERLAY_SHARE).max(self.overlay_limit()).min(all)
+    }
+
+    fn overlay(&self) -> &[RunShape] {
+        self.0.split_last().map_or(&[], |(_, overlay)| overlay)
+    }
+}
+
+/// The next thing to do that needs no more than `room` bytes of disk.
+pub(super) fn choose(shape: &Shape, busy: &Busy, room: u64) -> Option<Job> {
+    let over = droppable(shape, busy);
+    if !over.is_empty() {
+        return Some(Job::Drop(over));
+    }
+    let is_over_limit = shape.overlay_bytes() > shape.overlay_limit();
+    join(shape, busy, room, FANOUT)
+        .or_else(|| sink(shape, busy, room, is_over_limit))
+        .or_else(|| is_over_limit.then(|| join(shape, busy, room, FANOUT_UNDER_PRESSURE)).flatten())
+}
+
+/// Tables of which nothing is needed, with nothing older under them that would show again.
+fn droppable(shape: &Shape, busy: &Busy) -> Vec<TableId> {
+    let mut over = HashSet::new();
+    for (at, run) in shape.0.iter().enumerate().rev() {
+        for table in run.tables.iter().filter(|table| table.is_over && !busy.tables.contains(&table.id)) {
+            let mut older = shape.0[at + 1..].iter().flat_map(|run| run.tables.iter());
+            let hides =
+                older.any(|other| !over.contains(&other.id) && other.min <= table.max && table.min <= other.max);
+            if !hides && !busy.runs.contains(&run.id) {
+                over.insert(table.id);
+            }
+        }
+    }
+    let mut over: Vec<_> = over.into_iter().collect();
+    over.sort_unstable();
+    over
+}
+
+/// The cheapest neighbours of one size over the base, if there are so many.
+fn join(shape: &Shape, busy: &Busy, room: u64, fanout: usize) -> Option<Job> {
+    let overlay = shape.overlay();
+    let is_worth = |runs: &[RunShape]| is_worth_merging(shape, runs.iter().flat_map(|run| run.tables.iter()));
+    let highest = overlay.iter().map(RunShape::tier).max()?;
+    (0..=highest).find_map(|tier| {
+        let fits = |runs: &&[RunShape]| {
+            runs.iter().all(|run| run.tier() <= tier && !run.is_busy(busy)) && bytes_of(runs) <= room && is_worth(runs)
+        };
+        // The oldest of the cheapest.
+        let cheapest = overlay.windows(fanout).rev().filter(fits).min_by_key(|runs| bytes_of(runs))?;
+        Some(Job::Join(cheapest.iter().map(|run| run.id).collect()))
+    })
+}
+
+fn bytes_of(runs: &[RunShape]) -> u64 {
+    runs.iter().map(RunShape::bytes).sum()
+}
+
+/// Whether most of it is there for longer than it would take until it goes by itself, or so much has gathered that reads
+/// cannot wait for that.
+fn is_worth_merging<'a>(shape: &Shape, tables: impl Iterator<Item = &'a TableShape>) -> bool {
+    let (mut all, mut short_lived) = (0, 0);
+    for table in tables {
+        all += table.bytes;
+        short_lived += if table.is_short_lived { table.bytes } else { 0 };
+    }
+    short_lived * 2 < all || shape.overlay_runs() >= 2 * FANOUT
+}
+
+/// A stretch of the base with all that can be merged into it.
+struct Stretch<'a> {
+    base: &'a [TableShape],
+    begin: usize,
+    end: usize,
+}
+
+impl Stretch<'_> {
+    fn from(&self) -> Bound<&Bytes> {
+        if self.begin == 0 { Bound::Unbounded } else { Bound::Included(&self.base[self.begin].min) }
+    }
+
+    fn to(&self) -> Bound<&Bytes> {
+        self.base.get(self.end).map_or(Bound::Unbounded, |next| Bound::Excluded(&next.min))
+    }
+
+    fn has(&self, table: &TableShape) -> bool {
+        let begins_in_time = match self.to() {
+            Bound::Excluded(to) => table.min < *to,
+            _ => true,
+        };
+        let ends_late_enough = match self.from() {
+            Bound::Included(from) => table.max >= *from,
+            _ => true,
+        };
+        begins_in_time && ends_late_enough
+    }
+}
+
+/// A merge of a stretch of the base with what lies over it: where that is the most, if there is too much over the base, or
+/// where a good part has lapsed.
+fn sink(shape: &Shape, busy: &Busy, room: u64, is_over_limit: bool) -> Option<Job> {
+    let (base, overlay) = shape.0.split_last()?;
+    if busy.runs.contains(&base.id) {
+        return None;
+    }
+    // Without gaps from the base on: what lies between would come to lie over what is newer.
+    let is_fine = |run: &&RunShape| {
+        !busy.runs.contains(&run.id) && base.tables.len() <= COARSE.max(STRETCH_TABLES) * run.tables.len().max(1)
+    };
+    let taking: Vec<&RunShape> = overlay.iter().rev().take_while(is_fine).collect();
+    let gains = gains(&base.tables, &taking, is_over_limit);
+    let mut tables = STRETCH_TABLES.min(base.tables.len());
+    while tables > 0 {
+        let candidates = (0..=base.tables.len() - tables).filter_map(|begin| {
+            let stretch = Stretch { base: &base.tables, begin, end: begin + tables };
+            let gain: u64 = gains[begin..begin + tables].iter().sum();
+            let bytes: u64 = base.tables[begin..begin + tables].iter().map(|table| table.bytes).sum();
+            let is_free = !base.tables[begin..begin + tables].iter().any(|table| busy.tables.contains(&table.id));
+            let is_enough = is_over_limit || gain >= bytes / LAPSED_SHARE;
+            (gain > 0 && is_free && is_enough).then_some((stretch, gain, bytes))
+        });
+        // The most over the least; the first of equals.
+        let best = candidates.reduce(|best, next| {
+            let (one, other) = (u128::from(best.1) * u128::from(next.2.max(1)), u128::from(next.1) * u128::from(best.2.max(1)));
+            if other > one { next } else { best }
+        });
+        let (stretch, ..) = best?;
+        let inputs = || {
+            let over = taking.iter().flat_map(|run| run.tables.iter().filter(|table| stretch.has(table)));
+            over.chain(&base.tables[stretch.begin..stretch.end])
+        };
+        if inputs().any(|table| busy.tables.contains(&table.id)) || !is_worth_merging(shape, inputs()) {
+            return None;
+        }
+        if inputs().map(|table| table.bytes).sum::<u64>() <= room {
+            let tables_of = |run: &RunShape| {
+                let within = run.tables.iter().filter(|table| stretch.has(table));
+                (run.id, within.map(|table| table.id).collect::<Vec<_>>())
+            };
+            let runs = taking.iter().rev().map(|run| tables_of(run)).chain([tables_of(base)]);
+            let runs = runs.filter(|(_, tables)| !tables.is_empty()).collect();
+            return Some(Job::Sink { from: stretch.from().cloned(), to: stretch.to().cloned(), runs });
+        }
+        tables /= 2;
+    }
+    None
+}
+
+/// What a merge of each table of the base rids the disk of: what lies over it, and what has lapsed in it.
+fn gains(base: &[TableShape], over: &[&RunShape], is_over_limit: bool) -> Vec<u64> {
+    let mut gains: Vec<u64> = base.iter().map(|table| table.lapsed_bytes).collect();
+    if !is_over_limit {
+        return gains;
+    }
+    for table in over.iter().flat_map(|run| run.tables.iter()) {
+        // The first of the base also has what comes before it, and each what comes between it and the next.
+        let begin = base.partition_point(|other| other.min <= table.min).saturating_sub(1);
+        let end = base.partition_point(|other| other.min <= table.max).max(begin + 1);
+        let share = (table.bytes / (end - begin) as u64).max(1);
+        gains[begin..end].iter_mut().for_each(|gain| *gain += share);
+    }
+    gains
+}

@@ -1,0 +1,6 @@
+//! The session state on sled 0.34, for small stores.
+
+mod engine;
+mod view;
+
+pub(super) use engine::SledEngine;
