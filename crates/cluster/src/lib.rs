@@ -38,6 +38,7 @@ mod recovery;
 mod registration;
 mod reports;
 mod standing;
+mod state_check;
 mod status;
 mod transport;
 mod wall_clock;

@@ -118,7 +118,7 @@ impl Maintenance {
     }
 
     async fn reap(&mut self) {
-        if Instant::now() < self.reap_again_at {
+        if Instant::now() < self.reap_again_at || self.inner.state.removes_lapsed() {
             return;
         }
         let (state, from) = (self.inner.state.clone(), self.reap_from.take());

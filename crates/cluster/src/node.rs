@@ -9,7 +9,9 @@ use futures_util::future::BoxFuture;
 use openraft::{Config, SnapshotPolicy};
 use sessile_core::ProposerId;
 use sessile_core::planted::{Defect, is_planted};
-use sessile_store::{Member, NodeId, Opening, StateMachine, StatelessStore, Store, TypeConfig, off_the_runtime};
+use sessile_store::{
+    Member, NodeId, Opened, Opening, StateMachine, StatelessStore, Store, TypeConfig, off_the_runtime,
+};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::DropGuard;
 use tracing::{info, warn};
@@ -29,7 +31,7 @@ use crate::recovery::recover;
 use crate::standing::{Standing, Told};
 use crate::transport::{Incoming, Network, Sending};
 use crate::write_rounds::WriteRounds;
-use crate::{NodeConfig, StartError, autopilot, grpc, registration, reports, watches};
+use crate::{NodeConfig, StartError, autopilot, grpc, registration, reports, state_check, watches};
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
@@ -56,7 +58,9 @@ impl Node {
     pub async fn start(opening: Opening, config: NodeConfig, incoming: Option<Incoming>) -> Result<Self, StartError> {
         let (node, lobby, known) = match opening {
             Opening::Pristine(store) => (store.node(), Lobby::pristine(store), Known::Nothing),
-            Opening::Member(store, _) => (store.node(), Lobby::default(), Known::All(store)),
+            Opening::Member(store, opened) => {
+                (store.node(), Lobby::default(), Known::All(store, opened == Opened::Unchecked))
+            }
             Opening::Stateless(store) => (store.node(), Lobby::default(), Known::Log(store)),
         };
         let local = Arc::new(Local::new(node, config, lobby));
@@ -64,15 +68,15 @@ impl Node {
         if let Some(incoming) = incoming {
             local.tasks.spawn(grpc::serve(local.clone(), incoming));
         }
-        let (store, first) = match known {
-            Known::All(store) => (store, None),
-            Known::Log(store) => (recover(&local, store).await?, None),
+        let (store, first, unchecked) = match known {
+            Known::All(store, unchecked) => (store, None, unchecked),
+            Known::Log(store) => (recover(&local, store).await?, None, false),
             Known::Nothing => {
                 let Entered { store, first } = enter(&local).await?;
-                (store, first)
+                (store, first, false)
             }
         };
-        let cluster = Box::pin(start_member(&local, &store, first)).await?;
+        let cluster = Box::pin(start_member(&local, &store, first, unchecked)).await?;
         Ok(Self { store, cluster, local, _stop: stop })
     }
 
@@ -120,7 +124,8 @@ impl Node {
 enum Known {
     Nothing,
     Log(StatelessStore),
-    All(Store),
+    /// With a state whose counts are yet to be checked, or not.
+    All(Store, bool),
 }
 
 /// Starts Raft over a member's store, and everything that belongs to a member.
@@ -128,6 +133,7 @@ async fn start_member(
     local: &Arc<Local>,
     store: &Store,
     first: Option<BTreeMap<NodeId, Member>>,
+    unchecked: bool,
 ) -> Result<Cluster, StartError> {
     local.door.enter(store.cluster());
     local.door.keep_out(store.state().removed());
@@ -204,6 +210,9 @@ async fn start_member(
     own("the watch over the membership", watches::membership(inner.clone(), stop.clone()).boxed());
     own("the registration", registration::run(inner.clone(), stop.clone()).boxed());
     own("the upkeep", Maintenance::new(inner.clone(), local.config.persist_after).run(stop.clone()).boxed());
+    if unchecked {
+        own("the check of the state", state_check::run(inner.clone(), stop.clone()).boxed());
+    }
     if local.config.peers.is_some() {
         own("the exchange of reports", reports::run(inner.clone(), stop.clone()).boxed());
         own("the autopilot", autopilot::run(inner.clone(), stop.clone()).boxed());

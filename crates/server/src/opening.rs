@@ -67,6 +67,11 @@ pub(crate) fn tell(opening: &Opening) {
         Opened::Checked(report) => {
             info!(records = report.records, bytes = report.bytes, "the state was checked and is whole");
         }
+        Opened::Unchecked => {
+            info!(
+                "the last stop was not clean: what is read is verified as it is read, and the counts are checked meanwhile"
+            );
+        }
         Opened::Rebuilt { reason, aside } => {
             let aside = aside.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
             warn!(reason, aside, "the state was lost or damaged; the log, which is whole, makes it again");

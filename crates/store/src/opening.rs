@@ -56,7 +56,8 @@ struct Found {
 }
 
 impl Opening {
-    /// Opens what is there, or makes a new node. After an unclean stop the state is checked before this returns.
+    /// Opens what is there, or makes a new node. After an unclean stop the state is checked before this returns, unless its
+    /// engine verifies what is read.
     ///
     /// # Errors
     /// The disk; and what cannot be gone on with without a guess, by name. Then nothing in the directory was changed.
@@ -134,7 +135,8 @@ impl Found {
         Ok(Opening::Member(Store::new(dir, node, cluster, log, state), opened))
     }
 
-    /// The state in use, checked unless a clean stop left it just so and the engine would notice damage since.
+    /// The state in use, checked unless a clean stop left it just so and the engine would notice damage since, or the engine
+    /// verifies whatever is read.
     fn open_state(&self, options: &StoreOptions, owner: Owner) -> Result<Option<(SessionState, Opened)>, StoreError> {
         let root = self.dir.path().join(STATE_DIR);
         let Some(current) = CurrentState::open(&root, options.engine, engine_options(options))? else {
@@ -150,6 +152,9 @@ impl Found {
         let as_it_was_left = self.clean.is_some_and(|applied| applied == state.applied().0);
         if as_it_was_left && options.engine.reports_damage() {
             return Ok(Some((state, Opened::Clean)));
+        }
+        if options.engine.verifies_reads() {
+            return Ok(Some((state, Opened::Unchecked)));
         }
         let report = state.check()?;
         Ok(Some((state, Opened::Checked(report))))

@@ -27,6 +27,9 @@ pub enum Opened {
     Clean,
     /// It was not closed cleanly; every record was read and the counts hold.
     Checked(CheckReport),
+    /// It was not closed cleanly. What is read of it is verified as it is read; that the counts hold is to be checked
+    /// meanwhile ([`SessionState::check_beside`]).
+    Unchecked,
     /// The state was lost or damaged; it begins anew, and the log, which is whole, makes it again.
     Rebuilt {
         /// Why.

@@ -147,6 +147,18 @@ impl Engine for Cached {
         self.engine.disk_bytes()
     }
 
+    fn reserve_bytes(&self) -> u64 {
+        self.engine.reserve_bytes()
+    }
+
+    fn removes_lapsed(&self) -> bool {
+        self.engine.removes_lapsed()
+    }
+
+    fn condemn(&self, why: &str) {
+        self.engine.condemn(why);
+    }
+
     fn kind(&self) -> EngineKind {
         self.engine.kind()
     }

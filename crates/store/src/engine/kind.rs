@@ -47,6 +47,13 @@ impl EngineKind {
         !matches!(self, Self::Sled)
     }
 
+    /// Whether all that a read finds, and that it finds nothing, is verified against checksums of what was written: of the
+    /// list of tables, of their indices and filters, of each block. Then a store need not be read whole after an unclean
+    /// stop before it serves.
+    pub const fn verifies_reads(self) -> bool {
+        matches!(self, Self::Fjall)
+    }
+
     /// The name in config and on disk.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -125,6 +125,11 @@ pub trait Engine: Send + Sync {
         0
     }
 
+    /// What it holds was found to be damaged: the next opening refuses it, however whole it looks.
+    fn condemn(&self, why: &str) {
+        let _ = why;
+    }
+
     /// Whether it removes by itself what its [`Retention`] does not need any more.
     fn removes_lapsed(&self) -> bool {
         false

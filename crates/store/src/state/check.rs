@@ -1,9 +1,17 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
 use sessile_core::{Recount, State};
 
 use super::session_state::{REMEDY, SessionState};
 use super::stored::{RECORD_SPACE, decode_record, parse_record_key};
 use super::{CurrentState, session_state::Writer};
 use crate::StoreError;
+use crate::engine::{EngineError, View};
+
+/// A check beside requests works so long at a time, and rests so long then: it takes a third of a processor.
+const STRETCH: Duration = Duration::from_millis(2);
+const REST: Duration = Duration::from_millis(4);
 
 /// What a check of the state went through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,14 +30,50 @@ impl SessionState {
         let view = current.engine.view()?;
         // Counts and records of one moment, and the counts as the next start would read them.
         let state = Writer::load_from(&*view, &current)?.state;
-        check(&current, &*view, &state)
+        Ok(check(&current, &*view, &state, || true)?.unwrap_or_default())
+    }
+
+    /// The same while requests are served, and as far as the state is durable. `None` if it was told to end before, or the
+    /// state was closed or replaced. A state that is found to be damaged is refused by the next start.
+    pub fn check_beside(&self, go_on: impl Fn() -> bool) -> Result<Option<CheckReport>, StoreError> {
+        let current = self.current();
+        let mut began = Instant::now();
+        let go_on = || {
+            if began.elapsed() >= STRETCH {
+                thread::sleep(REST);
+                began = Instant::now();
+            }
+            go_on()
+        };
+        let checked = || {
+            let view = current.engine.view_since_persist()?;
+            let state = Writer::load_from(&*view, &current)?.state;
+            check(&current, &*view, &state, go_on)
+        };
+        match checked() {
+            Err(StoreError::Engine(EngineError::Closed { .. })) => Ok(None),
+            Err(error) => {
+                current.condemn_if_damaged(&error);
+                Err(error)
+            }
+            checked => checked,
+        }
     }
 }
 
-fn check(current: &CurrentState, view: &dyn crate::engine::View, state: &State) -> Result<CheckReport, StoreError> {
+/// Goes through all records, for as long as it may.
+fn check(
+    current: &CurrentState,
+    view: &dyn View,
+    state: &State,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<Option<CheckReport>, StoreError> {
     let mut report = CheckReport::default();
     let mut recount = Recount::default();
     for stored in view.scan_prefix(&[RECORD_SPACE]) {
+        if !go_on() {
+            return Ok(None);
+        }
         let (stored_key, bytes) = stored?;
         let (namespace, key) = parse_record_key(&stored_key).map_err(|error| current.damaged(&error))?;
         let record = decode_record(&stored_key, &bytes).map_err(|error| current.damaged(&error))?;
@@ -38,7 +82,7 @@ fn check(current: &CurrentState, view: &dyn crate::engine::View, state: &State) 
         report.bytes += key.as_bytes().len() as u64 + record.value.len() as u64;
     }
     match recount.difference(state) {
-        None => Ok(report),
+        None => Ok(Some(report)),
         Some((namespace, group, kept, there)) => Err(StoreError::CountsDiffer {
             dir: current.dir.clone(),
             namespace,

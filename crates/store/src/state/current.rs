@@ -129,6 +129,13 @@ impl CurrentState {
         applied.membership.nodes().map(|(node, member)| (*node, member.clone())).collect()
     }
 
+    /// A state that is damaged is refused by the next start, which makes another.
+    pub(super) fn condemn_if_damaged(&self, error: &StoreError) {
+        if error.is_damaged_state() {
+            self.engine.condemn(&error.to_string());
+        }
+    }
+
     pub(super) fn damaged(&self, what: &dyn Display) -> StoreError {
         damaged(&self.dir, what)
     }

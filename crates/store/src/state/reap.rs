@@ -58,13 +58,15 @@ pub struct Reaped {
 }
 
 impl SessionState {
+    /// Whether the engine removes by itself what has expired, so that nobody need [look](Self::reap) for it.
+    pub fn removes_lapsed(&self) -> bool {
+        self.current().engine.removes_lapsed()
+    }
+
     /// Looks at up to `limit` records from `from` on, and removes the bytes of those that no replay can find counted
     /// again. Each node does this when it suits it: it changes no answer and no count.
     pub fn reap(&self, from: Option<&Bytes>, limit: usize) -> Result<Reaped, StoreError> {
         let current = self.current();
-        if current.engine.removes_lapsed() {
-            return Ok(Reaped::default());
-        }
         let (mut reaped, candidates) = match self.look_for_expired(&current, from, limit) {
             // A snapshot took its place, or it was closed: there is nothing of it to remove.
             Err(StoreError::Engine(EngineError::Closed { .. })) => return Ok(Reaped::default()),

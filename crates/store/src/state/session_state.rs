@@ -117,7 +117,11 @@ impl SessionState {
             match get_record(&*current.engine, &current.dir, &stored_key) {
                 // A snapshot took its place meanwhile.
                 Err(StoreError::Engine(EngineError::Closed { .. })) if !Arc::ptr_eq(&current, &self.current()) => {}
-                record => break record?,
+                Err(error) => {
+                    current.condemn_if_damaged(&error);
+                    return Err(error);
+                }
+                Ok(record) => break record,
             }
         };
         let live = record.filter(|record| horizon.shows(&record.header));

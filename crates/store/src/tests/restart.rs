@@ -27,11 +27,42 @@ fn a_clean_stop_is_recognised_and_an_unclean_one_is_checked() {
         drop(store);
 
         let (store, opened) = open(dir.path(), engine).unwrap();
-        assert!(matches!(opened, Opened::Checked(_)), "{opened:?}");
+        assert!(is_checked(engine, &opened), "{opened:?}");
+        assert!(store.state().check_beside(|| true).unwrap().is_some());
         store.replay();
         assert_eq!(store.get(&key(1)), Some(value(1, 0)));
         assert_eq!(store.get(&key(2)), Some(value(2, 0)));
     });
+}
+
+/// Whether a state was found not to have been closed cleanly: it was checked, or is to be while it serves.
+fn is_checked(engine: EngineKind, opened: &Opened) -> bool {
+    if engine.verifies_reads() { *opened == Opened::Unchecked } else { matches!(opened, Opened::Checked(_)) }
+}
+
+#[test]
+fn a_state_whose_counts_do_not_hold_is_found_while_it_serves_and_refused_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    let mut leader = Leader::new();
+    store.commit(vec![
+        leader.register(),
+        leader.put(key(1), value(1, 0), day()),
+        leader.put(key(2), value(2, 0), day()),
+    ]);
+    // Behind the counts' back.
+    let mut batch = crate::engine::Batch::new();
+    batch.remove([b"\x10\0\0\0\x01", key(1).as_bytes()].concat());
+    store.state().current().engine.write(batch).unwrap();
+    store.state().persist().unwrap();
+    assert!(store.state().check_beside(|| false).unwrap().is_none(), "it ends when it is told to");
+    let error = store.state().check_beside(|| true).unwrap_err();
+    assert!(matches!(error, StoreError::CountsDiffer { kept_keys: 1, there_keys: 0, .. }), "{error}");
+    drop(store);
+    let (store, opened) = open(dir.path(), EngineKind::Fjall).unwrap();
+    assert!(matches!(&opened, Opened::Rebuilt { reason, .. } if reason.contains("found to be damaged")), "{opened:?}");
+    store.replay();
+    assert_eq!(store.get(&key(1)), Some(value(1, 0)), "the log, which is whole, made it again");
 }
 
 #[test]
@@ -52,32 +83,53 @@ fn the_mark_of_a_clean_stop_is_gone_once_it_is_read_and_is_believed_of_its_own_p
     drop(store);
     std::fs::write(&mark, earlier).unwrap();
     let (_, opened) = open(dir.path(), EngineKind::Fjall).unwrap();
-    assert!(matches!(opened, Opened::Checked(_)), "{opened:?}");
+    assert!(is_checked(EngineKind::Fjall, &opened), "{opened:?}");
 }
 
 #[test]
 fn what_expired_stays_expired_and_its_bytes_go_after_its_bucket() {
-    both(|engine| {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, _) = open(dir.path(), engine).unwrap();
-        let mut leader = Leader::new();
-        let short = Ttl::from_secs(5).unwrap();
-        let mut entries = vec![leader.register()];
-        entries.extend((0..20).map(|number| leader.put(key(number), value(number, 0), short)));
-        entries.extend((20..30).map(|number| leader.put(key(number), value(number, 0), day())));
-        store.commit(entries);
-        store.persist_and_reap(0, 30);
+    let dir = tempfile::tempdir().unwrap();
+    // fjall's engine removes them by itself, in the test after this one.
+    let (store, _) = open(dir.path(), EngineKind::Sled).unwrap();
+    let mut leader = Leader::new();
+    let short = Ttl::from_secs(5).unwrap();
+    let mut entries = vec![leader.register()];
+    entries.extend((0..20).map(|number| leader.put(key(number), value(number, 0), short)));
+    entries.extend((20..30).map(|number| leader.put(key(number), value(number, 0), day())));
+    store.commit(entries);
+    store.persist_and_reap(0, 30);
 
-        store.commit(vec![leader.tick(5_000)]);
-        assert_eq!(store.get(&key(3)), None, "expired at once");
-        store.persist_and_reap(0, 30);
-        store.commit(vec![leader.tick(60_000)]);
-        assert_eq!(store.state().reap(None, 100).unwrap().removed, 0, "the clock that says so is not durable yet");
-        store.persist_and_reap(20, 30);
-        store.persist_and_reap(0, 10);
-        assert_eq!(store.state().check().unwrap().records, 10);
-        assert_eq!(store.get(&key(25)), Some(value(25, 0)));
-    });
+    store.commit(vec![leader.tick(5_000)]);
+    assert_eq!(store.get(&key(3)), None, "expired at once");
+    store.persist_and_reap(0, 30);
+    store.commit(vec![leader.tick(60_000)]);
+    assert_eq!(store.state().reap(None, 100).unwrap().removed, 0, "the clock that says so is not durable yet");
+    store.persist_and_reap(20, 30);
+    store.persist_and_reap(0, 10);
+    assert_eq!(store.state().check().unwrap().records, 10);
+    assert_eq!(store.get(&key(25)), Some(value(25, 0)));
+}
+
+/// By whole tables and merges, which nobody asks for.
+#[test]
+fn what_expired_leaves_the_tables_of_fjall_by_itself_once_the_clock_that_says_so_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    let mut leader = Leader::new();
+    let long = |number: u64| Bytes::from(vec![u8::try_from(number).unwrap(); 4_000]);
+    let mut entries = vec![leader.register()];
+    entries.extend((0..20).map(|number| leader.put(key(number), long(number), Ttl::from_secs(5).unwrap())));
+    entries.extend((20..30).map(|number| leader.put(key(number), long(number), day())));
+    entries.push(leader.tick(65_000));
+    store.commit(entries);
+    store.state().persist().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while store.state().check().unwrap().records != 10 {
+        assert!(std::time::Instant::now() < deadline, "what expired is still there");
+        std::thread::yield_now();
+    }
+    assert_eq!(store.get(&key(25)), Some(long(25)));
+    assert_eq!(store.get(&key(5)), None);
 }
 
 impl Store {
@@ -91,7 +143,7 @@ impl Store {
 #[test]
 fn a_scan_for_expired_bytes_goes_on_where_it_stopped() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Sled).unwrap();
     let mut leader = Leader::new();
     let mut entries = vec![leader.register()];
     entries.extend((0..10).map(|number| leader.put(key(number), value(number, 0), Ttl::from_secs(1).unwrap())));

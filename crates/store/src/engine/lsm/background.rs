@@ -1,16 +1,17 @@
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use tracing::{info, warn};
 
 use super::ballast::Ballast;
+use super::engine::condemn;
 use super::plan::{Job, choose};
 use super::store::Store;
 use super::throttle::go_to_background;
 use super::{flush, merges};
-use crate::engine::guard::Guard;
+use crate::engine::guard::{Fault, Guard};
 use crate::engine::{EngineError, EngineOptions, home::Home};
 
 /// Two merges at a time: a join of young runs, which is soon done, need not wait for a merge into the base.
@@ -201,7 +202,9 @@ impl Background {
                 Err(fault) if fault.is_want_of_room() => {
                     flushes.refused += 1;
                     if !std::mem::replace(&mut lacks_room, true) {
-                        warn!("there is no room for a table ({fault}): what was written waits in memory; free some room");
+                        warn!(
+                            "there is no room for a table ({fault}): what was written waits in memory; free some room"
+                        );
                     }
                     self.ballast.release();
                     self.flush_bell.notify_all();
@@ -251,6 +254,9 @@ impl Background {
                     self.merge_bell.wait_for(&mut merges, NO_ROOM_PAUSE);
                 }
                 Err(fault) => {
+                    if let Fault::Library(why) = &fault {
+                        condemn(self.store.home().dir(), why);
+                    }
                     self.guard.fail("merging tables", fault);
                     // Who waits for a flush is told.
                     drop(self.flushes.lock());

@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -8,9 +9,12 @@ use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use super::background::Background;
 use super::runs::Edit;
 use super::view::LsmView;
-use crate::engine::guard::Guard;
+use crate::engine::guard::{Fault, Guard};
 use crate::engine::home::{self, Home};
 use crate::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, View, check_key};
+
+/// The mark of a store in which damage was found, with what it was.
+const DAMAGED: &str = "DAMAGED";
 
 pub(super) struct Shared {
     pub(super) guard: Guard,
@@ -23,6 +27,20 @@ impl Shared {
     pub(super) fn open(&self) -> Result<MappedRwLockReadGuard<'_, Background>, EngineError> {
         let open = RwLockReadGuard::try_map(self.open.read(), |open| open.as_deref());
         open.map_err(|_| self.guard.closed())
+    }
+
+    /// Runs a call that only reads. What is damaged is noted.
+    pub(super) fn read<T>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, EngineError> {
+        self.guard.attempt(call).map_err(|fault| {
+            if let Fault::Library(why) = &fault {
+                condemn(&self.guard.dir(), why);
+            }
+            self.guard.error(operation, fault)
+        })
     }
 
     /// Ends what is under way and lets go of the directory. Only the first call does.
@@ -40,6 +58,12 @@ impl Shared {
     }
 }
 
+/// Leaves a mark by which the next opening knows that the store is damaged. It is best effort: without the mark whoever reads
+/// the same again finds the same.
+pub(super) fn condemn(dir: &Path, why: &str) {
+    let _ = fs::write(dir.join(DAMAGED), why);
+}
+
 /// [`Engine`] of sorted tables.
 pub(in crate::engine) struct LsmEngine {
     shared: Arc<Shared>,
@@ -49,6 +73,9 @@ impl LsmEngine {
     pub(in crate::engine) fn open(dir: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         let home = Home::claim(EngineKind::Fjall, dir)?;
         let guard = home.guard();
+        if let Ok(why) = fs::read_to_string(dir.join(DAMAGED)) {
+            return Err(guard.error("opening", Fault::Library(format!("it was found to be damaged: {why}"))));
+        }
         let (background, threads) = Background::open(home, options)?;
         let open = RwLock::new(Some(background));
         Ok(Self { shared: Arc::new(Shared { guard, open, threads: Mutex::new(threads) }) })
@@ -65,7 +92,7 @@ impl Engine for LsmEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         check_key(key)?;
         let open = self.shared.open()?;
-        self.shared.guard.read("get", || open.store.get(key))
+        self.shared.read("get", || open.store.get(key))
     }
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
@@ -151,6 +178,10 @@ impl Engine for LsmEngine {
         self.shared.open().map_or(0, |open| open.reserve_bytes())
     }
 
+    fn condemn(&self, why: &str) {
+        condemn(&self.shared.guard.dir(), why);
+    }
+
     fn removes_lapsed(&self) -> bool {
         true
     }
@@ -159,4 +190,3 @@ impl Engine for LsmEngine {
         EngineKind::Fjall
     }
 }
-

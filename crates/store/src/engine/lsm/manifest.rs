@@ -65,7 +65,8 @@ impl Manifest {
     pub(super) fn put_in_place(&self) -> Result<(), Fault> {
         let placed = fs::rename(self.data.join(DRAFT), self.data.join(MANIFEST)).and_then(|()| sync_dir(&self.data));
         // Never one of those that are tried again.
-        placed.map_err(|error| Fault::Library(format!("the list of tables could not be replaced: {error}")))
+        let failed = |error| io::Error::other(format!("the list of tables could not be replaced: {error}"));
+        placed.map_err(|error| Fault::Io(failed(error)))
     }
 
     /// Opens every table that is listed, and removes the files of those that are not: what a crash left half-written, or

@@ -46,7 +46,11 @@ impl<'a> Merging<'a> {
     }
 
     /// Writes entries as they are. `false` if the store was told to stop meanwhile.
-    fn copy(&mut self, entries: impl Iterator<Item = Result<Entry, Fault>>, writer: &mut RunWriter<'_>) -> Result<bool, Fault> {
+    fn copy(
+        &mut self,
+        entries: impl Iterator<Item = Result<Entry, Fault>>,
+        writer: &mut RunWriter<'_>,
+    ) -> Result<bool, Fault> {
         for entry in entries {
             if self.store.is_stopping() {
                 return Ok(false);
@@ -107,7 +111,8 @@ fn sink(
 
     let mut beside = Unlisted(Vec::new());
     for ((id, _), source) in inputs.iter().zip(&mut sources) {
-        let before = std::iter::from_fn(|| source.next_if(|entry| entry.as_ref().is_ok_and(|entry| is_before(&entry.key))));
+        let before =
+            std::iter::from_fn(|| source.next_if(|entry| entry.as_ref().is_ok_and(|entry| is_before(&entry.key))));
         let Some(tables) = rest(&mut merging, before)? else { return Ok(None) };
         beside.0.extend(tables.iter().cloned());
         added.push((*id, tables));

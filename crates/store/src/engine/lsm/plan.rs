@@ -265,7 +265,8 @@ fn sink(shape: &Shape, busy: &Busy, room: u64, is_over_limit: bool) -> Option<Jo
         });
         // The most over the least; the first of equals.
         let best = candidates.reduce(|best, next| {
-            let (one, other) = (u128::from(best.1) * u128::from(next.2.max(1)), u128::from(next.1) * u128::from(best.2.max(1)));
+            let (one, other) =
+                (u128::from(best.1) * u128::from(next.2.max(1)), u128::from(next.1) * u128::from(best.2.max(1)));
             if other > one { next } else { best }
         });
         let (stretch, ..) = best?;

@@ -93,7 +93,8 @@ impl Runs {
         }
         let (mut runs, mut gone) = (self.0.clone(), Vec::new());
         for run in &mut runs {
-            let added = edit.added.iter().filter(|(id, _)| *id == run.id).flat_map(|(_, tables)| tables.iter().cloned());
+            let added =
+                edit.added.iter().filter(|(id, _)| *id == run.id).flat_map(|(_, tables)| tables.iter().cloned());
             let (went, mut stay): (Vec<_>, Vec<_>) =
                 run.tables.iter().cloned().partition(|table| edit.removed.contains(&table.id));
             gone.extend(went);

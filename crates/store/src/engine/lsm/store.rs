@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::buffer::{Buffer, Changes};
 use super::import;
-use super::lapses::has_lapsed;
+use super::lapses::FOREVER;
 use super::manifest::{Listed, Manifest, TABLES};
 use super::pace::Pace;
 use super::plan::{Busy, RunShape, Shape, TableShape};
@@ -210,6 +210,7 @@ impl Store {
         let now = self.retention().map_or(0, Retention::now);
         let table = |table: &Arc<Table>| {
             let end = table.lapses.end();
+            let (before, behind) = (end.saturating_sub(now), now.saturating_sub(table.written_at));
             TableShape {
                 id: table.id,
                 min: table.min().clone(),
@@ -217,7 +218,8 @@ impl Store {
                 bytes: table.bytes,
                 lapsed_bytes: table.lapses.lapsed_bytes(now),
                 is_over: table.lapses.is_over(now),
-                is_short_lived: !has_lapsed(end, now) && end.saturating_sub(now) < now.saturating_sub(table.written_at),
+                // A clock that was not known yet says nothing of a table's age.
+                is_short_lived: table.written_at > 0 && end != FOREVER && before > 0 && before < behind,
             }
         };
         let runs = self.runs();

@@ -148,7 +148,8 @@ fn no_order_of_flushes_merges_and_restarts_changes_what_is_there() {
                 0..8 => {
                     let changes: Vec<(Bytes, Operation)> = (0..random.random_range(1..40))
                         .map(|_| {
-                            let key = format!("{}{:02}", ["r", "s"][random.random_range(0..2)], random.random_range(0..60));
+                            let key =
+                                format!("{}{:02}", ["r", "s"][random.random_range(0..2)], random.random_range(0..60));
                             let until = bench.clock.now() + random.random_range(0..30);
                             let gone = random.random_range(0..4) == 0;
                             (key.into(), if gone { Operation::Remove } else { put(until, &turn.to_string()) })
@@ -177,8 +178,13 @@ fn no_order_of_flushes_merges_and_restarts_changes_what_is_there() {
                         // As a stretch is chosen: where tables of the base begin.
                         let begin = random.random_range(0..base.tables.len());
                         let end = random.random_range(begin + 1..=base.tables.len());
-                        let from = if begin == 0 { Bound::Unbounded } else { Bound::Included(base.tables[begin].min().clone()) };
-                        let to = base.tables.get(end).map_or(Bound::Unbounded, |next| Bound::Excluded(next.min().clone()));
+                        let from = if begin == 0 {
+                            Bound::Unbounded
+                        } else {
+                            Bound::Included(base.tables[begin].min().clone())
+                        };
+                        let to =
+                            base.tables.get(end).map_or(Bound::Unbounded, |next| Bound::Excluded(next.min().clone()));
                         bench.run(&sink(&bench, from, to));
                     }
                 }
@@ -196,13 +202,21 @@ fn no_order_of_flushes_merges_and_restarts_changes_what_is_there() {
             let now = bench.clock.now();
             let found = bench.state();
             for (key, value) in &found {
-                assert_eq!(model.get(key), Some(value), "seed {seed}, turn {turn}: {key:?} is another or should be gone");
+                assert_eq!(
+                    model.get(key),
+                    Some(value),
+                    "seed {seed}, turn {turn}: {key:?} is another or should be gone"
+                );
             }
             for (key, value) in &model {
                 let lapsed = bench.clock.needed_until(key, value) <= now;
                 assert!(lapsed || found.contains_key(key), "seed {seed}, turn {turn}: {key:?} is lost");
             }
-            assert_eq!(bench.files(), bench.listed(), "seed {seed}, turn {turn}: files that no list names, or lost ones");
+            assert_eq!(
+                bench.files(),
+                bench.listed(),
+                "seed {seed}, turn {turn}: files that no list names, or lost ones"
+            );
         }
     }
 }

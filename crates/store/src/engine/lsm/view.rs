@@ -31,7 +31,7 @@ impl View for LsmView {
         match self.layers.iter().rev().find_map(|layer| layer.get(key)) {
             Some(Operation::Put(value)) => Ok(Some(value.clone())),
             Some(Operation::Remove) => Ok(None),
-            None => self.shared.guard.read("get", || self.runs.get(key)),
+            None => self.shared.read("get", || self.runs.get(key)),
         }
     }
 
@@ -40,7 +40,7 @@ impl View for LsmView {
             return Box::new(std::iter::empty());
         }
         let entries = self.shared.open().and_then(|_open| {
-            self.shared.guard.read("scan", || {
+            self.shared.read("scan", || {
                 let layers = self.layers.iter().rev().map(|layer| source(layer, from, to));
                 Ok::<_, Fault>(MergeIter::new(layers.chain(self.runs.sources(from, to)).collect()))
             })
@@ -65,7 +65,7 @@ impl Iterator for Pairs<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let entries = self.entries.as_mut()?;
         let next = self.shared.open().and_then(|_open| {
-            self.shared.guard.read("scan", || {
+            self.shared.read("scan", || {
                 let there = entries.find_map(|entry| match entry {
                     Ok(Entry { key, value }) => value.map(|value| Ok((Bytes::from(key), Bytes::from(value)))),
                     Err(fault) => Some(Err(fault)),

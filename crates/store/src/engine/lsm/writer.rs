@@ -63,7 +63,11 @@ impl<'a> RunWriter<'a> {
         let Entry { key, value } = entry;
         let may_lapse = self.retention.is_some_and(|retention| retention.may_lapse(&key));
         // What never lapses would keep a whole table of what does.
-        if self.open.as_ref().is_some_and(|table| table.bytes >= self.context.table_bytes || table.may_lapse != may_lapse) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|table| table.bytes >= self.context.table_bytes || table.may_lapse != may_lapse)
+        {
             self.close_table()?;
         }
         if self.open.is_none() {

@@ -30,9 +30,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
+use super::view::{Overlays, SledView};
 use crate::engine::guard::{Fault, Guard};
 use crate::engine::home::{self, Home, sync_dir};
-use super::view::{Overlays, SledView};
 use crate::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, View, check_key};
 
 /// How often sled's thread flushes and collects garbage: its own default. More often makes more, emptier segments.
@@ -93,7 +93,11 @@ impl SledEngine {
     }
 
     /// As `open`, with a bound for views that a test can reach.
-    pub(in crate::engine) fn open_with(dir: &Path, options: &EngineOptions, views_max_bytes: usize) -> Result<Self, EngineError> {
+    pub(in crate::engine) fn open_with(
+        dir: &Path,
+        options: &EngineOptions,
+        views_max_bytes: usize,
+    ) -> Result<Self, EngineError> {
         let mut home = Home::claim(EngineKind::Sled, dir)?;
         let guard = home.guard();
         let is_new = home.is_new();

@@ -17,8 +17,8 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::engine::guard::Fault;
 use super::engine::{Shared, get};
+use crate::engine::guard::Fault;
 use crate::engine::{EngineError, Scan, View, check_key, is_empty_range};
 
 /// A scan looks at so many records under the lock that writes need: about a millisecond, if they are in the cache.

@@ -55,10 +55,9 @@ fn another_engines_directory_is_refused_and_left_alone(kind: EngineKind) {
 
 fn a_newer_format_is_refused_by_name_and_left_alone(kind: EngineKind) {
     let newer = if kind == EngineKind::Sled { 2 } else { 3 };
-    for mark in [
-        format!("sessile-engine {newer}\n{kind}\nready\n"),
-        "sessile-engine 17\nrocks\nquite another line".to_owned(),
-    ] {
+    for mark in
+        [format!("sessile-engine {newer}\n{kind}\nready\n"), "sessile-engine 17\nrocks\nquite another line".to_owned()]
+    {
         let scratch = closed_store(kind);
         fs::write(scratch.path().join("ENGINE"), mark).unwrap();
         let error = refusal(kind, &scratch.path());
