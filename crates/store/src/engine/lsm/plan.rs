@@ -25,8 +25,6 @@ use super::writer::TABLE_BYTES;
 
 /// So many runs of one size are joined: each is one more filter for a read to ask, each join writes a record once more.
 const FANOUT: usize = 8;
-/// So many once there is more over the base than there should be, and it cannot be sunk as it is.
-const FANOUT_UNDER_PRESSURE: usize = 3;
 /// What may lie over the base: so much of it, or of a small base so many bytes. A store whose sessions are renewed all the
 /// time has that much on disk for nothing.
 const OVERLAY_SHARE: u64 = 4;
@@ -158,9 +156,9 @@ pub(super) fn choose(shape: &Shape, busy: &Busy, room: u64) -> Option<Job> {
         return Some(Job::Drop(over));
     }
     let is_over_limit = shape.overlay_bytes() > shape.overlay_limit();
-    join(shape, busy, room, FANOUT)
+    join(shape, busy, room)
         .or_else(|| sink(shape, busy, room, is_over_limit))
-        .or_else(|| is_over_limit.then(|| join(shape, busy, room, FANOUT_UNDER_PRESSURE)).flatten())
+        .or_else(|| is_over_limit.then(|| join_all(shape, busy, room)).flatten())
 }
 
 /// Tables of which nothing is needed, with nothing older under them that would show again.
@@ -181,19 +179,33 @@ fn droppable(shape: &Shape, busy: &Busy) -> Vec<TableId> {
     over
 }
 
-/// The cheapest neighbours of one size over the base, if there are so many.
-fn join(shape: &Shape, busy: &Busy, room: u64, fanout: usize) -> Option<Job> {
+/// So many neighbours of one size over the base, the smallest first and of those the oldest, with what is smaller between
+/// them.
+fn join(shape: &Shape, busy: &Busy, room: u64) -> Option<Job> {
     let overlay = shape.overlay();
-    let is_worth = |runs: &[RunShape]| is_worth_merging(shape, runs.iter().flat_map(|run| run.tables.iter()));
     let highest = overlay.iter().map(RunShape::tier).max()?;
     (0..=highest).find_map(|tier| {
-        let fits = |runs: &&[RunShape]| {
-            runs.iter().all(|run| run.tier() <= tier && !run.is_busy(busy)) && bytes_of(runs) <= room && is_worth(runs)
-        };
-        // The oldest of the cheapest.
-        let cheapest = overlay.windows(fanout).rev().filter(fits).min_by_key(|runs| bytes_of(runs))?;
-        Some(Job::Join(cheapest.iter().map(|run| run.id).collect()))
+        let joinable = overlay.split(|run| run.tier() > tier || run.is_busy(busy));
+        joinable.rev().find_map(|runs| {
+            let mut alike = (0..runs.len()).rev().filter(|at| runs[*at].tier() == tier);
+            let (oldest, newest) = (alike.next()?, alike.nth(FANOUT - 2)?);
+            join_of(shape, &runs[newest..=oldest], room)
+        })
     })
+}
+
+/// All that lies over the base, but for what came of single flushes if there is more: of that a run becomes that is not too
+/// coarse.
+fn join_all(shape: &Shape, busy: &Busy, room: u64) -> Option<Job> {
+    let overlay = shape.overlay();
+    let fine = overlay.iter().position(|run| run.tier() > 0).unwrap_or(0);
+    let runs = &overlay[fine..];
+    (runs.len() > 1 && !runs.iter().any(|run| run.is_busy(busy))).then(|| join_of(shape, runs, room)).flatten()
+}
+
+fn join_of(shape: &Shape, runs: &[RunShape], room: u64) -> Option<Job> {
+    let is_worth = is_worth_merging(shape, runs.iter().flat_map(|run| run.tables.iter()));
+    (is_worth && bytes_of(runs) <= room).then(|| Job::Join(runs.iter().map(|run| run.id).collect()))
 }
 
 fn bytes_of(runs: &[RunShape]) -> u64 {
@@ -252,21 +264,20 @@ fn sink(shape: &Shape, busy: &Busy, room: u64, is_over_limit: bool) -> Option<Jo
         !busy.runs.contains(&run.id) && base.tables.len() <= COARSE.max(STRETCH_TABLES) * run.tables.len().max(1)
     };
     let taking: Vec<&RunShape> = overlay.iter().rev().take_while(is_fine).collect();
-    let gains = gains(&base.tables, &taking, is_over_limit);
+    let parts = parts(&base.tables, &taking);
     let mut tables = STRETCH_TABLES.min(base.tables.len());
     while tables > 0 {
         let candidates = (0..=base.tables.len() - tables).filter_map(|begin| {
             let stretch = Stretch { base: &base.tables, begin, end: begin + tables };
-            let gain: u64 = gains[begin..begin + tables].iter().sum();
-            let bytes: u64 = base.tables[begin..begin + tables].iter().map(|table| table.bytes).sum();
+            let part = parts[begin..begin + tables].iter().copied().fold(Part::default(), Part::and);
             let is_free = !base.tables[begin..begin + tables].iter().any(|table| busy.tables.contains(&table.id));
-            let is_enough = is_over_limit || gain >= bytes / LAPSED_SHARE;
-            (gain > 0 && is_free && is_enough).then_some((stretch, gain, bytes))
+            let gain = part.gain(is_over_limit);
+            let is_enough = gain > 0 && (is_over_limit || gain >= part.bytes / LAPSED_SHARE);
+            (is_free && is_enough).then_some((stretch, gain, part.bytes))
         });
-        // The most over the least; the first of equals.
+        // The most for the least; the first of equals.
         let best = candidates.reduce(|best, next| {
-            let (one, other) =
-                (u128::from(best.1) * u128::from(next.2.max(1)), u128::from(next.1) * u128::from(best.2.max(1)));
+            let (one, other) = (u128::from(best.1) * u128::from(next.2), u128::from(next.1) * u128::from(best.2));
             if other > one { next } else { best }
         });
         let (stretch, ..) = best?;
@@ -291,18 +302,251 @@ fn sink(shape: &Shape, busy: &Busy, room: u64, is_over_limit: bool) -> Option<Jo
     None
 }
 
-/// What a merge of each table of the base rids the disk of: what lies over it, and what has lapsed in it.
-fn gains(base: &[TableShape], over: &[&RunShape], is_over_limit: bool) -> Vec<u64> {
-    let mut gains: Vec<u64> = base.iter().map(|table| table.lapsed_bytes).collect();
-    if !is_over_limit {
-        return gains;
+/// What a merge of a table of the base, with what lies over it, reads and is good for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    /// All that it reads.
+    bytes: u64,
+    /// What lies over the base.
+    over: u64,
+    lapsed: u64,
+}
+
+impl Part {
+    fn and(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, over: self.over + other.over, lapsed: self.lapsed + other.lapsed }
     }
+
+    fn gain(self, is_over_limit: bool) -> u64 {
+        if is_over_limit { self.over + self.lapsed } else { self.lapsed }
+    }
+}
+
+/// One part for each table of the base. A table that lies over several counts for each of them by its share.
+fn parts(base: &[TableShape], over: &[&RunShape]) -> Vec<Part> {
+    let own = |table: &TableShape| Part { bytes: table.bytes, over: 0, lapsed: table.lapsed_bytes };
+    let mut parts: Vec<Part> = base.iter().map(own).collect();
     for table in over.iter().flat_map(|run| run.tables.iter()) {
         // The first of the base also has what comes before it, and each what comes between it and the next.
         let begin = base.partition_point(|other| other.min <= table.min).saturating_sub(1);
         let end = base.partition_point(|other| other.min <= table.max).max(begin + 1);
-        let share = (table.bytes / (end - begin) as u64).max(1);
-        gains[begin..end].iter_mut().for_each(|gain| *gain += share);
+        let share = |bytes: u64| bytes.div_ceil((end - begin) as u64);
+        let part = Part { bytes: share(table.bytes), over: share(table.bytes), lapsed: share(table.lapsed_bytes) };
+        parts[begin..end].iter_mut().for_each(|sum| *sum = sum.and(part));
     }
-    gains
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+
+    fn key(number: u64) -> Bytes {
+        Bytes::copy_from_slice(&number.to_be_bytes())
+    }
+
+    /// A run of tables of 64 MB that cover all keys, from 0 to 1,000,000.
+    fn run(id: u64, megabytes: u64) -> RunShape {
+        let tables = megabytes.div_ceil(64).max(1);
+        let table = |at: u64| TableShape {
+            id: id * 10_000 + at,
+            min: key(at * 1_000_000 / tables),
+            max: key((at + 1) * 1_000_000 / tables - 1),
+            bytes: megabytes * MB / tables,
+            lapsed_bytes: 0,
+            is_over: false,
+            is_short_lived: false,
+        };
+        RunShape { id, tables: (0..tables).map(table).collect() }
+    }
+
+    fn shape(megabytes: &[u64]) -> Shape {
+        Shape(megabytes.iter().zip(1..).map(|(megabytes, id)| run(id, *megabytes)).collect())
+    }
+
+    fn chosen(shape: &Shape) -> Option<Job> {
+        choose(shape, &Busy::default(), u64::MAX)
+    }
+
+    #[test]
+    fn runs_of_one_flush_are_joined_by_eight_and_what_came_of_that_is_not_joined_with_them() {
+        assert_eq!(chosen(&shape(&[64, 64, 64, 64, 64, 64, 64, 512, 8_000])), None);
+        let all = shape(&[64, 64, 64, 64, 64, 64, 64, 64, 512, 8_000]);
+        assert_eq!(chosen(&all), Some(Job::Join((1..=8).collect())));
+        let again = shape(&[512, 512, 512, 512, 512, 512, 512, 512, 64_000]);
+        assert_eq!(chosen(&again), Some(Job::Join((1..=8).collect())));
+    }
+
+    #[test]
+    fn what_lies_over_the_base_is_sunk_where_the_most_lies_over_the_least_once_it_is_a_quarter() {
+        assert_eq!(chosen(&shape(&[1_900, 8_000])), None);
+        let mut over = shape(&[2_100, 8_000]);
+        // Twice as much over the last part of the base.
+        let last = over.0[0].tables.len() - 8;
+        over.0[0].tables[last..].iter_mut().for_each(|table| table.bytes *= 2);
+        let Some(Job::Sink { from: Bound::Included(from), runs, .. }) = chosen(&over) else {
+            panic!("the last stretch is merged: {:?}", chosen(&over))
+        };
+        assert!(from > key(800_000));
+        let counts: Vec<_> = runs.iter().map(|(run, tables)| (*run, tables.len())).collect();
+        assert_eq!(counts, [(1, 6), (2, STRETCH_TABLES)], "and nothing but what lies there");
+    }
+
+    #[test]
+    fn nothing_newer_is_sunk_past_what_is_being_joined_or_is_too_coarse() {
+        // One table of run 1 lies over the whole base.
+        let all = shape(&[64, 9_000, 20_000]);
+        let Some(Job::Sink { runs, .. }) = chosen(&all) else { panic!("it is over the limit") };
+        assert_eq!(runs.iter().map(|(run, _)| *run).collect::<Vec<_>>(), [2, 3]);
+        let busy = Busy { runs: [2].into(), ..Busy::default() };
+        assert_eq!(choose(&all, &busy, u64::MAX), None, "run 1 lies over run 2");
+    }
+
+    #[test]
+    fn a_merge_takes_no_more_room_than_there_is_and_two_merges_share_no_table() {
+        let all = shape(&[3_000, 8_000]);
+        let size = |job: &Job| match job {
+            Job::Sink { runs, .. } => runs.iter().map(|(_, tables)| tables.len() as u64 * 64 * MB).sum::<u64>(),
+            _ => 0,
+        };
+        let (mut room, mut last) = (4_096 * MB, u64::MAX);
+        while let Some(job) = choose(&all, &Busy::default(), room) {
+            assert!(size(&job) <= room && size(&job) <= last);
+            last = size(&job);
+            room /= 2;
+        }
+        assert!(last <= 256 * MB, "the smallest is as small as can be: {last}");
+        let mut busy = Busy::default();
+        let first = chosen(&all).unwrap();
+        busy.add(&first);
+        if let Some(Job::Sink { runs, .. }) = choose(&all, &busy, u64::MAX) {
+            assert!(runs.iter().all(|(_, tables)| tables.iter().all(|table| !busy.tables.contains(table))));
+        }
+        busy.remove(&first);
+        assert_eq!(choose(&all, &busy, u64::MAX), Some(first));
+    }
+
+    #[test]
+    fn what_has_lapsed_is_merged_away_once_it_is_a_third_and_waits_if_it_will_soon_go_as_a_whole() {
+        let mut all = shape(&[64, 8_000]);
+        all.0[1].tables[20..40].iter_mut().for_each(|table| table.lapsed_bytes = table.bytes / 4);
+        assert_eq!(chosen(&all), None);
+        all.0[1].tables[20..40].iter_mut().for_each(|table| table.lapsed_bytes = table.bytes / 2);
+        assert!(matches!(chosen(&all), Some(Job::Sink { .. })));
+        all.0.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
+        assert_eq!(chosen(&all), None);
+    }
+
+    #[test]
+    fn runs_that_are_nearly_over_are_not_joined_until_there_are_twice_as_many() {
+        let mut all = shape(&[64; 9]);
+        all.0.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
+        assert_eq!(chosen(&all), None);
+        let mut all = shape(&[64; 17]);
+        all.0.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
+        assert!(matches!(chosen(&all), Some(Job::Join(_))));
+    }
+
+    /// Whatever is chosen and done, in a store that takes new keys for ever: runs stay few, what lies over the base stays a
+    /// share of it, and no record is written more often than is told above.
+    #[test]
+    fn a_store_that_grows_for_ever_stays_in_shape() {
+        let (mut all, mut next, mut written, mut flushed) = (Shape::default(), 1, 0_u64, 0_u64);
+        while flushed < 90_000 {
+            all.0.insert(0, run(next, 64));
+            (next, written, flushed) = (next + 1, written + 64, flushed + 64);
+            while let Some(job) = chosen(&all) {
+                written += carry_out(&mut all, &job, &mut next) / MB;
+            }
+            assert!(all.0.len() <= 3 * FANOUT, "{} runs", all.0.len());
+            let over = all.overlay_bytes() as f64 / all.overlay_limit() as f64;
+            println!(
+                "{flushed} MB: {} runs, {over:.2}, written {:.1} times",
+                all.0.len(),
+                written as f64 / flushed as f64
+            );
+            assert!(over < 2.1, "{over} of what may lie over the base");
+        }
+        let amplification = written as f64 / flushed as f64;
+        assert!(amplification < 8.0, "each record was written {amplification} times");
+    }
+
+    /// As a merge would, without a record in it: bytes move, keys keep their places. What it wrote comes back.
+    fn carry_out(all: &mut Shape, job: &Job, next: &mut u64) -> u64 {
+        match job {
+            Job::Drop(_) => panic!("nothing lapses here"),
+            Job::Join(ids) => {
+                let bytes = all.0.iter().filter(|run| ids.contains(&run.id)).map(RunShape::bytes).sum::<u64>();
+                let place = all.0.iter().position(|run| run.id == ids[0]).unwrap();
+                all.0.retain(|run| !ids.contains(&run.id));
+                all.0.insert(place, run(*next, bytes / MB));
+                *next += 1;
+                bytes
+            }
+            Job::Sink { from, to, runs } => {
+                let (mut merged, mut copied) = (0, 0);
+                let number = |key: &Bytes| u64::from_be_bytes(key.as_ref().try_into().unwrap());
+                let low = match from {
+                    Bound::Included(from) => number(from),
+                    _ => 0,
+                };
+                let high = match to {
+                    Bound::Excluded(to) => number(to),
+                    _ => 1_000_000,
+                };
+                let base = runs.last().unwrap().0;
+                for (id, tables) in runs {
+                    let run = all.0.iter_mut().find(|run| run.id == *id).unwrap();
+                    let mut stay = Vec::new();
+                    for table in std::mem::take(&mut run.tables) {
+                        if !tables.contains(&table.id) {
+                            stay.push(table);
+                            continue;
+                        }
+                        let (min, max) = (number(&table.min), number(&table.max) + 1);
+                        let part = |a: u64, b: u64| {
+                            (u128::from(table.bytes) * u128::from(b.saturating_sub(a)) / u128::from(max - min)) as u64
+                        };
+                        let beside = [(min, low.min(max)), (high.max(min), max)];
+                        let within = table.bytes - beside.iter().map(|(a, b)| part(*a, *b)).sum::<u64>();
+                        merged += within;
+                        for (a, b) in beside.into_iter().filter(|(a, b)| a < b) {
+                            copied += part(a, b);
+                            *next += 1;
+                            let id = 1_000_000_000 + *next;
+                            stay.push(TableShape {
+                                id,
+                                min: key(a),
+                                max: key(b - 1),
+                                bytes: part(a, b),
+                                ..table.clone()
+                            });
+                        }
+                    }
+                    stay.sort_by(|one, other| one.min.cmp(&other.min));
+                    run.tables = stay;
+                }
+                let tables = merged.div_ceil(64 * MB).max(1);
+                let run = all.0.iter_mut().find(|run| run.id == base).unwrap();
+                for at in 0..tables {
+                    *next += 1;
+                    let place = |at: u64| low + (high - low) * at / tables;
+                    run.tables.push(TableShape {
+                        id: 2_000_000_000 + *next,
+                        min: key(place(at)),
+                        max: key(place(at + 1) - 1),
+                        bytes: merged / tables,
+                        lapsed_bytes: 0,
+                        is_over: false,
+                        is_short_lived: false,
+                    });
+                }
+                run.tables.sort_by(|one, other| one.min.cmp(&other.min));
+                all.0.retain(|run| !run.tables.is_empty());
+                merged + copied
+            }
+        }
+    }
 }
