@@ -65,6 +65,9 @@ pub fn growth(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String
     }
     let totals = load.end()?;
     let windows = load.windows();
+    tell("");
+    tell(&format!("| {:.1} GB written | |", ratio(totals.answered * options.session_bytes(), 1_000_000_000)));
+    tell("|---|---|");
     at_the_end(options, &mut nodes, totals.answered, &mut |what, figure| {
         tell(&format!("| {what} | {figure} |"));
     })?;
@@ -105,8 +108,6 @@ fn at_the_end(
 ) -> Result<(), String> {
     let begin = Instant::now();
     nodes.come_to_rest()?;
-    row("", String::new());
-    row("---", "---".into());
     let live = written * options.session_bytes();
     row("until at rest", format!("{:.0} s", begin.elapsed().as_secs_f64()));
     row("disk over live bytes, at rest", format!("{:.2}", ratio(largest(nodes).0, live)));

@@ -191,7 +191,7 @@ impl Nodes {
                 let words = self.fleet.words(&name);
                 let lines: Vec<_> = words.lines().collect();
                 let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
-                return Err(format!("{name} ended ({status}):\n  {last}"));
+                return Err(format!("{name} ended ({status})\n  {last}").trim_end().to_owned());
             }
         }
         Ok(())

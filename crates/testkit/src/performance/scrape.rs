@@ -2,19 +2,16 @@
 
 use crate::{Client, Fleet};
 
-/// The sum of all series of that name; `None` if the node does not answer or has none.
-pub(super) fn metric(fleet: &Fleet, node: &str, name: &str) -> Option<f64> {
+/// Bytes of keys and values of all sessions that a node counts, those among them that have expired and are not dropped
+/// from the counts yet. A node that counts none has no series for it. `None` if it does not answer.
+pub(super) fn counted_bytes(fleet: &Fleet, node: &str) -> Option<f64> {
     let mut client = Client::connect(fleet.http(node)).ok()?;
     let answer = client.request("GET", "/metrics", "", b"").ok().filter(|answer| answer.status == 200)?;
-    sum_of(&answer.text(), name)
+    Some(sum_of(&answer.text(), "sessile_bytes"))
 }
 
-/// Bytes of keys and values of all sessions that a node counts.
-pub(super) fn live_bytes(fleet: &Fleet, node: &str) -> Option<f64> {
-    metric(fleet, node, "sessile_bytes")
-}
-
-fn sum_of(metrics: &str, name: &str) -> Option<f64> {
+/// The sum of all series of that name.
+fn sum_of(metrics: &str, name: &str) -> f64 {
     let series =
         metrics.lines().filter_map(|line| line.strip_prefix(name)).filter_map(|rest| match rest.chars().next() {
             Some(' ') => rest.trim().parse::<f64>().ok(),
@@ -22,7 +19,7 @@ fn sum_of(metrics: &str, name: &str) -> Option<f64> {
             Some('{') => rest.rsplit_once('}')?.1.trim().parse().ok(),
             _ => None,
         });
-    series.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+    series.sum()
 }
 
 #[cfg(test)]
@@ -32,7 +29,7 @@ mod tests {
     #[test]
     fn series_of_one_name_are_added_and_no_others() {
         let metrics = "# HELP a_b x\na_b{group=\"}\"} 5\na_b{group=\"c d\"} 2.5\na_b_total 9\na 1\nempty{x=\"y\"} \n";
-        assert_eq!((sum_of(metrics, "a_b"), sum_of(metrics, "a")), (Some(7.5), Some(1.0)));
-        assert_eq!((sum_of(metrics, "b"), sum_of(metrics, "empty")), (None, None));
+        assert_eq!((sum_of(metrics, "a_b"), sum_of(metrics, "a")), (7.5, 1.0));
+        assert_eq!((sum_of(metrics, "b"), sum_of(metrics, "empty")), (0.0, 0.0));
     }
 }
