@@ -26,6 +26,8 @@ const WITHOUT_INODES: Duration = Duration::from_secs(60);
 const INODES: u64 = 400;
 /// The key that is written to see whether there is room.
 const PROBE: &str = "/sessions/v1/enwiki%3AMWSession%3Aprobe";
+/// How much of a disk the sessions take that are deleted when somebody else has filled it.
+const BEFORE_FOREIGN: u64 = 10;
 /// Sessions that do not expire while it runs.
 const LONG: u32 = 86_400;
 
@@ -40,7 +42,7 @@ enum Round {
     Restarts,
     /// The nodes are killed and started again, and everything is deleted.
     Killed,
-    /// Somebody else fills it to the last byte before the store does, everything is deleted, and that goes again.
+    /// Some is written, somebody else fills it to the last byte, everything is deleted, and that goes again.
     Foreign,
 }
 
@@ -110,6 +112,7 @@ impl<'a> Scene<'a> {
     /// Fills the disks, does it, and tells how long it took until there was room for a write.
     fn plays(&mut self, round: Round) -> Result<(Filled, Duration), String> {
         if matches!(round, Round::Foreign) {
+            self.write_some()?;
             self.each_ballast(Ballast::fills)?;
         }
         let ttl = if matches!(round, Round::Expires) { self.options.ttl } else { LONG };
@@ -127,6 +130,21 @@ impl<'a> Scene<'a> {
         }
         writes_again(&mut self.nodes)?;
         Ok((filled, began.elapsed()))
+    }
+
+    /// Writes new keys, and leaves room.
+    fn write_some(&mut self) -> Result<(), String> {
+        let addresses = self.nodes.addresses(&self.nodes.fleet.names());
+        let count = self.options.disk_bytes / BEFORE_FOREIGN / self.options.session_bytes();
+        let order = Order { first: self.next, count, ..Order::writes(addresses, self.options.value_len()) };
+        let mut load = Generator::start(order);
+        while !load.has_ended() {
+            thread::sleep(LOOK_AGAIN);
+            self.nodes.all_live()?;
+        }
+        load.end()?;
+        self.next = load.next_key();
+        Ok(())
     }
 
     /// Writes new keys until there is no room.
