@@ -47,7 +47,7 @@ enum Round {
 }
 
 /// In turn.
-const ROUNDS: [Round; 5] = [Round::Deletes, Round::Expires, Round::Restarts, Round::Foreign, Round::Killed];
+const ROUNDS: [Round; 5] = [Round::Deletes, Round::Foreign, Round::Expires, Round::Restarts, Round::Killed];
 
 /// Nodes on small disks, and which keys are there.
 struct Scene<'a> {
