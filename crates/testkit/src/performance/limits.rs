@@ -142,7 +142,7 @@ fn bodies(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String> {
     tell(&format!("| answered a second | {rate:.0} |"));
     tell(&format!("| failed | {} |", totals.failures_by_status()));
     tell(&format!("| resident memory, the most | {} MB |", peak / 1_000_000));
-    tell_of_group(limit.ok().as_ref(), tell);
+    tell_of_group(limit.as_ref().ok(), tell);
     Ok(())
 }
 
@@ -177,7 +177,7 @@ fn catching_up(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), Strin
     tell(&format!("| until caught up and ready | {:.1} s |", back.took.as_secs_f64()));
     tell(&format!("| from | {} |", if back.snapshots == 0 { "the log" } else { "a snapshot" }));
     tell(&format!("| resident memory, the most | {} MB |", peak / 1_000_000));
-    tell_of_group(limit.ok().as_ref(), tell);
+    tell_of_group(limit.as_ref().ok(), tell);
     Ok(())
 }
 
