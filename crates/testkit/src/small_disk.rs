@@ -29,11 +29,21 @@ pub struct Ballast(PathBuf);
 impl SmallDisk {
     /// A new, empty one.
     pub fn mount(at: &Path) -> io::Result<Self> {
+        Self::mount_with(at, BYTES, None)
+    }
+
+    /// The same of another size in bytes, and with room for so many files and directories only, if that is given.
+    pub fn mount_with(at: &Path, bytes: u64, inodes: Option<u64>) -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sessile-small-disk-").tempdir()?;
         let image = dir.path().join("image");
-        File::create(&image)?.set_len(BYTES)?;
+        File::create(&image)?.set_len(bytes)?;
+        let mut mkfs = Command::new("mkfs.ext4");
         // Nothing is kept for root, who runs the tests.
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image))?;
+        mkfs.args(["-q", "-F", "-m", "0"]);
+        if let Some(inodes) = inodes {
+            mkfs.args(["-N", &inodes.to_string()]);
+        }
+        run(mkfs.arg(&image))?;
         run(Command::new("mount").args(["-o", "loop"]).args([&*image, at]))?;
         Ok(Self { at: at.to_owned(), _image: dir })
     }

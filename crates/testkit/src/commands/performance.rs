@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
-use sessile_testkit::performance::{PerformanceOptions, failover, large, soak, steady};
+use sessile_testkit::performance::{
+    PerformanceOptions, absence, cold_reads, expiring, failover, full_disk, growth, large, limits, reimage, soak,
+    steady,
+};
 
 /// Of nothing there is no median.
 fn at_least_one() -> RangedU64ValueParser {
@@ -27,15 +30,42 @@ pub(crate) struct Performance {
     /// Of how many loads the median is told.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
     runs: u64,
-    /// How many leaders go.
+    /// How many leaders go, or how often a disk is filled.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one())]
     rounds: u64,
-    /// How many sessions are many.
+    /// How many sessions are many, or are there to be read.
     #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = at_least_one())]
     sessions: u64,
     /// How long the soak takes, in minutes.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one())]
     soak_minutes: u64,
+    /// How long expiring, absence, limits and a disk without inodes take, in minutes; left out, as their bars say.
+    #[arg(long, value_name = "N", value_parser = minutes)]
+    minutes: Option<Duration>,
+    /// How much growth and reimage write, in GB of keys and values; left out, 40 and 7.
+    #[arg(long, value_name = "N", value_parser = gigabytes, conflicts_with = "keys")]
+    gb: Option<u64>,
+    /// How many keys growth and reimage write.
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    keys: Option<u64>,
+    /// How large a value is.
+    #[arg(long, value_name = "BYTES", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    value_bytes: u64,
+    /// How many nodes grow.
+    #[arg(long, value_name = "1|3", default_value_t = 1, value_parser = one_or_three)]
+    nodes: usize,
+    /// How many requests a second come in expiring, reimage, absence and limits; left out, as their bars say.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// For how many seconds a session lives that is to expire.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    ttl: u32,
+    /// How large a disk is that is filled, in MB.
+    #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(64..))]
+    disk_mb: u64,
+    /// What a node keeps in memory of what it read and wrote, in MiB.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one())]
+    cache_mb: u64,
     /// Built by `cargo build --release -p sessile`.
     #[arg(long, value_name = "PATH", default_value = super::PROGRAM)]
     pub(super) program: PathBuf,
@@ -51,6 +81,43 @@ enum Part {
     Large,
     /// Half of the peak for long, with sessions that live for a minute.
     Soak,
+    /// New keys without a break, each written once: half an hour, and 60 GB of disk.
+    Growth,
+    /// New keys that live for a minute, and what they leave on the disk: 25 minutes.
+    Expiring,
+    /// What a read takes from the disk of a node that received its state.
+    ColdReads,
+    /// A node that comes back with an empty disk under load: ten minutes, and 35 GB of disk.
+    Reimage,
+    /// A follower that is away under load.
+    Absence,
+    /// Disks that are filled again and again; needs root.
+    FullDisk,
+    /// Few descriptors and many connections, little memory and large bodies.
+    Limits,
+}
+
+/// Also less than a whole one, for a look.
+fn scaled(text: &str, by: f64) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "a number was expected".to_owned())?;
+    (number > 0.0 && number <= 1e6).then_some(number * by).ok_or_else(|| "a number above 0 was expected".into())
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    scaled(text, 60.0).map(Duration::from_secs_f64)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1e15")]
+fn gigabytes(text: &str) -> Result<u64, String> {
+    scaled(text, 1e9).map(|bytes| bytes as u64)
+}
+
+fn one_or_three(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 or 3 was expected".into()),
+    }
 }
 
 impl Performance {
@@ -62,6 +129,15 @@ impl Performance {
             rounds: self.rounds,
             sessions: self.sessions,
             soak: Duration::from_secs(60 * self.soak_minutes),
+            cache_mb: self.cache_mb,
+            time: self.minutes,
+            bytes: self.gb,
+            keys: self.keys,
+            value_bytes: self.value_bytes,
+            nodes: self.nodes,
+            rate: self.rate,
+            ttl: self.ttl,
+            disk_bytes: self.disk_mb * 1_000_000,
         };
         for part in self.parts {
             let mut tell = |line: &str| println!("{line}");
@@ -71,6 +147,13 @@ impl Performance {
                 Part::Failover => failover(&options, &mut tell),
                 Part::Large => large(&options, &mut tell),
                 Part::Soak => soak(&options, &mut tell),
+                Part::Growth => growth(&options, &mut tell),
+                Part::Expiring => expiring(&options, &mut tell),
+                Part::ColdReads => cold_reads(&options, &mut tell),
+                Part::Reimage => reimage(&options, &mut tell),
+                Part::Absence => absence(&options, &mut tell),
+                Part::FullDisk => full_disk(&options, &mut tell),
+                Part::Limits => limits(&options, &mut tell),
             };
             if let Err(why) = measured {
                 eprintln!("sessile-testkit: {why}");

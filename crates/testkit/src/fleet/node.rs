@@ -32,8 +32,10 @@ pub struct Settings {
     pub stabilise_ms: u64,
     /// `storage.engine`.
     pub engine: &'static str,
-    /// `storage.cache_mb`.
-    pub cache_mb: u64,
+    /// `storage.cache_mb`, if it is given.
+    pub cache_mb: Option<u64>,
+    /// `storage.reserve_mb`, if it is given.
+    pub reserve_mb: Option<u64>,
     /// More lines of the file, at its end.
     pub lines: String,
     /// More words of the command line.
@@ -102,16 +104,19 @@ impl Node {
     }
 
     fn yaml(&self, token: &Path) -> String {
-        let Settings { name, advertise, seeds, expect, autopilot, engine, cache_mb, lines, .. } = &self.settings;
+        let Settings { name, advertise, seeds, expect, autopilot, engine, cache_mb, reserve_mb, lines, .. } =
+            &self.settings;
         let (listen_ms, stabilise_ms) = (self.settings.listen_ms, self.settings.stabilise_ms);
         let listen = self.at(&self.grpc);
         let advertise = advertise.clone().unwrap_or_else(|| listen.to_string());
         let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
+        let cache = cache_mb.map(|mb| format!(", cache_mb: {mb}")).unwrap_or_default();
+        let reserve = reserve_mb.map(|mb| format!(", reserve_mb: {mb}")).unwrap_or_default();
         format!(
             "service_name: sessile\n\
              listen_address: {address}\n\
              listen_port: {http}\n\
-             storage: {{ data_dir: {data_dir}, engine: {engine}, cache_mb: {cache_mb}, reserve_mb: 0 }}\n\
+             storage: {{ data_dir: {data_dir}, engine: {engine}{cache}{reserve} }}\n\
              cluster:\n  \
                name: {name}\n  \
                listen: \"{listen}\"\n  \
