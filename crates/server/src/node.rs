@@ -237,6 +237,7 @@ fn store_options(config: &Config) -> StoreOptions {
             recycled_segments: LOG_RECYCLED_SEGMENTS,
             ..LogOptions::default()
         },
+        ..StoreOptions::default()
     }
 }
 

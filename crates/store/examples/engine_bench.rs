@@ -29,7 +29,7 @@ fn main() {
 }
 
 fn measure(kind: EngineKind, dir: &std::path::Path, records: usize, cache_bytes: u64) {
-    let engine = open(kind, dir, EngineOptions { cache_bytes }).unwrap();
+    let engine = open(kind, dir, EngineOptions { cache_bytes, ..EngineOptions::default() }).unwrap();
     let (mut counter, mut random) = (0, Random(2));
 
     report(
@@ -71,7 +71,7 @@ fn measure(kind: EngineKind, dir: &std::path::Path, records: usize, cache_bytes:
     engine.shutdown().unwrap();
     let stopped = begin.elapsed();
     let begin = Instant::now();
-    let engine = open(kind, dir, EngineOptions { cache_bytes }).unwrap();
+    let engine = open(kind, dir, EngineOptions { cache_bytes, ..EngineOptions::default() }).unwrap();
     println!("{kind:>6}  shut down in {stopped:.2?}, reopened in {:.2?}", begin.elapsed());
     engine.shutdown().unwrap();
 }

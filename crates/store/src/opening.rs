@@ -206,7 +206,8 @@ fn condemned(root: &Path) -> StoreError {
 }
 
 pub(crate) fn engine_options(options: &StoreOptions) -> EngineOptions {
-    EngineOptions { cache_bytes: options.cache_bytes }
+    let &StoreOptions { cache_bytes, write_buffer_bytes, open_files, .. } = options;
+    EngineOptions { cache_bytes, write_buffer_bytes, open_files }
 }
 
 /// A log that is damaged or lost names the one way on.

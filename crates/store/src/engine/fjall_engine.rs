@@ -382,7 +382,7 @@ mod tests {
 
     fn opened() -> (tempfile::TempDir, FjallEngine) {
         let dir = tempfile::tempdir().unwrap();
-        let engine = FjallEngine::open(&dir.path().join("engine"), EngineOptions { cache_bytes: 1 << 20 }).unwrap();
+        let engine = FjallEngine::open(&dir.path().join("engine"), EngineOptions::default()).unwrap();
         (dir, engine)
     }
 

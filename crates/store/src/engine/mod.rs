@@ -155,6 +155,28 @@ pub struct EngineOptions {
     /// Memory for what was read and written lately, in bytes. Raised to 8 MiB if less: below that the index alone would be
     /// evicted all the time.
     pub cache_bytes: u64,
+    /// Memory for what was written and is in no file yet, in bytes: all buffers together.
+    pub write_buffer_bytes: u64,
+    /// How many table files may be open at a time.
+    pub open_files: usize,
+}
+
+impl EngineOptions {
+    /// What one and two thirds of a buffer of 64 MiB took before it could be chosen.
+    pub const DEFAULT_WRITE_BUFFER_BYTES: u64 = 192 * 1024 * 1024;
+    /// Well below the usual limit of 1,024 descriptors a process, which sockets need too.
+    pub const DEFAULT_OPEN_FILES: usize = 512;
+}
+
+impl Default for EngineOptions {
+    /// The smallest cache, and the defaults for the rest.
+    fn default() -> Self {
+        Self {
+            cache_bytes: MIN_CACHE_BYTES,
+            write_buffer_bytes: Self::DEFAULT_WRITE_BUFFER_BYTES,
+            open_files: Self::DEFAULT_OPEN_FILES,
+        }
+    }
 }
 
 /// The smallest cache that still holds the upper index blocks of a store of a few GB.
@@ -167,7 +189,7 @@ const MIN_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// `WrongEngine`, `NewerFormat`, `Foreign`: the directory is somebody else's, and nothing in it was changed. `Locked`:
 /// it is open, here or in another process. `Io`, `Backend`: the store is damaged or the disk fails.
 pub fn open(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
-    let options = EngineOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES) };
+    let options = EngineOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES), ..options };
     Ok(match kind {
         EngineKind::Fjall => Box::new(fjall_engine::FjallEngine::open(dir, options)?),
         EngineKind::Sled => Box::new(sled_engine::SledEngine::open(dir, options)?),
@@ -181,7 +203,7 @@ pub fn open(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<
 /// As [`open`].
 pub fn open_cached(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
     let cache_bytes = options.cache_bytes / 2;
-    let engine = open(kind, dir, EngineOptions { cache_bytes })?;
+    let engine = open(kind, dir, EngineOptions { cache_bytes, ..options })?;
     Ok(Box::new(cached::Cached::new(engine, cache_bytes)))
 }
 

@@ -27,7 +27,11 @@ macro_rules! on_each_engine {
 }
 use on_each_engine;
 
-const OPTIONS: EngineOptions = EngineOptions { cache_bytes: 64 * 1024 * 1024 };
+const OPTIONS: EngineOptions = EngineOptions {
+    cache_bytes: 64 * 1024 * 1024,
+    write_buffer_bytes: EngineOptions::DEFAULT_WRITE_BUFFER_BYTES,
+    open_files: EngineOptions::DEFAULT_OPEN_FILES,
+};
 
 /// What a store holds.
 type State = BTreeMap<Bytes, Bytes>;
