@@ -154,12 +154,12 @@ impl<S: Sessions> Api<S> {
             ReadConsistency::Linearizable => {
                 let session = self.sessions.get(namespace, key, deadline);
                 let session = by(deadline, SessionsError::NoQuorum, session).await?;
-                found(self.weighed(session).await?, &condition)
+                found(self.weighed(session, parts.version).await?, &condition)
             }
             ReadConsistency::Local => {
                 let read = self.sessions.get_local(namespace, key, deadline);
                 let LocalRead { session, age } = by(deadline, SessionsError::NoQuorum, read).await?;
-                let session = self.weighed(session).await?;
+                let session = self.weighed(session, parts.version).await?;
                 // That there is nothing, or another version, is as old as a value would be.
                 let mut response = found(session, &condition)
                     .unwrap_or_else(|refusal| refused(parts, request_id::of(&parts.headers), &refusal));
@@ -206,9 +206,9 @@ impl<S: Sessions> Api<S> {
     }
 
     /// What is to be sent takes its room among the answers.
-    async fn weighed(&self, session: Option<Session>) -> Result<Option<Session>, Refusal> {
+    async fn weighed(&self, session: Option<Session>, version: http::Version) -> Result<Option<Session>, Refusal> {
         let Some(session) = session else { return Ok(None) };
-        let value = value::weigh(session.value, &self.answers).await?;
+        let value = value::weigh(session.value, version, &self.answers).await?;
         Ok(Some(Session { value, ..session }))
     }
 

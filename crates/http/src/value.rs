@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
@@ -9,9 +10,11 @@ use crate::HttpMetrics;
 use crate::problem::Problem;
 use crate::room::{Held, Room};
 
-/// An answer that is larger takes room until its client has taken it. The system takes a smaller one from this process at
-/// once, whatever the client does: the buffer of a socket is larger.
-const LARGE_ANSWER: usize = 64 << 10;
+/// An answer over HTTP/1 that is larger takes room until its client has taken it. The system takes a smaller one from
+/// this process at once, whatever the client does: the buffer of a socket is as large from the beginning.
+const LARGE_ANSWER: usize = 16 << 10;
+/// Over HTTP/2 all the answers of a connection may wait for their client to let them come.
+const LARGE_ANSWER_HTTP2: usize = 1 << 10;
 
 /// Bodies up to this size have a room of their own, so that sessions are stored whatever large bodies do: a client that
 /// announces one and does not send it holds its room until the body's time is up. Nine of ten sessions are smaller.
@@ -96,8 +99,9 @@ pub(crate) async fn receive(mut body: Body, max: usize, mut held: Held) -> Resul
 }
 
 /// The value of an answer, which takes room until its last byte is with the system or its client is gone.
-pub(crate) async fn weigh(value: Bytes, room: &Arc<Room>) -> Result<Bytes, (Problem, &'static str)> {
-    if value.len() <= LARGE_ANSWER {
+pub(crate) async fn weigh(value: Bytes, version: Version, room: &Arc<Room>) -> Result<Bytes, (Problem, &'static str)> {
+    let small = if version == Version::HTTP_2 { LARGE_ANSWER_HTTP2 } else { LARGE_ANSWER };
+    if value.len() <= small {
         return Ok(value);
     }
     let held = room.take(value.len()).await;

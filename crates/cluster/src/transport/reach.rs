@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint};
 use tower::Service;
@@ -84,7 +85,7 @@ impl Incoming {
     pub(crate) fn accepted(self, connections: Arc<Connections>) -> BoxStream<'static, io::Result<Accepted>> {
         match self {
             Self::Tcp(listener) => stream::unfold((listener, connections), |(listener, connections)| async move {
-                let accepted = accept(&listener, &connections).await;
+                let accepted = accept(|| listener.accept(), &connections).await;
                 Some((Ok(accepted), (listener, connections)))
             })
             .boxed(),
@@ -103,10 +104,13 @@ impl Incoming {
     }
 }
 
-/// The next connection for which there is a place.
-async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> Accepted {
+/// The next connection for which there is a place, of those that come by `next`.
+async fn accept<F>(next: impl Fn() -> F, connections: &Arc<Connections>) -> Accepted
+where
+    F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
+{
     loop {
-        match listener.accept().await {
+        match next().await {
             Ok((stream, _)) => {
                 // One that has ended already has no options any more.
                 if stream.set_nodelay(true).is_err() {
@@ -208,5 +212,29 @@ impl AsyncWrite for Accepted {
 
     fn is_write_vectored(&self) -> bool {
         self.wire.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// EMFILE, by its number: the kind that the standard library gives it has no name yet.
+    const TOO_MANY_OPEN_FILES: i32 = 24;
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_descriptor_left_accepting_pauses_and_an_idle_connection_gives_one_up() {
+        let connections = Connections::new(8);
+        let idle = connections.place().await.unwrap();
+        let attempts = AtomicU32::new(0);
+        let next = || {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Err(io::Error::from_raw_os_error(TOO_MANY_OPEN_FILES)))
+        };
+        let accepted = tokio::time::timeout(10 * ACCEPT_PAUSE, accept(next, &connections)).await;
+        assert!(accepted.is_err() && idle.connection().is_ended());
+        assert!((9..=11).contains(&attempts.load(Ordering::Relaxed)), "{attempts:?}");
     }
 }
