@@ -6,10 +6,12 @@
 mod bench;
 mod contract;
 mod crash;
+mod descriptors;
 mod failing_disk;
 mod hanging_disk;
 mod house;
 mod ledger;
+mod memory;
 mod metrics;
 mod program;
 mod secrets;

@@ -1,13 +1,13 @@
 //! What the program refuses, and how it starts.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use sessile_testkit::{Client, Process, Signal, Tree};
 
-use crate::world::{BASE, ENGINES, Place, sentence, sessile};
+use crate::world::{BASE, ENGINES, Place, listener, sentence, sessile};
 
 /// Runs to its end, and gives code and the sentence on standard error.
 #[track_caller]
@@ -154,13 +154,6 @@ fn an_operator_makes_a_cluster_and_data_is_set_aside_when_it_is_told_so() {
     let (code, said, _) = asked(&node, &["status"]);
     assert!(code == Some(1) && said.contains("not ready: this node belongs to no cluster yet"), "{said}");
     assert!(place.data_dir().join("discarded-1/state").exists(), "set aside, not deleted");
-}
-
-/// Where that listener is, by the log.
-fn listener(node: &Process, what: &str) -> SocketAddr {
-    let line = node.says(&format!(r#""msg":"{what}""#));
-    let address = line.split_once(r#""address":""#).and_then(|(_, rest)| rest.split('"').next()).unwrap();
-    address.parse().unwrap()
 }
 
 #[test]

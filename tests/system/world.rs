@@ -1,6 +1,7 @@
 //! A node with a place on disk.
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -71,11 +72,18 @@ impl Place {
 }
 
 /// Deadlines that a busy machine does not reach: tests ask what is answered, not how fast.
-const PATIENT: &str = "http: { request_timeout_ms: 60000, body_timeout_ms: 60000, header_timeout_ms: 60000 }\nshutdown: { grace_ms: 600000 }\n";
+pub(crate) const PATIENT: &str = "http: { request_timeout_ms: 60000, body_timeout_ms: 60000, header_timeout_ms: 60000 }\nshutdown: { grace_ms: 600000 }\n";
 
 /// The program.
 pub(crate) fn sessile() -> Command {
     Command::new(env!("CARGO_BIN_EXE_sessile"))
+}
+
+/// Where that listener is, by the log.
+pub(crate) fn listener(node: &Process, what: &str) -> SocketAddr {
+    let line = node.says(&format!(r#""msg":"{what}""#));
+    let address = line.split_once(r#""address":""#).and_then(|(_, rest)| rest.split('"').next()).unwrap();
+    address.parse().unwrap()
 }
 
 /// A seed, said aloud: from the environment to see a run again, else a new one.

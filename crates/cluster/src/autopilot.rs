@@ -125,6 +125,8 @@ async fn raise_rules(inner: &Inner, on: &StoredMembership) {
     let Some(supported) = supported.map(|supported| supported.min(RulesVersion::SUPPORTED)) else { return };
     if supported > inner.state.rules() {
         info!(version = supported.number(), "every member can follow newer rules: they are raised");
-        inner.propose(Command::RaiseRules(supported).encode()).await;
+        let command = Command::RaiseRules(supported).encode();
+        let room = inner.writes.room(command.len()).await;
+        inner.propose(command, room).await;
     }
 }

@@ -10,7 +10,7 @@ use sessile_core::{
     Action, Command, Condition, LogTime, NamespaceId, Outcome, Put, Refusal, SessionCommand, SessionKey,
 };
 use sessile_store::{ClusterId, LogId, LogStore, NodeId, Notes, Progress, SessionState, StoredMembership, TypeConfig};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
 
@@ -95,6 +95,8 @@ pub(crate) enum Tried {
     Unknown,
     /// It reached no log, because this node's Raft has ended.
     Ended,
+    /// It reached no log, because the commands that wait took all the room until the deadline.
+    NoRoom,
 }
 
 impl Cluster {
@@ -163,6 +165,9 @@ impl Cluster {
                 }
                 Tried::Done(outcome) => return Ok(outcome),
                 Tried::NotSent => inner.await_leader(deadline, in_doubt).await?,
+                Tried::NoRoom => {
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Overloaded });
+                }
                 Tried::Ended => {
                     return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Stopping });
                 }
@@ -312,17 +317,21 @@ impl Inner {
         }
         match self.leader() {
             Some(leader) if leader == self.node => {
-                timeout_at(deadline, self.propose(command)).await.unwrap_or(Tried::Unknown)
+                let Ok(room) = timeout_at(deadline, self.writes.room(command.len())).await else {
+                    return Tried::NoRoom;
+                };
+                timeout_at(deadline, self.propose(command, room)).await.unwrap_or(Tried::Unknown)
             }
             Some(leader) => self.forwarder.submit(leader, command, deadline).await,
             None => Tried::NotSent,
         }
     }
 
-    /// Puts a command into the log of this node, if it leads, and waits for what it did.
-    pub(crate) async fn propose(&self, command: Bytes) -> Tried {
+    /// Puts a command into the log of this node, if it leads, and waits for what it did. It keeps its room until the round
+    /// that it is in has ended, whoever waits for it.
+    pub(crate) async fn propose(&self, command: Bytes, room: OwnedSemaphorePermit) -> Tried {
         match self.stamp().filter(|_| self.leads()) {
-            Some(stamp) => self.writes.join(stamp, command).await,
+            Some(stamp) => self.writes.join(stamp, command, room).await,
             None => Tried::NotSent,
         }
     }

@@ -28,6 +28,11 @@ pub struct NodeConfig {
     pub reap_pause: Duration,
     /// How many entries stay in the log behind what is durable in the state, for members that lag a little.
     pub keep_entries: u64,
+    /// The most connections that its gRPC listener keeps open: other members', operators', and strangers', which give up
+    /// their places first.
+    pub max_connections: usize,
+    /// How much may wait in it.
+    pub queues: QueueBytes,
     /// How it reaches other members.
     pub reach: Reach,
     /// What its clock shows.
@@ -37,6 +42,10 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// The default of [`max_connections`](Self::max_connections): eight other members with eight connections each, twice,
+    /// for those that broke and are not given up yet, and as many for operators, probes and strangers.
+    pub const DEFAULT_MAX_CONNECTIONS: usize = 256;
+
     /// A node without a name whose data is there, with the defaults of a server and no peers.
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -47,10 +56,32 @@ impl NodeConfig {
             version: env!("CARGO_PKG_VERSION").into(),
             reap_pause: Duration::from_secs(60),
             keep_entries: KEEP_ENTRIES,
+            max_connections: Self::DEFAULT_MAX_CONNECTIONS,
+            queues: QueueBytes::default(),
             reach: Reach::Tcp,
             wall_clock: WallClock::default(),
             peers: None,
         }
+    }
+}
+
+/// How many bytes of commands and entries may wait at a time. Whoever finds no room waits outside, inside its deadline. One
+/// that is larger than all the room has all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueBytes {
+    /// Commands that wait for a round of the log, or are in one: this node's own and those of members that do not lead.
+    pub proposals: usize,
+    /// Commands that were sent to the leader and have no answer yet; and from each member, where this node leads.
+    pub forwarded: usize,
+    /// Entries from the leader that are not in this node's log yet.
+    pub replicated: usize,
+}
+
+impl Default for QueueBytes {
+    /// As a node with a gigabyte to use has it.
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self { proposals: 96 * MIB, forwarded: 64 * MIB, replicated: 32 * MIB }
     }
 }
 

@@ -7,19 +7,20 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sessile_core::Outcome;
 use sessile_store::NodeId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Streaming;
 
 use crate::batches::Batches;
+use crate::byte_room::ByteRoom;
 use crate::cluster::{ServerMetrics, Tried, another_leads};
 use crate::transport::{Directory, Door, FromQueue, Link};
 use crate::wire::proposal_result::Failure;
 use crate::wire::{ProposalResults, Proposals, ProposedCommand};
 
-/// How many commands wait to be sent. Whoever finds no room waits outside.
+/// How many commands wait to be sent, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_QUEUED: usize = 1_024;
 /// How many messages wait for the network.
 const MESSAGES_AHEAD: usize = 4;
@@ -34,31 +35,42 @@ pub(crate) struct Forwarder {
     tasks: TaskTracker,
     stop: CancellationToken,
     stream: Mutex<Option<(NodeId, mpsc::Sender<Queued>)>>,
+    /// For what is queued, and what was sent and has no result yet.
+    room: ByteRoom,
 }
 
 struct Queued {
     command: Bytes,
+    answer: Answer,
+}
+
+/// Where what became of a command goes, and the room that it takes until that is known.
+struct Answer {
     tried: oneshot::Sender<Tried>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What was sent and has no result yet.
-type Sent = Mutex<HashMap<u64, oneshot::Sender<Tried>>>;
+type Sent = Mutex<HashMap<u64, Answer>>;
 
 impl Forwarder {
     pub(crate) fn new(
         door: Arc<Door>,
         directory: Directory,
         server: ServerMetrics,
+        max_bytes: usize,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { door, directory, server, tasks, stop, stream: Mutex::default() }
+        let room = ByteRoom::new(max_bytes);
+        Self { door, directory, server, tasks, stop, stream: Mutex::default(), room }
     }
 
     /// Has the leader propose a command, and waits for what it did, until the deadline or another leader.
     pub(crate) async fn submit(&self, leader: NodeId, command: Bytes, deadline: Instant) -> Tried {
+        let Ok(room) = timeout_at(deadline, self.room.take(command.len())).await else { return Tried::NoRoom };
         let (tried, receiver) = oneshot::channel();
-        let queued = Queued { command, tried };
+        let queued = Queued { command, answer: Answer { tried, _room: room } };
         let queue = self.stream_to(leader);
         match timeout_at(deadline, queue.send(queued)).await {
             // Waiting for room, or on a stream that has just ended.
@@ -113,8 +125,8 @@ async fn run(
     }
     // What is still in the queue was not sent, and its senders see it dropped.
     drop(queue);
-    for (_, tried) in sent.into_inner() {
-        let _ = tried.send(Tried::Unknown);
+    for (_, answer) in sent.into_inner() {
+        let _ = answer.tried.send(Tried::Unknown);
     }
 }
 
@@ -125,9 +137,9 @@ async fn send(queue: &mut Batches<Queued>, messages: &mpsc::Sender<Proposals>, s
         let Ok(place) = messages.reserve().await else { return };
         let Some(batch) = queue.next().await else { return };
         let mut sent = sent.lock();
-        let send = |Queued { command, tried }| {
+        let send = |Queued { command, answer }| {
             let id = IDS.fetch_add(1, Ordering::Relaxed);
-            sent.insert(id, tried);
+            sent.insert(id, answer);
             ProposedCommand { id, command }
         };
         place.send(Proposals { commands: batch.into_iter().map(send).collect() });
@@ -138,7 +150,7 @@ async fn receive(mut results: Streaming<ProposalResults>, sent: &Sent) {
     while let Ok(Some(message)) = results.message().await {
         let mut sent = sent.lock();
         for result in message.results {
-            let Some(waiting) = sent.remove(&result.id) else { continue };
+            let Some(answer) = sent.remove(&result.id) else { continue };
             let tried = match result.failure() {
                 // One that cannot be read is of a newer program: it was done, and nobody here knows what.
                 Failure::None => Outcome::decode(result.outcome).map_or(Tried::Unknown, Tried::Done),
@@ -147,7 +159,7 @@ async fn receive(mut results: Streaming<ProposalResults>, sent: &Sent) {
                 Failure::Unknown => Tried::Unknown,
             };
             // Whoever gave up does not want it.
-            let _ = waiting.send(tried);
+            let _ = answer.tried.send(tried);
         }
     }
 }

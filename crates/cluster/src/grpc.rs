@@ -11,7 +11,8 @@ use crate::admission::AdmissionService;
 use crate::cluster::Cluster;
 use crate::local::Local;
 use crate::transport::{
-    CONNECTION_WINDOW, Incoming, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, PeerService, STREAM_WINDOW,
+    CONNECTION_WINDOW, Connections, CountsCalls, Incoming, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, PeerService,
+    STREAM_WINDOW,
 };
 use crate::wire::DESCRIPTORS;
 use crate::wire::admin_server::AdminServer;
@@ -20,6 +21,11 @@ use crate::wire::peer_server::PeerServer;
 
 /// The largest frame of HTTP/2 that this node takes: a round of appends is one, and not one for every 16 KiB.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
+/// The largest question of an operator or of a node that wants to join, in bytes: names, addresses, a token. Strangers may
+/// ask too.
+const MAX_QUESTION_BYTES: usize = 64 << 10;
+/// The most calls at a time on one connection. A member has a connection for each purpose, and on it a stream or two.
+const MAX_STREAMS: u32 = 64;
 /// How long calls that are under way may take to end when the node stops.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How often the health service looks whether this node is ready, and how long it may take to prove it.
@@ -39,18 +45,25 @@ pub(crate) async fn serve(local: Arc<Local>, incoming: Incoming) {
     let peer = PeerServer::new(PeerService::new(local.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    // Half of what a leader's entries may take is on its way into this process, the rest waits for the log.
+    let window = u32::try_from(local.config.queues.replicated / 2).unwrap_or(CONNECTION_WINDOW);
+    let connections = Connections::new(local.config.max_connections);
     let server = tonic::transport::Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .layer(CountsCalls)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW.min(window))
+        .initial_connection_window_size(CONNECTION_WINDOW.min(window))
         .max_frame_size(Some(MAX_FRAME_BYTES))
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .add_service(peer)
-        .add_service(AdmissionServer::new(AdmissionService::new(local.clone())))
-        .add_service(AdminServer::new(AdminService::new(local.clone())))
-        .add_service(reflection)
-        .add_service(health)
-        .serve_with_incoming_shutdown(incoming.accepted(), local.stop.clone().cancelled_owned());
+        .add_service(
+            AdmissionServer::new(AdmissionService::new(local.clone())).max_decoding_message_size(MAX_QUESTION_BYTES),
+        )
+        .add_service(AdminServer::new(AdminService::new(local.clone())).max_decoding_message_size(MAX_QUESTION_BYTES))
+        .add_service(reflection.max_decoding_message_size(MAX_QUESTION_BYTES))
+        .add_service(health.max_decoding_message_size(MAX_QUESTION_BYTES))
+        .serve_with_incoming_shutdown(incoming.accepted(connections), local.stop.clone().cancelled_owned());
     let serving = async {
         tokio::select! {
             ended = server => ended,

@@ -15,6 +15,7 @@ pub mod admin;
 mod admission;
 mod autopilot;
 mod batches;
+mod byte_room;
 mod clock;
 mod cluster;
 mod config;
@@ -47,7 +48,7 @@ mod wire;
 mod write_rounds;
 
 pub use cluster::{Cluster, Found};
-pub use config::{JoinToken, NodeConfig, PeersConfig};
+pub use config::{JoinToken, NodeConfig, PeersConfig, QueueBytes};
 pub use error::{ClusterError, StartError};
 pub use node::Node;
 pub use status::{MemberReach, Status};

@@ -156,11 +156,14 @@ async fn start_member(
     let standing = Standing::new(store.node(), raft.server_metrics(), log.clone(), told, store.state(), stop.clone());
     let confirmer = Confirmer::new(standing.clone(), raft.clone(), local.door.clone(), local.directory.clone());
     let (rounds, run_rounds) = ReadRounds::new(standing.clone(), confirmer, stop.clone());
-    let (writes, run_writes) = WriteRounds::new(raft.clone(), store.node(), raft.server_metrics(), stop.clone());
+    let queues = local.config.queues;
+    let (writes, run_writes) =
+        WriteRounds::new(raft.clone(), store.node(), raft.server_metrics(), queues.proposals, stop.clone());
     let forwarder = Forwarder::new(
         local.door.clone(),
         local.directory.clone(),
         raft.server_metrics(),
+        queues.forwarded,
         local.tasks.clone(),
         stop.clone(),
     );

@@ -161,8 +161,6 @@ mod tests {
     use std::time::Duration;
 
     use sessile_core::{NamespaceId, SessionKey};
-    use sessile_store::engine::EngineKind;
-    use sessile_store::log::LogOptions;
     use sessile_store::{DataDir, Opening, StoreOptions};
     use tokio::time::Instant;
 
@@ -174,7 +172,7 @@ mod tests {
     async fn a_leader_answers_for_what_others_may_have_applied_before_it_did() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
-        let options = StoreOptions { engine: EngineKind::Fjall, cache_bytes: 1 << 20, log: LogOptions::default() };
+        let options = StoreOptions::default();
         let opening = Opening::open(DataDir::open(&path).unwrap(), &options).unwrap();
         let node = Node::start(opening, NodeConfig::new(path), None).await.unwrap();
         let inner = &node.cluster().inner;

@@ -8,15 +8,16 @@ use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
 use sessile_core::LogTime;
 use sessile_store::{NodeId, Proposal, TypeConfig};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batches::Batches;
+use crate::byte_room::ByteRoom;
 use crate::cluster::{ServerMetrics, Tried};
 use crate::node::Raft;
 
-/// How many commands wait for a round. Whoever finds no room waits outside.
+/// How many commands wait for a round, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_WAITING: usize = 1_024;
 /// How many rounds are under way. With one, all commands that come while it is on its way to the disks and the members are
 /// the next. Two made smaller rounds, each of which costs an fsync and two messages for each member whatever its size: a
@@ -34,29 +35,45 @@ const PACE: Duration = Duration::from_millis(2);
 #[derive(Clone)]
 pub(crate) struct WriteRounds {
     waiting: mpsc::Sender<Waiting>,
+    room: ByteRoom,
 }
 
 struct Waiting {
     proposal: Proposal,
+    answer: Answer,
+}
+
+/// Where what became of a command goes, and the room that it takes until that is known.
+struct Answer {
     tried: oneshot::Sender<Tried>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl WriteRounds {
-    /// The handle, and the task that runs the rounds until it is cancelled.
+    /// The handle, and the task that runs the rounds until it is cancelled. So many bytes of commands may wait or be in a
+    /// round.
     pub(crate) fn new(
         raft: Raft,
         node: NodeId,
         server: ServerMetrics,
+        max_bytes: usize,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
         let (waiting, queue) = mpsc::channel(MAX_WAITING);
-        (Self { waiting }, run(raft, node, server, Batches::new(queue, |waiting| waiting.proposal.command.len()), stop))
+        let queue = Batches::new(queue, |waiting: &Waiting| waiting.proposal.command.len());
+        (Self { waiting, room: ByteRoom::new(max_bytes) }, run(raft, node, server, queue, stop))
+    }
+
+    /// Waits for room for a command of so many bytes.
+    pub(crate) async fn room(&self, bytes: usize) -> OwnedSemaphorePermit {
+        self.room.take(bytes).await
     }
 
     /// Puts a command into the log, and waits for what it did.
-    pub(crate) async fn join(&self, stamp: LogTime, command: Bytes) -> Tried {
+    pub(crate) async fn join(&self, stamp: LogTime, command: Bytes, room: OwnedSemaphorePermit) -> Tried {
         let (tried, receiver) = oneshot::channel();
-        if self.waiting.send(Waiting { proposal: Proposal { stamp, command }, tried }).await.is_err() {
+        let answer = Answer { tried, _room: room };
+        if self.waiting.send(Waiting { proposal: Proposal { stamp, command }, answer }).await.is_err() {
             return Tried::Ended;
         }
         // Dropped with its round, which may be in the log.
@@ -81,12 +98,12 @@ async fn run(
                     at_once_from = Instant::now() + PACE;
                 }
                 // Whoever gave up must not be in the log later.
-                round.retain(|waiting| !waiting.tried.is_closed());
-                let (proposals, tried): (Vec<_>, Vec<_>) =
-                    round.into_iter().map(|Waiting { proposal, tried }| (proposal, tried)).unzip();
+                round.retain(|waiting| !waiting.answer.tried.is_closed());
+                let (proposals, answers): (Vec<_>, Vec<_>) =
+                    round.into_iter().map(|Waiting { proposal, answer }| (proposal, answer)).unzip();
                 match raft.client_write_many(proposals).await {
-                    Ok(results) => under_way.push(tell(results, tried)),
-                    Err(_) => tell_all(tried, || Tried::Ended),
+                    Ok(results) => under_way.push(tell(results, answers)),
+                    Err(_) => tell_all(answers, || Tried::Ended),
                 }
             }
             Some(()) = under_way.next(), if !under_way.is_empty() => {}
@@ -97,23 +114,23 @@ async fn run(
                     break;
                 }
                 if server.borrow_and_update().current_leader != Some(node) {
-                    tell_all(queue.drain().map(|waiting| waiting.tried), || Tried::NotSent);
+                    tell_all(queue.drain().map(|waiting| waiting.answer), || Tried::NotSent);
                 }
             }
             () = stop.cancelled() => break,
         }
     }
-    tell_all(queue.end().map(|waiting| waiting.tried), || Tried::Ended);
+    tell_all(queue.end().map(|waiting| waiting.answer), || Tried::Ended);
 }
 
 /// Tells each command of a round what became of it.
 async fn tell(
     results: impl Stream<Item = Result<WriteResult<TypeConfig>, Fatal<TypeConfig>>> + Unpin,
-    tried: Vec<oneshot::Sender<Tried>>,
+    answers: Vec<Answer>,
 ) {
     // It ends early when Raft does, and may not be asked again then.
     let mut results = results.fuse();
-    for waiting in tried {
+    for answer in answers {
         let tried = match results.next().await {
             // A command always has an outcome.
             Some(Ok(Ok(written))) => written.response.map_or(Tried::Unknown, Tried::Done),
@@ -127,27 +144,66 @@ async fn tell(
             Some(Err(_)) | None => Tried::Unknown,
         };
         // Whoever gave up does not want it.
-        let _ = waiting.send(tried);
+        let _ = answer.tried.send(tried);
     }
 }
 
-fn tell_all(waiting: impl IntoIterator<Item = oneshot::Sender<Tried>>, tried: fn() -> Tried) {
-    for waiting in waiting {
-        let _ = waiting.send(tried());
+fn tell_all(answers: impl IntoIterator<Item = Answer>, tried: fn() -> Tried) {
+    for answer in answers {
+        let _ = answer.tried.send(tried());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
+    use sessile_core::{Action, Condition, NamespaceId, Put, SessionKey, Ttl};
+    use sessile_store::{DataDir, Opening, StoreOptions};
 
     use super::*;
+    use crate::{ClusterError, Node, NodeConfig, QueueBytes};
+
+    #[tokio::test]
+    async fn a_command_that_finds_no_room_by_its_deadline_is_refused_and_one_that_gets_some_gives_it_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let opening = Opening::open(DataDir::open(&path).unwrap(), &StoreOptions::default()).unwrap();
+        let queues = QueueBytes { proposals: 1_000, ..QueueBytes::default() };
+        let node = Node::start(opening, NodeConfig { queues, ..NodeConfig::new(path) }, None).await.unwrap();
+        let put = |bytes: usize, deadline| {
+            let put = Put { value: vec![b'v'; bytes].into(), ttl: Ttl::FOREVER, condition: Condition::None };
+            let key = SessionKey::new("key").unwrap();
+            node.cluster().write(NamespaceId::SESSIONS, key, Action::Put(put), deadline)
+        };
+        let soon = || Instant::now() + Duration::from_secs(60);
+        put(10, soon()).await.unwrap();
+        let rounds = &node.cluster().inner.writes;
+        let others = rounds.room(990).await;
+        let deadline = Instant::now() + Duration::from_millis(50);
+        assert_eq!(put(10, deadline).await.err(), Some(ClusterError::Overloaded));
+        drop(others);
+        // Larger than all the room, many at a time: one after the other.
+        let puts = (0..16).map(|number| put(5_000 + number, soon()));
+        for written in futures_util::future::join_all(puts).await {
+            written.unwrap();
+        }
+        assert_eq!(rounds.room.free(), 1_000);
+        node.stop().await.unwrap();
+    }
 
     #[tokio::test]
     async fn when_raft_ends_in_the_middle_of_a_round_nobody_is_left_waiting() {
-        let (tried, receivers): (Vec<_>, Vec<_>) = (0..3).map(|_| oneshot::channel()).unzip();
+        let room = ByteRoom::new(3);
+        let (mut answers, mut receivers) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (tried, receiver) = oneshot::channel();
+            answers.push(Answer { tried, _room: room.take(1).await });
+            receivers.push(receiver);
+        }
+        assert_eq!(room.free(), 0);
         // As Raft's own: it may not be asked again once it has ended.
-        tell(Box::pin(stream::unfold((), async |()| None)), tried).await;
+        tell(Box::pin(stream::unfold((), async |()| None)), answers).await;
+        assert_eq!(room.free(), 3, "the room is given back");
         for receiver in receivers {
             assert!(matches!(receiver.await, Ok(Tried::Unknown)));
         }

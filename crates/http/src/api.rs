@@ -16,8 +16,9 @@ use tracing::Instrument as _;
 
 use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
 use crate::problem::{self, Problem};
+use crate::room::Room;
 use crate::ttl_header::{self, TTL};
-use crate::value::{self, InFlightBytes};
+use crate::value::{self, BodyRooms};
 use crate::{
     ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, endpoints, prefer,
     request_id, target,
@@ -40,8 +41,9 @@ pub fn router<S: Sessions>(
     metrics: impl Fn() -> String + Send + Sync + 'static,
 ) -> Router {
     let endpoints = endpoints::router(&sessions, &config, metrics);
-    let in_flight = InFlightBytes::new(config.max_in_flight_bytes);
-    let api = Arc::new(Api { sessions, config, metrics: http_metrics, in_flight });
+    let bodies = BodyRooms::new(config.max_body_bytes, &http_metrics);
+    let answers = Room::new(config.max_answer_bytes, http_metrics.room("answers"));
+    let api = Arc::new(Api { sessions, config, metrics: http_metrics, bodies, answers });
     endpoints.fallback(move |request: Request| {
         let api = Arc::clone(&api);
         async move { api.serve(request).await }
@@ -52,7 +54,8 @@ struct Api<S> {
     sessions: Arc<S>,
     config: ApiConfig,
     metrics: HttpMetrics,
-    in_flight: Arc<InFlightBytes>,
+    bodies: BodyRooms,
+    answers: Arc<Room>,
 }
 
 /// Why a request gets no answer but a problem. The reason is for the log; neither it nor the error shows a key.
@@ -150,11 +153,13 @@ impl<S: Sessions> Api<S> {
         match self.config.read_consistency {
             ReadConsistency::Linearizable => {
                 let session = self.sessions.get(namespace, key, deadline);
-                found(by(deadline, SessionsError::NoQuorum, session).await?, &condition)
+                let session = by(deadline, SessionsError::NoQuorum, session).await?;
+                found(self.weighed(session, parts.version).await?, &condition)
             }
             ReadConsistency::Local => {
                 let read = self.sessions.get_local(namespace, key, deadline);
                 let LocalRead { session, age } = by(deadline, SessionsError::NoQuorum, read).await?;
+                let session = self.weighed(session, parts.version).await?;
                 // That there is nothing, or another version, is as old as a value would be.
                 let mut response = found(session, &condition)
                     .unwrap_or_else(|refusal| refused(parts, request_id::of(&parts.headers), &refusal));
@@ -170,7 +175,8 @@ impl<S: Sessions> Api<S> {
         let max = self.config.max_value_bytes;
         value::check_declared(&body, max)?;
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
-        let received = value::receive(body, max, &self.in_flight);
+        let held = self.bodies.take(value::size(&body, max)).await?;
+        let received = value::receive(body, max, held);
         let received = tokio::time::timeout(self.config.body_timeout, received)
             .await
             .map_err(|_| Refusal::Request(Problem::RequestTimeout, "the body did not arrive in time"))??;
@@ -197,6 +203,13 @@ impl<S: Sessions> Api<S> {
         let mut response = with_value(taken);
         response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("return=representation"));
         Ok(response)
+    }
+
+    /// What is to be sent takes its room among the answers.
+    async fn weighed(&self, session: Option<Session>, version: http::Version) -> Result<Option<Session>, Refusal> {
+        let Some(session) = session else { return Ok(None) };
+        let value = value::weigh(session.value, version, &self.answers).await?;
+        Ok(Some(Session { value, ..session }))
     }
 
     /// A request has its whole time from when it is whole itself.

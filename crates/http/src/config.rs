@@ -17,9 +17,13 @@ pub struct ApiConfig {
     pub read_consistency: ReadConsistency,
     /// The largest value, in bytes.
     pub max_value_bytes: usize,
-    /// The most bytes of values that requests may hold at once, from their arrival to the answer, over all
-    /// connections. It bounds memory where connections × value size would not; who comes when it is used up gets a 503.
-    pub max_in_flight_bytes: usize,
+    /// The most bytes that the bodies of requests may take at once, from before they are read to the answer, over all
+    /// connections. It bounds memory where connections × value size would not. A request that finds no room within a
+    /// quarter of a second gets a 503, and nothing of its body is read. A quarter of it is for bodies of up to 16 KiB,
+    /// the rest for larger ones and those that do not tell their length.
+    pub max_body_bytes: usize,
+    /// The most bytes of large answers that clients have not taken yet, over all connections; the same otherwise.
+    pub max_answer_bytes: usize,
     /// How long the store has for one request, from when the request is whole. MediaWiki gives up after 3 s, a common
     /// proxy after 2.5 s.
     pub request_timeout: Duration,
@@ -40,7 +44,8 @@ impl Default for ApiConfig {
             ttl: TtlPolicy::new(day, Ttl::FOREVER).unwrap_or_else(|| unreachable!("nothing is longer than for ever")),
             read_consistency: ReadConsistency::Linearizable,
             max_value_bytes: 1 << 20,
-            max_in_flight_bytes: 256 << 20,
+            max_body_bytes: 256 << 20,
+            max_answer_bytes: 128 << 20,
             request_timeout: Duration::from_secs(2),
             body_timeout: Duration::from_secs(10),
             build: BuildInfo::default(),
@@ -55,6 +60,9 @@ pub struct Limits {
     /// The most open connections. With all of them taken, a new one takes the place of the one that was idle longest;
     /// if none is idle it waits, and those behind it wait in the listener's queue.
     pub max_connections: usize,
+    /// At shutdown, how many connections are still accepted of those that wait in the listener's queue, beyond
+    /// `max_connections`. Closing a listener resets them, and somebody may keep opening new ones.
+    pub last_connections: usize,
     /// How long a request's header may take from its first byte to its last.
     pub header_timeout: Duration,
     /// How long a connection may be open without a request.
@@ -72,6 +80,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 16_384,
+            // As many as the queue holds.
+            last_connections: 1_024,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(30),

@@ -37,6 +37,7 @@ mod prefer;
 mod problem;
 mod read_consistency;
 mod request_id;
+mod room;
 mod server;
 mod sessions;
 mod target;

@@ -49,6 +49,19 @@ struct Inner {
     accepted: IntCounterVec,
     closed: IntCounterVec,
     accept_errors: IntCounterVec,
+    held: IntGaugeVec,
+    held_peak: IntGaugeVec,
+    held_max: IntGaugeVec,
+    overloaded: IntCounterVec,
+}
+
+/// What one kind of bytes takes of its room, and how often there was none.
+#[derive(Clone)]
+pub(crate) struct RoomMetrics {
+    pub(crate) held: IntGauge,
+    pub(crate) peak: IntGauge,
+    pub(crate) max: IntGauge,
+    pub(crate) overloaded: IntCounter,
 }
 
 /// One pair of code and method.
@@ -126,8 +139,12 @@ impl HttpMetrics {
             &["code", "method"],
         )?;
         registry.register(Box::new(durations.clone()))?;
-        let open = IntGaugeVec::new(Opts::new("sessile_http_connections", "Open connections."), &["listener"])?;
-        registry.register(Box::new(open.clone()))?;
+        let gauge = |name, help, label| -> Result<IntGaugeVec, prometheus::Error> {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let open = gauge("sessile_http_connections", "Open connections.", "listener")?;
         Ok(Self(Arc::new(Inner {
             requests,
             durations,
@@ -144,6 +161,14 @@ impl HttpMetrics {
                 "Closed connections, by reason.",
                 &["listener", "reason"],
             )?,
+            held: gauge("sessile_http_held_bytes", "Bytes that bodies or large answers take, or may take.", "of")?,
+            held_peak: gauge("sessile_http_held_bytes_peak", "The most that they took since the start.", "of")?,
+            held_max: gauge("sessile_http_held_bytes_max", "The most that they may take.", "of")?,
+            overloaded: counter(
+                "sessile_http_overloaded_total",
+                "Requests that were answered 503, because bodies or large answers took all the room.",
+                &["of"],
+            )?,
             accept_errors: counter(
                 "sessile_http_accept_errors_total",
                 "Connections that could not be accepted.",
@@ -154,6 +179,15 @@ impl HttpMetrics {
 
     pub(crate) fn watch(&self, method: &Method) -> Watch<'_> {
         Watch { metrics: &self.0, method: method_index(method), finished: false }
+    }
+
+    pub(crate) fn room(&self, of: &str) -> RoomMetrics {
+        RoomMetrics {
+            held: self.0.held.with_label_values(&[of]),
+            peak: self.0.held_peak.with_label_values(&[of]),
+            max: self.0.held_max.with_label_values(&[of]),
+            overloaded: self.0.overloaded.with_label_values(&[of]),
+        }
     }
 
     pub(crate) fn connections(&self, listener: &str) -> ConnectionMetrics {

@@ -26,6 +26,8 @@ pub(crate) enum Problem {
     NoQuorum,
     OutcomeUnknown,
     Overloaded,
+    /// Overloaded, and the body was not read.
+    NoRoom,
     ShuttingDown,
     InsufficientStorage,
 }
@@ -115,7 +117,7 @@ impl Problem {
                 "Outcome unknown",
                 "The server could not learn in time whether the change was made; it may or may not have been",
             ),
-            Self::Overloaded => (
+            Self::Overloaded | Self::NoRoom => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",
                 "Overloaded",
@@ -160,6 +162,13 @@ impl Problem {
             }
             Self::NoQuorum | Self::OutcomeUnknown | Self::Overloaded | Self::ShuttingDown => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            }
+            Self::NoRoom => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+                // The body that is still on its way would be taken for the next request.
+                if version < Version::HTTP_2 {
+                    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                }
             }
             // What is left of the body would be taken for the next request.
             Self::RequestTimeout | Self::PayloadTooLarge if version < Version::HTTP_2 => {

@@ -36,7 +36,7 @@ pub const MAX_HEADER_BYTES: usize = 16 << 10;
 pub const MAX_STREAMS: u32 = 256;
 /// What an HTTP/2 client may send ahead of being read, on one stream and on all of a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 /// The most of an answer that waits in an HTTP/2 stream's buffer.
 const SEND_BUFFER: usize = 64 << 10;
 /// How often an HTTP/2 client is asked for a sign of life, and how long it may take.
@@ -138,11 +138,16 @@ impl Server {
     /// may be there already.
     async fn last_call(&self, listener: TcpListener, mut accepted: u64) {
         let last_call = Instant::now() + LAST_CALL;
-        let mut left = LAST_CONNECTIONS;
+        let (mut left, mut without_place) = (LAST_CONNECTIONS, self.shared.limits.last_connections);
         let mut take_over = |stream| {
-            self.take_over(accepted, stream, Arc::clone(&self.shared.places).try_acquire_owned().ok());
+            let place = Arc::clone(&self.shared.places).try_acquire_owned().ok();
+            if place.is_none() {
+                let Some(fewer) = without_place.checked_sub(1) else { return false };
+                without_place = fewer;
+            }
+            self.take_over(accepted, stream, place);
             accepted += 1;
-            left = left.saturating_sub(1);
+            left -= 1;
             left > 0
         };
         while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last_call, listener.accept()).await {
@@ -176,6 +181,7 @@ impl Server {
                     );
                     if !theirs {
                         tracing::warn!(%error, "a connection cannot be accepted");
+                        self.shared.evict_idle();
                         shutdown.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await?;
                     }
                 }

@@ -1,51 +1,53 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
+use crate::HttpMetrics;
 use crate::problem::Problem;
+use crate::room::{Held, Room};
 
-/// What the values of the requests under way weigh together, and may weigh at most.
-pub(crate) struct InFlightBytes {
-    bytes: AtomicUsize,
-    max: usize,
+/// An answer over HTTP/1 that is larger takes room until its client has taken it. The system takes a smaller one from
+/// this process at once, whatever the client does: the buffer of a socket is as large from the beginning.
+const LARGE_ANSWER: usize = 16 << 10;
+/// Over HTTP/2 all the answers of a connection may wait for their client to let them come.
+const LARGE_ANSWER_HTTP2: usize = 1 << 10;
+
+/// Bodies up to this size have a room of their own, so that sessions are stored whatever large bodies do: a client that
+/// announces one and does not send it holds its room until the body's time is up. Nine of ten sessions are smaller.
+const SMALL_BODY: usize = 16 << 10;
+/// That room is one part in so many of what all bodies may take.
+const SMALL_PART: usize = 4;
+
+/// The room for bodies.
+pub(crate) struct BodyRooms {
+    small: Arc<Room>,
+    large: Arc<Room>,
 }
 
-/// A value, and its share of [`InFlightBytes`].
+impl BodyRooms {
+    pub(crate) fn new(max_bytes: usize, metrics: &HttpMetrics) -> Self {
+        let small = max_bytes / SMALL_PART;
+        Self {
+            small: Room::new(small, metrics.room("small_bodies")),
+            large: Room::new(max_bytes - small, metrics.room("large_bodies")),
+        }
+    }
+
+    /// Room for so large a body, before anything of it is read.
+    pub(crate) async fn take(&self, bytes: usize) -> Result<Held, (Problem, &'static str)> {
+        let room = if bytes <= SMALL_BODY { &self.small } else { &self.large };
+        room.take(bytes).await.ok_or((Problem::NoRoom, "the bodies of other requests take all the room"))
+    }
+}
+
+/// A value, and the room that it takes.
 pub(crate) struct Received {
     pub(crate) value: Bytes,
-    _share: Share,
-}
-
-struct Share {
-    of: Arc<InFlightBytes>,
-    bytes: usize,
-}
-
-impl InFlightBytes {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicUsize::new(0), max })
-    }
-}
-
-impl Share {
-    fn grow(&mut self, bytes: usize) -> Result<(), (Problem, &'static str)> {
-        self.bytes += bytes;
-        let before = self.of.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > self.of.max {
-            return Err((Problem::Overloaded, "the values under way weigh too much"));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
+    _held: Held,
 }
 
 /// Whether the request says itself that its value is too large. Asked before anything of the body is read, so that a
@@ -55,13 +57,18 @@ pub(crate) fn check_declared(body: &Body, max: usize) -> Result<(), (Problem, &'
     if too_large { Err((Problem::PayloadTooLarge, "the declared value is too large")) } else { Ok(()) }
 }
 
+/// How large the value is, as the request says, or how large it may be at most.
+pub(crate) fn size(body: &Body, max: usize) -> usize {
+    declared(body).map_or(max, |bytes| bytes.min(max))
+}
+
+fn declared(body: &Body) -> Option<usize> {
+    body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok())
+}
+
 /// Reads the value; a body of one frame, which most are, is not copied.
-pub(crate) async fn receive(
-    mut body: Body,
-    max: usize,
-    in_flight: &Arc<InFlightBytes>,
-) -> Result<Received, (Problem, &'static str)> {
-    let mut share = Share { of: Arc::clone(in_flight), bytes: 0 };
+pub(crate) async fn receive(mut body: Body, max: usize, mut held: Held) -> Result<Received, (Problem, &'static str)> {
+    let expected = declared(&body).unwrap_or(0).min(max);
     let mut value = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -70,10 +77,13 @@ pub(crate) async fn receive(
         if value.len() + joined.len() + data.len() > max {
             return Err((Problem::PayloadTooLarge, "the value is too large"));
         }
-        share.grow(data.len())?;
         if value.is_empty() && joined.is_empty() {
             value = data;
             continue;
+        }
+        if joined.is_empty() {
+            // At once as large as it will be: one that grows is up to twice as large, and copied on the way.
+            joined.reserve(expected.max(value.len() + data.len()));
         }
         joined.extend_from_slice(&std::mem::take(&mut value));
         joined.extend_from_slice(&data);
@@ -84,5 +94,28 @@ pub(crate) async fn receive(
     if value.is_empty() {
         return Err((Problem::BadRequest, "the value is empty"));
     }
-    Ok(Received { value, _share: share })
+    held.shrink(value.len());
+    Ok(Received { value, _held: held })
+}
+
+/// The value of an answer, which takes room until its last byte is with the system or its client is gone.
+pub(crate) async fn weigh(value: Bytes, version: Version, room: &Arc<Room>) -> Result<Bytes, (Problem, &'static str)> {
+    let small = if version == Version::HTTP_2 { LARGE_ANSWER_HTTP2 } else { LARGE_ANSWER };
+    if value.len() <= small {
+        return Ok(value);
+    }
+    let held = room.take(value.len()).await;
+    let held = held.ok_or((Problem::Overloaded, "answers that clients have not taken take all the room"))?;
+    Ok(Bytes::from_owner(Sent { value, _held: held }))
+}
+
+struct Sent {
+    value: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        &self.value
+    }
 }

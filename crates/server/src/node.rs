@@ -6,36 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sessile_cluster::{Incoming, Node, NodeConfig};
-use sessile_http::{ApiConfig, Drained, Limits, Server};
+use sessile_cluster::{Incoming, Node};
+use sessile_http::{Drained, Server};
 use sessile_store::engine::EngineKind;
-use sessile_store::log::LogOptions;
-use sessile_store::{Opening, StoreError, StoreOptions};
+use sessile_store::{Opening, StoreError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::build_info::build_info;
-use crate::config::{Config, OpenApi};
+use crate::config::Config;
 use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
 use crate::metrics::Metrics;
 use crate::opening::{self, OldData};
+use crate::resources::Resources;
 use crate::sessions::ClusterSessions;
 use crate::status::page;
 use crate::watchdog::Watchdog;
 
-/// How much of the log one file holds. The next one is made ready while requests wait, so it is small enough to be
-/// written in a few tens of milliseconds.
-const LOG_SEGMENT_BYTES: u32 = 16 * 1024 * 1024;
-/// How many files of purged log are kept for reuse: as much as gathers between two purges, which is up to 80 MiB
-/// (`cluster::maintenance`).
-const LOG_RECYCLED_SEGMENTS: usize = 6;
-
 /// How long giving leadership away may take when this node leaves: a healthy voter takes it within a heartbeat.
 const HAND_OVER: Duration = Duration::from_secs(2);
-/// Connections to the operator's listener: probes, scrapers and a few browsers.
-const MAX_ADMIN_CONNECTIONS: usize = 256;
 
 /// Runs a node until `stop` is cancelled, the notice period is over, and the requests in flight are done, at most
 /// `config.shutdown_grace` after that. Both `serve` and `dev` call it; they differ in the configuration and in
@@ -48,18 +38,18 @@ pub async fn run(
     stop: CancellationToken,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
+    let resources = Resources::of(&config)?;
     // The ports first: when one is taken, nothing has changed on disk.
     let Listeners { api, peers, admin } = Listeners::bind(&config).await?;
     let address = address_of(&api)?;
-    raise_file_limit();
     // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
     // and is not ready. Requests wait for it inside their deadline.
     let sessions = Arc::new(ClusterSessions::default());
     let metrics = Arc::new(Metrics::new()?);
     let close_listeners = CancellationToken::new();
     let serve = async {
-        let api = serve_api(&config, api, &sessions, &metrics, close_listeners.clone());
-        let admin = serve_admin(&config, admin, &sessions, &metrics, close_listeners.clone());
+        let api = serve_api(&resources, api, &sessions, &metrics, close_listeners.clone());
+        let admin = serve_admin(&resources, admin, &sessions, &metrics, close_listeners.clone());
         let (api, admin) = tokio::try_join!(api, admin)?;
         let cut_off = api.cut_off + admin.map_or(0, |admin| admin.cut_off);
         if cut_off > 0 {
@@ -68,7 +58,7 @@ pub async fn run(
         anyhow::Ok(())
     };
     let run_node = async {
-        let ended = run_node(&config, old, peers, &stop, &sessions, &metrics, || listening(address)).await;
+        let ended = run_node(&resources, old, peers, &stop, &sessions, &metrics, || listening(address)).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
         close_listeners.cancel();
         ended
@@ -94,7 +84,7 @@ pub async fn run(
 /// `None` if it was told to stop before it had started: what it had begun is as after a crash, and the next start deals
 /// with it.
 async fn run_node(
-    config: &Config,
+    resources: &Resources<'_>,
     old: OldData,
     peers: Option<TcpListener>,
     stop: &CancellationToken,
@@ -102,20 +92,20 @@ async fn run_node(
     metrics: &Metrics,
     started: impl FnOnce() + Send,
 ) -> anyhow::Result<Option<(Node, Option<String>)>> {
-    let node_config = node_config(config, peers.as_ref())?;
+    let node_config = resources.node_config(peers.as_ref())?;
     let start = async {
-        let opening = open_data(config, old).await?;
+        let opening = open_data(resources, old).await?;
         anyhow::Ok(Node::start(opening, node_config, peers.map(Incoming::Tcp)).await?)
     };
     let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
-    let _watchdog =
-        Watchdog::start(node.cluster().work(), &config.storage.data_dir).context("no thread for the watchdog")?;
+    let _watchdog = Watchdog::start(node.cluster().work(), &resources.config.storage.data_dir)
+        .context("no thread for the watchdog")?;
     metrics.add_node(node.cluster().clone())?;
     sessions.serve(node.cluster().clone());
     started();
     let leave = async {
         stop.cancelled().await;
-        leave(&node, config.shutdown_notice).await;
+        leave(&node, resources.config.shutdown_notice).await;
     };
     let fault = tokio::select! {
         () = leave => None,
@@ -137,7 +127,7 @@ async fn leave(node: &Node, notice: Duration) {
 }
 
 async fn serve_api(
-    config: &Config,
+    resources: &Resources<'_>,
     listener: TcpListener,
     sessions: &Arc<ClusterSessions>,
     metrics: &Arc<Metrics>,
@@ -147,13 +137,13 @@ async fn serve_api(
         let metrics = Arc::clone(metrics);
         move || metrics.render()
     };
-    let router = sessile_http::router(Arc::clone(sessions), api_config(config), metrics.http.clone(), page);
-    Ok(Server::new(router, limits(config), &metrics.http, "api").serve(listener, close).await)
+    let router = sessile_http::router(Arc::clone(sessions), resources.api_config(), metrics.http.clone(), page);
+    Ok(Server::new(router, resources.api_limits(), &metrics.http, "api").serve(listener, close).await)
 }
 
 /// Serves the operator's listener, if there is one.
 async fn serve_admin(
-    config: &Config,
+    resources: &Resources<'_>,
     listener: Option<TcpListener>,
     sessions: &Arc<ClusterSessions>,
     metrics: &Arc<Metrics>,
@@ -177,23 +167,14 @@ async fn serve_admin(
             }
         }
     };
-    let router = sessile_http::admin_router(sessions, config.http.request_timeout, exposition, page);
-    let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..limits(config) };
+    let router = sessile_http::admin_router(sessions, resources.config.http.request_timeout, exposition, page);
+    let limits = resources.admin_limits();
     Ok(Some(Server::new(router, limits, &metrics.http, "admin").serve(listener, close).await))
 }
 
-/// As many files and connections as the system allows without asking anybody.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(%error, "the limit of open files cannot be raised");
-    }
-}
-
-async fn open_data(config: &Config, old: OldData) -> anyhow::Result<Opening> {
-    let options = store_options(config);
+async fn open_data(resources: &Resources<'_>, old: OldData) -> anyhow::Result<Opening> {
+    let config = resources.config;
+    let options = resources.store_options();
     let data_dir = config.storage.data_dir.clone();
     let is_alone = config.cluster.is_none();
     let opened = tokio::task::spawn_blocking(move || {
@@ -226,62 +207,4 @@ async fn open_data(config: &Config, old: OldData) -> anyhow::Result<Opening> {
         );
     }
     Ok(opening)
-}
-
-fn store_options(config: &Config) -> StoreOptions {
-    StoreOptions {
-        engine: config.storage.engine,
-        cache_bytes: config.storage.cache_bytes,
-        log: LogOptions {
-            segment_bytes: LOG_SEGMENT_BYTES,
-            recycled_segments: LOG_RECYCLED_SEGMENTS,
-            ..LogOptions::default()
-        },
-    }
-}
-
-fn node_config(config: &Config, peers: Option<&TcpListener>) -> anyhow::Result<NodeConfig> {
-    let peers = match (&config.cluster, peers) {
-        (Some(cluster), Some(listener)) => {
-            let address = address_of(listener)?;
-            let peers = cluster.peers(address);
-            info!(%address, advertise = peers.advertise, name = cluster.name, "listening for peers");
-            Some(peers)
-        }
-        _ => None,
-    };
-    Ok(NodeConfig {
-        name: config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name).clone(),
-        disk_reserve_bytes: config.storage.reserve_bytes,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        peers,
-        ..NodeConfig::new(config.storage.data_dir.clone())
-    })
-}
-
-fn api_config(config: &Config) -> ApiConfig {
-    ApiConfig {
-        base_uri: config.base_uri.clone(),
-        ttl: config.ttl,
-        read_consistency: config.read_consistency,
-        max_value_bytes: config.http.max_value_bytes,
-        request_timeout: config.http.request_timeout,
-        body_timeout: config.http.body_timeout,
-        build: build_info(),
-        openapi: match &config.openapi {
-            OpenApi::BuiltIn => None,
-            OpenApi::File { content, .. } => Some(content.clone()),
-        },
-        ..ApiConfig::default()
-    }
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        max_connections: config.http.max_connections,
-        header_timeout: config.http.header_timeout,
-        idle_timeout: config.http.idle_timeout,
-        drain: config.shutdown_grace,
-        ..Limits::default()
-    }
 }

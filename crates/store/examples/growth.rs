@@ -12,9 +12,7 @@ fn main() {
     let dir = PathBuf::from(args.next().unwrap());
     let gb: u64 = args.next().unwrap().parse().unwrap();
     let value_bytes: usize = args.next().map_or(1_800, |n| n.parse().unwrap());
-    let mut options = EngineOptions::with_cache(128 << 20);
-    options.write_buffer_bytes = 64 << 20;
-    let engine = open(EngineKind::Fjall, &dir, options).unwrap();
+    let engine = open(EngineKind::Fjall, &dir, EngineOptions::with_cache(128 << 20)).unwrap();
     let mut random = SmallRng::seed_from_u64(7);
     let mut noise = vec![0_u8; 4 << 20];
     random.fill_bytes(&mut noise);

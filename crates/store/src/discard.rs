@@ -80,7 +80,7 @@ impl DataDir {
     fn cluster_of_the_state(&self) -> Option<ClusterId> {
         let root = self.path().join(STATE_DIR);
         let owner = |kind| {
-            let current = CurrentState::open(&root, kind, EngineOptions::with_cache(0)).ok()??;
+            let current = CurrentState::open(&root, kind, EngineOptions::default()).ok()??;
             let owner = current.owner().ok();
             // Shut down or not, its files are about to be moved.
             drop(current.engine.shutdown());

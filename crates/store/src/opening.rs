@@ -211,7 +211,8 @@ fn condemned(root: &Path) -> StoreError {
 }
 
 pub(crate) fn engine_options(options: &StoreOptions) -> EngineOptions {
-    EngineOptions::with_cache(options.cache_bytes)
+    let &StoreOptions { cache_bytes, write_buffer_bytes, open_files, .. } = options;
+    EngineOptions { cache_bytes, write_buffer_bytes, open_files, retention: None }
 }
 
 /// A log that is damaged or lost names the one way on.

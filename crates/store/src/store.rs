@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use crate::data_dir::DataDir;
-use crate::engine::EngineKind;
+use crate::engine::{EngineKind, EngineOptions};
 use crate::log::{LogOptions, RaftLog};
 use crate::marks;
 use crate::state::{CheckReport, SessionState};
@@ -14,8 +14,20 @@ pub struct StoreOptions {
     pub engine: EngineKind,
     /// Bytes of memory for the engine's cache.
     pub cache_bytes: u64,
+    /// Bytes of memory that writes may take which are not in the engine's files yet.
+    pub write_buffer_bytes: u64,
+    /// How many files of the engine may be open at a time.
+    pub open_files: usize,
     /// How the Raft log lays itself out.
     pub log: LogOptions,
+}
+
+impl Default for StoreOptions {
+    /// fjall with the smallest cache, as for a store that is small.
+    fn default() -> Self {
+        let EngineOptions { cache_bytes, write_buffer_bytes, open_files, .. } = EngineOptions::default();
+        Self { engine: EngineKind::Fjall, cache_bytes, write_buffer_bytes, open_files, log: LogOptions::default() }
+    }
 }
 
 /// How the store was found.

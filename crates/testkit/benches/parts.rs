@@ -59,7 +59,7 @@ fn rules(criterion: &mut Criterion) {
 fn engines(criterion: &mut Criterion) {
     for kind in [EngineKind::Fjall, EngineKind::Sled] {
         let Ok(directory) = tempfile::tempdir() else { return };
-        let options = EngineOptions { cache_bytes: CACHE_BYTES };
+        let options = EngineOptions { cache_bytes: CACHE_BYTES, ..EngineOptions::default() };
         let Ok(engine) = open_cached(kind, &directory.path().join("state"), options) else { return };
         fill(&*engine);
         let mut group = criterion.benchmark_group(format!("{kind}"));

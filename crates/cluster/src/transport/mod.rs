@@ -1,6 +1,9 @@
 //! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`, `reach`), Raft's messages
 //! (`network` sends, `service` receives), and the state in transit (`snapshot`).
 
+mod appends;
+mod calls;
+mod connections;
 mod conversation;
 mod convert;
 mod envelope;
@@ -10,6 +13,8 @@ mod reach;
 mod service;
 mod snapshot;
 
+pub(crate) use calls::CountsCalls;
+pub(crate) use connections::Connections;
 pub(crate) use conversation::{Conversation, FromQueue};
 pub(crate) use convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
 pub use envelope::RefusalCount;

@@ -10,10 +10,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::appends::Appends;
 use super::conversation::FromQueue;
-use super::convert::{
-    append_from_wire, appended_to_wire, ballot_to_wire, transfer_from_wire, vote_from_wire, voted_to_wire,
-};
+use super::convert::{appended_to_wire, ballot_to_wire, transfer_from_wire, vote_from_wire, voted_to_wire};
 use super::snapshot::{FullSnapshot, parts, receive};
 use crate::cluster::{Inner, Tried};
 use crate::local::Local;
@@ -75,18 +74,8 @@ impl Peer for PeerService {
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let (from, inner) = self.enter(&request)?;
-        // A broken or unreadable message ends the stream; the leader begins another one.
-        let appends = stream::unfold(request.into_inner(), move |mut incoming| async move {
-            let append = incoming.message().await.ok()??;
-            match append_from_wire(append) {
-                Ok(append) => Some((append, incoming)),
-                Err(status) => {
-                    tracing::warn!(%from, "an append is refused: {}", status.message());
-                    None
-                }
-            }
-        });
-        let answers = inner.raft.stream_append(appends);
+        let appends = Appends::new(self.local.config.queues.replicated);
+        let answers = appends.clone().answered(inner.raft.stream_append(appends.of(from, request.into_inner())));
         let answers = answers.map(|answer| answer.map(|result| appended_to_wire(&result)).map_err(ended));
         Ok(self.local.door.answer(from, answers.boxed()))
     }
@@ -201,14 +190,21 @@ fn one_by_one<Q: Send + 'static, A: Send + 'static, F: Future<Output = A> + Send
 /// Puts the commands of another member into the log, all that have come at a time, and sends back what each did.
 async fn propose_all(inner: Arc<Inner>, mut incoming: Streaming<Proposals>, results: mpsc::Sender<ProposalResults>) {
     let mut proposed = FuturesUnordered::new();
+    // Of those, and how many it may be before another message is read: the other side sends no more than one ahead.
+    let (mut bytes, max_bytes) = (0, inner.local.config.queues.forwarded);
     loop {
         tokio::select! {
-            message = incoming.message(), if proposed.len() < MAX_PROPOSED => {
+            message = incoming.message(), if proposed.len() < MAX_PROPOSED && bytes < max_bytes => {
                 // When the other side goes, what it proposed goes on without it.
                 let Ok(Some(message)) = message else { return };
                 for command in message.commands {
                     let inner = inner.clone();
-                    proposed.push(async move { result(command.id, inner.propose(command.command).await) });
+                    let size = command.command.len();
+                    bytes += size;
+                    proposed.push(async move {
+                        let room = inner.writes.room(size).await;
+                        (size, result(command.id, inner.propose(command.command, room).await))
+                    });
                 }
             }
             Some(first) = proposed.next(), if !proposed.is_empty() => {
@@ -216,6 +212,8 @@ async fn propose_all(inner: Arc<Inner>, mut incoming: Streaming<Proposals>, resu
                 while let Some(Some(next)) = proposed.next().now_or_never() {
                     done.push(next);
                 }
+                bytes -= done.iter().map(|(size, _)| size).sum::<usize>();
+                let done = done.into_iter().map(|(_, result)| result).collect();
                 if results.send(ProposalResults { results: done }).await.is_err() {
                     return;
                 }
@@ -227,7 +225,7 @@ async fn propose_all(inner: Arc<Inner>, mut incoming: Streaming<Proposals>, resu
 fn result(id: u64, tried: Tried) -> ProposalResult {
     let (failure, outcome) = match tried {
         Tried::Done(outcome) => (Failure::None, outcome.encode()),
-        Tried::NotSent | Tried::Ended => (Failure::NotLeader, Bytes::new()),
+        Tried::NotSent | Tried::NoRoom | Tried::Ended => (Failure::NotLeader, Bytes::new()),
         Tried::Discarded => (Failure::Discarded, Bytes::new()),
         Tried::Unknown => (Failure::Unknown, Bytes::new()),
     };

@@ -1,6 +1,7 @@
 //! Clusters inside the test's process, on real disks and real sockets.
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod one_node;
 mod support;
 mod three_nodes;

@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use sessile_cluster::admin::{AdminClient, StatusResponse};
 use sessile_cluster::{Cluster, Incoming, Node, NodeConfig, PeersConfig};
 use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
-use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
 use sessile_store::{DataDir, Opening, PristineStore, StoreError, StoreOptions};
 use tempfile::TempDir;
@@ -30,7 +29,7 @@ pub(crate) fn open(dir: &Path) -> Opening {
 
 fn try_open(dir: &Path) -> Result<Opening, StoreError> {
     let log = LogOptions { segment_bytes: 1024 * 1024, ..LogOptions::default() };
-    let options = StoreOptions { engine: EngineKind::Fjall, cache_bytes: 8 * 1024 * 1024, log };
+    let options = StoreOptions { log, ..StoreOptions::default() };
     Opening::open(DataDir::open(dir).unwrap(), &options)
 }
 

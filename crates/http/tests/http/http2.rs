@@ -5,7 +5,7 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sessile_http::{Drained, Limits};
+use sessile_http::{ApiConfig, Drained, Limits};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -64,6 +64,22 @@ async fn http_2_speaks_the_same_contract() {
     }
     let answer = whole(sender.send_request(request("POST", "/sessions/v1/k", vec![b'v'; (1 << 20) + 1]))).await;
     assert_eq!(answer.0, 413);
+}
+
+#[tokio::test]
+async fn an_answer_keeps_its_room_until_its_client_has_taken_it() {
+    // Larger than what a client lets come before it looks at it.
+    const VALUE: usize = 16 << 20;
+    let config = ApiConfig { max_value_bytes: VALUE, ..config() };
+    let world = World::with(config, Limits::default()).await;
+    assert_eq!(world.post("k", "", &vec![b'v'; VALUE]).await.status, 201);
+    let (mut sender, _driver) = connect(&world).await;
+    let answer = sender.send_request(request("GET", "/sessions/v1/k", "")).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let held = ["of=\"answers\""];
+    world.eventually("sessile_http_held_bytes", &held, VALUE as f64).await;
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes().len(), VALUE);
+    world.eventually("sessile_http_held_bytes", &held, 0.0).await;
 }
 
 #[tokio::test]

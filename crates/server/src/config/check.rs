@@ -225,11 +225,23 @@ fn storage(block: &Block<'_>) -> Result<Storage, ConfigError> {
             value.parse().map_err(|_| not_one_of("storage.engine", &names, value, line))?
         }
     };
+    let memory_mb = block.number("memory_mb", "MiB", &Storage::MEMORY_MB)?;
     let cache_mb = block.number("cache_mb", "MiB", &Storage::CACHE_MB)?;
-    let cache_bytes = cache_mb.map_or(Storage::DEFAULT_CACHE_MB, |found| found.value) * 1024 * 1024;
+    if let (Some(memory), Some(cache)) = (memory_mb, cache_mb)
+        && cache.value + *Storage::MEMORY_MB.start() > memory.value
+    {
+        let sentence = format!(
+            "`storage.cache_mb` is a part of `storage.memory_mb`, {}, and must leave {} of it; lower it, or leave it out",
+            memory.value,
+            Storage::MEMORY_MB.start()
+        );
+        return Err(ConfigError::at(cache.line, sentence));
+    }
+    let bytes = |found: Found<u64>| found.value * 1024 * 1024;
+    let (memory_bytes, cache_bytes) = (memory_mb.map(bytes), cache_mb.map(bytes));
     let reserve_mb = block.number("reserve_mb", "MiB", &Storage::RESERVE_MB)?;
     let reserve_bytes = reserve_mb.map_or(Storage::DEFAULT_RESERVE_MB, |found| found.value) * 1024 * 1024;
-    Ok(Storage { data_dir, engine, cache_bytes, reserve_bytes })
+    Ok(Storage { data_dir, engine, memory_bytes, cache_bytes, reserve_bytes })
 }
 
 fn http(block: &Block<'_>) -> Result<HttpLimits, ConfigError> {

@@ -2,6 +2,8 @@ use std::fmt::Write;
 
 use sessile_core::Ttl;
 
+use crate::memory::{Memory, default_budget};
+
 use super::{ClusterConfig, Config, Flavour, ListenAddress, OpenApi};
 
 impl Config {
@@ -61,7 +63,9 @@ impl Config {
             "storage:".to_owned(),
             format!("  data_dir: {}", quote(&storage.data_dir.to_string_lossy())),
             format!("  engine: {}", storage.engine),
-            format!("  cache_mb: {}", storage.cache_bytes / 1024 / 1024),
+        ]);
+        lines.extend(self.memory_lines());
+        lines.extend([
             format!("  reserve_mb: {}", storage.reserve_bytes / 1024 / 1024),
             "http:".to_owned(),
             format!("  max_value_bytes: {}", http.max_value_bytes),
@@ -79,6 +83,25 @@ impl Config {
             lines.extend(["admin:".to_owned(), format!("  listen: {}", quote(&listen.to_string()))]);
         }
         lines
+    }
+}
+
+impl Config {
+    /// What it may take of memory, and what becomes of it on the machine that this is asked on.
+    fn memory_lines(&self) -> Vec<String> {
+        let megabytes = |bytes: u64| bytes / 1024 / 1024;
+        let shares = Memory::of(&self.storage, self.http.max_value_bytes);
+        let budget = match self.storage.memory_bytes {
+            Some(bytes) => format!("  memory_mb: {}", megabytes(bytes)),
+            None => {
+                format!("  # memory_mb: {}, by what this machine or its control group has", megabytes(default_budget()))
+            }
+        };
+        let cache = match self.storage.cache_bytes {
+            Some(bytes) => format!("  cache_mb: {}", megabytes(bytes)),
+            None => format!("  # cache_mb: {}, what the other parts of memory_mb leave", megabytes(shares.cache)),
+        };
+        vec![budget, cache]
     }
 }
 

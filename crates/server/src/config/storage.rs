@@ -10,8 +10,11 @@ pub struct Storage {
     pub data_dir: PathBuf,
     /// What keeps it.
     pub engine: EngineKind,
-    /// For the engine's block cache, in bytes.
-    pub cache_bytes: u64,
+    /// For everything that the node holds in memory, in bytes; `None` for a share of what the machine or its control
+    /// group has.
+    pub memory_bytes: Option<u64>,
+    /// The part of it for the engine's cache, in bytes; `None` for what the other parts leave.
+    pub cache_bytes: Option<u64>,
     /// Disk space that writes must leave free, in bytes; deletes may use it.
     pub reserve_bytes: u64,
 }
@@ -19,8 +22,8 @@ pub struct Storage {
 impl Storage {
     /// Where `serve` keeps it when the file names no place.
     pub const DEFAULT_DATA_DIR: &'static str = "/var/lib/sessile";
-    /// A quarter of a million sessions of 1 KB: what is rewritten and read again within minutes on a busy wiki.
-    pub const DEFAULT_CACHE_MB: u64 = 256;
+    /// Below 64 MiB a few of the largest values fill every queue; a TiB is more than any machine this runs on has.
+    pub(super) const MEMORY_MB: RangeInclusive<u64> = 64..=1024 * 1024;
     /// Below 8 MiB index blocks push each other out; a TiB is more than any machine this runs on has.
     pub(super) const CACHE_MB: RangeInclusive<u64> = 8..=1024 * 1024;
     /// Room for deletes, ticks and a few files of log while somebody makes space.

@@ -27,7 +27,8 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(config.log_level, LogLevel::Info);
     assert_eq!(config.openapi, OpenApi::BuiltIn);
     assert_eq!(config.storage.data_dir, Path::new("/var/lib/sessile"));
-    assert_eq!((config.storage.engine, config.storage.cache_bytes), (EngineKind::Fjall, 256 << 20));
+    assert_eq!(config.storage.engine, EngineKind::Fjall);
+    assert_eq!((config.storage.memory_bytes, config.storage.cache_bytes), (None, None));
     assert_eq!((config.http.max_value_bytes, config.http.request_timeout.as_millis()), (1 << 20, 2_000));
     assert_eq!((config.shutdown_grace.as_millis(), config.shutdown_notice.as_millis()), (10_000, 0));
     assert_eq!(config.read_consistency, ReadConsistency::Linearizable);
@@ -90,6 +91,13 @@ fn every_key_takes_what_it_should_and_nothing_else() {
         ("storage", vec!["{data_dir: /a}", "{data_dir: a/b}"], vec!["{data_dir: ''}"], "the path of a directory"),
         ("storage", vec!["{engine: fjall}", "{engine: sled}"], vec!["{engine: Sled}"], "one of fjall, sled, not"),
         ("storage", vec!["{cache_mb: 8}"], vec!["{cache_mb: 7}", "{cache_mb: 1048577}"], "MiB from 8 to 1048576"),
+        ("storage", vec!["{memory_mb: 64}"], vec!["{memory_mb: 63}", "{memory_mb: 1048577}"], "MiB from 64 to 1048576"),
+        (
+            "storage",
+            vec!["{memory_mb: 512, cache_mb: 448}"],
+            vec!["{memory_mb: 512, cache_mb: 449}"],
+            "must leave 64 of it",
+        ),
         (
             "http",
             vec!["{max_value_bytes: 1}", "{max_value_bytes: 4194304}"],
@@ -207,7 +215,7 @@ fn every_key_takes_what_it_should_and_nothing_else() {
 fn values_arrive_where_they_belong() {
     let config = parse(
         "service_name: s\nbase_uri: b\nlisten_address: '::1'\nlisten_port: 1\ndefault_ttl: 2\nmax_ttl: 3\n\
-         log_level: debug\nstorage: {data_dir: /d, engine: sled, cache_mb: 9, reserve_mb: 7}\nhttp: {max_value_bytes: 4, \
+         log_level: debug\nstorage: {data_dir: /d, engine: sled, memory_mb: 99, cache_mb: 9, reserve_mb: 7}\nhttp: {max_value_bytes: 4, \
          request_timeout_ms: 105, header_timeout_ms: 106, body_timeout_ms: 107, idle_timeout_ms: 1008, \
          max_connections: 9}\nshutdown: {grace_ms: 10, notice_ms: 11}\nread_consistency: local\nadmin: {listen: 'a:12'}\n\
          cluster: {name: n2, listen: '[::]:13', advertise: 'n2:14', seeds: ['n1:14', 'n2:14'], expect: 2, listen_ms: 15, \
@@ -221,8 +229,13 @@ fn values_arrive_where_they_belong() {
         idle_timeout: Duration::from_millis(1008),
         max_connections: 9,
     };
-    let storage =
-        Storage { data_dir: "/d".into(), engine: EngineKind::Sled, cache_bytes: 9 << 20, reserve_bytes: 7 << 20 };
+    let storage = Storage {
+        data_dir: "/d".into(),
+        engine: EngineKind::Sled,
+        memory_bytes: Some(99 << 20),
+        cache_bytes: Some(9 << 20),
+        reserve_bytes: 7 << 20,
+    };
     assert_eq!((config.service_name.as_str(), config.base_uri.as_str()), ("s", "/b/"));
     assert_eq!((config.listen.to_string().as_str(), lifetimes(&config)), ("[::1]:1", (Some(2), Some(3))));
     assert_eq!((&config.http, &config.storage, config.log_level), (&http, &storage, LogLevel::Debug));

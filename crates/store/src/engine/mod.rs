@@ -166,29 +166,39 @@ pub struct EngineOptions {
     /// Memory for what was read and written lately, in bytes. Raised to 8 MiB if less: below that the index alone would be
     /// evicted all the time.
     pub cache_bytes: u64,
-    /// From so many bytes in no table on they go into one. Three times that is held at most.
-    pub write_buffer_bytes: usize,
-    /// How many table files are kept open.
+    /// Memory for what was written and is in no table yet, in bytes: all buffers together.
+    pub write_buffer_bytes: u64,
+    /// How many table files may be open at a time.
     pub open_files: usize,
     /// What is needed for how long; everything for ever without one.
     pub retention: Option<Arc<dyn Retention>>,
 }
 
 impl EngineOptions {
-    /// With a cache of so many bytes, and everything else as usual.
+    /// Three buffers of 64 MiB: larger tables are fewer to merge; smaller ones are less to hold in memory and to apply again
+    /// after a crash.
+    pub const DEFAULT_WRITE_BUFFER_BYTES: u64 = 192 * 1024 * 1024;
+    /// Well below the usual limit of 1,024 descriptors a process, which sockets need too.
+    pub const DEFAULT_OPEN_FILES: usize = 512;
+
+    /// With a cache of so many bytes, and the defaults for the rest.
     #[must_use]
     pub const fn with_cache(cache_bytes: u64) -> Self {
-        Self { cache_bytes, write_buffer_bytes: WRITE_BUFFER_BYTES, open_files: OPEN_FILES, retention: None }
+        Self {
+            cache_bytes,
+            write_buffer_bytes: Self::DEFAULT_WRITE_BUFFER_BYTES,
+            open_files: Self::DEFAULT_OPEN_FILES,
+            retention: None,
+        }
     }
 }
 
-/// The default of [`EngineOptions::write_buffer_bytes`]: larger tables are fewer to merge; smaller ones are less to hold in
-/// memory and to apply again after a crash.
-pub const WRITE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
-
-/// The default of [`EngineOptions::open_files`]: well below the usual limit of 1,024 descriptors a process, which sockets
-/// need too.
-pub const OPEN_FILES: usize = 512;
+impl Default for EngineOptions {
+    /// With the smallest cache.
+    fn default() -> Self {
+        Self::with_cache(MIN_CACHE_BYTES)
+    }
+}
 
 /// The smallest cache that still holds the upper index blocks of a store of a few GB.
 const MIN_CACHE_BYTES: u64 = 8 * 1024 * 1024;

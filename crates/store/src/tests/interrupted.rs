@@ -85,7 +85,7 @@ impl Story {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let owner = Owner { node: NodeId::from(1), cluster: ClusterId::random() };
-        let options = EngineOptions::with_cache(8 * 1024 * 1024);
+        let options = EngineOptions::default();
         let root = dir.path().join("state");
         let mut current = CurrentState::create(&root, EngineKind::Fjall, options, owner).unwrap();
         let planned = Arc::new(Mutex::new(None));

@@ -31,7 +31,7 @@ const START: u64 = 1_700_000_000_000;
 
 fn options(engine: EngineKind) -> StoreOptions {
     let log = LogOptions { segment_bytes: 256 * 1024, ..LogOptions::default() };
-    StoreOptions { engine, cache_bytes: 8 * 1024 * 1024, log }
+    StoreOptions { engine, log, ..StoreOptions::default() }
 }
 
 fn opening(dir: &Path, engine: EngineKind) -> Result<Opening, StoreError> {

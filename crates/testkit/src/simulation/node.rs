@@ -52,6 +52,7 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
             writer: LogWriter::Task(Arc::new(move || pause.disk_delay())),
             ..LogOptions::default()
         },
+        ..StoreOptions::default()
     };
     let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
     let sessions = Arc::new(ClusterSessions::default());

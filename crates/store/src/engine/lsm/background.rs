@@ -64,8 +64,8 @@ impl Background {
     /// Opens a store and starts its threads.
     pub(super) fn open(home: Home, options: EngineOptions) -> Result<(Arc<Self>, Vec<JoinHandle<()>>), EngineError> {
         let guard = home.guard();
-        let ballast = Ballast::new(home.dir(), options.write_buffer_bytes);
         let mut store = guard.read("opening", || Store::open(home, options))?;
+        let ballast = Ballast::new(store.home().dir(), store.pace.buffer_bytes() as u64);
         store.home_mut().created()?;
         ballast.fill(store.table_bytes());
         let background = Arc::new(Self {

@@ -19,9 +19,8 @@ pub(super) struct Ballast {
 
 impl Ballast {
     /// Room for what one flush of a buffer of so many bytes takes, list and indices included.
-    pub(super) fn new(dir: &Path, buffer_bytes: usize) -> Self {
-        let buffer = buffer_bytes as u64;
-        Self { path: dir.join(BALLAST), bytes: buffer + buffer / 4 }
+    pub(super) fn new(dir: &Path, buffer_bytes: u64) -> Self {
+        Self { path: dir.join(BALLAST), bytes: buffer_bytes + buffer_bytes / 4 }
     }
 
     /// Takes the room that a store with so many bytes in its tables needs, if there is plenty.

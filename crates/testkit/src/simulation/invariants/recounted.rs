@@ -9,7 +9,7 @@ use crate::simulation::world::Host;
 pub(in super::super) fn recounted(host: &Host) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{} cannot be opened: {error}", host.name);
     let log = LogOptions { segment_bytes: 4 * MIN_SEGMENT_BYTES, ..LogOptions::default() };
-    let options = StoreOptions { engine: engine::KIND, cache_bytes: 0, log };
+    let options = StoreOptions { engine: engine::KIND, cache_bytes: 0, log, ..StoreOptions::default() };
     let root = host.disk().root().to_path_buf();
     let dir = DataDir::open(root).map_err(|error| failed(&error))?;
     match Opening::open(dir, &options).map_err(|error| failed(&error))? {

@@ -1,0 +1,233 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// How long a connection that was told to end may take before another one is told to: its task only has to run once.
+const LEAVES_WITHIN: Duration = Duration::from_secs(1);
+/// How many are told to end for one newcomer, before that is turned away.
+const TOLD_TO_END: usize = 2;
+
+/// The connections that are open on the gRPC listener, at most so many.
+///
+/// When all places are taken, a newcomer takes the place of another one, in this order: a stranger without a call, a
+/// stranger with calls, a member without a call; among those, the one for which that has been true longest. A member is
+/// a connection on which a call between members was let in. A connection of a member with a call under way keeps its
+/// place whatever comes.
+pub(crate) struct Connections {
+    max: usize,
+    open: Mutex<Open>,
+    left: Notify,
+}
+
+#[derive(Default)]
+struct Open {
+    last: u64,
+    by_number: HashMap<u64, Arc<OpenConnection>>,
+}
+
+/// One of them, as its calls and its socket tell each other.
+pub(crate) struct OpenConnection {
+    calls: Mutex<Calls>,
+    ended: AtomicBool,
+    /// Of the task that serves it.
+    task: AtomicWaker,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Calls {
+    under_way: u32,
+    /// Since when it has calls, or none.
+    since: Instant,
+    member: bool,
+}
+
+/// A place among the open connections, for as long as it is held.
+pub(crate) struct Place {
+    connections: Arc<Connections>,
+    number: u64,
+    connection: Arc<OpenConnection>,
+}
+
+/// A call under way, for as long as it is held.
+pub(crate) struct Call(Arc<OpenConnection>);
+
+impl Connections {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max: max.max(1), open: Mutex::default(), left: Notify::new() })
+    }
+
+    /// A place for a newcomer; `None` if there is none, because members use them all.
+    pub(crate) async fn place(self: &Arc<Self>) -> Option<Place> {
+        for _ in 0..TOLD_TO_END {
+            let mut left = std::pin::pin!(self.left.notified());
+            left.as_mut().enable();
+            if let Some(place) = self.free_place() {
+                return Some(place);
+            }
+            if !self.make_room() {
+                return None;
+            }
+            // Whether one left or the time is up: looked at next.
+            let _ = timeout(LEAVES_WITHIN, left).await;
+        }
+        self.free_place()
+    }
+
+    /// Tells one connection to end, if there is one that may be told and was not yet.
+    pub(crate) fn make_room(&self) -> bool {
+        let open = self.open.lock();
+        let candidates = open.by_number.values().filter(|connection| !connection.is_ended());
+        let ranked = candidates.filter_map(|connection| Some((connection.rank()?, connection)));
+        ranked.min_by_key(|(rank, _)| *rank).map(|(_, connection)| connection.end()).is_some()
+    }
+
+    fn free_place(self: &Arc<Self>) -> Option<Place> {
+        let mut open = self.open.lock();
+        if open.by_number.len() >= self.max {
+            return None;
+        }
+        open.last += 1;
+        let (number, connection) = (open.last, Arc::new(OpenConnection::new()));
+        open.by_number.insert(number, connection.clone());
+        Some(Place { connections: self.clone(), number, connection })
+    }
+}
+
+impl Place {
+    pub(crate) fn connection(&self) -> &Arc<OpenConnection> {
+        &self.connection
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.open.lock().by_number.remove(&self.number);
+        self.connections.left.notify_waiters();
+    }
+}
+
+impl OpenConnection {
+    fn new() -> Self {
+        let calls = Calls { under_way: 0, since: Instant::now(), member: false };
+        Self { calls: Mutex::new(calls), ended: AtomicBool::new(false), task: AtomicWaker::new() }
+    }
+
+    /// A call begins.
+    pub(crate) fn begin(self: &Arc<Self>) -> Call {
+        let mut calls = self.calls.lock();
+        if calls.under_way == 0 {
+            calls.since = Instant::now();
+        }
+        calls.under_way += 1;
+        drop(calls);
+        Call(self.clone())
+    }
+
+    /// A call between members was let in.
+    pub(crate) fn is_of_a_member(&self) {
+        self.calls.lock().member = true;
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.task.wake();
+    }
+
+    /// Whether it was told to end.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// That task is to look again when this connection is told to end.
+    pub(crate) fn wakes(&self, task: &Waker) {
+        self.task.register(task);
+    }
+
+    fn rank(&self) -> Option<(u8, Instant)> {
+        let calls = *self.calls.lock();
+        rank(&calls)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut calls = self.0.calls.lock();
+        calls.under_way -= 1;
+        if calls.under_way == 0 {
+            calls.since = Instant::now();
+        }
+    }
+}
+
+/// The connection with the lowest rank ends first; one without a rank stays.
+fn rank(calls: &Calls) -> Option<(u8, Instant)> {
+    match (calls.member, calls.under_way > 0) {
+        (false, false) => Some((0, calls.since)),
+        (false, true) => Some((1, calls.since)),
+        (true, false) => Some((2, calls.since)),
+        (true, true) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_make_room_before_members_and_a_member_with_a_call_never_does() {
+        let (early, late) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let calls = |member, under_way, since| rank(&Calls { under_way, since, member });
+        let order = [
+            calls(false, 0, early),
+            calls(false, 0, late),
+            calls(false, 1, early),
+            calls(false, 2, late),
+            calls(true, 0, early),
+            calls(true, 0, late),
+        ];
+        assert!(order.is_sorted() && order.iter().all(Option::is_some), "{order:?}");
+        assert_eq!(calls(true, 1, early), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_takes_the_place_of_the_stranger_that_was_idle_longest() {
+        let connections = Connections::new(3);
+        let member = connections.place().await.unwrap();
+        member.connection().is_of_a_member();
+        let longest = connections.place().await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let busy = connections.place().await.unwrap();
+        let call = busy.connection().begin();
+        let (newcomer, ()) = tokio::join!(connections.place(), async {
+            assert!(longest.connection().is_ended() && !busy.connection().is_ended());
+            drop(longest);
+        });
+        assert!(newcomer.is_some() && !member.connection().is_ended());
+
+        drop((call, newcomer));
+        let busy_member = member.connection().begin();
+        let (newcomer, ()) = tokio::join!(connections.place(), async { drop(busy) });
+        assert!(newcomer.is_some(), "there was a free place");
+        drop(busy_member);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_members_use_every_place_a_newcomer_is_turned_away_at_once() {
+        let connections = Connections::new(1);
+        let member = connections.place().await.unwrap();
+        member.connection().is_of_a_member();
+        let call = member.connection().begin();
+        assert!(connections.place().await.is_none());
+        drop(call);
+        let begin = Instant::now();
+        assert!(connections.place().await.is_none(), "it is told to end, and does not");
+        assert!(member.connection().is_ended() && begin.elapsed() >= LEAVES_WITHIN);
+    }
+}
