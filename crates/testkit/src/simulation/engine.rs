@@ -1,5 +1,8 @@
 //! An engine in memory with a journal in a file: what it holds is what the journal holds, so it loses what was not synced
 //! when the power goes, and keeps a prefix of its batches, as the engines that ship do.
+//!
+//! As the merges of those do, it leaves out what nobody needs any more: sooner or later, one record and not another that
+//! lapsed with it, and after a crash it may be there again, until the journal is written anew without it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, BufMut, Bytes};
 use sessile_store::engine::{
-    Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, OtherEngine, Scan, View,
+    Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, OtherEngine, Retention, Scan, View,
 };
 
 /// For `StoreOptions::engine`.
@@ -23,10 +26,15 @@ const MAX_JOURNAL_BYTES: u64 = 256 * 1024;
 /// In front of each batch: its length and its checksum.
 const HEAD_BYTES: usize = 8;
 
+/// After so many batches it leaves out some of what has lapsed: often, so that every order of that and of a crash, a
+/// snapshot or a write of the same key is met.
+const BATCHES_A_MERGE: u64 = 4;
+
 type Pairs = BTreeMap<Bytes, Bytes>;
 
 struct MemoryEngine {
     dir: PathBuf,
+    retention: Option<Arc<dyn Retention>>,
     inner: Mutex<Inner>,
 }
 
@@ -35,16 +43,18 @@ struct Inner {
     /// `None` once it is shut down.
     journal: Option<File>,
     journal_bytes: u64,
+    /// How many batches were written since it was opened.
+    batches: u64,
 }
 
 struct MemoryView(Arc<Pairs>);
 
-fn open(dir: &Path, _: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+fn open(dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
     let failed = |source| failed("opening it", dir, source);
     let pairs = replay(dir).map_err(failed)?;
     let (journal, journal_bytes) = begin(dir, &pairs).map_err(failed)?;
-    let inner = Inner { pairs: Arc::new(pairs), journal: Some(journal), journal_bytes };
-    Ok(Box::new(MemoryEngine { dir: dir.into(), inner: Mutex::new(inner) }))
+    let inner = Inner { pairs: Arc::new(pairs), journal: Some(journal), journal_bytes, batches: 0 };
+    Ok(Box::new(MemoryEngine { dir: dir.into(), retention: options.retention, inner: Mutex::new(inner) }))
 }
 
 fn failed(operation: &'static str, dir: &Path, source: io::Error) -> EngineError {
@@ -115,6 +125,20 @@ fn framed(batch: &[u8]) -> Vec<u8> {
     framed
 }
 
+/// Leaves out half of what has lapsed; which half, is another one every time and the same for one seed.
+fn merge(pairs: &mut Arc<Pairs>, retention: &dyn Retention, nth: u64) {
+    let now = retention.now();
+    let drawn = |key: &[u8]| u64::from(crc32c::crc32c(key)).wrapping_add(nth) & 1 == 0;
+    let lapsed = |key: &[u8], value: &[u8]| retention.may_lapse(key) && retention.needed_until(key, value) <= now;
+    let left_out = pairs.iter().filter(|(key, value)| drawn(key) && lapsed(key, value));
+    let left_out: Vec<Bytes> = left_out.map(|(key, _)| key.clone()).collect();
+    if !left_out.is_empty() {
+        // A view that is open has them still.
+        let pairs = Arc::make_mut(pairs);
+        left_out.iter().for_each(|key| drop(pairs.remove(key)));
+    }
+}
+
 impl MemoryEngine {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -149,6 +173,13 @@ impl Engine for MemoryEngine {
         journal.write_all(&framed).map_err(|source| failed("writing", &self.dir, source))?;
         inner.journal_bytes += framed.len() as u64;
         apply(Arc::make_mut(&mut inner.pairs), encoded.into());
+        inner.batches += 1;
+        if let Some(retention) = &self.retention
+            && inner.batches.is_multiple_of(BATCHES_A_MERGE)
+        {
+            let nth = inner.batches / BATCHES_A_MERGE;
+            merge(&mut inner.pairs, &**retention, nth);
+        }
         Ok(())
     }
 
@@ -201,5 +232,60 @@ impl View for MemoryView {
         }
         let pairs = self.0.range::<[u8], _>((from, to));
         Box::new(pairs.map(|(key, value)| Ok((key.clone(), value.clone()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Values are moments up to which they are needed.
+    #[derive(Debug, Default)]
+    struct Moments(AtomicU64);
+
+    impl Retention for Moments {
+        fn may_lapse(&self, key: &[u8]) -> bool {
+            key[0] == b'r'
+        }
+
+        fn needed_until(&self, _: &[u8], value: &[u8]) -> u64 {
+            value[0].into()
+        }
+
+        fn now(&self) -> u64 {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn what_has_lapsed_goes_in_its_own_time_and_nothing_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let moments = Arc::new(Moments::default());
+        let options = EngineOptions { retention: Some(moments.clone()), ..EngineOptions::with_cache(0) };
+        let engine = open(dir.path(), options).unwrap();
+        let put = |key: &str, until: u8| {
+            let mut batch = Batch::new();
+            batch.put(Bytes::copy_from_slice(key.as_bytes()), Bytes::from(vec![until]));
+            engine.write(batch).unwrap();
+        };
+        let there = |of: &str| engine.view().unwrap().scan_prefix(of.as_bytes()).count();
+        for nth in 0..20 {
+            put(&format!("r early {nth}"), 10);
+            put(&format!("r late {nth}"), 20);
+            put(&format!("kept {nth}"), 10);
+        }
+        assert_eq!((there("r early"), there("r late"), there("kept")), (20, 20, 20));
+        let before = engine.view().unwrap();
+        moments.0.store(10, Ordering::SeqCst);
+        let mut left = Vec::new();
+        for nth in 0..2 * BATCHES_A_MERGE {
+            put(&format!("another {nth}"), 0);
+            left.push(there("r early"));
+        }
+        assert!(left.iter().any(|left| (1..20).contains(left)), "not all at once: {left:?}");
+        assert_eq!((left.last(), there("r late"), there("kept")), (Some(&0), 20, 20));
+        assert_eq!(before.scan_prefix(b"r early").count(), 20);
     }
 }
