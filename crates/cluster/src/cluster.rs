@@ -106,7 +106,7 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Option<Found>, ClusterError> {
         self.confirm(deadline).await?;
-        let found = self.inner.state.read(namespace, key).map_err(|error| self.inner.stop_for(&error))?;
+        let found = self.look_up(namespace, key, deadline).await?;
         if is_planted(Defect::ExpiryByWallClock) {
             return Ok(found.filter(|found| found.record.header.expires_at > self.inner.clock.wall()));
         }
@@ -119,11 +119,32 @@ impl Cluster {
         &self,
         namespace: NamespaceId,
         key: &SessionKey,
+        deadline: Instant,
     ) -> Result<(Option<Found>, Duration), ClusterError> {
         // Asked before the record is read: the record may be newer than that, never older.
         let age = self.inner.rounds.age().ok_or(ClusterError::NoQuorum)?;
-        let found = self.inner.state.read(namespace, key).map_err(|error| self.inner.stop_for(&error))?;
+        let found = self.look_up(namespace, key, deadline).await?;
         Ok((found, age))
+    }
+
+    /// The live record of a key, from memory or from the disk. A disk that does not answer by the deadline is one that is
+    /// asked for more than it can give.
+    async fn look_up(
+        &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
+        deadline: Instant,
+    ) -> Result<Option<Found>, ClusterError> {
+        let state = &self.inner.state;
+        let found = match state.read_in_memory(namespace, key) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                let read = timeout_at(deadline, state.read_from_disk(namespace, key)).await;
+                read.map_err(|_| ClusterError::Overloaded)?
+            }
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| self.inner.stop_for(&error))
     }
 
     /// Does something with a key's record. Acknowledged means fsynced on a majority and applied.
@@ -374,7 +395,7 @@ impl Inner {
             rules_supported: sessile_core::RulesVersion::SUPPORTED.number(),
             checksums: self.state.checksums().into_iter().map(checksum).collect(),
             checksum: summary.checksum,
-            sessions: self.state.counts().iter().map(|(_, _, tally)| tally.keys).sum(),
+            sessions: self.state.sessions(),
             start_id: self.local.start_id,
             started_with_last: self.started_with_last,
         }

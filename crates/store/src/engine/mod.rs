@@ -71,6 +71,22 @@ pub trait Engine: Send + Sync {
     /// `Io`, `Backend` (a damaged block among them), `OutOfBounds`, `Closed`.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
+    /// What [`Engine::get`] would answer, if that can be told without waiting for the disk or for a write: `None` if it
+    /// cannot. Called where nothing may wait.
+    ///
+    /// # Errors
+    /// As [`Engine::get`].
+    fn get_in_memory(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, EngineError> {
+        let _ = key;
+        Ok(None)
+    }
+
+    /// Whether a batch of a few MiB, written now, would go into memory at once: without waiting for the disk, for room, or
+    /// for another write. An engine that cannot tell says no, and is written to where it may wait.
+    fn takes_writes_at_once(&self) -> bool {
+        false
+    }
+
     /// Applies `batch` whole or not at all. Visible when it returns, crash-durable only after [`Engine::persist`].
     /// After a crash the state is some prefix of the writes, in order, at least up to the last persist.
     ///

@@ -60,8 +60,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             if let Some(pause) = next_pause() {
                 tokio::time::sleep(pause).await;
             }
-            // Stored first, answered after: who is answered finds what was done.
-            let outcomes = self.state.apply(&batch)?;
+            // Stored first, answered after: who is answered finds what was done. What memory alone can do is done here;
+            // what may wait for the disk holds up no thread of the runtime.
+            let outcomes = match self.state.try_apply(self.state.prepare(batch)) {
+                Ok(applied) => applied?,
+                Err(prepared) => {
+                    let state = self.state.clone();
+                    off_the_runtime(move || state.apply_prepared(prepared)).await.map_err(io::Error::other)??
+                }
+            };
             for (responder, outcome) in responders.into_iter().zip(outcomes) {
                 if let Some(responder) = responder {
                     responder.send(outcome);

@@ -5,10 +5,12 @@ mod checksums;
 mod current;
 #[cfg(test)]
 mod examples;
+mod facts;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 mod machine;
 mod overlay;
+mod prepared;
 mod reap;
 mod session_state;
 mod snapshot;

@@ -8,6 +8,7 @@ use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use sessile_core::planted::{Defect, is_planted};
 
 use super::StateHome;
+use super::facts::Facts;
 use super::session_state::SessionState;
 use super::snapshot_receiver::SnapshotReceiver;
 use super::snapshot_sender::SnapshotChunks;
@@ -99,7 +100,7 @@ impl SessionState {
         let (view, applied, dir) = {
             // The view and the place it stands for are taken together, between two batches.
             let writer = self.inner().writer.lock();
-            writer.assert_going()?;
+            self.assert_going()?;
             let current = self.current();
             (current.engine.view()?, writer.applied.clone(), current.dir.clone())
         };
@@ -127,13 +128,16 @@ impl SessionState {
         let staged = snapshot.into_staged(&self.current().home()?, meta)?;
         let (old, _loaded_before) = {
             let mut writer = self.inner().writer.lock();
-            writer.assert_going()?;
+            self.assert_going()?;
             writer.assert_not_ahead_of(meta.last_log_id)?;
-            let (fresh, loaded) = staged.put_in_use()?;
+            let (fresh, loaded, persisted) = staged.put_in_use()?;
             let horizon = *loaded.state.horizon();
+            let mut facts = Facts::of(&loaded);
+            facts.persisted = persisted;
             // The records first and the clock after them, as with every batch: a reader that judged an old record by the
             // new clock would miss a session that was renewed in between.
             let old = std::mem::replace(&mut *self.inner().current.write(), Arc::new(fresh));
+            *self.inner().facts.write() = facts;
             self.show(horizon, meta.last_log_id);
             (old, std::mem::replace(&mut *writer, loaded))
         };
