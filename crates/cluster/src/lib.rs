@@ -17,6 +17,7 @@ mod autopilot;
 mod batches;
 mod clock;
 mod cluster;
+mod commit_times;
 mod config;
 mod confirmation;
 mod disk;

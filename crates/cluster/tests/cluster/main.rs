@@ -1,6 +1,9 @@
 //! Clusters inside the test's process, on real disks and real sockets.
 #![allow(clippy::unwrap_used)]
 
+mod cuts;
 mod one_node;
+mod stalling;
+mod stalls;
 mod support;
 mod three_nodes;

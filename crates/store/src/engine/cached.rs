@@ -156,6 +156,14 @@ impl Engine for Cached {
         self.engine.disk_bytes()
     }
 
+    fn reserve_bytes(&self) -> u64 {
+        self.engine.reserve_bytes()
+    }
+
+    fn is_out_of_space(&self) -> bool {
+        self.engine.is_out_of_space()
+    }
+
     fn kind(&self) -> EngineKind {
         self.engine.kind()
     }

@@ -140,6 +140,18 @@ pub trait Engine: Send + Sync {
     /// 0 after `shutdown`, and for what cannot be read.
     fn disk_bytes(&self) -> u64;
 
+    /// Bytes of disk that must be free for this engine to go on as it should: what its largest merge may need while its
+    /// inputs are still there. It changes with what is stored. Cheap, and without the disk.
+    fn reserve_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Whether the file system refused this engine room lately (ENOSPC, EDQUOT) and has given none since. A quota shows
+    /// itself in no other way than that. Cheap, and without the disk.
+    fn is_out_of_space(&self) -> bool {
+        false
+    }
+
     /// Which engine this is.
     fn kind(&self) -> EngineKind;
 }

@@ -81,7 +81,7 @@ impl Facts {
             match (key, row) {
                 (RowKey::Clock, _) => {}
                 (RowKey::Tally(namespace, group, _), _) => {
-                    self.count(*namespace, group, state.group(*namespace, group))
+                    self.count(*namespace, group, state.group(*namespace, group));
                 }
                 (RowKey::Proposer(id), Some(Row::Proposer(proposer))) => {
                     self.incarnations.insert(*id, proposer.incarnation());

@@ -89,8 +89,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Snapshot>>> {
         // Before anything is applied there is nothing that a peer could not get from the log.
-        let something = self.state.applied().0.is_some();
-        if something { self.build_snapshot().await.map(Some) } else { Ok(None) }
+        if self.state.applied().0.is_none() {
+            return Ok(None);
+        }
+        let state = self.state.clone();
+        Ok(Some(off_the_runtime(move || state.snapshot_to_send(0)).await.map_err(io::Error::other)??))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod checksums;
+mod cold_reads;
 mod current;
 #[cfg(test)]
 mod examples;

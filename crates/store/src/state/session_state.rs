@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -9,13 +9,15 @@ use sessile_core::{
     ApplyError, Command, Context, GroupName, Horizon, LogTime, NamespaceId, Outcome, ProposerId, Record, RestoreError,
     RulesVersion, SessionKey, State, Tally,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::CurrentState;
 use super::checksums::is_compared;
+use super::cold_reads::ColdReads;
 use super::facts::{Facts, Persisted};
 use super::overlay::Overlay;
 use super::prepared::Prepared;
+use super::snapshot::Offer;
 use super::staged::Staged;
 use super::stored::{APPLIED_KEY, Applied, ROW_SPACE, decode_record, encode_row, parse_row, record_key, row_key};
 use crate::engine::{Engine, EngineError, View};
@@ -25,10 +27,6 @@ use crate::{LogId, Membership, NodeId, Progress, StoreError, StoredMembership, o
 /// What to do about a damaged state, as far as one node can know.
 pub(super) const REMEDY: &str =
     "nothing in it was changed; start again: it is set aside, and made anew by the log or another member";
-
-/// How many reads may wait for the disk at a time, each on a thread of the blocking pool. A disk of today reaches its full
-/// speed with as many under way; and one that stalls takes no more threads than these away from apply and snapshots.
-const COLD_READS: usize = 32;
 
 /// The session state of this node. Cheap to clone; reads may come from any thread at any time.
 ///
@@ -51,8 +49,10 @@ pub(super) struct Inner {
     shown: RwLock<Horizon>,
     /// The last entry of which readers find everything.
     reached: watch::Sender<Option<LogId>>,
+    /// The snapshot that is being sent to somebody, or may be gone on with.
+    pub(super) offered: Mutex<Weak<Offer>>,
     applying: Progress,
-    cold_reads: Arc<Semaphore>,
+    cold_reads: ColdReads,
     pub(super) facts: RwLock<Facts>,
     pub(super) writer: Mutex<Writer>,
 }
@@ -106,8 +106,9 @@ impl SessionState {
             current: RwLock::new(Arc::new(current)),
             shown,
             reached,
+            offered: Mutex::default(),
             applying: Progress::default(),
-            cold_reads: Arc::new(Semaphore::new(COLD_READS)),
+            cold_reads: ColdReads::new(),
             facts,
             writer: Mutex::new(writer),
         };
@@ -143,15 +144,11 @@ impl SessionState {
     /// # Errors
     /// As [`SessionState::read`].
     pub async fn read_from_disk(&self, namespace: NamespaceId, key: &SessionKey) -> Result<Option<Found>, StoreError> {
-        let gave_up = |what: &dyn std::fmt::Display| StoreError::Ended { reason: what.to_string() };
         // Kept until the disk has answered, also if nobody waits for the answer any more.
-        let place = self.inner.cold_reads.clone().acquire_owned().await.map_err(|error| gave_up(&error))?;
+        let place = self.inner.cold_reads.enter().await?;
         let (state, key) = (self.clone(), key.clone());
-        let read = off_the_runtime(move || {
-            let _place = place;
-            state.read(namespace, &key)
-        });
-        read.await.map_err(|error| gave_up(&error))?
+        let read = off_the_runtime(move || place.read(|| state.read(namespace, &key))).await;
+        read.map_err(|gave_up| StoreError::Ended { reason: gave_up.to_string() })?
     }
 
     fn look_up(
@@ -191,6 +188,11 @@ impl SessionState {
     /// How the application of entries goes on.
     pub fn progress(&self) -> &Progress {
         &self.inner.applying
+    }
+
+    /// How the reads go on that wait for the disk, each by itself.
+    pub fn reads(&self) -> impl Iterator<Item = &Progress> {
+        self.inner.cold_reads.progress()
     }
 
     /// The replicated clock, as readers see it.
@@ -252,9 +254,19 @@ impl SessionState {
         (writer.applied.log_id, hasher.digest())
     }
 
-    /// Bytes on disk.
+    /// Bytes on disk. Asks the file system, and may block there.
     pub fn disk_bytes(&self) -> u64 {
         self.current().engine.disk_bytes()
+    }
+
+    /// Bytes of disk that the engine needs free to go on ([`Engine::reserve_bytes`]).
+    pub fn reserve_bytes(&self) -> u64 {
+        self.current().engine.reserve_bytes()
+    }
+
+    /// Whether the file system refused the engine room ([`Engine::is_out_of_space`]).
+    pub fn is_out_of_space(&self) -> bool {
+        self.current().engine.is_out_of_space()
     }
 
     /// Makes everything that is applied durable. Blocks on the disk, and holds up no writer.
