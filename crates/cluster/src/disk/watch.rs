@@ -17,7 +17,7 @@ const ROUND: Duration = Duration::from_millis(500);
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut was_full = inner.disk.is_nearly_full();
+    let mut was_full = false;
     loop {
         tokio::select! {
             _ = rounds.tick() => {}

@@ -30,7 +30,7 @@ pub(super) const REMEDY: &str =
 
 /// The session state of this node. Cheap to clone; reads may come from any thread at any time.
 ///
-/// Locks, in the order in which they are taken: `writer`, `current`, `facts`, `shown`. Apply holds `writer` while the engine
+/// Locks, in the order in which they are taken: `writer`, `facts`, `current`, `shown`. Apply holds `writer` while the engine
 /// writes, which may take as long as the disk likes, so nobody asks for it who must answer soon. The others are held for
 /// steps in memory alone.
 ///

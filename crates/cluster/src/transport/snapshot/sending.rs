@@ -70,8 +70,8 @@ impl Sending {
         drop(gone);
     }
 
-    /// The member has it.
-    fn arrived(&self, to: NodeId) -> Option<Transfer> {
+    /// The member has it, or nothing more can be made of it.
+    fn forget(&self, to: NodeId) -> Option<Transfer> {
         self.0.transfers.lock().remove(&to)
     }
 
@@ -133,7 +133,18 @@ impl Attempt {
         }
         let mut chunks = self.chunks.clone().lock_owned().await;
         let made = off_the_runtime(move || chunks.next()).await.ok()?;
-        Some(made?.map_err(|error| Status::internal(error.to_string())))
+        Some(made?.map_err(|error| {
+            self.give_up();
+            Status::internal(error.to_string())
+        }))
+    }
+
+    /// This snapshot is not gone on with: the next attempt begins with another one.
+    fn give_up(&self) {
+        let mut transfers = self.sending.0.transfers.lock();
+        if transfers.get(&self.to).is_some_and(|known| Arc::ptr_eq(&known.attempt, &self.token)) {
+            transfers.remove(&self.to);
+        }
     }
 }
 
@@ -167,6 +178,7 @@ pub(in crate::transport) async fn parts<R: Fn() -> bool + Send + Sync + 'static>
             let chunk = if has_room {
                 attempt.next().await?
             } else {
+                attempt.give_up();
                 Err(Status::resource_exhausted("the sender's disk is nearly full: it keeps no view of its state"))
             };
             pace.went(chunk.as_ref().map_or(0, Bytes::len), Instant::now());
@@ -197,6 +209,7 @@ pub(in crate::transport) async fn send(
         Err(status) if status.code() == Code::Unimplemented => 0,
         Err(status) => {
             if status.code() == Code::ResourceExhausted {
+                tracing::warn!(%to, "the member takes no state: {}", status.message());
                 tokio::time::sleep(NO_ROOM_PAUSE).await;
             }
             return Err(status);
@@ -211,7 +224,7 @@ pub(in crate::transport) async fn send(
     let parts = parts.filter_map(|part| std::future::ready(part.ok()));
     let answer = peer.install_snapshot(door.request(Some(to), parts, None)).await;
     let answer = door.receive(to, answer)?;
-    let arrived = sending.arrived(to);
+    let arrived = sending.forget(to);
     // It may be the last that holds the view.
     let _ = off_the_runtime(move || drop(arrived)).await;
     Ok(SnapshotResponse::new(ballot_from_wire(answer.ballot.as_ref())?))
