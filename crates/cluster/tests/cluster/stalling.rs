@@ -1,4 +1,4 @@
-//! An engine whose disk stalls when a test says so, and goes on when it says so.
+//! An engine whose disk stalls, or has too little room, when a test says so, and goes on when it says so.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,23 @@ static DISKS: Mutex<Vec<(PathBuf, Arc<Disk>)>> = Mutex::new(Vec::new());
 struct Disk {
     stalled: Mutex<Stalled>,
     goes_on: Condvar,
+    room: Mutex<Need>,
+}
+
+/// What the engine says of its room.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Need {
+    /// What its largest merge needs.
+    pub(crate) reserve_bytes: u64,
+    /// Whether it was refused room.
+    pub(crate) is_refused: bool,
+}
+
+impl Need {
+    /// The engines below that directory say so from now on.
+    pub(crate) fn is_of(self, data_dir: &Path) {
+        *disk_of(data_dir).room.lock() = self;
+    }
 }
 
 #[derive(Default)]
@@ -130,6 +147,14 @@ impl Engine for Stalling {
 
     fn disk_bytes(&self) -> u64 {
         self.engine.disk_bytes()
+    }
+
+    fn reserve_bytes(&self) -> u64 {
+        self.disk.room.lock().reserve_bytes
+    }
+
+    fn is_out_of_space(&self) -> bool {
+        self.disk.room.lock().is_refused
     }
 
     fn kind(&self) -> EngineKind {

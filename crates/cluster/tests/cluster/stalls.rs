@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sessile_cluster::{ClusterError, NodeConfig};
+use sessile_core::{Action, Condition, Delete};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::stalling::{STALLING, Stall};
+use crate::stalling::{Need, STALLING, Stall};
 use crate::support::*;
 
 /// As many as need the disk at once: more than the runtime has threads, and more than may wait for a disk at a time.
@@ -121,4 +122,31 @@ async fn a_member_that_receives_a_state_says_so_and_how_much_it_has() {
     for name in ["n1", "n2", "n3"] {
         cast.stop(name).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_stop_before_a_merge_has_no_room_and_come_back_by_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let opening = try_open(dir.path(), STALLING).unwrap();
+    let node = sessile_cluster::Node::start(opening, NodeConfig::new(dir.path().into()), None).await.unwrap();
+    let cluster = node.cluster();
+    let tried = || cluster.write(SESSIONS, key(1), Action::Put(put(b"there")), deadline());
+    let enough = Need::default();
+    let large_merge = Need { reserve_bytes: u64::MAX, ..enough };
+    let over_quota = Need { is_refused: true, ..enough };
+    for (need, says) in [(large_merge, "the disk is nearly full"), (over_quota, "the file system refuses room")] {
+        tried().await.unwrap();
+        need.is_of(dir.path());
+        eventually("writes are refused", async || tried().await == Err(ClusterError::StorageFull)).await;
+        let status = cluster.status();
+        assert!(status.disk_nearly_full && status.disk_low && status.disk_limit_bytes == need.reserve_bytes);
+        assert!(status.alerts.iter().any(|alert| alert.starts_with(says)), "{:?}", status.alerts);
+        let delete = Action::Delete(Delete { condition: Condition::None, take: false });
+        cluster.write(SESSIONS, key(1), delete, deadline()).await.unwrap();
+        assert_eq!(read(cluster, &key(1)).await, None, "what makes room goes on");
+        enough.is_of(dir.path());
+        eventually("writes come back by themselves", async || tried().await.is_ok()).await;
+        assert!(cluster.status().alerts.is_empty(), "{:?}", cluster.status().alerts);
+    }
+    node.stop().await.unwrap();
 }
