@@ -338,6 +338,12 @@ impl SessionState {
         self.inner.current.read().clone()
     }
 
+    /// Holds what apply holds, until it is dropped.
+    #[cfg(test)]
+    pub(crate) fn hold_writer(&self) -> impl Sized + '_ {
+        self.inner.writer.lock()
+    }
+
     pub(super) fn inner(&self) -> &Inner {
         &self.inner
     }

@@ -81,7 +81,7 @@ fn entries_are_applied_where_nothing_may_wait_only_if_memory_has_all_that_they_n
     let full = state.prepare(vec![leader.put(key(1), value(1, 3), day())]);
     let prepared = state.try_apply(full).expect_err("the engine has no room at once");
     AT_ONCE.set(true);
-    let held = state.inner().writer.lock();
+    let held = state.hold_writer();
     let prepared = state.try_apply(prepared).expect_err("somebody else writes");
     drop(held);
     assert!(state.try_apply(prepared).is_ok());
@@ -127,7 +127,7 @@ fn what_others_ask_of_a_state_needs_no_lock_that_apply_holds() {
     assert_eq!((before.3.iter().map(|(_, _, tally)| tally.keys).sum::<u64>(), state.sessions()), (200, 200));
     let (ask, answer) = std::sync::mpsc::sync_channel(1);
     std::thread::scope(|scope| {
-        let held = state.inner().writer.lock();
+        let held = state.hold_writer();
         scope.spawn(move || {
             let persisted = state.persist();
             ask.send((told(), persisted.is_ok(), state.is_removed(crate::NodeId::from(7)), state.removed())).unwrap();
