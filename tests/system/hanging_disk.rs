@@ -55,7 +55,8 @@ fn a_node_whose_log_hangs_ends_and_loses_nothing() {
     ends(&mut story, node, "writing the Raft log has not come back");
 }
 
-/// Each read holds a thread of the runtime, until there is none left to say so.
+/// Reads wait for the disk where they hold up nobody, so that requests which memory answers go on; but the node cannot serve
+/// what it has.
 #[test]
 fn a_node_whose_reads_hang_ends_and_loses_nothing() {
     let mut story = Story::new("fjall", seed("hanging reads"));
@@ -73,7 +74,7 @@ fn a_node_whose_reads_hang_ends_and_loses_nothing() {
         thread::spawn(move || Client::connect(address)?.request("GET", &target, "", b"").map(drop))
     };
     let readers: Vec<_> = (0..READERS).map(reader).collect();
-    ends(&mut story, node, "giving its tasks a turn has not come back");
+    ends(&mut story, node, "reading a session from the state has not come back");
     // They were answered, or saw the end.
     readers.into_iter().for_each(|reader| drop(reader.join().unwrap()));
 }

@@ -16,6 +16,7 @@ use tracing::{error, info};
 
 use crate::admin::StatusResponse;
 use crate::clock::LeaderClock;
+use crate::commit_times::CommitTimes;
 use crate::disk::Disk;
 use crate::forward::Forwarder;
 use crate::local::Local;
@@ -24,7 +25,7 @@ use crate::node::Raft;
 use crate::proposer::{Proposer, Ticket};
 use crate::read_rounds::ReadRounds;
 use crate::standing::Standing;
-use crate::transport::Sending;
+use crate::transport::{Receiving, Sending};
 use crate::wire::{MemberReport, StateChecksum};
 use crate::write_rounds::WriteRounds;
 use crate::{ClusterError, MemberReach, Status};
@@ -63,7 +64,9 @@ pub(crate) struct Inner {
     pub(crate) forwarder: Forwarder,
     pub(crate) members: Members,
     pub(crate) sending: Sending,
-    pub(crate) disk: Disk,
+    pub(crate) receiving: Receiving,
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) commit_times: CommitTimes,
     /// How often another leader became known since the start.
     pub(crate) leader_changes: AtomicU64,
     /// Whether writes that take room are refused; looked at now and then.
@@ -108,7 +111,7 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Option<Found>, ClusterError> {
         self.confirm(deadline).await?;
-        let found = self.inner.state.read(namespace, key).map_err(|error| self.inner.stop_for(&error))?;
+        let found = self.look_up(namespace, key, deadline).await?;
         if is_planted(Defect::ExpiryByWallClock) {
             return Ok(found.filter(|found| found.record.header.expires_at > self.inner.clock.wall()));
         }
@@ -121,11 +124,32 @@ impl Cluster {
         &self,
         namespace: NamespaceId,
         key: &SessionKey,
+        deadline: Instant,
     ) -> Result<(Option<Found>, Duration), ClusterError> {
         // Asked before the record is read: the record may be newer than that, never older.
         let age = self.inner.rounds.age().ok_or(ClusterError::NoQuorum)?;
-        let found = self.inner.state.read(namespace, key).map_err(|error| self.inner.stop_for(&error))?;
+        let found = self.look_up(namespace, key, deadline).await?;
         Ok((found, age))
+    }
+
+    /// The live record of a key, from memory or from the disk. A disk that does not answer by the deadline is one that is
+    /// asked for more than it can give.
+    async fn look_up(
+        &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
+        deadline: Instant,
+    ) -> Result<Option<Found>, ClusterError> {
+        let state = &self.inner.state;
+        let found = match state.read_in_memory(namespace, key) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                let read = timeout_at(deadline, state.read_from_disk(namespace, key)).await;
+                read.map_err(|_| ClusterError::Overloaded)?
+            }
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| self.inner.stop_for(&error))
     }
 
     /// Does something with a key's record. Acknowledged means fsynced on a majority and applied.
@@ -202,7 +226,8 @@ impl Cluster {
     /// What this node can tell of itself.
     pub fn status(&self) -> Status {
         let inner = &*self.inner;
-        let (applied, _) = inner.state.applied();
+        let applied = inner.state.summary().applied;
+        let disk = inner.disk.report();
         let metrics = inner.raft.metrics().borrow_watched().clone();
         Status {
             node: inner.node,
@@ -217,9 +242,13 @@ impl Cluster {
             clock: inner.state.clock(),
             rules: inner.state.rules(),
             log_bytes: inner.log.bytes(),
-            state_bytes: inner.state.disk_bytes(),
-            disk_free_bytes: inner.disk.free(),
-            disk_nearly_full: inner.disk.is_nearly_full(),
+            state_bytes: disk.state_bytes,
+            disk_free_bytes: disk.free_bytes,
+            disk_limit_bytes: disk.limit_bytes,
+            disk_nearly_full: disk.shortage.is_some(),
+            disk_low: disk.is_low,
+            disk_time_left: disk.time_left,
+            receiving_bytes: inner.receiving.bytes(),
             counts: inner.state.counts(),
             refusals: inner.local.door.counts(),
             members: inner.member_reach(),
@@ -233,9 +262,11 @@ impl Cluster {
 
     /// What this node does one step at a time and on its disk, with the words for it: where one does not come back, the node
     /// cannot tell so itself.
-    pub fn work(&self) -> [(&'static str, Progress); 2] {
+    pub fn work(&self) -> Vec<(&'static str, Progress)> {
         let (state, log) = (self.inner.state.progress(), self.inner.log.progress());
-        [("applying what is committed to the state", state.clone()), ("writing the Raft log", log.clone())]
+        let reads = self.inner.state.reads().map(|read| ("reading a session from the state", read.clone()));
+        let one = [("applying what is committed to the state", state.clone()), ("writing the Raft log", log.clone())];
+        one.into_iter().chain(reads).collect()
     }
 
     /// The last entry that is applied, and a digest of everything replicated but the records. For tests: it looks at all
@@ -348,27 +379,28 @@ impl Inner {
         self.clock.stamp(reached, others, voters.len())
     }
 
-    /// Looks whether writes must be refused, because this node's disk or a voter's is nearly full.
+    /// Looks whether writes must be refused, because a voter has no room: by this node's own disk if it has a vote, by the
+    /// leader's word, and without that by what the voters reported lately. A learner's disk is its own business: nobody
+    /// waits for it.
     pub(crate) fn look_at_disks(&self) {
-        self.disks_are_nearly_full.store(self.a_voters_disk_is_nearly_full(), Ordering::Relaxed);
-    }
-
-    fn a_voters_disk_is_nearly_full(&self) -> bool {
         let membership = self.membership();
         let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
-        self.disk.is_nearly_full() || self.members.any_disk_nearly_full(|member| voters.contains(&member))
+        let own = voters.contains(&self.node) && self.disk.is_nearly_full();
+        let refuses = own || self.members.writes_have_no_room(self.leader(), |member| voters.contains(&member));
+        self.disks_are_nearly_full.store(refuses, Ordering::Relaxed);
     }
 
     /// How this member is, for the others.
     pub(crate) fn report(&self) -> MemberReport {
         let (term, last, committed) = {
-            // Given back at once: Raft waits for it, and what follows waits for the state's writer.
+            // Given back at once: Raft waits for it.
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow_watched();
             let committed = metrics.cluster_committed.map_or(0, |log_id| log_id.index);
             (metrics.current_term, metrics.last_log_index.unwrap_or(0), committed)
         };
         let summary = self.state.summary();
+        let disk = self.disk.report();
         let checksum = |(index, checksum)| StateChecksum { index, checksum };
         MemberReport {
             name: self.local.config.name.clone(),
@@ -378,12 +410,17 @@ impl Inner {
             committed,
             applied: summary.applied.map_or(0, |log_id| log_id.index),
             wall_ms: self.clock.wall().as_millis(),
-            disk_free_bytes: self.disk.free(),
-            disk_nearly_full: self.disk.is_nearly_full(),
+            disk_free_bytes: disk.free_bytes,
+            disk_nearly_full: disk.shortage.is_some(),
+            disk_limit_bytes: disk.limit_bytes,
+            disk_low: disk.is_low,
+            disk_seconds_left: disk.time_left.map(|left| left.as_secs()),
+            refuses_writes: self.leads().then(|| self.disks_are_nearly_full.load(Ordering::Relaxed)),
+            receiving_bytes: self.receiving.bytes(),
             rules_supported: sessile_core::RulesVersion::SUPPORTED.number(),
             checksums: self.state.checksums().into_iter().map(checksum).collect(),
             checksum: summary.checksum,
-            sessions: self.state.counts().iter().map(|(_, _, tally)| tally.keys).sum(),
+            sessions: self.state.sessions(),
             start_id: self.local.start_id,
             started_with_last: self.started_with_last,
         }
@@ -401,9 +438,7 @@ impl Inner {
         }
         alerts.extend(self.strangers.lock().values().cloned());
         alerts.extend(self.concerns.lock().iter().cloned());
-        if self.disk.is_nearly_full() {
-            alerts.push(format!("the disk of {} is nearly full: writes are refused", self.local.config.name));
-        }
+        alerts.extend(self.disk.report().alert(&self.local.config.name));
         alerts
     }
 
@@ -426,6 +461,7 @@ impl Inner {
         if self.members.heard(member, report, committed, self.clock.wall()) {
             info!(node = %member, "{} answers", self.name_of(member));
         }
+        self.look_at_disks();
         if let crate::members::Verdict::ThisNodeDiffers(index) = self.members.compare(&self.state.checksums()) {
             if let Err(error) = self.notes.condemned() {
                 error!("that the state is damaged cannot be noted for the next start: {error}");

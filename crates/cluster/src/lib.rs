@@ -18,6 +18,7 @@ mod batches;
 mod byte_room;
 mod clock;
 mod cluster;
+mod commit_times;
 mod config;
 mod confirmation;
 mod disk;

@@ -7,7 +7,6 @@ use sessile_core::Command;
 use sessile_store::off_the_runtime;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use crate::cluster::Inner;
 
@@ -27,7 +26,7 @@ const KEEP_LOG_BYTES: u64 = 256 * 1024 * 1024;
 const REAP_RECORDS: usize = 500;
 
 /// What a node does besides requests: keeps the clock going, makes the state durable and the log short, removes what
-/// has expired, watches the disk.
+/// has expired.
 pub(crate) struct Maintenance {
     inner: Arc<Inner>,
     persist_after: Duration,
@@ -37,7 +36,6 @@ pub(crate) struct Maintenance {
     patience: u32,
     reap_from: Option<Bytes>,
     reap_again_at: Instant,
-    was_nearly_full: bool,
 }
 
 impl Maintenance {
@@ -52,7 +50,6 @@ impl Maintenance {
             patience: rand::random_range(SCATTER),
             reap_from: None,
             reap_again_at,
-            was_nearly_full: false,
         }
     }
 
@@ -65,7 +62,6 @@ impl Maintenance {
                 _ = rounds.tick() => {}
                 () = stop.cancelled() => return,
             }
-            self.watch_disk();
             self.tick().await;
             self.prove().await;
             self.persist().await;
@@ -131,23 +127,6 @@ impl Maintenance {
                 self.reap_from = reaped.next;
             }
             Err(fault) => drop(self.inner.stop_for(&fault)),
-        }
-    }
-
-    fn watch_disk(&mut self) {
-        let disk = &self.inner.disk;
-        // One that cannot be asked shows what it showed last; the start said so.
-        let _ = disk.measure();
-        self.inner.look_at_disks();
-        let nearly_full = disk.is_nearly_full();
-        if nearly_full != self.was_nearly_full {
-            let free_bytes = disk.free();
-            if nearly_full {
-                warn!(free_bytes, "the disk is nearly full: writes are refused, reads and deletes go on");
-            } else {
-                info!(free_bytes, "the disk has room again: writes are accepted");
-            }
-            self.was_nearly_full = nearly_full;
         }
     }
 }

@@ -7,6 +7,7 @@ use sessile_store::NodeId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::disk::{self, Shortage};
 use crate::wire::MemberReport;
 
 /// How old a report may be for its clock and its disk to count.
@@ -149,12 +150,16 @@ impl Members {
         fresh.map(|(report, age)| LogTime::from_millis(report.wall_ms).after(age)).collect()
     }
 
-    /// Whether one of those members has reported lately that its disk is nearly full.
-    pub(crate) fn any_disk_nearly_full(&self, of: impl Fn(NodeId) -> bool) -> bool {
+    /// Whether one of the others has no room for writes: by the leader's word, if another leads and said so lately; otherwise
+    /// by what the voters reported lately. What was said before that counts for nothing: a voter that is gone takes no room
+    /// from the others, and one whose disk was full may have been given another.
+    pub(crate) fn writes_have_no_room(&self, leader: Option<NodeId>, is_voter: impl Fn(NodeId) -> bool) -> bool {
         let known = self.known.lock();
-        known
-            .iter()
-            .any(|(member, known)| of(*member) && known.fresh().is_some_and(|(report, _)| report.disk_nearly_full))
+        let fresh = |known: &Known| known.fresh().map(|(report, _)| (report.refuses_writes, report.disk_nearly_full));
+        let leaders_word = leader.and_then(|leader| known.get(&leader).and_then(fresh)?.0);
+        leaders_word.unwrap_or_else(|| {
+            known.iter().any(|(member, known)| is_voter(*member) && fresh(known).is_some_and(|(_, is_full)| is_full))
+        })
     }
 
     /// Holds this node's checksums against those that the others reported.
@@ -209,9 +214,10 @@ impl Members {
                     let way = if wall > clock { "ahead of" } else { "behind" };
                     alerts.push(format!("the clock of {name} is {} s {way} the cluster's", off.as_secs()));
                 }
-                if report.disk_nearly_full {
-                    alerts.push(format!("the disk of {name} is nearly full: writes are refused"));
-                }
+                let shortage = report.disk_nearly_full.then(|| Shortage::Bytes.to_string());
+                let time_left = report.disk_seconds_left.map(Duration::from_secs);
+                let (free, limit) = (report.disk_free_bytes, report.disk_limit_bytes);
+                alerts.extend(disk::alert(&name, shortage, report.disk_low, free, limit, time_left));
             }
         }
         alerts
@@ -273,8 +279,35 @@ mod tests {
         members.heard(id(2), full, 0, LogTime::default());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(members.fresh_walls(|_| true), [LogTime::from_millis(6_000)]);
-        assert!(members.any_disk_nearly_full(|_| true) && !members.any_disk_nearly_full(|member| member != id(2)));
+        assert!(members.writes_have_no_room(None, |_| true), "a voter");
+        assert!(!members.writes_have_no_room(None, |member| member != id(2)), "a learner");
         tokio::time::advance(FRESH).await;
-        assert!(members.fresh_walls(|_| true).is_empty() && !members.any_disk_nearly_full(|_| true));
+        assert!(
+            members.fresh_walls(|_| true).is_empty() && !members.writes_have_no_room(None, |_| true),
+            "a dead voter"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_leader_has_the_last_word_on_room_while_it_is_heard_of() {
+        let members = Members::new();
+        let says = |refuses_writes, disk_nearly_full| MemberReport {
+            refuses_writes,
+            disk_nearly_full,
+            ..MemberReport::default()
+        };
+        let refuses = || members.writes_have_no_room(Some(id(1)), |_| true);
+        members.heard(id(2), says(None, false), 0, LogTime::default());
+        members.heard(id(1), says(Some(true), false), 0, LogTime::default());
+        assert!(refuses(), "it hears of a voter that this node does not");
+        members.heard(id(1), says(Some(false), false), 0, LogTime::default());
+        members.heard(id(2), says(None, true), 0, LogTime::default());
+        assert!(!refuses(), "what it said is as new as anything");
+        members.heard(id(1), says(None, false), 0, LogTime::default());
+        assert!(refuses(), "a leader of an earlier version says nothing");
+        members.heard(id(1), says(Some(false), false), 0, LogTime::default());
+        tokio::time::advance(FRESH + Duration::from_millis(1)).await;
+        members.heard(id(2), says(None, true), 0, LogTime::default());
+        assert!(refuses(), "what it said is too old");
     }
 }

@@ -13,12 +13,14 @@ use sessile_store::{
     Member, NodeId, Opened, Opening, StateMachine, StatelessStore, Store, TypeConfig, off_the_runtime,
 };
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 use tracing::{info, warn};
 
 use crate::admission::{Entered, Lobby, begin, enter};
 use crate::clock::LeaderClock;
 use crate::cluster::{Cluster, Inner};
+use crate::commit_times::CommitTimes;
 use crate::confirmation::Confirmer;
 use crate::disk::Disk;
 use crate::forward::Forwarder;
@@ -29,9 +31,9 @@ use crate::proposer::Proposer;
 use crate::read_rounds::ReadRounds;
 use crate::recovery::recover;
 use crate::standing::{Standing, Told};
-use crate::transport::{Incoming, Network, Sending};
+use crate::transport::{Incoming, Network, Receiving, Sending};
 use crate::write_rounds::WriteRounds;
-use crate::{NodeConfig, StartError, autopilot, grpc, registration, reports, state_check, watches};
+use crate::{NodeConfig, StartError, autopilot, disk, grpc, registration, reports, state_check, watches};
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
@@ -141,16 +143,20 @@ async fn start_member(
     let log = store.log_store();
     let sending = Sending::default();
     let told = Told::default();
+    let disk = Arc::new(Disk::new(local.config.data_dir.clone(), local.config.disk_reserve_bytes));
     let network = Network {
         door: local.door.clone(),
         directory: local.directory.clone(),
         sending: sending.clone(),
         told: told.clone(),
+        disk: disk.clone(),
     };
     let raft = Raft::build(store.node(), raft_config, network, log.clone(), store.state_machine()).await;
     let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
     // Raft replayed what it knew to be committed: durable now, so that nothing is purged that would be needed again.
-    store.state().persist()?;
+    let state = store.state().clone();
+    let persisted = off_the_runtime(move || state.persist()).await;
+    persisted.map_err(|_| StartError::Raft("the storage engine gave up while it was made durable".into()))??;
 
     let stop = local.stop.clone();
     let standing = Standing::new(store.node(), raft.server_metrics(), log.clone(), told, store.state(), stop.clone());
@@ -185,7 +191,9 @@ async fn start_member(
         forwarder,
         members: Members::new(),
         sending,
-        disk: Disk::new(local.config.data_dir.clone(), local.config.disk_reserve_bytes),
+        receiving: Receiving::default(),
+        disk,
+        commit_times: CommitTimes::default(),
         leader_changes: AtomicU64::new(0),
         disks_are_nearly_full: AtomicBool::new(false),
         started_at: local.config.wall_clock.now(),
@@ -194,7 +202,9 @@ async fn start_member(
         strangers: parking_lot::Mutex::default(),
         fault: watch::Sender::new(None),
     });
-    if let Err(error) = inner.disk.measure() {
+    let looking = inner.clone();
+    let measured = off_the_runtime(move || looking.disk.measure(&looking.state, Instant::now())).await;
+    if let Ok(Err(error)) = measured {
         warn!(%error, "the free space of the data directory cannot be asked");
     }
     inner.look_at_disks();
@@ -212,6 +222,7 @@ async fn start_member(
     own("the watch over Raft", watches::raft(inner.clone(), stop.clone()).boxed());
     own("the watch over the membership", watches::membership(inner.clone(), stop.clone()).boxed());
     own("the registration", registration::run(inner.clone(), stop.clone()).boxed());
+    own("the watch over the disk", disk::run(inner.clone(), stop.clone()).boxed());
     own("the upkeep", Maintenance::new(inner.clone(), local.config.persist_after).run(stop.clone()).boxed());
     if unchecked {
         own("the check of the state", state_check::run(inner.clone(), stop.clone()).boxed());

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::StartError;
 use crate::admission::{probe, why_silent};
 use crate::local::Local;
-use crate::transport::{Link, cluster_from_wire, fetch};
+use crate::transport::{Fetching, Link, cluster_from_wire, fetch};
 
 /// How long before the members are asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -25,13 +25,15 @@ pub(crate) async fn recover(local: &Local, stateless: StatelessStore) -> Result<
         "the state of this node is lost or damaged: another member's is fetched; id, vote and log are kept"
     );
     let mut stateless = Arc::new(stateless);
+    // What came of a transfer that broke: the same member goes on with it.
+    let mut fetching = Fetching::default();
     loop {
         let mut failures = Vec::new();
         for (node, address) in members(local, &stateless).await {
             let link = Link::new(node, local.directory.clone(), address.clone());
             let Ok(peer) = link.peer() else { continue };
             let (receiving, reach) = (stateless.clone(), stateless.must_reach());
-            let fetched = fetch(&local.door, node, peer, reach, move || receiving.receive()).await;
+            let fetched = fetch(&local.door, node, peer, reach, &mut fetching, move || receiving.receive()).await;
             let (meta, snapshot) = match fetched {
                 Ok(fetched) => fetched,
                 Err(error) => {

@@ -17,7 +17,7 @@ const REGISTER_AGAIN: Duration = Duration::from_millis(50);
 /// its incarnation is not the one in force.
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
     let mut nonce = rand::random();
-    let mut previous = inner.state.proposer(inner.proposer.id()).map_or(0, |known| known.incarnation());
+    let mut previous = inner.state.incarnation(inner.proposer.id()).unwrap_or(0);
     while !stop.is_cancelled() && inner.fault.borrow().is_none() {
         let command = Command::Register(Register { proposer: inner.proposer.id(), previous, nonce });
         let deadline = Instant::now() + REGISTER_TIMEOUT;

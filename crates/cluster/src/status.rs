@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sessile_core::{GroupName, LogTime, NamespaceId, RulesVersion, Tally};
 use sessile_store::{ClusterId, NodeId};
@@ -36,8 +37,16 @@ pub struct Status {
     pub state_bytes: u64,
     /// Bytes that are free on the data directory's file system.
     pub disk_free_bytes: u64,
-    /// Whether writes are refused because the disk is nearly full.
+    /// Below so many free bytes writes are refused: what was configured, and what the engine's largest merge needs.
+    pub disk_limit_bytes: u64,
+    /// Whether writes are refused because the disk is nearly full, by bytes, by files, or by a quota.
     pub disk_nearly_full: bool,
+    /// Whether little room is left, or will be within a day.
+    pub disk_low: bool,
+    /// Until writes are refused, by the trend of the last hour; `None` if the disk does not fill up.
+    pub disk_time_left: Option<Duration>,
+    /// Bytes of a snapshot that it has received so far; `None` if it receives none.
+    pub receiving_bytes: Option<u64>,
     /// What each group of each namespace counts.
     pub counts: Vec<(NamespaceId, GroupName, Tally)>,
     /// Messages between nodes that were refused, by reason.

@@ -228,6 +228,11 @@ impl State {
         groups.map(|(name, group)| (name, group.total))
     }
 
+    /// What one group of a namespace counts; `None` for one that counts nothing.
+    pub fn group(&self, namespace: NamespaceId, name: &GroupName) -> Option<Tally> {
+        self.namespaces.get(&namespace)?.groups.get(name).map(|group| group.total)
+    }
+
     /// The namespaces there are.
     pub fn namespaces(&self) -> impl Iterator<Item = NamespaceId> {
         self.namespaces.keys().copied()

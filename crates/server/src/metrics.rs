@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use parking_lot::Mutex;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use sessile_cluster::Cluster;
 use sessile_http::HttpMetrics;
 
@@ -50,7 +50,11 @@ struct NodeMetrics {
     log_bytes: IntGauge,
     state_bytes: IntGauge,
     disk_free_bytes: IntGauge,
+    disk_limit_bytes: IntGauge,
     disk_nearly_full: IntGauge,
+    disk_low: IntGauge,
+    disk_seconds_left: Gauge,
+    receiving_bytes: IntGauge,
     keys: IntGaugeVec,
     bytes: IntGaugeVec,
     has_leader: IntGauge,
@@ -80,6 +84,11 @@ impl NodeMetrics {
             registry.register(Box::new(gauges.clone()))?;
             Ok::<_, prometheus::Error>(gauges)
         };
+        let disk_seconds_left = Gauge::new(
+            "sessile_disk_seconds_left",
+            "Seconds until writes are refused for want of disk, by the trend of the last hour; +Inf if it does not fill up",
+        )?;
+        registry.register(Box::new(disk_seconds_left.clone()))?;
         let leader_changes =
             IntCounter::new("sessile_raft_leader_changes_total", "How often another leader became known")?;
         registry.register(Box::new(leader_changes.clone()))?;
@@ -106,6 +115,13 @@ impl NodeMetrics {
             log_bytes: gauge("sessile_log_bytes", "Bytes of the Raft log's entries")?,
             state_bytes: gauge("sessile_state_disk_bytes", "Bytes of the session state on disk")?,
             disk_free_bytes: gauge("sessile_disk_free_bytes", "Bytes free under the data directory")?,
+            disk_limit_bytes: gauge("sessile_disk_limit_bytes", "Below so many free bytes writes are refused")?,
+            disk_low: gauge("sessile_disk_low", "Whether little disk is left, or will be within a day")?,
+            disk_seconds_left,
+            receiving_bytes: gauge(
+                "sessile_snapshot_receiving_bytes",
+                "Bytes of a snapshot that this node has received so far; 0 if it receives none",
+            )?,
             disk_nearly_full: gauge("sessile_disk_nearly_full", "Whether writes are refused for want of disk")?,
             keys: per_group(
                 "sessile_keys",
@@ -127,7 +143,11 @@ impl NodeMetrics {
         self.log_bytes.set(number(status.log_bytes));
         self.state_bytes.set(number(status.state_bytes));
         self.disk_free_bytes.set(number(status.disk_free_bytes));
+        self.disk_limit_bytes.set(number(status.disk_limit_bytes));
         self.disk_nearly_full.set(status.disk_nearly_full.into());
+        self.disk_low.set(status.disk_low.into());
+        self.disk_seconds_left.set(status.disk_time_left.map_or(f64::INFINITY, |left| left.as_secs_f64()));
+        self.receiving_bytes.set(number(status.receiving_bytes.unwrap_or(0)));
         self.has_leader.set(status.has_leader.into());
         self.leader_changes.inc_by(status.leader_changes.saturating_sub(self.leader_changes.get()));
         self.committed.set(number(status.committed.unwrap_or(0)));

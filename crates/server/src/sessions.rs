@@ -47,7 +47,7 @@ impl Sessions for ClusterSessions {
         deadline: Instant,
     ) -> Result<LocalRead, SessionsError> {
         let cluster = self.cluster(deadline).await?;
-        let (found, age) = cluster.read_local(namespace, &key).await.map_err(unanswered)?;
+        let (found, age) = cluster.read_local(namespace, &key, deadline).await.map_err(unanswered)?;
         Ok(LocalRead { session: found.map(live), age })
     }
 

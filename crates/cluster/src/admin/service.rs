@@ -192,6 +192,13 @@ pub(crate) async fn status(local: &Arc<Local>) -> StatusResponse {
             disk_free_bytes: report_or_none.disk_free_bytes,
             rules_supported: member.rules_supported.number(),
             sessions: report_or_none.sessions,
+            behind_ms: u64::try_from(inner.commit_times.behind(Instant::now(), report_or_none.applied).as_millis())
+                .unwrap_or(u64::MAX),
+            receiving_bytes: report_or_none.receiving_bytes,
+            disk_nearly_full: report_or_none.disk_nearly_full,
+            disk_limit_bytes: report_or_none.disk_limit_bytes,
+            disk_low: report_or_none.disk_low,
+            disk_seconds_left: report_or_none.disk_seconds_left,
         }
     };
     status.members = membership.membership().nodes().map(member).collect();

@@ -25,4 +25,4 @@ pub(crate) use links::{
 pub(crate) use network::Network;
 pub use reach::{Dial, Incoming, Reach, Wire};
 pub(crate) use service::PeerService;
-pub(crate) use snapshot::{Sending, fetch};
+pub(crate) use snapshot::{Fetching, Receiving, Sending, fetch};

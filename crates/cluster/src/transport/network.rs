@@ -19,6 +19,7 @@ use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_
 use super::links::{Directory, Link};
 use super::snapshot::{FullSnapshot, Sending, send};
 use super::{Conversation, Door, refusal_of};
+use crate::disk::Disk;
 use crate::standing::Told;
 use crate::wire::append_response::Result as Appended;
 use crate::wire::{AppendRequest, AppendResponse};
@@ -35,6 +36,7 @@ pub(crate) struct Network {
     pub(crate) directory: Directory,
     pub(crate) sending: Sending,
     pub(crate) told: Told,
+    pub(crate) disk: Arc<Disk>,
 }
 
 /// What a connection is for. Each has a TCP connection of its own, so that none waits behind another.
@@ -52,6 +54,7 @@ pub(crate) struct Connection {
     purpose: Purpose,
     sending: Sending,
     told: Told,
+    disk: Arc<Disk>,
     heartbeats: Option<Conversation<AppendRequest, AppendResponse>>,
 }
 
@@ -59,7 +62,8 @@ impl Network {
     fn connection(&self, target: NodeId, member: &Member, purpose: Purpose) -> Connection {
         let link = Link::new(target, self.directory.clone(), member.address.clone());
         let (door, sending, told) = (self.door.clone(), self.sending.clone(), self.told.clone());
-        Connection { door, link, purpose, sending, told, heartbeats: None }
+        let disk = self.disk.clone();
+        Connection { door, link, purpose, sending, told, disk, heartbeats: None }
     }
 }
 
@@ -213,8 +217,10 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let peer = self.link.peer().map_err(|status| failed(&status))?;
+        let disk = self.disk.clone();
+        let has_room = move || !disk.is_nearly_full();
         tokio::select! {
-            sent = send(&self.door, self.link.node(), peer, &self.sending, vote, snapshot) => {
+            sent = send(&self.door, self.link.node(), peer, &self.sending, vote, snapshot, has_room) => {
                 Ok(sent.map_err(|status| failed(&status))?)
             }
             closed = cancel => Err(StreamingError::Closed(closed)),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
 use openraft::base::BoxStream;
-use sessile_store::NodeId;
+use sessile_store::{NodeId, off_the_runtime};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::appends::Appends;
 use super::conversation::FromQueue;
 use super::convert::{appended_to_wire, ballot_to_wire, transfer_from_wire, vote_from_wire, voted_to_wire};
-use super::snapshot::{FullSnapshot, parts, receive};
+use super::snapshot::{head, parts, receive};
 use crate::cluster::{Inner, Tried};
 use crate::local::Local;
 use crate::wire::peer_server::Peer;
@@ -22,7 +22,7 @@ use crate::wire::refusal::Reason;
 use crate::wire::{
     AppendRequest, AppendResponse, ConfirmRequest, ConfirmResponse, FetchSnapshotRequest, InstallSnapshotResponse,
     LeaderTransfer, LeaderTransferResponse, MemberReport, ProposalResult, ProposalResults, Proposals, ReadIndexRequest,
-    ReadIndexResponse, SnapshotPart, VoteRequest, VoteResponse,
+    ReadIndexResponse, SnapshotPart, SnapshotPositionRequest, SnapshotPositionResponse, VoteRequest, VoteResponse,
 };
 
 /// How many commands of one other member may be on their way into the log. Its own window is smaller.
@@ -104,15 +104,40 @@ impl Peer for PeerService {
         request: Request<Streaming<SnapshotPart>>,
     ) -> Result<Response<InstallSnapshotResponse>, Status> {
         let (from, inner) = self.enter(&request)?;
-        let inner = inner.clone();
-        let state = inner.state.clone();
-        let received = receive(request.into_inner(), move || state.receive()).await?;
-        let vote = received.vote.ok_or_else(|| Status::invalid_argument("the snapshot has no vote"))?;
-        tracing::info!(%from, index = received.meta.last_log_id.map(|last| last.index), "the state of another member was received");
-        let snapshot = openraft::Snapshot { meta: received.meta, snapshot: received.snapshot };
+        let mut parts = request.into_inner();
+        let head = head(&mut parts).await?;
+        let vote = head.vote.ok_or_else(|| Status::invalid_argument("the snapshot has no vote"))?;
+        let busy = || Status::unavailable("another snapshot is being received");
+        let mut turn = inner.receiving.begin(head.id).await.ok_or_else(busy)?;
+        let (state, room, gives_way) = (inner.state.clone(), inner.clone(), turn.gives_way.clone());
+        let progress = turn.progress();
+        let has = move |bytes| progress.has(bytes);
+        let has_room = move || !room.disk.is_nearly_full();
+        let received =
+            receive(parts, &head, &mut turn.part, &gives_way, has, has_room, move || state.receive()).await?;
+        tracing::info!(%from, index = head.meta.last_log_id.map(|last| last.index), "the state of another member was received");
+        let snapshot = openraft::Snapshot { meta: head.meta, snapshot: received };
         let answer = inner.raft.install_full_snapshot(vote, snapshot).await.map_err(ended)?;
         let answer = InstallSnapshotResponse { ballot: Some(ballot_to_wire(&answer.vote)) };
         Ok(self.local.door.answer(from, answer))
+    }
+
+    async fn snapshot_position(
+        &self,
+        request: Request<SnapshotPositionRequest>,
+    ) -> Result<Response<SnapshotPositionResponse>, Status> {
+        let (from, inner) = self.enter(&request)?;
+        let SnapshotPositionRequest { id, live_bytes } = request.into_inner();
+        let next = inner.receiving.position(id).await;
+        // What came already has its room.
+        if next == 0 && !inner.disk.has_room_for(live_bytes) {
+            let report = inner.disk.report();
+            return Err(Status::resource_exhausted(format!(
+                "it has no room for the state: {} bytes are free, {} must be, and the sessions alone take {live_bytes}",
+                report.free_bytes, report.limit_bytes
+            )));
+        }
+        Ok(self.local.door.answer(from, SnapshotPositionResponse { next }))
     }
 
     async fn fetch_snapshot(
@@ -120,16 +145,19 @@ impl Peer for PeerService {
         request: Request<FetchSnapshotRequest>,
     ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
         let (from, inner) = self.enter(&request)?;
-        let reach = request.into_inner().reach;
-        let snapshot = inner.raft.get_snapshot().await.map_err(ended)?;
-        let reaches = |snapshot: &FullSnapshot| {
-            snapshot.meta.last_log_id.is_some_and(|last: sessile_store::LogId| last.index >= reach)
-        };
-        let Some(snapshot) = snapshot.filter(reaches) else {
+        let FetchSnapshotRequest { reach, id, next } = request.into_inner();
+        let applied = inner.state.summary().applied;
+        if applied.is_none_or(|applied| applied.index < reach) {
             let text = format!("node {} has not applied entry {reach} itself yet", self.local.node());
             return Err(self.local.door.refuse(Reason::NotReady, &text));
-        };
-        let parts = parts(None, snapshot, &inner.sending);
+        }
+        let state = inner.state.clone();
+        let snapshot = off_the_runtime(move || state.snapshot_to_send(reach)).await.map_err(ended)?;
+        let snapshot = snapshot.map_err(|error| Status::internal(error.to_string()))?;
+        let next = if snapshot.snapshot.id() == id { next } else { 0 };
+        let room = inner.clone();
+        let has_room = move || !room.disk.is_nearly_full();
+        let parts = parts(from, None, snapshot, &inner.sending, next, has_room).await;
         Ok(self.local.door.answer(from, parts.boxed()))
     }
 

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod cuts;
 mod one_node;
+mod stalling;
+mod stalls;
 mod support;
 mod three_nodes;

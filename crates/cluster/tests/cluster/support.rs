@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use sessile_cluster::admin::{AdminClient, StatusResponse};
 use sessile_cluster::{Cluster, Incoming, Node, NodeConfig, PeersConfig};
 use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
+use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
 use sessile_store::{DataDir, Opening, PristineStore, StoreError, StoreOptions};
 use tempfile::TempDir;
@@ -24,12 +25,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(crate) fn open(dir: &Path) -> Opening {
-    try_open(dir).unwrap()
+    try_open(dir, EngineKind::Fjall).unwrap()
 }
 
-fn try_open(dir: &Path) -> Result<Opening, StoreError> {
+pub(crate) fn try_open(dir: &Path, engine: EngineKind) -> Result<Opening, StoreError> {
     let log = LogOptions { segment_bytes: 1024 * 1024, ..LogOptions::default() };
-    let options = StoreOptions { log, ..StoreOptions::default() };
+    let options = StoreOptions { engine, log, ..StoreOptions::default() };
     Opening::open(DataDir::open(dir).unwrap(), &options)
 }
 
@@ -74,6 +75,7 @@ pub(crate) struct Cast {
     dir: TempDir,
     seeds: Vec<String>,
     expect: usize,
+    engine: EngineKind,
     nodes: BTreeMap<String, Member>,
     tasks: TaskTracker,
 }
@@ -88,6 +90,11 @@ struct Member {
 impl Cast {
     /// The first `expect` of `count` nodes are the seeds. None is started.
     pub(crate) fn new(count: usize, expect: usize) -> Self {
+        Self::on(EngineKind::Fjall, count, expect)
+    }
+
+    /// The same, with their states on that engine.
+    pub(crate) fn on(engine: EngineKind, count: usize, expect: usize) -> Self {
         // What the nodes logged is shown with a test that fails.
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
         let member = |number| {
@@ -98,7 +105,7 @@ impl Cast {
         };
         let nodes: BTreeMap<String, Member> = (1..=count).map(member).collect();
         let seeds = nodes.values().take(expect).map(|member| member.address.clone()).collect();
-        Self { dir: tempfile::tempdir().unwrap(), seeds, expect, nodes, tasks: TaskTracker::new() }
+        Self { dir: tempfile::tempdir().unwrap(), seeds, expect, engine, nodes, tasks: TaskTracker::new() }
     }
 
     pub(crate) fn data_dir(&self, name: &str) -> PathBuf {
@@ -111,7 +118,7 @@ impl Cast {
 
     /// The disk of a node that was never started.
     pub(crate) fn pristine(&mut self, name: &str) -> PristineStore {
-        match open(&self.data_dir(name)) {
+        match try_open(&self.data_dir(name), self.engine).unwrap() {
             Opening::Pristine(store) => store,
             Opening::Member(..) | Opening::Stateless(_) => panic!("{name} was started before"),
         }
@@ -119,7 +126,7 @@ impl Cast {
 
     /// Why a node's disk is refused.
     pub(crate) fn refusal(&self, name: &str) -> String {
-        try_open(&self.data_dir(name)).err().expect("a refusal").to_string()
+        try_open(&self.data_dir(name), self.engine).err().expect("a refusal").to_string()
     }
 
     /// Why a node does not start without peers.
@@ -150,7 +157,7 @@ impl Cast {
         });
         change(&mut config);
         let listener = TcpListener::from_std(member.listener.try_clone().unwrap()).unwrap();
-        let opening = open(&dir);
+        let opening = try_open(&dir, self.engine).unwrap();
         member.running = Some(
             tasks.spawn(async move { Node::start(opening, config, Some(Incoming::Tcp(listener))).await.unwrap() }),
         );

@@ -29,6 +29,12 @@ pub(super) fn voter(number: u32) -> MemberStatus {
         disk_free_bytes: 1 << 40,
         rules_supported: 1,
         sessions: 77,
+        behind_ms: 0,
+        receiving_bytes: None,
+        disk_nearly_full: false,
+        disk_limit_bytes: 1 << 28,
+        disk_low: false,
+        disk_seconds_left: None,
     }
 }
 

@@ -3,6 +3,10 @@ use sessile_cluster::admin::{MemberStatus, StatusResponse};
 use super::duration::span;
 use super::row::{label, printable};
 
+/// A member that has not applied what was committed so long ago lags: it is no more use as a voter, and a loss of another
+/// one would be felt. Reports are up to three seconds old, so less than this is not known.
+const LAGS_AFTER_MS: u64 = 5_000;
+
 /// How a cluster is, seen from the node that was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
@@ -71,14 +75,32 @@ pub(crate) fn judge(status: &StatusResponse) -> (Health, String) {
     for learner in learners.iter().filter(|learner| learner.reachable) {
         sentence += &format!("; {} is a learner, {} entries behind", label(status, learner), learner.lag);
     }
+    let lagging: Vec<_> = voters.iter().copied().filter(|voter| lags(voter)).collect();
+    for voter in &lagging {
+        sentence += &format!("; {}", lag(status, voter));
+    }
     if !silent.is_empty() {
         sentence += &format!("; {}, no voter", silence(status, &silent));
     }
-    match (silent.is_empty(), status.alerts.len()) {
+    match (silent.is_empty() && lagging.is_empty(), status.alerts.len()) {
         (true, 0) => (Health::Healthy, format!("healthy: {sentence}")),
         (false, 0) => (Health::Degraded, format!("degraded: {sentence}")),
         (_, 1) => (Health::Degraded, format!("degraded: {sentence}; there is 1 alert")),
         (_, alerts) => (Health::Degraded, format!("degraded: {sentence}; there are {alerts} alerts")),
+    }
+}
+
+/// Whether a member that answers is behind by more than a moment, or has to be given the state whole.
+pub(crate) fn lags(member: &MemberStatus) -> bool {
+    member.reachable && (member.behind_ms >= LAGS_AFTER_MS || member.receiving_bytes.is_some())
+}
+
+/// How a member lags.
+fn lag(status: &StatusResponse, member: &MemberStatus) -> String {
+    let name = label(status, member);
+    match member.receiving_bytes {
+        Some(bytes) => format!("{name} receives the state of another member, {} MiB so far", bytes >> 20),
+        None => format!("{name} is {} behind ({} entries)", span(member.behind_ms), member.lag),
     }
 }
 
@@ -171,6 +193,26 @@ mod tests {
                 }),
                 Health::NotReady,
                 "not ready: this node is still starting",
+            ),
+            (
+                with(cluster(3), &|status| (status.members[2].behind_ms, status.members[2].lag) = (12_000, 4_321)),
+                Health::Degraded,
+                "degraded: 3 of 3 voters answer, n2 leads; n3 is 12 s behind (4321 entries)",
+            ),
+            (
+                with(cluster(3), &|status| status.members[2].behind_ms = 4_999),
+                Health::Healthy,
+                "healthy: 3 of 3 voters answer, n2 leads",
+            ),
+            (
+                with(cluster(3), &|status| status.members[2].receiving_bytes = Some(3 << 20)),
+                Health::Degraded,
+                "degraded: 3 of 3 voters answer, n2 leads; n3 receives the state of another member, 3 MiB so far",
+            ),
+            (
+                with(cluster(3), &|status| status.members[2].receiving_bytes = Some(0)),
+                Health::Degraded,
+                "degraded: 3 of 3 voters answer, n2 leads; n3 receives the state of another member, 0 MiB so far",
             ),
             (
                 with(cluster(3), &|status| status.members.push(MemberStatus { lag: 120, ..learner(4) })),

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use sessile_cluster::admin::{MemberStatus, StatusResponse};
 
-use super::health::judge;
+use super::health::{judge, lags};
 use super::row::role;
 
 /// A cluster for scripts: everything the node told, and what [`judge`] makes of it.
@@ -49,6 +49,13 @@ fn member(member: &MemberStatus) -> Value {
         "disk_free_bytes": member.disk_free_bytes,
         "rules_supported": member.rules_supported,
         "sessions": member.sessions,
+        "behind_ms": member.behind_ms,
+        "lagging": lags(member),
+        "receiving_bytes": member.receiving_bytes,
+        "disk_nearly_full": member.disk_nearly_full,
+        "disk_low": member.disk_low,
+        "disk_limit_bytes": member.disk_limit_bytes,
+        "disk_seconds_left": member.disk_seconds_left,
     })
 }
 

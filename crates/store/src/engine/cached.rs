@@ -113,6 +113,15 @@ impl Engine for Cached {
         Ok(found)
     }
 
+    fn get_in_memory(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, EngineError> {
+        let kept = self.shard(key).lock().get(key).cloned();
+        kept.map_or_else(|| self.engine.get_in_memory(key), |value| Ok(Some(Some(value))))
+    }
+
+    fn takes_writes_at_once(&self) -> bool {
+        !self.writing.is_locked() && self.engine.takes_writes_at_once()
+    }
+
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
         self.change(batch, true, |engine, batch| engine.write(batch))
     }
@@ -157,6 +166,10 @@ impl Engine for Cached {
 
     fn condemn(&self, why: &str) {
         self.engine.condemn(why);
+    }
+
+    fn is_out_of_space(&self) -> bool {
+        self.engine.is_out_of_space()
     }
 
     fn kind(&self) -> EngineKind {

@@ -23,9 +23,19 @@ impl Fault {
     /// Whether there is no room (on the disk, in a quota, among the inodes or for one more open file): what was asked for
     /// may be tried again once there is.
     pub(super) fn is_want_of_room(&self) -> bool {
-        let Self::Io(error) = self else { return false };
-        let errno = Errno::from_io_error(error);
-        errno.is_some_and(|errno| matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::MFILE | Errno::NFILE))
+        self.is_want_of_space() || matches!(self.errno(), Some(Errno::MFILE | Errno::NFILE))
+    }
+
+    /// Whether there is no room on the disk or in a quota, or no inode.
+    pub(super) fn is_want_of_space(&self) -> bool {
+        matches!(self.errno(), Some(Errno::NOSPC | Errno::DQUOT))
+    }
+
+    fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Io(error) => Errno::from_io_error(error),
+            Self::Library(_) => None,
+        }
     }
 }
 

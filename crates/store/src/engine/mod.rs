@@ -66,6 +66,22 @@ pub trait Engine: Send + Sync {
     /// `Io`, `Backend` (a damaged block among them), `OutOfBounds`, `Closed`.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
+    /// What [`Engine::get`] would answer, if that can be told without waiting for the disk or for a write: `None` if it
+    /// cannot. Called where nothing may wait.
+    ///
+    /// # Errors
+    /// As [`Engine::get`].
+    fn get_in_memory(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, EngineError> {
+        let _ = key;
+        Ok(None)
+    }
+
+    /// Whether a batch of a few MiB, written now, would go into memory at once: without waiting for the disk, for room, or
+    /// for another write. An engine that cannot tell says no, and is written to where it may wait.
+    fn takes_writes_at_once(&self) -> bool {
+        false
+    }
+
     /// Applies `batch` whole or not at all. Visible when it returns, crash-durable only after [`Engine::persist`].
     /// After a crash the state is some prefix of the writes, in order, at least up to the last persist.
     ///
@@ -119,8 +135,8 @@ pub trait Engine: Send + Sync {
     /// 0 after `shutdown`, and for what cannot be read.
     fn disk_bytes(&self) -> u64;
 
-    /// Bytes of the disk that must be free for this engine to go on: what its largest merge and a flush may write before
-    /// they free anything. 0 where that is unknown, and after `shutdown`.
+    /// Bytes of disk that must be free for this engine to go on as it should: what its largest merge and a flush may
+    /// need while what they read is still there. 0 where that is unknown, and after `shutdown`. It changes with what is stored. Cheap, and without the disk.
     fn reserve_bytes(&self) -> u64 {
         0
     }
@@ -132,6 +148,12 @@ pub trait Engine: Send + Sync {
 
     /// Whether it removes by itself what its [`Retention`] does not need any more.
     fn removes_lapsed(&self) -> bool {
+        false
+    }
+
+    /// Whether the file system refused this engine room lately (ENOSPC, EDQUOT) and has given none since. A quota shows
+    /// itself in no other way than that. Cheap, and without the disk.
+    fn is_out_of_space(&self) -> bool {
         false
     }
 

@@ -9,6 +9,11 @@ const FAR_STEP: u64 = 16_384;
 /// How many of these: a quarter of a million entries.
 const FAR_KEPT: usize = 16;
 
+/// Whether members compare the state's checksum right after the entry at this index.
+pub(super) fn is_compared(index: u64) -> bool {
+    index.is_multiple_of(NEAR_STEP)
+}
+
 /// The state's checksum at chosen places of the log, so that two members that applied differently far still have one
 /// to compare. Kept in memory only: a start finds the next ones soon.
 #[derive(Debug, Default)]
@@ -18,12 +23,9 @@ pub(super) struct Checksums {
 }
 
 impl Checksums {
-    /// Notes the checksum right after an entry, if its place is one of those. It is asked for only then.
-    pub(super) fn note(&mut self, index: u64, checksum: impl FnOnce() -> u64) {
-        if !index.is_multiple_of(NEAR_STEP) {
-            return;
-        }
-        let noted = (index, checksum());
+    /// Notes the checksum right after an entry at one of those places.
+    pub(super) fn note(&mut self, index: u64, checksum: u64) {
+        let noted = (index, checksum);
         let keep = |kept: &mut VecDeque<_>, most| {
             if kept.len() == most {
                 kept.pop_front();

@@ -2,13 +2,16 @@
 
 mod check;
 mod checksums;
+mod cold_reads;
 mod current;
 #[cfg(test)]
 mod examples;
+mod facts;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 mod machine;
 mod overlay;
+mod prepared;
 mod reap;
 mod session_state;
 mod snapshot;

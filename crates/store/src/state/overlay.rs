@@ -3,8 +3,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use sessile_core::{NamespaceId, Record, Records, SessionKey};
 
-use super::session_state::get_record;
-use super::stored::{encode_record, record_key};
+use super::session_state::{damaged, get_record};
+use super::stored::{decode_record, encode_record, record_key};
 use crate::StoreError;
 use crate::engine::{Batch, Engine};
 
@@ -12,12 +12,18 @@ use crate::engine::{Batch, Engine};
 pub(super) struct Overlay<'engine> {
     engine: &'engine dyn Engine,
     dir: &'engine std::path::Path,
+    /// What was looked up before the batch began.
+    stored: HashMap<Bytes, Option<Bytes>>,
     written: HashMap<Bytes, Option<Record>>,
 }
 
 impl<'engine> Overlay<'engine> {
-    pub(super) fn new(engine: &'engine dyn Engine, dir: &'engine std::path::Path) -> Self {
-        Self { engine, dir, written: HashMap::new() }
+    pub(super) fn new(
+        engine: &'engine dyn Engine,
+        dir: &'engine std::path::Path,
+        stored: HashMap<Bytes, Option<Bytes>>,
+    ) -> Self {
+        Self { engine, dir, stored, written: HashMap::new() }
     }
 
     /// What the entries wrote, for the engine.
@@ -41,8 +47,14 @@ impl Records for Overlay<'_> {
 
     fn get(&mut self, namespace: NamespaceId, key: &SessionKey) -> Result<Option<Record>, StoreError> {
         let stored_key = record_key(namespace, key);
-        match self.written.get(&stored_key) {
-            Some(record) => Ok(record.clone()),
+        if let Some(record) = self.written.get(&stored_key) {
+            return Ok(record.clone());
+        }
+        match self.stored.get(&stored_key) {
+            Some(stored) => {
+                let record = stored.as_ref().map(|bytes| decode_record(&stored_key, bytes)).transpose();
+                record.map_err(|error| damaged(self.dir, &error))
+            }
             None => get_record(self.engine, self.dir, &stored_key),
         }
     }

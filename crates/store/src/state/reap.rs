@@ -77,7 +77,7 @@ impl SessionState {
         }
         // Under the writer's lock, so that no record written since is taken for the one that was seen.
         let writer = self.inner().writer.lock();
-        if writer.assert_going().is_err() || !Arc::ptr_eq(&current, &self.current()) {
+        if self.assert_going().is_err() || !Arc::ptr_eq(&current, &self.current()) {
             // Closed, or replaced by a snapshot: there is nothing of it to remove.
             return Ok(Reaped::default());
         }
@@ -109,7 +109,7 @@ impl SessionState {
             horizon.clock = LogTime::from_millis(horizon.clock.as_millis() + 10_000);
             horizon
         } else {
-            self.inner().writer.lock().persisted.horizon
+            self.persisted_horizon()
         };
         let start = from.map_or(&[RECORD_SPACE][..], |key| key);
         // Whatever it has let go of was there at the last persist, or will be at the next.

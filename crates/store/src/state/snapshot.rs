@@ -8,6 +8,7 @@ use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use sessile_core::planted::{Defect, is_planted};
 
 use super::StateHome;
+use super::facts::Facts;
 use super::session_state::SessionState;
 use super::snapshot_receiver::SnapshotReceiver;
 use super::snapshot_sender::SnapshotChunks;
@@ -27,9 +28,21 @@ pub struct Snapshot {
 
 enum Source {
     /// A consistent view of a state in use: nothing is copied until somebody reads it, and writes go on meanwhile.
-    View { view: Arc<dyn View>, dir: PathBuf },
+    View(Arc<Offer>),
     /// A state that came from another member, whole and durable, and waits to be put in use.
     Received { staged: Box<Staged>, meta: SnapshotMeta, dir: PathBuf },
+}
+
+/// A view that is sent to others. Whoever sends it, or may go on with that, keeps it: meanwhile every other member that needs
+/// a snapshot gets the same one, so there is one view at a time for them, and one place from which the log is kept.
+pub(super) struct Offer {
+    /// Random: by it, whoever has a part of it knows it again.
+    id: u64,
+    pub(super) view: Arc<dyn View>,
+    pub(super) dir: PathBuf,
+    meta: SnapshotMeta,
+    /// Bytes of keys and values that are counted in it.
+    live_bytes: u64,
 }
 
 impl fmt::Debug for Snapshot {
@@ -46,10 +59,26 @@ impl Snapshot {
         Self { source: Source::Received { staged: Box::new(staged), meta, dir } }
     }
 
+    /// By what a member that has a part of it knows it again; 0 for one that cannot be gone on with.
+    pub fn id(&self) -> u64 {
+        match &self.source {
+            Source::View(offer) => offer.id,
+            Source::Received { .. } => 0,
+        }
+    }
+
+    /// Bytes of the keys and values that are counted in it: the room that it takes at the least.
+    pub fn live_bytes(&self) -> u64 {
+        match &self.source {
+            Source::View(offer) => offer.live_bytes,
+            Source::Received { .. } => 0,
+        }
+    }
+
     /// What is sent to another member, piece by piece. Reading blocks on the disk; writes go on meanwhile.
     pub fn chunks(&self) -> SnapshotChunks {
         match &self.source {
-            Source::View { view, dir } => SnapshotChunks::new(Ok(view.clone()), dir.clone()),
+            Source::View(offer) => SnapshotChunks::of(offer),
             Source::Received { staged, dir, .. } => {
                 let view = staged.engine().and_then(|engine| Ok(Arc::from(engine.view()?)));
                 SnapshotChunks::new(view, dir.clone())
@@ -64,9 +93,13 @@ impl Snapshot {
             Source::Received { .. } => {
                 Err(StoreError::Transfer { what: "it stands for another place in the log than it came with".into() })
             }
-            Source::View { view, .. } => copy(&*view, home, meta),
+            Source::View(offer) => copy(&*offer.view, home, meta),
         }
     }
+}
+
+fn offered(offer: Arc<Offer>) -> SnapshotOf<TypeConfig, Snapshot> {
+    openraft::Snapshot { meta: offer.meta.clone(), snapshot: Snapshot { source: Source::View(offer) } }
 }
 
 fn copy(view: &dyn View, home: &StateHome, meta: &SnapshotMeta) -> Result<Staged, StoreError> {
@@ -96,12 +129,14 @@ fn earlier(dir: &Path, view: Arc<dyn View>) -> Arc<dyn View> {
 impl SessionState {
     /// A view of now, durable before it is handed out: openraft purges the log up to its place.
     pub(super) fn snapshot(&self) -> Result<SnapshotOf<TypeConfig, Snapshot>, StoreError> {
-        let (view, applied, dir) = {
+        let (view, applied, dir, live_bytes) = {
             // The view and the place it stands for are taken together, between two batches.
             let writer = self.inner().writer.lock();
-            writer.assert_going()?;
+            self.assert_going()?;
             let current = self.current();
-            (current.engine.view()?, writer.applied.clone(), current.dir.clone())
+            let live = |namespace| writer.state.total(namespace).bytes;
+            let live_bytes = writer.state.namespaces().map(live).sum();
+            (current.engine.view()?, writer.applied.clone(), current.dir.clone(), live_bytes)
         };
         if !is_planted(Defect::PurgeAheadOfPersist) {
             self.persist()?;
@@ -109,8 +144,26 @@ impl SessionState {
         let view: Arc<dyn View> = Arc::from(view);
         let view = if is_planted(Defect::SnapshotMissesTheLastWrite) { earlier(&dir, view) } else { view };
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
-        let source = Source::View { view, dir };
-        Ok(openraft::Snapshot { meta, snapshot: Snapshot { source } })
+        let id = rand::random::<u64>().max(1);
+        Ok(offered(Arc::new(Offer { id, view, dir, meta, live_bytes })))
+    }
+
+    /// The snapshot that is under way to somebody, or may be gone on with, if it holds that entry; otherwise one of now,
+    /// which others get from then on.
+    ///
+    /// # Errors
+    /// The disk, or the engine.
+    pub fn snapshot_to_send(&self, reach: u64) -> Result<SnapshotOf<TypeConfig, Snapshot>, StoreError> {
+        let known = self.inner().offered.lock().upgrade();
+        let holds = |offer: &Arc<Offer>| offer.meta.last_log_id.is_some_and(|last| last.index >= reach);
+        if let Some(offer) = known.filter(holds) {
+            return Ok(offered(offer));
+        }
+        let snapshot = self.snapshot()?;
+        if let Source::View(offer) = &snapshot.snapshot.source {
+            *self.inner().offered.lock() = Arc::downgrade(offer);
+        }
+        Ok(snapshot)
     }
 
     /// Begins to receive a snapshot, beside the state in use and beside others that are being received.
@@ -127,13 +180,16 @@ impl SessionState {
         let staged = snapshot.into_staged(&self.current().home()?, meta)?;
         let (old, _loaded_before) = {
             let mut writer = self.inner().writer.lock();
-            writer.assert_going()?;
+            self.assert_going()?;
             writer.assert_not_ahead_of(meta.last_log_id)?;
-            let (fresh, loaded) = staged.put_in_use()?;
+            let (fresh, loaded, persisted) = staged.put_in_use()?;
             let horizon = *loaded.state.horizon();
+            let mut facts = Facts::of(&loaded);
+            facts.persisted = persisted;
             // The records first and the clock after them, as with every batch: a reader that judged an old record by the
             // new clock would miss a session that was renewed in between.
             let old = std::mem::replace(&mut *self.inner().current.write(), Arc::new(fresh));
+            *self.inner().facts.write() = facts;
             self.show(horizon, meta.last_log_id);
             (old, std::mem::replace(&mut *writer, loaded))
         };

@@ -20,7 +20,8 @@ use crate::{StoreError, wire};
 /// Builds a state from another member's snapshot, while it comes, in a directory of its own. Nothing of it is in use
 /// before it is whole, verified and installed. Dropped before that, it removes what it built.
 ///
-/// After an error it takes nothing more, and the transfer begins again with another receiver.
+/// A transfer that broke between two chunks goes on with the next chunk of the same snapshot. After an error of its own it
+/// takes nothing more, and the transfer begins again with another receiver.
 pub struct SnapshotReceiver {
     staging: Staging,
     home: StateHome,
@@ -61,6 +62,21 @@ impl SnapshotReceiver {
             totals: None,
             failed: false,
         })
+    }
+
+    /// Which chunk is the next one: so many were taken.
+    pub fn next_chunk(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Bytes that were taken.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the last chunk was taken.
+    pub fn has_all(&self) -> bool {
+        self.totals.is_some()
     }
 
     /// Takes the next chunk. Blocks on the disk.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use sessile_core::{Proposer, Row, State};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::session_state::damaged;
+use super::snapshot::Offer;
 use super::snapshot_wire::{Item, encode_chunk};
 use super::stored::{APPLIED_KEY, Applied, OWNER_KEY, Owner, ROW_SPACE, decode_record, parse_record_key, parse_row};
 use crate::codec::{CodecError, unseal};
@@ -25,18 +26,35 @@ const CHUNK_OVERHEAD: usize = 64;
 /// What an item has besides its own bytes: a tag and a length.
 const ITEM_OVERHEAD: usize = 8;
 
+/// How many chunks back the stream can go on from, 32 MiB: more than what can be on its way between two nodes (a window of
+/// 8 MiB, the queues of both ends, and what the kernels hold).
+const KEPT_PLACES: usize = 128;
+
 /// A snapshot as a stream of chunks. Ends after the last one, or after the first error, which is a fault of this node's
 /// state: it must stop.
+///
+/// After a transfer broke, it goes on from where the receiver is ([`SnapshotChunks::go_on_from`]).
 pub struct SnapshotChunks {
     view: Option<Arc<dyn View>>,
     dir: PathBuf,
     /// Why there is nothing to read.
     failed: Option<StoreError>,
-    /// The last key that was looked at.
-    from: Bytes,
     /// The rows so far: they come first, and tell which records still count.
     state: State,
+    place: Place,
+    /// Where the chunks lately made began.
+    kept: VecDeque<Place>,
+    ended: bool,
+    /// Kept, so that others get the same snapshot meanwhile.
+    _offer: Option<Arc<Offer>>,
+}
+
+/// Where a chunk begins, and what came before it.
+#[derive(Clone)]
+struct Place {
     sequence: u64,
+    /// The last key that was looked at.
+    from: Bytes,
     records: u64,
     bytes: u64,
     hasher: Xxh3,
@@ -48,23 +66,41 @@ impl SnapshotChunks {
             Ok(view) => (Some(view), None),
             Err(error) => (None, Some(error)),
         };
+        let from = Bytes::from_static(&[ROW_SPACE]);
         Self {
             view,
             dir,
             failed,
-            from: Bytes::from_static(&[ROW_SPACE]),
             state: State::default(),
-            sequence: 0,
-            records: 0,
-            bytes: 0,
-            hasher: Xxh3::new(),
+            place: Place { sequence: 0, from, records: 0, bytes: 0, hasher: Xxh3::new() },
+            kept: VecDeque::new(),
+            ended: false,
+            _offer: None,
         }
+    }
+
+    pub(super) fn of(offer: &Arc<Offer>) -> Self {
+        Self { _offer: Some(offer.clone()), ..Self::new(Ok(offer.view.clone()), offer.dir.clone()) }
+    }
+
+    /// Makes that chunk the next one: the first that the receiver has not taken. Says whether it is known where it begins;
+    /// if not, nothing was changed, and the transfer must begin anew.
+    pub fn go_on_from(&mut self, sequence: u64) -> bool {
+        if sequence == self.place.sequence {
+            return true;
+        }
+        // Among the rows it cannot: they are counted as they are read.
+        let is_there = |place: &&Place| place.sequence == sequence && place.from.first() != Some(&ROW_SPACE);
+        let Some(place) = self.kept.iter().find(is_there).cloned() else { return false };
+        self.kept.retain(|kept| kept.sequence < sequence);
+        (self.place, self.ended) = (place, false);
+        true
     }
 
     /// As many items as fit one chunk; none at the end.
     fn items(&mut self, view: &dyn View) -> Result<Vec<wire::SnapshotItem>, StoreError> {
         let (mut items, mut bytes) = (Vec::new(), CHUNK_OVERHEAD);
-        let from = self.from.clone();
+        let from = self.place.from.clone();
         for pair in view.scan(Bound::Excluded(&from), Bound::Unbounded) {
             let (key, stored) = pair?;
             let item = self.item(&key, &stored).map_err(|error| damaged(&self.dir, &error))?;
@@ -73,10 +109,10 @@ impl SnapshotChunks {
                 if bytes > MAX_CHUNK_BYTES && !items.is_empty() {
                     break;
                 }
-                self.records += u64::from(matches!(item.kind, Some(wire::snapshot_item::Kind::Record(_))));
+                self.place.records += u64::from(matches!(item.kind, Some(wire::snapshot_item::Kind::Record(_))));
                 items.push(item);
             }
-            self.from = key;
+            self.place.from = key;
         }
         Ok(items)
     }
@@ -109,26 +145,27 @@ impl SnapshotChunks {
         let owner: Owner = unseal(&stored(OWNER_KEY)?).map_err(unreadable)?;
         let applied = Applied::decode(&stored(APPLIED_KEY)?).map_err(unreadable)?;
         Ok(wire::SnapshotTotals {
-            records: self.records,
-            bytes: self.bytes,
-            xxh3: self.hasher.digest(),
+            records: self.place.records,
+            bytes: self.place.bytes,
+            xxh3: self.place.hasher.digest(),
             cluster: Bytes::copy_from_slice(&owner.cluster.to_bytes()),
             applied: applied.log_id.map(|id| wire::LogId { term: position(&id).term, index: id.index }),
         })
     }
 
-    fn chunk(&mut self, view: &Arc<dyn View>) -> Result<Bytes, StoreError> {
-        let items = self.items(&**view)?;
-        let totals = if items.is_empty() { Some(self.totals(&**view)?) } else { None };
-        let is_last = totals.is_some();
-        let body = Bytes::from(wire::SnapshotBody { items, totals }.encode_to_vec());
-        self.hasher.update(&body);
-        self.bytes += body.len() as u64;
-        let chunk = encode_chunk(self.sequence, body);
-        self.sequence += 1;
-        if !is_last {
-            self.view = Some(view.clone());
+    fn chunk(&mut self, view: &dyn View) -> Result<Bytes, StoreError> {
+        if self.kept.len() == KEPT_PLACES {
+            self.kept.pop_front();
         }
+        self.kept.push_back(self.place.clone());
+        let items = self.items(view)?;
+        let totals = if items.is_empty() { Some(self.totals(view)?) } else { None };
+        self.ended = totals.is_some();
+        let body = Bytes::from(wire::SnapshotBody { items, totals }.encode_to_vec());
+        self.place.hasher.update(&body);
+        self.place.bytes += body.len() as u64;
+        let chunk = encode_chunk(self.place.sequence, body);
+        self.place.sequence += 1;
         Ok(chunk)
     }
 }
@@ -140,8 +177,14 @@ impl Iterator for SnapshotChunks {
         if let Some(error) = self.failed.take() {
             return Some(Err(error));
         }
-        // Put back unless this was the last chunk, or an error.
-        let view = self.view.take()?;
-        Some(self.chunk(&view))
+        if self.ended {
+            return None;
+        }
+        let view = self.view.clone()?;
+        let chunk = self.chunk(&*view);
+        if chunk.is_err() {
+            self.view = None;
+        }
+        Some(chunk)
     }
 }

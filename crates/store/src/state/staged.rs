@@ -1,4 +1,5 @@
-use super::session_state::{Persisted, Writer};
+use super::facts::Persisted;
+use super::session_state::Writer;
 use super::snapshot::SnapshotMeta;
 use super::stored::{APPLIED_KEY, Applied};
 use super::{CurrentState, StateHome};
@@ -27,13 +28,12 @@ impl Staging {
         self.fill(last)?;
         let mut batch = Batch::new();
         batch.put(APPLIED_KEY, applied.encode());
-        let mut writer = {
+        let writer = {
             let current = self.current()?;
             current.engine.write(batch)?;
             current.engine.persist()?;
             Writer::load(current)?
         };
-        writer.persisted = Persisted { log_id: applied.log_id, horizon: *writer.state.horizon() };
         Ok(Staged { staging: Self { current: self.current.take() }, writer })
     }
 
@@ -64,11 +64,13 @@ impl Staged {
     }
 
     /// Makes it the state in use, in one durable step.
-    pub(super) fn put_in_use(mut self) -> Result<(CurrentState, Writer), StoreError> {
+    pub(super) fn put_in_use(mut self) -> Result<(CurrentState, Writer, Persisted), StoreError> {
         // From here on the directory stays, whatever happens: it may be the one that is named.
         let current = self.staging.current.take();
         let current = current.ok_or_else(|| StoreError::Ended { reason: "it was put in use".into() })?;
         current.put_in_use()?;
-        Ok((current, self.writer))
+        // All of it was made durable before.
+        let persisted = Persisted { log_id: self.writer.applied.log_id, horizon: *self.writer.state.horizon() };
+        Ok((current, self.writer, persisted))
     }
 }

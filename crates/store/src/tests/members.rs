@@ -43,7 +43,7 @@ fn a_removed_node_is_never_accepted_again_on_no_replica() {
         store.commit([leader.members(&[&[2, 3]], &[])]);
         assert_eq!(store.state().removed(), [node(1), node(4)]);
         assert!(store.state().is_removed(node(1)) && !store.state().is_removed(node(2)));
-        assert!(store.state().proposer(PROPOSER).is_none(), "what was remembered of it is gone");
+        assert!(store.state().incarnation(PROPOSER).is_none(), "what was remembered of it is gone");
 
         let register = Command::Register(Register { proposer: PROPOSER, previous: 0, nonce: 3 });
         let late = [leader.put(key(2), value(2, 0), day()), leader.entry(&register)];

@@ -4,6 +4,7 @@ mod flips;
 mod golden;
 mod interrupted;
 mod members;
+mod memory;
 mod opening;
 mod raft_suite;
 mod restart;

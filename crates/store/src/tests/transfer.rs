@@ -268,3 +268,80 @@ fn a_sender_that_lost_a_record_without_a_word_is_found_out() {
     let error = transfer(target.state().receive().unwrap(), chunks, &meta).unwrap_err().to_string();
     assert!(error.contains("group GroupName(\"wiki1\") of sessions are not those"), "{error}");
 }
+
+#[test]
+fn a_transfer_that_broke_goes_on_where_the_receiver_is_and_ends_as_one_that_did_not() {
+    for (from, to) in ENGINES {
+        let (dir, target_dir, cluster) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), ClusterId::random());
+        let (store, _) = open_in(dir.path(), from, cluster).unwrap();
+        let mut leader = Leader::new();
+        let mut entries = vec![leader.register()];
+        entries.extend((0..3_000).map(|number| leader.put(key(number), vec![7; 900].into(), day())));
+        store.state().apply(&entries).unwrap();
+        let snapshot = store.state().snapshot_to_send(0).unwrap();
+        let mut chunks = snapshot.snapshot.chunks();
+        let (target, _) = open_in(target_dir.path(), to, cluster).unwrap();
+        let mut receiver = target.state().receive().unwrap();
+        // Wherever it breaks, some chunks were on their way and are lost.
+        for taken in [3, 1, 4, 2] {
+            for _ in 0..taken {
+                let Some(chunk) = chunks.next() else { break };
+                receiver.write(chunk.unwrap()).unwrap();
+            }
+            let lost = chunks.by_ref().take(2).count();
+            assert!(chunks.go_on_from(receiver.next_chunk()), "{lost} chunks back");
+        }
+        // After the last one as well.
+        let rest: Vec<Bytes> = chunks.by_ref().map(Result::unwrap).collect();
+        assert!(chunks.next().is_none() && chunks.go_on_from(receiver.next_chunk()));
+        assert_eq!(chunks.map(Result::unwrap).collect::<Vec<_>>(), rest, "the same chunks again");
+        rest.into_iter().for_each(|chunk| receiver.write(chunk).unwrap());
+        assert!(receiver.has_all());
+        let received = receiver.finish(snapshot.meta.clone()).unwrap();
+        install(&target, &snapshot.meta, received).unwrap();
+        assert_eq!(target.state().summary(), store.state().summary());
+        assert_eq!(target.dump(), store.dump());
+    }
+}
+
+#[test]
+fn a_sender_does_not_go_on_from_a_place_that_it_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    let mut leader = Leader::new();
+    let mut entries = vec![leader.register()];
+    entries.extend((0..1_000).map(|number| leader.put(key(number), vec![7; 900].into(), day())));
+    store.state().apply(&entries).unwrap();
+    let mut chunks = store.state().snapshot_to_send(0).unwrap().snapshot.chunks();
+    chunks.next().unwrap().unwrap();
+    let second = chunks.next().unwrap().unwrap();
+    assert!(!chunks.go_on_from(7), "it was never there");
+    assert!(!chunks.go_on_from(0), "the rows would be counted twice");
+    assert!(chunks.go_on_from(1));
+    assert_eq!(chunks.next().unwrap().unwrap(), second);
+}
+
+#[test]
+fn members_get_the_same_snapshot_while_it_is_under_way_and_one_of_then_when_nobody_sends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    let mut leader = Leader::new();
+    store.state().apply(&[leader.register(), leader.put(key(1), value(1, 0), day())]).unwrap();
+    let first = store.state().snapshot_to_send(0).unwrap();
+    assert!(first.snapshot.live_bytes() > value(1, 0).len() as u64);
+    let (id, chunks) = (first.snapshot.id(), first.snapshot.chunks());
+    drop(first);
+    store.state().apply(&[leader.put(key(2), value(2, 0), day())]).unwrap();
+    let again = store.state().snapshot_to_send(2).unwrap();
+    assert_eq!((again.snapshot.id(), again.meta.last_log_id.map(|last| last.index)), (id, Some(2)), "chunks keep it");
+    let newer = store.state().snapshot_to_send(3).unwrap();
+    assert!(
+        newer.snapshot.id() != id && newer.meta.last_log_id.map(|last| last.index) == Some(3),
+        "it must reach that"
+    );
+    let newest = newer.snapshot.id();
+    drop((chunks, again, newer));
+    let later = store.state().snapshot_to_send(0).unwrap();
+    assert!(![id, newest].contains(&later.snapshot.id()), "nobody keeps them");
+}

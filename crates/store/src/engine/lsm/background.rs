@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::engine::{EngineError, EngineOptions, home::Home};
 const MERGERS: usize = 2;
 /// How often a merger looks around when nobody calls it: what has lapsed meanwhile has to go.
 const LOOK: Duration = Duration::from_secs(1);
+/// What "a few MiB" are.
+const AT_ONCE_BYTES: usize = 4 * 1024 * 1024;
 /// How long one that found no room waits before it tries again.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(500);
 
@@ -32,6 +35,8 @@ pub(super) struct Background {
     merges: Mutex<Merges>,
     /// There may be something to merge.
     merge_bell: Condvar,
+    /// The disk had no room for what was last tried.
+    is_out_of_space: AtomicBool,
 }
 
 /// Counts flushes: each that is asked for while none is waiting gets the next number.
@@ -76,6 +81,7 @@ impl Background {
             flush_bell: Condvar::new(),
             merges: Mutex::default(),
             merge_bell: Condvar::new(),
+            is_out_of_space: AtomicBool::new(false),
         });
         let mut threads = Vec::new();
         threads.push(background.start("flush", Self::flush_until_stopped)?);
@@ -164,6 +170,20 @@ impl Background {
         self.store.shape().merge_bytes() + self.ballast.flush_bytes()
     }
 
+    /// Whether a batch of a few MiB would be taken without a wait.
+    pub(super) fn takes_writes_at_once(&self) -> bool {
+        let buffered = self.store.buffered_bytes() + AT_ONCE_BYTES;
+        let pace = &self.store.pace;
+        !self.store.writing.is_locked()
+            && buffered < pace.buffered_max_bytes()
+            && pace.wait(buffered, AT_ONCE_BYTES).is_zero()
+    }
+
+    /// Whether the disk had no room for what was last tried.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        self.is_out_of_space.load(Ordering::Relaxed)
+    }
+
     /// Something has changed that a merge may follow from.
     pub(super) fn call_mergers(&self) {
         self.merges.lock().calls += 1;
@@ -193,6 +213,7 @@ impl Background {
             let mut flushes = self.flushes.lock();
             match flushed {
                 Ok(Ended::Done) => {
+                    self.is_out_of_space.store(false, Ordering::Relaxed);
                     flushes.done = number;
                     if std::mem::take(&mut lacks_room) {
                         info!("the disk has room for tables again: what waited in memory is in tables");
@@ -201,6 +222,7 @@ impl Background {
                 Ok(Ended::Stopped) => return,
                 Err(fault) if fault.is_want_of_room() => {
                     flushes.refused += 1;
+                    self.is_out_of_space.store(fault.is_want_of_space(), Ordering::Relaxed);
                     if !std::mem::replace(&mut lacks_room, true) {
                         warn!(
                             "there is no room for a table ({fault}): what was written waits in memory; free some room"
@@ -247,6 +269,7 @@ impl Background {
                 }
                 Ok(Ended::Stopped) => return,
                 Err(fault) if fault.is_want_of_room() => {
+                    self.is_out_of_space.store(fault.is_want_of_space(), Ordering::Relaxed);
                     let mut merges = self.merges.lock();
                     if !std::mem::replace(&mut merges.lacks_room, true) {
                         warn!("there is no room for a merge ({fault}): it is tried again; free some room");

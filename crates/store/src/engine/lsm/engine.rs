@@ -95,6 +95,16 @@ impl Engine for LsmEngine {
         self.shared.read("get", || open.store.get(key))
     }
 
+    fn get_in_memory(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, EngineError> {
+        check_key(key)?;
+        let open = self.shared.open()?;
+        self.shared.read("get", || open.store.get_in_memory(key))
+    }
+
+    fn takes_writes_at_once(&self) -> bool {
+        self.shared.open().is_ok_and(|open| open.takes_writes_at_once())
+    }
+
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
         batch.check()?;
         let open = self.shared.open()?;
@@ -176,6 +186,10 @@ impl Engine for LsmEngine {
 
     fn reserve_bytes(&self) -> u64 {
         self.shared.open().map_or(0, |open| open.reserve_bytes())
+    }
+
+    fn is_out_of_space(&self) -> bool {
+        self.shared.open().is_ok_and(|open| open.is_out_of_space())
     }
 
     fn condemn(&self, why: &str) {

@@ -77,6 +77,17 @@ impl Runs {
         Ok(None)
     }
 
+    /// Whether no table has a key, as far as the filters tell, which are in memory.
+    pub(super) fn is_absent(&self, key: &[u8]) -> Result<bool, Fault> {
+        let hash = Builder::get_hash(key);
+        for table in self.0.iter().filter_map(|run| run.table_for(key)) {
+            if table.may_have(hash)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// A source for each run, newest first. Tables that lie within the bounds are read from the file by itself.
     pub(super) fn sources(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Vec<Source<'static>> {
         self.0.iter().map(|run| source_of(run.overlapping(from, to), from, to)).collect()

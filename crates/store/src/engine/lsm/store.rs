@@ -123,11 +123,16 @@ impl Store {
     }
 
     /// The newest value of a key, if that can be told without the disk.
-    pub(super) fn peek(&self, key: &[u8]) -> Option<Option<Bytes>> {
-        match self.layers.read().buffer.get(key)? {
-            Operation::Put(value) => Some(Some(value.clone())),
-            Operation::Remove => Some(None),
-        }
+    pub(super) fn get_in_memory(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, Fault> {
+        let runs = {
+            let layers = self.layers.read();
+            match layers.buffer.get(key) {
+                Some(Operation::Put(value)) => return Ok(Some(Some(value.clone()))),
+                Some(Operation::Remove) => return Ok(Some(None)),
+                None => layers.runs.clone(),
+            }
+        };
+        Ok(runs.is_absent(key)?.then_some(None))
     }
 
     /// Lets a change of what was written lately be seen. Bytes in no table yet come back.

@@ -120,6 +120,15 @@ impl Table {
         Ok(found.map(|found| (!found.is_tombstone()).then(|| found.value.into())))
     }
 
+    /// Whether it may have a key that hashes to `hash`. Without the disk.
+    pub(super) fn may_have(&self, hash: u64) -> Result<bool, Fault> {
+        match &self.file.pinned_filter_block {
+            Some(filter) => Ok(filter.maybe_contains_hash(hash)?),
+            // One of an earlier program, in parts that are not all in memory.
+            None => Ok(true),
+        }
+    }
+
     /// All entries from the first on, read from the file by itself: nothing of it comes into the cache.
     pub(super) fn scan(&self) -> Result<impl Iterator<Item = Result<Entry, Fault>> + Send + use<>, Fault> {
         let mut last: Option<UserKey> = None;

@@ -1,0 +1,57 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use sessile_store::off_the_runtime;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cluster::Inner;
+
+/// How often the disk is looked at: in that time a node writes less than any reserve.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// Looks at the disk and at what is kept for transfers that broke, until it is cancelled. Nobody waits for it: a disk that
+/// does not answer leaves everybody with what it said last.
+pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+    let mut rounds = interval(ROUND);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_full = false;
+    loop {
+        tokio::select! {
+            _ = rounds.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let now = Instant::now();
+        let committed = inner.raft.metrics().borrow_watched().cluster_committed.map_or(0, |log_id| log_id.index);
+        inner.commit_times.note(now, committed);
+        let looking = inner.clone();
+        let look = move || {
+            // One that cannot be asked shows what it showed last; the start said so.
+            let _ = looking.disk.measure(&looking.state, now);
+            looking.sending.let_go(now);
+            looking.receiving.let_go(now);
+        };
+        if let Some(Err(_)) = stop.run_until_cancelled(off_the_runtime(look)).await {
+            inner.stop_for(&"looking at the disk panicked; this is a defect");
+            return;
+        }
+        inner.look_at_disks();
+        let report = inner.disk.report();
+        if report.shortage.is_some() != was_full {
+            let free_bytes = report.free_bytes;
+            match report.shortage {
+                Some(shortage) => {
+                    warn!(
+                        free_bytes,
+                        limit_bytes = report.limit_bytes,
+                        "{shortage}: writes are refused, reads and deletes go on"
+                    );
+                }
+                None => info!(free_bytes, "the disk has room again: writes are accepted"),
+            }
+            was_full = report.shortage.is_some();
+        }
+    }
+}
