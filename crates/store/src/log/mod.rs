@@ -31,7 +31,8 @@
 //! the same reason a client cannot smuggle in a frame inside a payload. A cut write's frames that still verify are zeroed
 //! before anything is written, lest they continue a batch that happens to end where they begin; and what verifies but is
 //! not proven is written again before it is believed, because after a failed `fsync` the page cache may show what the
-//! disk does not have.
+//! disk does not have. That holds for a seal too, until its marker or a frame in the next segment proves it. And opening
+//! syncs the directory: a killed process may have left names that are only in memory.
 //!
 //! # What it cannot know
 //! - The newest batch, if a power cut took its marker *and* a bit of it flips before the log is opened again: that

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::checkpoint::Checkpoint;
 use super::directory::Listing;
 use super::disk::Disk;
-use super::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame, Kind, frame_bytes};
+use super::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame, Kind, Salt, frame_bytes};
 use super::header::{HEADER_BYTES, SegmentHeader};
 use super::index::{Index, Slot};
 use super::segment::{SegmentFile, segment_path};
@@ -30,6 +30,8 @@ pub(super) struct Recovered {
     /// Oldest first, without a hole; the last is written to.
     pub(super) segments: Vec<Arc<SegmentFile>>,
     pub(super) tail: Tail,
+    /// The end of the last but one segment, where nothing proves that its seal was synced.
+    pub(super) seal: Option<UnprovenSeal>,
     /// Made for the next segment by a write that a crash cut off before the seal.
     pub(super) leftover: Option<PathBuf>,
     /// Segments that a purge had not come to remove.
@@ -51,6 +53,16 @@ pub(super) struct Tail {
     pub(super) rubbish_end: Option<u32>,
     /// Length of the file, which an interrupted copy may have left short.
     pub(super) file_bytes: u64,
+}
+
+/// The end of a sealed segment whose seal may be in the page cache alone: the process may have been killed before it
+/// could sync it. Nothing may be written to the next segment before this is on disk.
+pub(super) struct UnprovenSeal {
+    pub(super) segment: Arc<SegmentFile>,
+    /// Below this every byte is known to be synced.
+    pub(super) proven: u32,
+    /// What follows it, the seal included.
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Why a frame could not be followed.
@@ -97,6 +109,7 @@ pub(super) fn recover(directory: &Path) -> Result<Recovered, LogError> {
     let mut segments = Vec::new();
     let mut scan = Scan { checkpoint: start, index, at: HEADER_BYTES, marker: None, stop: Stop::Open };
     let mut image = first;
+    let mut seal = None;
     let (tail, leftover) = loop {
         scan.follow(&image)?;
         let next = image.segment.number.checked_add(1).filter(|next| *next <= newest);
@@ -115,9 +128,17 @@ pub(super) fn recover(directory: &Path) -> Result<Recovered, LogError> {
             let what = format!("it does not continue {}", image.segment.path.display());
             return Err(LogError::Missing { file: following.segment.path, what });
         }
-        segments.push(Arc::new(image.segment));
+        let segment = Arc::new(image.segment);
+        seal = scan.unproven_seal(segment.salt, &image.bytes).map(|(proven, bytes)| UnprovenSeal {
+            segment: Arc::clone(&segment),
+            proven,
+            bytes,
+        });
+        segments.push(segment);
         image = following;
     };
+    // A frame in the last segment proves the seal before it: it was written after the seal had been synced.
+    let seal = seal.filter(|_| tail.end == offset(HEADER_BYTES));
     let floor = scan.index.floor();
     if floor.map(|floor| floor.index) != scan.checkpoint.purged.map(|purged| purged.index) {
         let what =
@@ -127,7 +148,7 @@ pub(super) fn recover(directory: &Path) -> Result<Recovered, LogError> {
     let purged = listing.segments.into_iter().filter(|(number, _)| *number < oldest).collect();
     let (spares, unfinished) = (listing.spares, listing.unfinished);
     let Scan { checkpoint, index, .. } = scan;
-    Ok(Recovered { checkpoint, index, segments, tail, leftover, purged, spares, unfinished })
+    Ok(Recovered { checkpoint, index, segments, tail, seal, leftover, purged, spares, unfinished })
 }
 
 /// Judges where the last segment stops: damage, or a torn write to cut.
@@ -260,6 +281,17 @@ impl Scan {
             self.at = next;
         }
         Ok(())
+    }
+
+    /// What of a sealed segment is not known to be synced: nothing, if the seal has its marker.
+    fn unproven_seal(&self, salt: Salt, bytes: &[u8]) -> Option<(u32, Vec<u8>)> {
+        let end = self.at + FRAME_HEADER_BYTES;
+        let marker = bytes.get(end..).and_then(|rest| Frame::decode(rest, salt, offset(end)));
+        if marker.is_some_and(|marker| marker.kind == Kind::Synced && marker.proven == offset(end)) {
+            return None;
+        }
+        let proven = self.marker.unwrap_or(HEADER_BYTES);
+        Some((offset(proven), bytes[proven..end].to_vec()))
     }
 
     /// Checks that a frame that verifies also makes sense, then folds it in.

@@ -8,3 +8,4 @@ mod power;
 mod sharing;
 mod support;
 mod tail;
+mod twice;
