@@ -45,6 +45,7 @@ mod checkpoint;
 mod directory;
 mod disk;
 mod error;
+mod found;
 mod frame;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
@@ -55,6 +56,7 @@ mod raft_log;
 mod recovery;
 mod repair;
 mod segment;
+mod walk;
 mod writer;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::index::Index;
+use super::index::{Index, Placed};
 use super::segment::SegmentFile;
 use super::{Done, LogError, LogPosition, LogRecord};
 use crate::Progress;
@@ -43,14 +43,6 @@ pub(super) struct Queued {
     pub(super) operation: Operation,
     pub(super) bytes: usize,
     pub(super) done: Option<Done>,
-}
-
-/// Where the writer put an entry.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Placed {
-    pub(super) index: u64,
-    pub(super) segment: u32,
-    pub(super) offset: u32,
 }
 
 pub(super) struct State {
@@ -220,8 +212,8 @@ impl Shared {
         }
         let survives = |index: u64| state.truncations.iter().all(|(_, keep)| keep.is_some_and(|keep| index <= keep));
         let surviving: Vec<_> = placed.iter().copied().filter(|placed| survives(placed.index)).collect();
-        for Placed { index, segment, offset } in surviving {
-            state.index.locate(index, segment, offset);
+        for placed in surviving {
+            state.index.locate(placed);
         }
         state.index.evict(self.cache_bytes);
     }

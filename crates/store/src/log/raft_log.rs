@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use super::checkpoint::Checkpoint;
 use super::directory::Listing;
 use super::disk::{Disk, parent_of};
+use super::found::Found;
 use super::frame::frame_bytes;
-use super::index::Found;
 use super::queue::{Operation, Shared, State};
 use super::recovery::{Recovered, recover};
 use super::repair::{Resume, holds_a_log, repair};
@@ -24,7 +24,7 @@ use super::segment::SegmentFile;
 use super::writer::{Held, Writer};
 use super::{Done, LogError, LogOptions, LogPosition, LogRecord, LogWriter};
 use super::{MAX_IDENTITY_BYTES, MAX_INDEX, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MAX_VOTE_BYTES, MIN_SEGMENT_BYTES};
-use crate::Progress;
+use crate::{LogSegment, Progress};
 
 /// A handle on an open log; clones share it. The last one to go closes the log.
 ///
@@ -47,9 +47,6 @@ enum Running {
     /// Gone once the log is closed or has failed.
     Task(Arc<Mutex<Option<Writer>>>),
 }
-
-/// An entry, and the file it is in unless it is cached.
-pub(super) type FoundIn = (Found, Option<Arc<SegmentFile>>);
 
 impl RaftLog {
     /// Creates a log for `identity` (at most [`MAX_IDENTITY_BYTES`]) in `directory`, which must be absent or empty.
@@ -106,6 +103,7 @@ impl RaftLog {
         }
         let mut recovered = recover(directory)?;
         let resume = repair(&disk, directory, &recovered)?;
+        recovered.seal = None;
         let spares = std::mem::take(&mut recovered.spares);
         let (kept, removed): (Vec<_>, Vec<_>) = spares
             .into_iter()
@@ -151,9 +149,10 @@ impl RaftLog {
             proven: resume.proven,
             buffer: Vec::new(),
             placed: Vec::new(),
+            begins: true,
         };
         // What a crash kept a purge from removing.
-        writer.drop_purged()?;
+        while writer.drop_purged()? {}
         let writer = match who {
             LogWriter::Thread => {
                 let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || writer.run());
@@ -212,6 +211,19 @@ impl RaftLog {
     /// Bytes that the entries kept take on disk.
     pub fn bytes(&self) -> u64 {
         self.shared().lock().index.live_bytes()
+    }
+
+    /// Bytes that the entries after `index` take on disk, to within 64 KiB.
+    pub fn bytes_after(&self, index: u64) -> u64 {
+        self.shared().lock().index.bytes_after(index)
+    }
+
+    /// The segments that hold entries, oldest first, with the first entry of each.
+    pub fn segments(&self) -> Vec<LogSegment> {
+        let state = self.shared().lock();
+        let size = |number| state.segments.get(&number).map_or(0, |segment| u64::from(segment.size));
+        let firsts = state.index.first_by_segment().into_iter();
+        firsts.map(|(number, first_index)| LogSegment { first_index, bytes: size(number) }).collect()
     }
 
     /// Bytes of all files: segments as preallocated, and those kept for reuse.
@@ -333,40 +345,28 @@ impl RaftLog {
     /// [`LogError::Purged`] if `range` begins before the first entry kept; [`LogError::Damaged`]; [`LogError::Io`];
     /// the error that ended the log.
     pub fn read(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<LogRecord>, LogError> {
-        let found = self.find(range, max_bytes)?;
-        found.into_iter().map(|(found, file)| fetch(found, file.as_deref())).collect()
+        self.find(range, max_bytes)?.read()
     }
 
-    /// Collects, under the lock, where the entries are, with a hold on the files, so that no purge takes them away.
-    pub(super) fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<FoundIn>, LogError> {
+    /// Looks up, under the lock, where the entries are, with a hold on the segments, so that no purge takes them away.
+    /// What is read from disk is read without the lock.
+    ///
+    /// # Errors
+    /// [`LogError::Purged`] if `range` begins before the first entry kept; the error that ended the log.
+    pub(crate) fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<Found, LogError> {
+        let index = range.start;
         let state = self.shared().lock();
         match state.usable() {
             Ok(()) | Err(LogError::Closed) => {}
             Err(error) => return Err(error),
         }
-        let mut found = Vec::new();
-        let mut bytes: usize = 0;
-        for index in range {
-            let Some(entry) = state.index.find(index) else {
-                if let Some(purged) = state.index.floor().filter(|floor| index <= floor.index) {
-                    return Err(LogError::Purged { index, purged: purged.index });
-                }
-                break;
-            };
-            let (length, file) = match &entry {
-                Found::Cached(_, payload) => (payload.len(), None),
-                Found::Stored(_, slot) => (
-                    usize::try_from(slot.length).unwrap_or(usize::MAX),
-                    state.segments.get(&slot.segment).map(Arc::clone),
-                ),
-            };
-            bytes = bytes.saturating_add(length);
-            if bytes > max_bytes && !found.is_empty() {
-                break;
-            }
-            found.push((entry, file));
-        }
-        Ok(found)
+        let plan = state.index.plan(range, max_bytes).map_err(|purged| LogError::Purged { index, purged })?;
+        let stored = plan.stored.into_iter().map(|stretch| {
+            // An entry is found only while its segment is held, and both change under one lock.
+            let segment = state.segments.get(&stretch.segment).map(Arc::clone).ok_or(LogError::WriterGone)?;
+            Ok((stretch, segment))
+        });
+        Ok(Found { stored: stored.collect::<Result<_, LogError>>()?, cached: plan.cached, max_bytes })
     }
 
     /// Waits until every call made so far is durable, the committed position too.
@@ -449,15 +449,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // Nobody is left to hear of an error, and every call that asked to be told was told.
         drop(self.close());
-    }
-}
-
-pub(super) fn fetch(found: Found, file: Option<&SegmentFile>) -> Result<LogRecord, LogError> {
-    match (found, file) {
-        (Found::Cached(position, payload), _) => Ok(LogRecord { position, payload }),
-        (Found::Stored(index, slot), Some(file)) => file.read(index, slot),
-        // An entry is found only while its segment is held, and both change under one lock.
-        (Found::Stored(..), None) => Err(LogError::WriterGone),
     }
 }
 

@@ -15,7 +15,7 @@ use super::directory::Listing;
 use super::disk::Disk;
 use super::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame, Kind, Salt, frame_bytes};
 use super::header::{HEADER_BYTES, SegmentHeader};
-use super::index::{Index, Slot};
+use super::index::{Index, Placed};
 use super::segment::{SegmentFile, segment_path};
 use super::{LogError, MAX_INDEX, MAX_PAYLOAD_BYTES};
 
@@ -87,6 +87,8 @@ struct Scan {
     /// Where the last marker passed stands: all before it is synced.
     marker: Option<usize>,
     stop: Stop,
+    /// The next entry is the first of its segment, or the first after a truncation.
+    begins: bool,
 }
 
 /// Reads the log in `directory`.
@@ -107,7 +109,7 @@ pub(super) fn recover(directory: &Path) -> Result<Recovered, LogError> {
     let start = first.header.checkpoint.clone();
     let index = Index::after(start.last);
     let mut segments = Vec::new();
-    let mut scan = Scan { checkpoint: start, index, at: HEADER_BYTES, marker: None, stop: Stop::Open };
+    let mut scan = Scan { checkpoint: start, index, at: HEADER_BYTES, marker: None, stop: Stop::Open, begins: true };
     let mut image = first;
     let mut seal = None;
     let (tail, leftover) = loop {
@@ -134,6 +136,7 @@ pub(super) fn recover(directory: &Path) -> Result<Recovered, LogError> {
             proven,
             bytes,
         });
+        segment.release();
         segments.push(segment);
         image = following;
     };
@@ -217,7 +220,7 @@ impl Image {
             let what = format!("this name holds segment {}", header.number);
             return Err(LogError::Missing { file: path, what });
         }
-        let segment = SegmentFile { number, size: header.size, salt: header.salt, path, file };
+        let segment = SegmentFile::opened(number, header.size, header.salt, path, file);
         Ok(Image { segment, header, bytes, file_bytes })
     }
 
@@ -260,6 +263,7 @@ impl Scan {
         self.at = HEADER_BYTES;
         self.marker = None;
         self.stop = Stop::Open;
+        self.begins = true;
         let salt = image.segment.salt;
         while let Some(rest) = image.bytes.get(self.at..) {
             let Some(frame) = Frame::decode(rest, salt, offset(self.at)) else { break };
@@ -311,7 +315,10 @@ impl Scan {
             (Kind::Entry | Kind::Committed | Kind::Purged, None) => {
                 return Err(format!("a frame that says {:?} names no position", frame.kind));
             }
-            (Kind::Truncated, position) => self.index.truncate(position),
+            (Kind::Truncated, position) => {
+                self.index.truncate(position);
+                self.begins = true;
+            }
             (Kind::Purged, Some(position)) => self.index.purge(position),
             _ => {}
         }
@@ -321,8 +328,10 @@ impl Scan {
 
     fn place(&mut self, frame: &Frame, segment: u32) {
         if let (Kind::Entry, Some(position)) = (frame.kind, frame.position) {
-            let slot = Slot { term: position.term, segment, offset: frame.offset, length: frame.body_bytes };
-            self.index.push(position, slot);
+            let length = frame_bytes(usize::try_from(frame.body_bytes).unwrap_or(usize::MAX));
+            let (index, offset, end) = (position.index, frame.offset, frame.offset + offset(length));
+            self.index.push_stored(position, Placed { index, segment, offset, end, begins: self.begins });
+            self.begins = false;
         }
     }
 }

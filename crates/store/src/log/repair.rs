@@ -38,7 +38,7 @@ pub(super) fn repair(disk: &Disk, directory: &Path, log: &Recovered) -> Result<R
 /// Writes the end of a sealed segment again and syncs it. The seal's marker only saves the next opening from doing it once
 /// more, so it need not be synced.
 fn mend_seal(disk: &Disk, UnprovenSeal { segment, proven, bytes }: &UnprovenSeal) -> Result<(), LogError> {
-    let (file, path) = (&segment.file, &segment.path);
+    let (file, path) = (&*segment.file()?, &segment.path);
     disk.write(file, path, bytes, u64::from(*proven))?;
     disk.sync_all(file, path)?;
     let end = proven + u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -50,12 +50,12 @@ fn write_marker(disk: &Disk, segment: &SegmentFile, end: u32) -> Result<u32, Log
     let mut marker = Vec::new();
     let stamp = Stamp { salt: segment.salt, offset: end, proven: end };
     encode(&mut marker, stamp, Kind::Synced, None, &[]);
-    disk.write(&segment.file, &segment.path, &marker, u64::from(end))?;
+    disk.write(&*segment.file()?, &segment.path, &marker, u64::from(end))?;
     Ok(end + u32::try_from(marker.len()).unwrap_or(u32::MAX))
 }
 
 fn mend_tail(disk: &Disk, current: &SegmentFile, log: &Recovered) -> Result<Resume, LogError> {
-    let (file, path, tail) = (&current.file, &current.path, &log.tail);
+    let (file, path, tail) = (&*current.file()?, &current.path, &log.tail);
     let short = tail.file_bytes < u64::from(current.size);
     if short {
         write_zeros(disk, file, path, tail.file_bytes, u64::from(current.size))?;

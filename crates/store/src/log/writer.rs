@@ -14,12 +14,17 @@ use super::checkpoint::Checkpoint;
 use super::disk::Disk;
 use super::frame::{Kind, Stamp, encode, frame_bytes};
 use super::header::HEADER_BYTES;
-use super::queue::{Operation, Placed, Queued, Shared};
+use super::index::Placed;
+use super::queue::{Operation, Queued, Shared};
 use super::segment::{RESERVED_BYTES, SegmentFile, segment_size, spare_path};
 use super::{Done, LogError, LogOptions, LogPosition};
 
 /// The buffer gives space beyond this back after a batch: an odd large append shall not be paid for for ever.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
+
+/// Most segments that are let go between two batches: a file system may take milliseconds to free a file, and who
+/// appends waits for it.
+const MAX_DROPPED: usize = 4;
 
 /// A segment and the highest entry in it that is still in the log.
 pub(super) struct Held {
@@ -47,6 +52,8 @@ pub(super) struct Writer {
     pub(super) proven: u32,
     pub(super) buffer: Vec<u8>,
     pub(super) placed: Vec<Placed>,
+    /// The next entry is the first of its segment, or the first after a truncation.
+    pub(super) begins: bool,
 }
 
 /// Answers callers if the thread unwinds, so that nobody waits for a thread that is gone.
@@ -94,17 +101,21 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let _step = shared.progress.begin();
         let dones: Vec<Done> = batch.iter_mut().filter_map(|queued| queued.done.take()).collect();
-        let purged = self.checkpoint.purged;
         let closing = matches!(batch.last(), Some(Queued { operation: Operation::Close, .. }));
         if let Err(error) = self.write(batch) {
             self.shared.fail(&error, dones);
             return ControlFlow::Break(());
         }
         dones.into_iter().for_each(|done| done(Ok(())));
-        let dropped = if self.checkpoint.purged == purged { Ok(()) } else { self.drop_purged() };
-        if let Err(error) = dropped {
-            self.shared.fail(&error, Vec::new());
-            return ControlFlow::Break(());
+        loop {
+            match self.drop_purged() {
+                Ok(true) if !self.shared.lock().has_work() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    self.shared.fail(&error, Vec::new());
+                    return ControlFlow::Break(());
+                }
+            }
         }
         if closing { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -131,7 +142,7 @@ impl Writer {
         if close {
             // So that the last marker survives a power cut too, and with it the proof of the last batch.
             let file = self.current();
-            self.disk.sync_data(&file.file, &file.path)?;
+            self.disk.sync_data(&*file.file()?, &file.path)?;
         }
         self.shared.settle(&self.placed, through);
         self.placed.clear();
@@ -145,16 +156,20 @@ impl Writer {
 
     fn entry(&mut self, position: LogPosition, payload: &[u8]) -> Result<(), LogError> {
         self.frame(Kind::Entry, Some(position), payload)?;
-        let offset = self.next_offset() - count(frame_bytes(payload.len()));
+        let end = self.next_offset();
+        let (offset, begins) = (end - count(frame_bytes(payload.len())), self.begins);
         if let Some(held) = self.held.back_mut() {
             held.highest = Some(position.index);
-            self.placed.push(Placed { index: position.index, segment: held.file.number, offset });
+            let (index, segment) = (position.index, held.file.number);
+            self.placed.push(Placed { index, segment, offset, end, begins });
+            self.begins = false;
         }
         Ok(())
     }
 
     fn truncate(&mut self, last: Option<LogPosition>) -> Result<(), LogError> {
         self.frame(Kind::Truncated, last, &[])?;
+        self.begins = true;
         let keep = last.map(|last| last.index);
         while self.placed.last().is_some_and(|placed| Some(placed.index) > keep) {
             self.placed.pop();
@@ -193,7 +208,7 @@ impl Writer {
         }
         self.put()?;
         let file = self.current();
-        self.disk.sync_data(&file.file, &file.path)?;
+        self.disk.sync_data(&*file.file()?, &file.path)?;
         self.proven = self.end;
         self.encode(Kind::Synced, None, &[]);
         self.put()
@@ -201,7 +216,7 @@ impl Writer {
 
     fn put(&mut self) -> Result<(), LogError> {
         let file = self.current();
-        self.disk.write(&file.file, &file.path, &self.buffer, u64::from(self.end))?;
+        self.disk.write(&*file.file()?, &file.path, &self.buffer, u64::from(self.end))?;
         self.end = self.next_offset();
         self.buffer.clear();
         Ok(())
@@ -221,40 +236,54 @@ impl Writer {
         let file = SegmentFile::create(&self.disk, &self.directory, number, size, &self.checkpoint, spare)?;
         self.encode(Kind::Sealed, None, &[]);
         self.flush()?;
+        self.current().release();
         let file = Arc::new(file);
         self.shared.lock().segments.insert(number, Arc::clone(&file));
         self.held.push_back(Held { file, highest: None });
+        self.begins = true;
         self.end = count(HEADER_BYTES);
         self.proven = self.end;
         Ok(())
     }
 
-    /// Lets go of the oldest segments that hold nothing but purged entries. The purge is durable by now: were a file to
-    /// go first, a crash would leave a log with a hole.
-    pub(super) fn drop_purged(&mut self) -> Result<(), LogError> {
+    /// Whether the oldest segment holds nothing but purged entries.
+    fn has_purged(&self) -> bool {
         let purged = self.checkpoint.purged.map(|purged| purged.index);
+        self.held.len() > 1 && self.held.front().is_some_and(|held| held.highest <= purged)
+    }
+
+    /// Lets go of the oldest segments that hold nothing but purged entries. The purge is durable by now: were a file to
+    /// go first, a crash would leave a log with a hole. Whether any went; no more than [`MAX_DROPPED`] go at once.
+    pub(super) fn drop_purged(&mut self) -> Result<bool, LogError> {
         let mut changed = false;
-        while self.held.len() > 1 && self.held.front().is_some_and(|held| held.highest <= purged) {
-            let Some(Held { file, .. }) = self.held.pop_front() else { break };
+        for _ in 0..MAX_DROPPED {
+            if !self.has_purged() {
+                break;
+            }
+            let Some(Held { file, .. }) = self.held.front() else { break };
             self.shared.lock().segments.remove(&file.number);
+            // A reader that found an entry in it before the purge shall find the file. It stays until a later batch.
+            if Arc::strong_count(file) > 1 {
+                break;
+            }
+            let Some(Held { file, .. }) = self.held.pop_front() else { break };
             changed = true;
             let fits = file.size == self.options.segment_bytes && self.spares.len() < self.options.recycled_segments;
-            let (path, number, size) = (file.path.clone(), file.number, file.size);
-            // A reader that still holds the file would read the file's next life: then it is not recycled.
-            if fits && Arc::into_inner(file).is_some() {
-                let spare = spare_path(&self.directory, number);
-                self.disk.rename(&path, &spare)?;
+            let SegmentFile { path, number, size, .. } = &*file;
+            if fits {
+                let spare = spare_path(&self.directory, *number);
+                self.disk.rename(path, &spare)?;
                 self.spares.push(spare);
             } else {
-                self.disk.remove(&path)?;
-                self.shared.disk_bytes.fetch_sub(u64::from(size), Ordering::Relaxed);
+                self.disk.remove(path)?;
+                self.shared.disk_bytes.fetch_sub(u64::from(*size), Ordering::Relaxed);
             }
         }
         if changed {
             // Before a spare is written to: else a crash could bring its old name back over its new content.
             self.disk.sync_directory(&self.directory)?;
         }
-        Ok(())
+        Ok(changed)
     }
 }
 

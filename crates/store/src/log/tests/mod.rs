@@ -3,6 +3,7 @@
 mod crash;
 mod fatal;
 mod flips;
+mod long;
 mod model;
 mod power;
 mod sharing;
