@@ -191,10 +191,10 @@ impl Index {
     /// Adds entries that stand on disk; `terms` are theirs. They follow the last.
     pub(super) fn push_extent(&mut self, extent: Extent, terms: &[(u64, u64)]) {
         let first = extent.first;
-        for (from, term) in terms {
-            let from = (*from).max(first);
+        let run = terms.partition_point(|(begins, _)| *begins <= first).saturating_sub(1);
+        for (begins, term) in terms[run..].iter().take_while(|(begins, _)| *begins <= extent.last) {
             if self.terms.back().is_none_or(|(_, last)| last != term) {
-                self.terms.push_back((from, *term));
+                self.terms.push_back(((*begins).max(first), *term));
             }
         }
         if self.count == 0 {
@@ -376,9 +376,9 @@ impl Index {
         Stretch { segment: extent.segment, from, first, last, end, terms }
     }
 
-    /// The entries of one segment, and their terms, for its summary.
-    pub(super) fn extents_of(&self, segment: u32) -> impl Iterator<Item = &Extent> {
-        self.extents.iter().filter(move |extent| extent.segment == segment)
+    /// The entries that stand on disk, and the terms of all.
+    pub(super) fn runs(&self) -> (&VecDeque<Extent>, &VecDeque<(u64, u64)>) {
+        (&self.extents, &self.terms)
     }
 
     /// The first entry kept in each segment that holds any, oldest segment first.

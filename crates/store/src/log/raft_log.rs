@@ -21,6 +21,9 @@ use super::queue::{Operation, Shared, State};
 use super::recovery::{Recovered, recover};
 use super::repair::{Resume, holds_a_log, repair};
 use super::segment::SegmentFile;
+use super::spares::Spares;
+use super::summary::summary_at;
+use super::verify::Verifier;
 use super::writer::{Held, Writer};
 use super::{Done, LogError, LogOptions, LogPosition, LogRecord, LogWriter};
 use super::{MAX_IDENTITY_BYTES, MAX_INDEX, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MAX_VOTE_BYTES, MIN_SEGMENT_BYTES};
@@ -39,6 +42,10 @@ pub struct RaftLog {
 struct Handle {
     shared: Arc<Shared>,
     writer: Running,
+    spares: Arc<Spares>,
+    verifier: Arc<Verifier>,
+    /// The threads that make spares and verify.
+    helpers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Who writes.
@@ -86,8 +93,9 @@ impl RaftLog {
         holds_a_log(directory)
     }
 
-    /// Opens the log in `directory`: reads and verifies all of it, cuts what a crash left of its last write, and starts
-    /// the writer thread. An error has changed nothing, unless it is a write that failed.
+    /// Opens the log in `directory`: reads and verifies what is not sealed with a summary, cuts what a crash left of its
+    /// last write, and starts the writer thread and those that verify the rest and make segments ahead. An error has
+    /// changed nothing, unless it is a write that failed.
     ///
     /// # Errors
     /// [`LogError::NoLog`]; [`LogError::Damaged`] or [`LogError::Missing`] where bytes that had been synced are no
@@ -101,14 +109,16 @@ impl RaftLog {
         if !directory.is_dir() {
             return Err(LogError::NoLog { directory: directory.to_path_buf() });
         }
-        let mut recovered = recover(directory)?;
+        // Where one thread does everything, nothing could be verified later.
+        let believes_summaries = matches!(options.writer, LogWriter::Thread);
+        let mut recovered = recover(directory, believes_summaries)?;
         let resume = repair(&disk, directory, &recovered)?;
         recovered.seal = None;
         let spares = std::mem::take(&mut recovered.spares);
         let (kept, removed): (Vec<_>, Vec<_>) = spares
             .into_iter()
             .partition(|path| fs::metadata(path).is_ok_and(|m| m.len() == options.segment_bytes.into()));
-        let surplus = kept.len().saturating_sub(options.recycled_segments);
+        let surplus = kept.len().saturating_sub(options.recycled_segments.max(options.reserved_segments));
         for path in removed.iter().chain(&kept[..surplus]) {
             disk.remove(path)?;
         }
@@ -124,7 +134,7 @@ impl RaftLog {
         resume: &Resume,
         spares: Vec<std::path::PathBuf>,
     ) -> Result<RaftLog, LogError> {
-        let Recovered { checkpoint, index, segments, .. } = recovered;
+        let Recovered { checkpoint, index, fold, segments, unread, .. } = recovered;
         let highest: BTreeMap<u32, u64> = index.highest_by_segment().collect();
         let spare_bytes = spares.len() as u64 * u64::from(options.segment_bytes);
         let disk_bytes = spare_bytes + segments.iter().map(|file| u64::from(file.size)).sum::<u64>();
@@ -133,26 +143,45 @@ impl RaftLog {
         state.committed = checkpoint.committed;
         state.purged = checkpoint.purged;
         state.segments = segments.iter().map(|file| (file.number, Arc::clone(file))).collect();
-        let who = options.writer.clone();
+        let (who, reserved, verify_after) = (options.writer.clone(), options.reserved_segments, options.verify_after);
         let shared = Arc::new(Shared::new(state, options.max_batch_bytes, options.cache_bytes));
-        shared.disk_bytes.store(disk_bytes, Ordering::Relaxed);
+        let counts = (options.reserved_segments, options.recycled_segments);
+        let spares = Spares::new(disk.clone(), directory, options.segment_bytes, counts, spares, disk_bytes);
+        let last = segments.last().map_or(MIN_SEGMENT_BYTES, |file| file.size);
+        shared.room.store(summary_at(last).saturating_sub(resume.end).into(), Ordering::Relaxed);
         let held = segments.into_iter().map(|file| Held { highest: highest.get(&file.number).copied(), file });
         let mut writer = Writer {
             shared: Arc::clone(&shared),
-            disk,
+            disk: disk.clone(),
             directory: directory.to_path_buf(),
             options,
             checkpoint,
             held: held.collect(),
-            spares,
+            spares: Arc::clone(&spares),
             end: resume.end,
             proven: resume.proven,
             buffer: Vec::new(),
             placed: Vec::new(),
-            begins: true,
+            fold,
         };
         // What a crash kept a purge from removing.
         while writer.drop_purged()? {}
+        let makes_spares = matches!(who, LogWriter::Thread) && reserved > 0;
+        let maker = if makes_spares {
+            let spares = Arc::clone(&spares);
+            let thread = thread::Builder::new().name("raft-log-spares".to_owned()).spawn(move || spares.run());
+            Some(thread.map_err(LogError::io("start the thread that makes segments for", directory))?)
+        } else {
+            None
+        };
+        let verifier = Verifier::new(disk, Arc::clone(&shared), verify_after, unread);
+        let verifying = if verifier.is_needed() {
+            let verifier = Arc::clone(&verifier);
+            let thread = thread::Builder::new().name("raft-log-verify".to_owned()).spawn(move || verifier.run());
+            Some(thread.map_err(LogError::io("start the thread that verifies", directory))?)
+        } else {
+            None
+        };
         let writer = match who {
             LogWriter::Thread => {
                 let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || writer.run());
@@ -166,7 +195,15 @@ impl RaftLog {
                 Running::Task(writer)
             }
         };
-        Ok(RaftLog { handle: Arc::new(Handle { shared, writer }) })
+        Ok(RaftLog {
+            handle: Arc::new(Handle {
+                shared,
+                writer,
+                spares,
+                verifier,
+                helpers: Mutex::new(maker.into_iter().chain(verifying).collect()),
+            }),
+        })
     }
 
     fn shared(&self) -> &Shared {
@@ -228,7 +265,14 @@ impl RaftLog {
 
     /// Bytes of all files: segments as preallocated, and those kept for reuse.
     pub fn disk_bytes(&self) -> u64 {
-        self.shared().disk_bytes.load(Ordering::Relaxed)
+        self.handle.spares.disk_bytes()
+    }
+
+    /// Bytes of frames that can be appended without any more room from the file system: what is left of the current segment,
+    /// and the segments that are kept ready. Whoever must go on while the disk is full keeps an eye on it: when it is
+    /// used up, the log ends with [`LogError::NoRoom`].
+    pub fn reserved_bytes(&self) -> u64 {
+        self.shared().room.load(Ordering::Relaxed) + self.handle.spares.room()
     }
 
     /// How the writer goes on, from a batch that it took until that batch is durable.
@@ -437,6 +481,12 @@ impl Handle {
                     while self.shared.lock().has_work() && Writer::step(&mut writer) {}
                 }
             }
+        }
+        self.spares.stop();
+        self.verifier.stop();
+        for helper in self.helpers.lock().drain(..) {
+            // They end by themselves, and nothing that they do was promised to anybody.
+            drop(helper.join());
         }
         match self.shared.lock().usable() {
             Ok(()) | Err(LogError::Closed) => Ok(()),

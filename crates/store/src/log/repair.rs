@@ -24,7 +24,7 @@ pub(super) fn repair(disk: &Disk, directory: &Path, log: &Recovered) -> Result<R
         mend_seal(disk, seal)?;
     }
     let resume = mend_tail(disk, current, log)?;
-    let stale = [&log.unfinished, &log.leftover].into_iter().flatten();
+    let stale = log.unfinished.iter().chain(&log.leftover);
     let stale: Vec<_> = stale.chain(log.purged.iter().map(|(_, path)| path)).collect();
     for path in &stale {
         disk.remove(path)?;

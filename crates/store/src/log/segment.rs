@@ -11,6 +11,7 @@ use super::checkpoint::Checkpoint;
 use super::disk::Disk;
 use super::frame::{FRAME_HEADER_BYTES, Salt, frame_bytes};
 use super::header::{HEADER_BYTES, SegmentHeader};
+use super::summary::{size_with_summary, summary_at};
 
 /// The name a segment has until it is whole and durable. A crash leaves it behind; opening removes it.
 pub(super) const UNFINISHED_NAME: &str = "unfinished.tmp";
@@ -92,7 +93,12 @@ impl SegmentFile {
             None => {
                 let unfinished = directory.join(UNFINISHED_NAME);
                 let file = disk.create(&unfinished)?;
-                write_zeros(disk, &file, &unfinished, HEADER_BYTES as u64, u64::from(size))?;
+                let filled = write_zeros(disk, &file, &unfinished, HEADER_BYTES as u64, u64::from(size));
+                if let Err(error) = filled {
+                    // On a full disk, what was filled so far is room that others need.
+                    let _ = disk.remove(&unfinished);
+                    return Err(error);
+                }
                 (unfinished, file)
             }
         };
@@ -108,5 +114,6 @@ impl SegmentFile {
 /// The size of a segment that has room for a frame with a body of `body_bytes`, and at least `wanted` bytes.
 pub(super) fn segment_size(wanted: u32, body_bytes: usize) -> u32 {
     let needed = HEADER_BYTES + frame_bytes(body_bytes) + RESERVED_BYTES;
-    u32::try_from(needed).map_or(u32::MAX, |needed| needed.max(wanted))
+    u32::try_from(needed)
+        .map_or(u32::MAX, |needed| if needed <= summary_at(wanted) { wanted } else { size_with_summary(needed) })
 }

@@ -12,11 +12,14 @@ use parking_lot::Mutex;
 
 use super::checkpoint::Checkpoint;
 use super::disk::Disk;
+use super::fold::Fold;
 use super::frame::{Kind, Stamp, encode, frame_bytes};
 use super::header::HEADER_BYTES;
 use super::index::Placed;
 use super::queue::{Operation, Queued, Shared};
 use super::segment::{RESERVED_BYTES, SegmentFile, segment_size, spare_path};
+use super::spares::{Spares, next_segment};
+use super::summary::{encode_summary, summary_at};
 use super::{Done, LogError, LogOptions, LogPosition};
 
 /// The buffer gives space beyond this back after a batch: an odd large append shall not be paid for for ever.
@@ -45,15 +48,15 @@ pub(super) struct Writer {
     pub(super) checkpoint: Checkpoint,
     /// Oldest first; the last is written to.
     pub(super) held: VecDeque<Held>,
-    pub(super) spares: Vec<PathBuf>,
+    pub(super) spares: Arc<Spares>,
     /// Where `buffer` will be written.
     pub(super) end: u32,
     /// Below this every byte of the current segment is synced.
     pub(super) proven: u32,
     pub(super) buffer: Vec<u8>,
     pub(super) placed: Vec<Placed>,
-    /// The next entry is the first of its segment, or the first after a truncation.
-    pub(super) begins: bool,
+    /// What the current segment says.
+    pub(super) fold: Fold,
 }
 
 /// Answers callers if the thread unwinds, so that nobody waits for a thread that is gone.
@@ -135,6 +138,7 @@ impl Writer {
                 Operation::Truncate(last) => self.truncate(last)?,
                 Operation::Purge(position) => self.frame(Kind::Purged, Some(position), &[])?,
                 Operation::Sync => {}
+                Operation::Damaged(error) => return Err(error),
                 Operation::Close => close = true,
             }
         }
@@ -146,6 +150,8 @@ impl Writer {
         }
         self.shared.settle(&self.placed, through);
         self.placed.clear();
+        let room = summary_at(self.current().size).saturating_sub(self.end + count(RESERVED_BYTES));
+        self.shared.room.store(room.into(), Ordering::Relaxed);
         self.buffer.shrink_to(KEPT_BUFFER_BYTES);
         Ok(())
     }
@@ -157,19 +163,16 @@ impl Writer {
     fn entry(&mut self, position: LogPosition, payload: &[u8]) -> Result<(), LogError> {
         self.frame(Kind::Entry, Some(position), payload)?;
         let end = self.next_offset();
-        let (offset, begins) = (end - count(frame_bytes(payload.len())), self.begins);
+        let offset = end - count(frame_bytes(payload.len()));
         if let Some(held) = self.held.back_mut() {
             held.highest = Some(position.index);
-            let (index, segment) = (position.index, held.file.number);
-            self.placed.push(Placed { index, segment, offset, end, begins });
-            self.begins = false;
+            self.placed.push(self.fold.entry(position, held.file.number, offset, end));
         }
         Ok(())
     }
 
     fn truncate(&mut self, last: Option<LogPosition>) -> Result<(), LogError> {
         self.frame(Kind::Truncated, last, &[])?;
-        self.begins = true;
         let keep = last.map(|last| last.index);
         while self.placed.last().is_some_and(|placed| Some(placed.index) > keep) {
             self.placed.pop();
@@ -187,12 +190,16 @@ impl Writer {
 
     /// Adds a frame to the buffer, in a new segment if this one has no room for it.
     fn frame(&mut self, kind: Kind, position: Option<LogPosition>, body: &[u8]) -> Result<(), LogError> {
-        let room = usize::try_from(self.current().size.saturating_sub(self.next_offset())).unwrap_or(0);
+        let room = summary_at(self.current().size).saturating_sub(self.next_offset());
+        let room = usize::try_from(room).unwrap_or(0);
         if frame_bytes(body.len()) + RESERVED_BYTES > room {
             self.rotate(body.len())?;
         }
         self.encode(kind, position, body);
         self.checkpoint.apply(kind, position, body);
+        if kind != Kind::Entry {
+            self.fold.other(kind, position);
+        }
         Ok(())
     }
 
@@ -229,18 +236,15 @@ impl Writer {
             return Err(LogError::OutOfBounds { what: "segment number", size: 1 << 32, bound: u32::MAX.into() });
         };
         let size = segment_size(self.options.segment_bytes, body_bytes);
-        let spare = if size == self.options.segment_bytes { self.spares.pop() } else { None };
-        if spare.is_none() {
-            self.shared.disk_bytes.fetch_add(u64::from(size), Ordering::Relaxed);
-        }
-        let file = SegmentFile::create(&self.disk, &self.directory, number, size, &self.checkpoint, spare)?;
+        let file = next_segment(&self.spares, number, size, &self.checkpoint)?;
         self.encode(Kind::Sealed, None, &[]);
         self.flush()?;
+        self.summarise();
         self.current().release();
         let file = Arc::new(file);
         self.shared.lock().segments.insert(number, Arc::clone(&file));
         self.held.push_back(Held { file, highest: None });
-        self.begins = true;
+        self.fold = Fold::after(self.checkpoint.last);
         self.end = count(HEADER_BYTES);
         self.proven = self.end;
         Ok(())
@@ -250,6 +254,15 @@ impl Writer {
     fn has_purged(&self) -> bool {
         let purged = self.checkpoint.purged.map(|purged| purged.index);
         self.held.len() > 1 && self.held.front().is_some_and(|held| held.highest <= purged)
+    }
+
+    /// Says at the end of the segment what is in it. Nothing needs that, so an error is none: the next opening reads more.
+    fn summarise(&self) {
+        let file = self.current();
+        let summary = encode_summary(&self.fold, &self.checkpoint, file.salt, file.size, self.end);
+        if let (Some(summary), Ok(open)) = (summary, file.file()) {
+            drop(self.disk.write(&open, &file.path, &summary, summary_at(file.size).into()));
+        }
     }
 
     /// Lets go of the oldest segments that hold nothing but purged entries. The purge is durable by now: were a file to
@@ -268,15 +281,15 @@ impl Writer {
             }
             let Some(Held { file, .. }) = self.held.pop_front() else { break };
             changed = true;
-            let fits = file.size == self.options.segment_bytes && self.spares.len() < self.options.recycled_segments;
-            let SegmentFile { path, number, size, .. } = &*file;
-            if fits {
-                let spare = spare_path(&self.directory, *number);
-                self.disk.rename(path, &spare)?;
-                self.spares.push(spare);
+            let (path, number, size) = (file.path.clone(), file.number, file.size);
+            // Whoever verifies it may hold it now; then it must not get another life.
+            if Arc::into_inner(file).is_some() && self.spares.wants(size) {
+                let spare = spare_path(&self.directory, number);
+                self.disk.rename(&path, &spare)?;
+                self.spares.put(spare);
             } else {
-                self.disk.remove(path)?;
-                self.shared.disk_bytes.fetch_sub(u64::from(*size), Ordering::Relaxed);
+                self.disk.remove(&path)?;
+                self.spares.shrank(size);
             }
         }
         if changed {

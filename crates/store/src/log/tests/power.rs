@@ -64,6 +64,8 @@ impl Probe for Recorder {
             Change::Create { path } => Event::Create(name(path)),
             Change::Rename { from, to } => Event::Rename(name(from), name(to)),
             Change::Remove { path } => Event::Remove(name(path)),
+            // What it holds is zeros, as it would be without.
+            Change::Allocate => return Ok(()),
         });
         Ok(())
     }
