@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sessile_testkit::{Client, Fleet, eventually};
 
-use crate::world::{WATCHED, formed, read, says, serves_nothing, store};
+use crate::world::{WATCHED, formed, formed_with_short_logs, read, says, serves_nothing, store};
 
 /// As in the program: how much of the log one file holds, and how many entries stay behind what is durable.
 const SEGMENT_BYTES: usize = 16 << 20;
@@ -92,7 +92,7 @@ fn write_all(fleet: &Fleet, count: usize, value: &[u8]) {
 
 #[test]
 fn a_state_damaged_on_one_node_is_fetched_from_a_member() {
-    let (mut fleet, before) = formed(3);
+    let (mut fleet, before) = formed_with_short_logs(3);
     store(&fleet, "n1", "k", "v");
     until_purged(&mut fleet);
     store(&fleet, "n1", "late", "v");
@@ -119,7 +119,7 @@ fn a_state_damaged_on_one_node_is_fetched_from_a_member() {
 
 #[test]
 fn states_damaged_on_all_nodes_at_once_are_kept_and_a_sentence_says_what_to_do() {
-    let (mut fleet, _) = formed(3);
+    let (mut fleet, _) = formed_with_short_logs(3);
     store(&fleet, "n1", "k", "v");
     until_purged(&mut fleet);
     fleet.kill_all();

@@ -26,8 +26,14 @@ pub struct NodeConfig {
     pub version: String,
     /// How long after its end the scan for the bytes of what has expired begins again.
     pub reap_pause: Duration,
-    /// How many entries stay in the log behind what is durable in the state, for members that lag a little.
+    /// How many entries stay in the log behind what is durable in the state, however old they are, for members that lag
+    /// a little.
     pub keep_entries: u64,
+    /// How long entries stay in the log behind what is durable in the state, for members that were away; as long as
+    /// `keep_log_bytes` and the disk have room.
+    pub keep_log_for: Duration,
+    /// How many bytes the files of the log may take for that. Less where the disk has little room.
+    pub keep_log_bytes: u64,
     /// How it reaches other members.
     pub reach: Reach,
     /// What its clock shows.
@@ -37,6 +43,12 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// The default of [`NodeConfig::keep_log_for`]: what a member misses while its machine is repaired or upgraded.
+    pub const DEFAULT_KEEP_LOG_FOR: Duration = Duration::from_secs(3600);
+    /// The default of [`NodeConfig::keep_log_bytes`]: an hour at 2,000 sessions of 2 KB a second, which is more than the
+    /// busiest hour of a year at Wikimedia.
+    pub const DEFAULT_KEEP_LOG_BYTES: u64 = 16 << 30;
+
     /// A node without a name whose data is there, with the defaults of a server and no peers.
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -47,6 +59,8 @@ impl NodeConfig {
             version: env!("CARGO_PKG_VERSION").into(),
             reap_pause: Duration::from_secs(60),
             keep_entries: KEEP_ENTRIES,
+            keep_log_for: Self::DEFAULT_KEEP_LOG_FOR,
+            keep_log_bytes: Self::DEFAULT_KEEP_LOG_BYTES,
             reach: Reach::Tcp,
             wall_clock: WallClock::default(),
             peers: None,

@@ -63,6 +63,8 @@ impl Config {
             format!("  engine: {}", storage.engine),
             format!("  cache_mb: {}", storage.cache_bytes / 1024 / 1024),
             format!("  reserve_mb: {}", storage.reserve_bytes / 1024 / 1024),
+            format!("  log_keep_minutes: {}", storage.log_keep.as_secs() / 60),
+            format!("  log_keep_mb: {}", storage.log_keep_bytes / 1024 / 1024),
             "http:".to_owned(),
             format!("  max_value_bytes: {}", http.max_value_bytes),
             format!("  request_timeout_ms: {}", http.request_timeout.as_millis()),

@@ -76,6 +76,7 @@ impl Fleet {
             stabilise_ms: 500,
             engine: "fjall",
             cache_mb: 16,
+            log_keep_minutes: None,
             lines: String::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
