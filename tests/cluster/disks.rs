@@ -68,9 +68,9 @@ fn until_purged(fleet: &mut Fleet) {
     }
 }
 
-/// So many values, by many clients at once at all nodes.
+/// So many values, by many clients at once at all nodes that run.
 fn write_all(fleet: &Fleet, count: usize, value: &[u8]) {
-    let addresses: Vec<_> = fleet.names().iter().map(|name| fleet.http(name)).collect();
+    let addresses: Vec<_> = fleet.running().iter().map(|name| fleet.http(name)).collect();
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
             let address = addresses[writer % addresses.len()];
@@ -88,6 +88,31 @@ fn write_all(fleet: &Fleet, count: usize, value: &[u8]) {
             });
         }
     });
+}
+
+#[test]
+fn a_member_that_missed_a_file_of_the_log_and_thousands_of_entries_catches_up_from_the_log() {
+    let (mut fleet, _) = formed(3);
+    fleet.stop("n3");
+    let (fat, thin) = (vec![b'x'; SEGMENT_BYTES / FAT], b"v".to_vec());
+    write_all(&fleet, FAT + FAT / 4, &fat);
+    write_all(&fleet, KEPT_ENTRIES + KEPT_ENTRIES / 10, &thin);
+    store(&fleet, "n1", "late", "v");
+    for name in ["n1", "n2"] {
+        // What may go behind a durable state goes with this.
+        fleet.succeed(&["cluster", "snapshot"], name);
+    }
+    fleet.start("n3");
+    fleet.wait_until("n3 has caught up", |fleet| {
+        let status = fleet.status("n1")?;
+        status.members.iter().any(|member| member.name == "n3" && member.reachable && member.lag == 0).then_some(())
+    });
+    assert_eq!(read(&fleet, "n3", "late").as_deref(), Some("v"));
+    let words = fleet.words("n3");
+    assert!(!words.contains("the state of another member was received"), "n3 needed a snapshot");
+    for name in fleet.names() {
+        assert!(fleet.data_dir(&name).join("log/0000000001.seg").exists(), "the log of {name} begins at its beginning");
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) const UNFINISHED_SPARE_NAME: &str = "unfinished-spare.tmp";
 const SYNCED_PIECE_BYTES: u64 = 2 << 20;
 
 /// How long it waits after a spare could not be made.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// The spares of a log.
 pub(super) struct Spares {
