@@ -343,7 +343,11 @@ impl Index {
         let mut next = start;
         let mut bytes = 0_u64;
         let at = self.extents.partition_point(|extent| extent.last < start);
-        for extent in self.extents.range(at..).take_while(|extent| extent.first < stored_end) {
+        for extent in self.extents.range(at..) {
+            // What is cached is written as well, or will be.
+            if next >= stored_end {
+                break;
+            }
             if bytes > u64::from(ANCHOR_BYTES).saturating_add(max_bytes as u64) {
                 return Ok(plan);
             }

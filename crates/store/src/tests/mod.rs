@@ -7,6 +7,7 @@ mod members;
 mod opening;
 mod raft_suite;
 mod restart;
+mod retention;
 mod snapshots;
 mod stateless;
 mod transfer;
