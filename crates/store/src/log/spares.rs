@@ -23,6 +23,10 @@ pub(super) const UNFINISHED_SPARE_NAME: &str = "unfinished-spare.tmp";
 /// Zeros are synced after so many, so that the log's own syncs never wait behind a whole segment of them.
 const SYNCED_PIECE_BYTES: u64 = 2 << 20;
 
+/// Spares that were no segments before have numbers above this, given downwards, so that no segment ever has the same: it
+/// would take two thousand million segments until they meet.
+const MADE_AHEAD_FROM: u32 = u32::MAX / 2;
+
 /// How long it waits after a spare could not be made.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -41,9 +45,11 @@ pub(super) struct Spares {
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     ready: Vec<PathBuf>,
+    /// The number of the next that is made. It only falls: one that was taken is still there under its name for a while,
+    /// and another of that name would take its place.
+    next: u32,
     stopped: bool,
 }
 
@@ -64,7 +70,7 @@ impl Spares {
             reserved,
             kept: kept.max(reserved),
             disk_bytes: AtomicU64::new(disk_bytes),
-            state: Mutex::new(State { ready, stopped: false }),
+            state: Mutex::new(State { next: below_all(&ready), ready, stopped: false }),
             changed: Condvar::new(),
         })
     }
@@ -153,7 +159,7 @@ impl Spares {
             at = end;
         }
         self.disk.sync_all(&file, &unfinished)?;
-        let spare = self.unused_name();
+        let spare = spare_path(&self.directory, self.next_number());
         self.disk.rename(&unfinished, &spare)?;
         self.disk.sync_directory(&self.directory)?;
         self.grew(self.segment_bytes);
@@ -161,12 +167,18 @@ impl Spares {
         Ok(())
     }
 
-    /// A name for one that was no segment before. Those that were have numbers that are given from 1 on.
-    fn unused_name(&self) -> PathBuf {
-        let state = self.state.lock();
-        let mut names = (1..=u32::MAX).rev().map(|number| spare_path(&self.directory, number));
-        names.find(|path| !state.ready.contains(path)).unwrap_or_else(|| spare_path(&self.directory, u32::MAX))
+    fn next_number(&self) -> u32 {
+        let mut state = self.state.lock();
+        let number = state.next;
+        state.next -= 1;
+        number
     }
+}
+
+/// The highest number below those of all spares that were made ahead. Those that were segments have lower ones.
+fn below_all(spares: &[PathBuf]) -> u32 {
+    let numbers = spares.iter().filter_map(|path| path.file_stem()?.to_str()?.parse::<u32>().ok());
+    numbers.filter(|number| *number > MADE_AHEAD_FROM).min().map_or(u32::MAX, |lowest| lowest - 1)
 }
 
 /// Makes a segment, out of a spare if there is one of its size.
