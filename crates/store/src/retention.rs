@@ -42,14 +42,17 @@ impl Retention {
         stamp_at: impl FnMut(u64) -> Result<Option<LogTime>, E>,
     ) -> Result<Option<u64>, E> {
         let Some(oldest) = segments.first() else { return Ok(None) };
-        let by_entries = durable.saturating_sub(self.entries);
-        let by_age = if self.age.is_zero() { durable } else { self.older_than_age(segments, now, stamp_at)? };
-        let upto = by_entries.min(by_age).max(self.beyond_bytes(segments)).min(durable);
-        Ok((upto >= oldest.first_index).then_some(upto))
+        // Each is the first entry that stays.
+        let durable_end = durable.saturating_add(1);
+        let by_entries = durable_end.saturating_sub(self.entries);
+        let by_age = if self.age.is_zero() { durable_end } else { self.first_within_age(segments, now, stamp_at)? };
+        let by_bytes = self.first_within_bytes(segments);
+        let first = by_entries.min(by_age).max(by_bytes).min(durable_end);
+        Ok((first > oldest.first_index).then(|| first - 1))
     }
 
-    /// The last entry of the segments whose entries are all older than `age`; 0 if there are none.
-    fn older_than_age<E>(
+    /// The first entry behind the segments whose entries are all older than `age`.
+    fn first_within_age<E>(
         &self,
         segments: &[LogSegment],
         now: LogTime,
@@ -67,21 +70,21 @@ impl Retention {
                 young = middle;
             }
         }
-        Ok(if old == 0 { 0 } else { segments[old].first_index.saturating_sub(1) })
+        Ok(segments[old].first_index)
     }
 
-    /// The last entry of the oldest segments without which the others are within `bytes`. The newest always stays.
-    fn beyond_bytes(&self, segments: &[LogSegment]) -> u64 {
+    /// The first entry of the newest segments that are within `bytes` together. The last always stays.
+    fn first_within_bytes(&self, segments: &[LogSegment]) -> u64 {
         let mut total: u64 = segments.iter().map(|segment| segment.bytes).sum();
-        let mut upto = 0;
+        let mut first = 0;
         for (segment, next) in segments.iter().zip(segments.iter().skip(1)) {
             if total <= self.bytes {
                 break;
             }
             total -= segment.bytes;
-            upto = next.first_index.saturating_sub(1);
+            first = next.first_index;
         }
-        upto
+        first
     }
 }
 
@@ -123,6 +126,17 @@ mod tests {
             let expected = (kept_from > 1).then(|| kept_from - 1);
             assert_eq!(upto(retention(5000, 5000, mib), &segments(), 1000, 1001), expected, "{mib} MiB");
         }
+    }
+
+    #[test]
+    fn a_log_that_begins_with_entry_zero_keeps_it_as_long_as_the_others() {
+        let from_zero: Vec<_> =
+            segments().into_iter().map(|s| LogSegment { first_index: s.first_index - 1, ..s }).collect();
+        assert_eq!(upto(retention(5000, 0, 1000), &from_zero, 999, 1000), None);
+        assert_eq!(upto(retention(0, 5000, 1000), &from_zero, 999, 1000), None);
+        assert_eq!(upto(retention(5000, 5000, 1000), &from_zero[..1], 0, 1000), None);
+        assert_eq!(upto(retention(999, 0, 1000), &from_zero, 999, 1000), Some(0));
+        assert_eq!(upto(retention(0, 0, 1000), &from_zero, 0, 1000), Some(0));
     }
 
     #[test]
