@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sessile_testkit::{Client, Fleet, eventually};
 
-use crate::world::{WATCHED, formed, read, says, serves_nothing, store};
+use crate::world::{WATCHED, formed, formed_with_short_logs, read, says, serves_nothing, store};
 
 /// As in the program: how much of the log one file holds, and how many entries stay behind what is durable.
 const SEGMENT_BYTES: usize = 16 << 20;
@@ -68,9 +68,9 @@ fn until_purged(fleet: &mut Fleet) {
     }
 }
 
-/// So many values, by many clients at once at all nodes.
+/// So many values, by many clients at once at all nodes that run.
 fn write_all(fleet: &Fleet, count: usize, value: &[u8]) {
-    let addresses: Vec<_> = fleet.names().iter().map(|name| fleet.http(name)).collect();
+    let addresses: Vec<_> = fleet.running().iter().map(|name| fleet.http(name)).collect();
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
             let address = addresses[writer % addresses.len()];
@@ -91,8 +91,33 @@ fn write_all(fleet: &Fleet, count: usize, value: &[u8]) {
 }
 
 #[test]
+fn a_member_that_missed_a_file_of_the_log_and_thousands_of_entries_catches_up_from_the_log() {
+    let (mut fleet, _) = formed(3);
+    fleet.stop("n3");
+    let (fat, thin) = (vec![b'x'; SEGMENT_BYTES / FAT], b"v".to_vec());
+    write_all(&fleet, FAT + FAT / 4, &fat);
+    write_all(&fleet, KEPT_ENTRIES + KEPT_ENTRIES / 10, &thin);
+    store(&fleet, "n1", "late", "v");
+    for name in ["n1", "n2"] {
+        // What may go behind a durable state goes with this.
+        fleet.succeed(&["cluster", "snapshot"], name);
+    }
+    fleet.start("n3");
+    fleet.wait_until("n3 has caught up", |fleet| {
+        let status = fleet.status("n1")?;
+        status.members.iter().any(|member| member.name == "n3" && member.reachable && member.lag == 0).then_some(())
+    });
+    assert_eq!(read(&fleet, "n3", "late").as_deref(), Some("v"));
+    let words = fleet.words("n3");
+    assert!(!words.contains("the state of another member was received"), "n3 needed a snapshot");
+    for name in fleet.names() {
+        assert!(fleet.data_dir(&name).join("log/0000000001.seg").exists(), "the log of {name} begins at its beginning");
+    }
+}
+
+#[test]
 fn a_state_damaged_on_one_node_is_fetched_from_a_member() {
-    let (mut fleet, before) = formed(3);
+    let (mut fleet, before) = formed_with_short_logs(3);
     store(&fleet, "n1", "k", "v");
     until_purged(&mut fleet);
     store(&fleet, "n1", "late", "v");
@@ -119,7 +144,7 @@ fn a_state_damaged_on_one_node_is_fetched_from_a_member() {
 
 #[test]
 fn states_damaged_on_all_nodes_at_once_are_kept_and_a_sentence_says_what_to_do() {
-    let (mut fleet, _) = formed(3);
+    let (mut fleet, _) = formed_with_short_logs(3);
     store(&fleet, "n1", "k", "v");
     until_purged(&mut fleet);
     fleet.kill_all();

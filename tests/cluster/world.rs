@@ -18,7 +18,19 @@ pub(crate) fn fleet(nodes: usize) -> Fleet {
 
 /// So many nodes that made a cluster by themselves.
 pub(crate) fn formed(nodes: usize) -> (Fleet, Status) {
+    started(fleet(nodes))
+}
+
+/// The same, of nodes whose logs keep nothing for the sake of its age.
+pub(crate) fn formed_with_short_logs(nodes: usize) -> (Fleet, Status) {
     let mut fleet = fleet(nodes);
+    for name in fleet.names() {
+        fleet.settings(&name).log_keep_minutes = Some(0);
+    }
+    started(fleet)
+}
+
+fn started(mut fleet: Fleet) -> (Fleet, Status) {
     fleet.start_all();
     let status = fleet.wait_until_formed();
     let names = fleet.names();

@@ -49,6 +49,10 @@ fn a_new_node_takes_the_whole_state_while_requests_go_on() {
     let (think, before) =
         if given_program().is_some() { (THINK_OF_A_RELEASE, BEFORE_OF_A_RELEASE) } else { (THINK, BEFORE) };
     let mut fleet = Fleet::of(program(), NODES.len());
+    for name in NODES {
+        // So that there is no log for the newcomer.
+        fleet.settings(name).log_keep_minutes = Some(0);
+    }
     fleet.start_all();
     fleet.wait_until_formed();
     fleet.add(NEWCOMER);

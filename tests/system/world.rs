@@ -51,8 +51,11 @@ impl Place {
     /// The same, with the deadlines that it has by itself.
     pub(crate) fn serve_with_default_deadlines(&self, lines: &str) -> Command {
         let data_dir = self.data_dir();
-        let storage =
-            format!("{{ data_dir: {}, engine: {}, cache_mb: 16, reserve_mb: 0 }}", data_dir.display(), self.engine);
+        let storage = format!(
+            "{{ data_dir: {}, engine: {}, cache_mb: 16, reserve_mb: 0, log_keep_minutes: 0 }}",
+            data_dir.display(),
+            self.engine
+        );
         self.serve_file(&format!("listen_port: 0\nstorage: {storage}\n{lines}"))
     }
 

@@ -26,13 +26,19 @@ pub struct NodeConfig {
     pub version: String,
     /// How long after its end the scan for the bytes of what has expired begins again.
     pub reap_pause: Duration,
-    /// How many entries stay in the log behind what is durable in the state, for members that lag a little.
+    /// How many entries stay in the log behind what is durable in the state, however old they are, for members that lag
+    /// a little.
     pub keep_entries: u64,
     /// The most connections that its gRPC listener keeps open: other members', operators', and strangers', which give up
     /// their places first.
     pub max_connections: usize,
     /// How much may wait in it.
     pub queues: QueueBytes,
+    /// How long entries stay in the log behind what is durable in the state, for members that were away; as long as
+    /// `keep_log_bytes` and the disk have room.
+    pub keep_log_for: Duration,
+    /// How many bytes the files of the log may take for that. Less where the disk has little room.
+    pub keep_log_bytes: u64,
     /// How it reaches other members.
     pub reach: Reach,
     /// What its clock shows.
@@ -46,6 +52,12 @@ impl NodeConfig {
     /// for those that broke and are not given up yet, and as many for operators, probes and strangers.
     pub const DEFAULT_MAX_CONNECTIONS: usize = 256;
 
+    /// The default of [`NodeConfig::keep_log_for`]: what a member misses while its machine is repaired or upgraded.
+    pub const DEFAULT_KEEP_LOG_FOR: Duration = Duration::from_secs(3600);
+    /// The default of [`NodeConfig::keep_log_bytes`]: an hour at 2,000 sessions of 2 KB a second, which is more than the
+    /// busiest hour of a year at Wikimedia.
+    pub const DEFAULT_KEEP_LOG_BYTES: u64 = 16 << 30;
+
     /// A node without a name whose data is there, with the defaults of a server and no peers.
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -58,6 +70,8 @@ impl NodeConfig {
             keep_entries: KEEP_ENTRIES,
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
             queues: QueueBytes::default(),
+            keep_log_for: Self::DEFAULT_KEEP_LOG_FOR,
+            keep_log_bytes: Self::DEFAULT_KEEP_LOG_BYTES,
             reach: Reach::Tcp,
             wall_clock: WallClock::default(),
             peers: None,

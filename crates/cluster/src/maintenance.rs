@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
 use sessile_core::Command;
-use sessile_store::off_the_runtime;
+use sessile_store::{Retention, off_the_runtime};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +21,17 @@ const PERSIST_AFTER_LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Each wait for that is between so many hundredths of it, by chance: were all members to write their tables at the same
 /// moment, there would be no quorum of disks that have nothing else to do.
 const SCATTER: RangeInclusive<u32> = 75..=125;
-/// How much log may stay behind the durable state, whatever the number of entries.
-const KEEP_LOG_BYTES: u64 = 256 * 1024 * 1024;
+/// How often it looks whether old entries may go, if neither the state became durable nor the disk is nearly full.
+const PURGE_ROUND: Duration = Duration::from_secs(5);
+/// The log may take one part in so many of the room that there is for it: what is free above the reserve and what it has.
+/// The rest is for the state, whose merges need as much again as they merge.
+const LOG_SHARE: u64 = 4;
+/// The log may take so much on the smallest disk: what a busy node writes in two minutes, so that a member that is
+/// restarted finds it.
+const MIN_KEEP_LOG_BYTES: u64 = 256 * 1024 * 1024;
+/// The log may take so much while the disk is nearly full: about what gathers before the state is made durable, which
+/// stays anyway.
+const NEARLY_FULL_LOG_BYTES: u64 = PERSIST_AFTER_LOG_BYTES;
 /// How many records one round looks at for expired ones: writes wait for the removal of at most this many.
 const REAP_RECORDS: usize = 500;
 
@@ -31,7 +41,11 @@ pub(crate) struct Maintenance {
     inner: Arc<Inner>,
     persist_after: Duration,
     persisted_at: Instant,
-    persisted_log_bytes: u64,
+    /// The last entry when the state was last asked to be durable.
+    persisted_upto: u64,
+    /// Up to where the state was durable when it last looked what may go.
+    purged_for: Option<u64>,
+    purged_at: Instant,
     /// In hundredths, how long and for how much log it waits before it makes the state durable again.
     patience: u32,
     reap_from: Option<Bytes>,
@@ -46,7 +60,9 @@ impl Maintenance {
             inner,
             persist_after,
             persisted_at: now,
-            persisted_log_bytes: 0,
+            persisted_upto: 0,
+            purged_for: None,
+            purged_at: now,
             patience: rand::random_range(SCATTER),
             reap_from: None,
             reap_again_at,
@@ -65,6 +81,7 @@ impl Maintenance {
             self.tick().await;
             self.prove().await;
             self.persist().await;
+            self.purge().await;
             self.reap().await;
         }
     }
@@ -87,30 +104,45 @@ impl Maintenance {
         let _ = self.inner.rounds.join(Instant::now() + ROUND).await;
     }
 
-    /// Makes the state durable; Raft then purges the log up to there. A snapshot here is a view: nothing is copied.
+    /// Makes the state durable. A snapshot here is a view: nothing is copied.
     async fn persist(&mut self) {
-        let log_bytes = self.inner.log.bytes();
-        self.persisted_log_bytes = self.persisted_log_bytes.min(log_bytes);
         let enough = PERSIST_AFTER_LOG_BYTES * u64::from(self.patience) / 100;
-        let grown = log_bytes.saturating_sub(self.persisted_log_bytes) >= enough;
-        // What a member receives now must find the log behind it, however long that takes; only a full disk ends it.
-        if self.inner.sending.any() && !self.inner.disk.is_nearly_full() {
-            return;
-        }
+        let grown = self.inner.log.bytes_after(self.persisted_upto) >= enough;
         if !grown && self.persisted_at.elapsed() < self.persist_after * self.patience / 100 {
             return;
         }
+        self.persisted_upto = self.inner.log.last().map_or(0, |last| last.index);
         // A fault ends Raft, and the node's own watch tells why.
         let _ = self.inner.raft.trigger().snapshot().await;
-        if log_bytes >= KEEP_LOG_BYTES
-            && let Some(durable) = self.inner.state.persisted_index()
-        {
-            // Few and large entries: what is kept for members that lag is bounded by bytes, too.
-            let _ = self.inner.raft.trigger().purge_log(durable).await;
-        }
         self.persisted_at = Instant::now();
-        self.persisted_log_bytes = log_bytes;
         self.patience = rand::random_range(SCATTER);
+    }
+
+    /// Lets old entries go that are durable in the state.
+    async fn purge(&mut self) {
+        let inner = &*self.inner;
+        let nearly_full = inner.disk.is_nearly_full();
+        // What a member receives now must find the log behind it, however long that takes; only a full disk ends it.
+        if inner.sending.any() && !nearly_full {
+            return;
+        }
+        let snapshot = inner.raft.data_metrics().borrow_watched().snapshot;
+        let Some(durable) = snapshot.map(|log_id| log_id.index) else { return };
+        if self.purged_for == Some(durable) && !nearly_full && self.purged_at.elapsed() < PURGE_ROUND {
+            return;
+        }
+        (self.purged_for, self.purged_at) = (Some(durable), Instant::now());
+        let config = &inner.local.config;
+        let disk = inner.disk.report();
+        let room = disk.free_bytes.saturating_sub(disk.limit_bytes);
+        let bytes = allowed_log_bytes(config.keep_log_bytes, inner.log.disk_bytes(), room, nearly_full);
+        let retention = Retention { entries: config.keep_entries, age: config.keep_log_for, bytes };
+        match inner.log.purge_upto(retention, durable, inner.state.clock()).await {
+            // A fault ends Raft here too.
+            Ok(Some(upto)) => drop(inner.raft.trigger().purge_log(upto).await),
+            Ok(None) => {}
+            Err(fault) => drop(inner.stop_for(&fault)),
+        }
     }
 
     async fn reap(&mut self) {
@@ -128,5 +160,41 @@ impl Maintenance {
             }
             Err(fault) => drop(self.inner.stop_for(&fault)),
         }
+    }
+}
+
+/// How many bytes the log's files may take, which take `log_bytes` now while there are `room` bytes free above the
+/// reserve.
+fn allowed_log_bytes(configured: u64, log_bytes: u64, room: u64, nearly_full: bool) -> u64 {
+    if nearly_full {
+        return configured.min(NEARLY_FULL_LOG_BYTES);
+    }
+    let share = room.saturating_add(log_bytes) / LOG_SHARE;
+    configured.min(share.max(MIN_KEEP_LOG_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn the_log_takes_a_share_of_the_room_and_shrinks_at_once_when_the_disk_is_nearly_full() {
+        let configured = 16 * GIB;
+        for (log_bytes, room, nearly_full, allowed) in [
+            (0, 200 * GIB, false, 16 * GIB),
+            (16 * GIB, 48 * GIB, false, 16 * GIB),
+            (16 * GIB, 16 * GIB, false, 8 * GIB),
+            (4 * GIB, 0, false, GIB),
+            (GIB, GIB / 2, false, 3 * GIB / 8),
+            (GIB / 4, 0, false, MIN_KEEP_LOG_BYTES),
+            (16 * GIB, 0, true, NEARLY_FULL_LOG_BYTES),
+            (0, u64::MAX, false, 16 * GIB),
+        ] {
+            assert_eq!(allowed_log_bytes(configured, log_bytes, room, nearly_full), allowed, "{log_bytes} {room}");
+        }
+        assert_eq!(allowed_log_bytes(1024, 0, GIB, false), 1024, "less than the least, if that is asked for");
+        assert_eq!(allowed_log_bytes(1024, 0, 0, true), 1024);
     }
 }

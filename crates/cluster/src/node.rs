@@ -139,7 +139,7 @@ async fn start_member(
 ) -> Result<Cluster, StartError> {
     local.door.enter(store.cluster());
     local.door.keep_out(store.state().removed());
-    let raft_config = Arc::new(raft_config(&local.config).map_err(|error| StartError::Raft(error.to_string()))?);
+    let raft_config = Arc::new(raft_config().map_err(|error| StartError::Raft(error.to_string()))?);
     let log = store.log_store();
     let sending = Sending::default();
     let told = Told::default();
@@ -235,10 +235,11 @@ async fn start_member(
     Ok(Cluster { inner })
 }
 
-fn raft_config(config: &NodeConfig) -> Result<Config, openraft::ConfigError> {
+fn raft_config() -> Result<Config, openraft::ConfigError> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
-        max_in_snapshot_log_to_keep: config.keep_entries,
+        // Maintenance says what may go.
+        max_in_snapshot_log_to_keep: u64::MAX,
         cluster_name: "sessile".into(),
         heartbeat_interval: millis(HEARTBEAT),
         election_timeout_min: millis(ELECTION_TIMEOUT.0),

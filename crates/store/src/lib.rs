@@ -33,6 +33,7 @@ mod off_the_runtime;
 mod opening;
 mod pristine;
 mod progress;
+mod retention;
 mod state;
 mod stateless;
 mod store;
@@ -54,6 +55,7 @@ pub use off_the_runtime::{GaveUp, off_the_runtime};
 pub use opening::Opening;
 pub use pristine::PristineStore;
 pub use progress::{Progress, Step};
+pub use retention::{LogSegment, Retention};
 pub use state::{
     CheckReport, Found, Reaped, SessionState, Snapshot, SnapshotChunks, SnapshotMeta, SnapshotReceiver, StateMachine,
     StateSummary,

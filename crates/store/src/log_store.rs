@@ -6,18 +6,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use openraft::{OptionalSend, RaftLogReader};
+use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use parking_lot::RwLock;
+use sessile_core::LogTime;
 use sessile_core::planted::{Defect, is_planted};
 use tokio::sync::oneshot;
 
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
 use crate::log::{LogError, LogPosition, LogRecord, RaftLog};
 use crate::types::{Entry, log_id, term_of};
-use crate::{LogId, NodeId, Progress, SessionState, TypeConfig, Vote, off_the_runtime};
+use crate::{LogId, NodeId, Progress, Retention, SessionState, TypeConfig, Vote, off_the_runtime};
 
 /// The most bytes of entries that one read for replication hands out. A follower's message stays below what gRPC takes.
 const MAX_READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// So many entries without a stamp may follow each other before the time of a place in the log counts as unknown. Raft
+/// puts in one for each leader and a few for each change of the membership.
+const STAMPLESS_ENTRIES: u64 = 16;
+
+/// The most bytes that are read to learn the time of a place in the log, unless a single entry is larger.
+const MAX_STAMP_BYTES: usize = 64 * 1024;
 
 /// The Raft log as openraft wants it: entries and votes in and out of [`RaftLog`], in the order of the calls.
 #[derive(Clone)]
@@ -58,6 +66,22 @@ impl LogStore {
         self.log.bytes()
     }
 
+    /// Bytes that the entries after `index` take.
+    pub fn bytes_after(&self, index: u64) -> u64 {
+        self.log.bytes_after(index)
+    }
+
+    /// Bytes that can be appended without any more room from the file system. When they are used up on a full disk, the log
+    /// fails and the node ends, so writes must be refused before.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.log.reserved_bytes()
+    }
+
+    /// Bytes of its files: segments as preallocated, and those kept for reuse.
+    pub fn disk_bytes(&self) -> u64 {
+        self.log.disk_bytes()
+    }
+
     /// The last entry on disk or on its way there; in a log without entries, what was purged last.
     pub fn last(&self) -> Option<LogId> {
         self.log.last().map(log_id_at)
@@ -79,18 +103,52 @@ impl LogStore {
         (first..=last.index).filter_map(|index| self.log.position_of(index)).map(log_id_at).collect()
     }
 
-    fn entries(&self, Range { start, end }: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
-        // What was purged is not an error: openraft asks for more than there is at either end.
-        let start = start.max(self.log.purged().map_or(0, |purged| purged.index + 1));
-        let start = start.max(self.log.first_index().unwrap_or(0));
-        let records = self.log.read(start..end, max_bytes).map_err(io::Error::other)?;
-        records.into_iter().map(|record| self.entry(record)).collect()
+    /// The last entry that `retention` lets go, if what is durable in the state reaches to `durable` and it is `now`. It
+    /// looks at the stamps of a handful of entries, off the runtime.
+    ///
+    /// # Errors
+    /// The disk, or damage in the log.
+    pub async fn purge_upto(&self, retention: Retention, durable: u64, now: LogTime) -> io::Result<Option<u64>> {
+        let log = self.clone();
+        let look = move || {
+            let segments = log.log.segments();
+            retention.purge_upto(&segments, durable, now, |index| log.stamp_at(index))
+        };
+        off_the_runtime(look).await.map_err(io::Error::other)?
     }
 
-    fn entry(&self, record: LogRecord) -> io::Result<Entry> {
-        let index = record.position.index;
-        decode_entry(log_id_at(record.position), record.payload)
-            .map_err(|error| io::Error::other(format!("entry {index} of the Raft log cannot be read: {error}")))
+    /// The stamp of the entry at `index`, or of one soon after it: what Raft itself puts into the log has none. `None` if
+    /// there is none near.
+    fn stamp_at(&self, index: u64) -> io::Result<Option<LogTime>> {
+        let records = match self.log.read(index..index.saturating_add(STAMPLESS_ENTRIES), MAX_STAMP_BYTES) {
+            Ok(records) => records,
+            // It went meanwhile.
+            Err(LogError::Purged { .. }) => return Ok(None),
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        for record in records {
+            if let EntryPayload::Normal(proposal) = entry(record)?.payload {
+                return Ok(Some(proposal.stamp));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Entries from memory at once, and from the disk on a thread where they hold up nobody.
+    async fn entries(&self, Range { start, end }: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
+        let found = loop {
+            // What was purged is not an error: openraft asks for more than there is at either end.
+            let start = start.max(self.log.purged().map_or(0, |purged| purged.index + 1));
+            let start = start.max(self.log.first_index().unwrap_or(0));
+            match self.log.find(start..end, max_bytes) {
+                // A purge came in between; they only go forward, so this ends.
+                Err(LogError::Purged { .. }) => {}
+                found => break found.map_err(io::Error::other)?,
+            }
+        };
+        let is_in_memory = found.is_in_memory();
+        let read = || found.read().map_err(io::Error::other)?.into_iter().map(entry).collect();
+        if is_in_memory { read() } else { off_the_runtime(read).await.map_err(io::Error::other)? }
     }
 
     fn vote(&self) -> io::Result<Option<Vote>> {
@@ -110,6 +168,12 @@ impl LogStore {
         let ended = || io::Error::other("the Raft log was closed before a write was durable");
         receiver.await.map_err(|_| ended())?.map_err(io::Error::other)
     }
+}
+
+fn entry(record: LogRecord) -> io::Result<Entry> {
+    let index = record.position.index;
+    decode_entry(log_id_at(record.position), record.payload)
+        .map_err(|error| io::Error::other(format!("entry {index} of the Raft log cannot be read: {error}")))
 }
 
 fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
@@ -141,7 +205,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
         &mut self,
         range: RB,
     ) -> io::Result<Vec<Entry>> {
-        self.entries(half_open(&range), usize::MAX)
+        self.entries(half_open(&range), usize::MAX).await
     }
 
     /// In pieces, so that a long way to go is never in memory whole.
@@ -154,7 +218,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
             if next >= end {
                 return Ok(None);
             }
-            let entries = log.entries(next..end, MAX_READ_BYTES)?;
+            let entries = log.entries(next..end, MAX_READ_BYTES).await?;
             let following = entries.last().map(|last| last.log_id.index + 1);
             Ok::<_, io::Error>(following.map(|following| (stream::iter(entries.into_iter().map(Ok)), (log, following))))
         });
@@ -162,7 +226,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.entries(start..end, MAX_READ_BYTES)
+        self.entries(start..end, MAX_READ_BYTES).await
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {

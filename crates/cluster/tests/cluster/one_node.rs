@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile_cluster::ClusterError;
+use sessile_cluster::{ClusterError, Node};
 use sessile_core::{Action, Condition, Delete, Outcome, Put, Refusal, Ttl};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -75,7 +75,11 @@ async fn a_nearly_full_disk_refuses_writes_and_lets_deletes_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_behind_the_durable_state_goes_and_a_restart_needs_none_of_it() {
     let dir = tempfile::tempdir().unwrap();
-    let node = start(dir.path(), |config| config.persist_after = Duration::from_millis(100)).await;
+    let node = start(dir.path(), |config| {
+        config.persist_after = Duration::from_millis(100);
+        config.keep_log_for = Duration::ZERO;
+    })
+    .await;
     let mut writers = JoinSet::new();
     for writer in 0..16 {
         let cluster = node.cluster().clone();
@@ -94,6 +98,40 @@ async fn the_log_behind_the_durable_state_goes_and_a_restart_needs_none_of_it() 
     let node = start(dir.path(), |_| {}).await;
     assert_eq!(read(node.cluster(), &key(39)).await.as_deref(), Some(&[7; 500][..]));
     assert_eq!(node.cluster().status().counts, counts);
+    node.stop().await.unwrap();
+}
+
+/// Segments of the tests' logs have a megabyte: twelve thousand of these entries fill eight of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_for_its_hour_until_its_bytes_are_too_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |config| config.persist_after = Duration::from_millis(100)).await;
+    let mut writers = JoinSet::new();
+    for writer in 0..16 {
+        let cluster = node.cluster().clone();
+        writers.spawn(async move {
+            for round in 0..800 {
+                write(&cluster, key(writer * 1_000 + round % 40), put(&[7; 500])).await;
+            }
+        });
+    }
+    writers.join_all().await;
+    let first = |node: &Node| node.cluster().log_ids().first().map(|log_id| log_id.index);
+    let written = node.cluster().status().log_bytes;
+    node.stop().await.unwrap();
+
+    // Everything is durable in the state by now, and many rounds of the upkeep have passed when this is.
+    let node = start(dir.path(), |config| {
+        config.persist_after = Duration::from_millis(100);
+        config.keep_log_bytes = 4 << 20;
+        config.keep_entries = 0;
+    })
+    .await;
+    assert!(written > 7_000_000, "{written} bytes");
+    eventually("the oldest segments go", async || first(&node) > Some(1)).await;
+    eventually("no more than four segments stay", async || node.cluster().status().log_bytes <= 4 << 20).await;
+    let kept = node.cluster().status().log_bytes;
+    assert!(kept >= 2 << 20, "what there is room for stays: {kept} bytes");
     node.stop().await.unwrap();
 }
 

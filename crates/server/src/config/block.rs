@@ -27,7 +27,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tls", &["cert", "key"]),
-    ("storage", &["data_dir", "engine", "memory_mb", "cache_mb", "reserve_mb"]),
+    ("storage", &["data_dir", "engine", "memory_mb", "cache_mb", "reserve_mb", "log_keep_minutes", "log_keep_mb"]),
     (
         "http",
         &[

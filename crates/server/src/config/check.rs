@@ -2,6 +2,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sessile_cluster::NodeConfig;
 use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
 use sessile_http::{BaseUri, ReadConsistency};
 use sessile_store::engine::EngineKind;
@@ -241,7 +242,12 @@ fn storage(block: &Block<'_>) -> Result<Storage, ConfigError> {
     let (memory_bytes, cache_bytes) = (memory_mb.map(bytes), cache_mb.map(bytes));
     let reserve_mb = block.number("reserve_mb", "MiB", &Storage::RESERVE_MB)?;
     let reserve_bytes = reserve_mb.map_or(Storage::DEFAULT_RESERVE_MB, |found| found.value) * 1024 * 1024;
-    Ok(Storage { data_dir, engine, memory_bytes, cache_bytes, reserve_bytes })
+    let log_keep_minutes = block.number("log_keep_minutes", "minutes", &Storage::LOG_KEEP_MINUTES)?;
+    let log_keep = log_keep_minutes
+        .map_or(NodeConfig::DEFAULT_KEEP_LOG_FOR, |found| Duration::from_secs(found.value.saturating_mul(60)));
+    let log_keep_mb = block.number("log_keep_mb", "MiB", &Storage::LOG_KEEP_MB)?;
+    let log_keep_bytes = log_keep_mb.map_or(NodeConfig::DEFAULT_KEEP_LOG_BYTES, |found| found.value * 1024 * 1024);
+    Ok(Storage { data_dir, engine, memory_bytes, cache_bytes, reserve_bytes, log_keep, log_keep_bytes })
 }
 
 fn http(block: &Block<'_>) -> Result<HttpLimits, ConfigError> {

@@ -67,6 +67,8 @@ impl Config {
         lines.extend(self.memory_lines());
         lines.extend([
             format!("  reserve_mb: {}", storage.reserve_bytes / 1024 / 1024),
+            format!("  log_keep_minutes: {}", storage.log_keep.as_secs() / 60),
+            format!("  log_keep_mb: {}", storage.log_keep_bytes / 1024 / 1024),
             "http:".to_owned(),
             format!("  max_value_bytes: {}", http.max_value_bytes),
             format!("  request_timeout_ms: {}", http.request_timeout.as_millis()),

@@ -1,5 +1,6 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sessile_store::engine::EngineKind;
 
@@ -17,6 +18,10 @@ pub struct Storage {
     pub cache_bytes: Option<u64>,
     /// Disk space that writes must leave free, in bytes; deletes may use it.
     pub reserve_bytes: u64,
+    /// How long entries stay in the Raft log for members that were away.
+    pub log_keep: Duration,
+    /// Disk space that they may take, in bytes.
+    pub log_keep_bytes: u64,
 }
 
 impl Storage {
@@ -30,4 +35,8 @@ impl Storage {
     pub const DEFAULT_RESERVE_MB: u64 = 256;
     /// Nothing to a PiB.
     pub(super) const RESERVE_MB: RangeInclusive<u64> = 0..=1024 * 1024 * 1024;
+    /// No longer than what is durable in the state, to a week: the disk has no room for more on a busy node.
+    pub(super) const LOG_KEEP_MINUTES: RangeInclusive<u64> = 0..=7 * 24 * 60;
+    /// What gathers before the state is made durable, to a TiB.
+    pub(super) const LOG_KEEP_MB: RangeInclusive<u64> = 64..=1024 * 1024;
 }

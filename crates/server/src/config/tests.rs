@@ -215,7 +215,7 @@ fn every_key_takes_what_it_should_and_nothing_else() {
 fn values_arrive_where_they_belong() {
     let config = parse(
         "service_name: s\nbase_uri: b\nlisten_address: '::1'\nlisten_port: 1\ndefault_ttl: 2\nmax_ttl: 3\n\
-         log_level: debug\nstorage: {data_dir: /d, engine: sled, memory_mb: 99, cache_mb: 9, reserve_mb: 7}\nhttp: {max_value_bytes: 4, \
+         log_level: debug\nstorage: {data_dir: /d, engine: sled, memory_mb: 99, cache_mb: 9, reserve_mb: 7, log_keep_minutes: 5, log_keep_mb: 100}\nhttp: {max_value_bytes: 4, \
          request_timeout_ms: 105, header_timeout_ms: 106, body_timeout_ms: 107, idle_timeout_ms: 1008, \
          max_connections: 9}\nshutdown: {grace_ms: 10, notice_ms: 11}\nread_consistency: local\nadmin: {listen: 'a:12'}\n\
          cluster: {name: n2, listen: '[::]:13', advertise: 'n2:14', seeds: ['n1:14', 'n2:14'], expect: 2, listen_ms: 15, \
@@ -235,6 +235,8 @@ fn values_arrive_where_they_belong() {
         memory_bytes: Some(99 << 20),
         cache_bytes: Some(9 << 20),
         reserve_bytes: 7 << 20,
+        log_keep: Duration::from_secs(300),
+        log_keep_bytes: 100 << 20,
     };
     assert_eq!((config.service_name.as_str(), config.base_uri.as_str()), ("s", "/b/"));
     assert_eq!((config.listen.to_string().as_str(), lifetimes(&config)), ("[::1]:1", (Some(2), Some(3))));

@@ -29,7 +29,7 @@ impl Checkpoint {
                     self.last = position;
                 }
             }
-            Kind::Synced | Kind::Sealed => {}
+            Kind::Synced | Kind::Sealed | Kind::Summary => {}
         }
     }
 

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::LogError;
 use super::segment::UNFINISHED_NAME;
+use super::spares::UNFINISHED_SPARE_NAME;
 
 /// The files of a log's directory. Names the log never gives (a backup's leavings, `lost+found`) are not ours and stay.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) segments: BTreeMap<u32, PathBuf>,
     pub(super) spares: Vec<PathBuf>,
-    pub(super) unfinished: Option<PathBuf>,
+    pub(super) unfinished: Vec<PathBuf>,
     pub(super) foreign: Option<String>,
 }
 
@@ -23,8 +24,8 @@ impl Listing {
         for entry in fs::read_dir(directory).map_err(LogError::io("list", directory))? {
             let path = entry.map_err(LogError::io("list", directory))?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if name == UNFINISHED_NAME {
-                listing.unfinished = Some(path);
+            if name == UNFINISHED_NAME || name == UNFINISHED_SPARE_NAME {
+                listing.unfinished.push(path);
             } else if let Some(stem) = name.strip_suffix(".seg") {
                 let number = number(stem).ok_or_else(|| LogError::Missing {
                     file: path.clone(),

@@ -4,6 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
 use super::LogError;
 
 /// The file system as the log uses it: each method is one system call, and its error names file and operation.
@@ -20,6 +23,7 @@ pub(super) enum Change<'a> {
     Sync { path: &'a Path },
     SyncDirectory { path: &'a Path },
     Create { path: &'a Path },
+    Allocate,
     Rename { from: &'a Path, to: &'a Path },
     Remove { path: &'a Path },
 }
@@ -60,6 +64,16 @@ impl Disk {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
         options.open(path).map_err(LogError::io("create", path))
+    }
+
+    /// Reserves blocks for `bytes`, where the file system can; a file of zeros has them once it is synced anyway. Fails at
+    /// once where there is no room.
+    pub(super) fn allocate(&self, file: &File, path: &Path, bytes: u64) -> Result<(), LogError> {
+        probed!(self, "allocate", path, Change::Allocate);
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(error) => Err(LogError::io("allocate", path)(error.into())),
+        }
     }
 
     /// Writes all of `bytes` at `offset`. An error may leave a part written.

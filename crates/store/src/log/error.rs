@@ -18,6 +18,17 @@ pub enum LogError {
         /// What the operating system said.
         source: Arc<io::Error>,
     },
+    /// The file system has no room for another segment (no blocks, no inodes, or a quota is used up), and no spare is left.
+    #[error(
+        "there is no room for another file of the Raft log in {directory}, and none is left in reserve: {source}; nothing \
+         that was acknowledged is lost; make room on this disk and start the node again"
+    )]
+    NoRoom {
+        /// The log's directory.
+        directory: PathBuf,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
     /// Bytes that had been synced do not verify.
     #[error(
         "{file} is damaged at byte {offset}: {what}; nothing was changed; restore this file from the disk's own \
@@ -95,6 +106,18 @@ impl LogError {
     pub(super) fn io(operation: &'static str, file: &Path) -> impl FnOnce(io::Error) -> LogError {
         let file = file.to_path_buf();
         move |source| LogError::Io { operation, file, source: Arc::new(source) }
+    }
+
+    /// The same error, or, where the operating system found no room, one that says so.
+    pub(super) fn or_no_room(self, directory: &Path) -> LogError {
+        match self {
+            LogError::Io { source, .. }
+                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                LogError::NoRoom { directory: directory.to_path_buf(), source }
+            }
+            other => other,
+        }
     }
 
     /// Damage at `offset` of `file`.

@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Synced = 6,
     /// The segment ends here and the next one exists.
     Sealed = 7,
+    /// What reading the sealed segment would say; stands at its end, behind what is read.
+    Summary = 8,
 }
 
 impl Kind {
@@ -51,6 +53,7 @@ impl Kind {
             5 => Kind::Purged,
             6 => Kind::Synced,
             7 => Kind::Sealed,
+            8 => Kind::Summary,
             _ => return None,
         })
     }

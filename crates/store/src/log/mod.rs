@@ -4,10 +4,9 @@
 //! to it. It does not lock its directory; whoever owns the data directory does.
 //!
 //! # Why our own
-//! The rule that matters: **a flipped bit in bytes that were synced is found when the log is opened, and never read as
-//! the log's end**, because a node that quietly forgets an acknowledged entry or a vote breaks Raft. And yet what a crash
-//! leaves of a write that was not synced (torn, zeroed, rubbish) must be cut without a question. The logs at hand keep
-//! one half of that.
+//! The rule that matters: **a flipped bit in bytes that were synced is found, and never read as the log's end**, because a
+//! node that quietly forgets an acknowledged entry or a vote breaks Raft. And yet what a crash leaves of a write that was
+//! not synced (torn, zeroed, rubbish) must be cut without a question. The logs at hand keep one half of that.
 //!
 //! # How a frame proves what was synced
 //! ```text
@@ -31,7 +30,20 @@
 //! the same reason a client cannot smuggle in a frame inside a payload. A cut write's frames that still verify are zeroed
 //! before anything is written, lest they continue a batch that happens to end where they begin; and what verifies but is
 //! not proven is written again before it is believed, because after a failed `fsync` the page cache may show what the
-//! disk does not have.
+//! disk does not have. That holds for a seal too, until its marker or a frame in the next segment proves it. And opening
+//! syncs the directory: a killed process may have left names that are only in memory.
+//!
+//! # How a long log opens quickly
+//! A sealed segment carries a summary of itself, written once its seal is synced: where its entries are, and a fingerprint
+//! of the state that the next segment's header holds whole. Opening believes one that verifies, and reads what has none:
+//! the segment that was written to, what a power cut took the summary of, what an earlier program sealed. What was not
+//! read cannot be lost unseen: the entries of a segment that is believed are verified when they are read, and a thread
+//! reads all of it after the opening and ends the log if a bit is not what it was. Votes and positions are in the headers
+//! of later segments and never read from there.
+//!
+//! # How it goes on when the disk is full
+//! Segments are made ahead, with their blocks on disk, and purged ones come back as such before any is removed. A rotation
+//! takes one of them and needs no room from the file system. [`RaftLog::reserved_bytes`] says how much is left.
 //!
 //! # What it cannot know
 //! - The newest batch, if a power cut took its marker *and* a bit of it flips before the log is opened again: that
@@ -44,16 +56,23 @@ mod checkpoint;
 mod directory;
 mod disk;
 mod error;
+mod fold;
+mod found;
 mod frame;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 mod header;
+mod image;
 mod index;
 mod queue;
 mod raft_log;
 mod recovery;
 mod repair;
 mod segment;
+mod spares;
+mod summary;
+mod verify;
+mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -83,7 +102,7 @@ pub const MAX_INDEX: u64 = u64::MAX - 1;
 /// Smallest segment, in bytes: the header's page and as much again.
 pub const MIN_SEGMENT_BYTES: u32 = 8 << 10;
 
-/// Largest segment, in bytes. Opening reads one segment at a time into memory, and offsets are 32 bits.
+/// Largest segment, in bytes. Opening reads at most two segments at a time into memory, and offsets are 32 bits.
 pub const MAX_SEGMENT_BYTES: u32 = 1 << 30;
 
 /// A place in the log.
@@ -114,6 +133,11 @@ pub struct LogOptions {
     pub cache_bytes: usize,
     /// Purged segments kept for reuse: a segment made from one needs no zeros written.
     pub recycled_segments: usize,
+    /// Segments that are made ahead, by a thread, so that the log goes on for so long on a disk that is full. Not with a
+    /// writer that is a task.
+    pub reserved_segments: usize,
+    /// How long after the opening the sealed segments are verified that the opening did not read.
+    pub verify_after: Duration,
     /// Most bytes that one write and one sync take from the queue; the queue holds twice that before callers wait. An
     /// append larger than this still goes as one.
     pub max_batch_bytes: usize,
@@ -147,6 +171,9 @@ impl Default for LogOptions {
             segment_bytes: 64 << 20,
             cache_bytes: 32 << 20,
             recycled_segments: 2,
+            reserved_segments: 0,
+            // A start has better things to do with the disk.
+            verify_after: Duration::from_secs(10),
             // A disk that syncs at 200 MB/s does this in 40 ms, within one heartbeat.
             max_batch_bytes: 8 << 20,
             writer: LogWriter::Thread,

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::index::Index;
+use super::index::{Index, Placed};
 use super::segment::SegmentFile;
 use super::{Done, LogError, LogPosition, LogRecord};
 use crate::Progress;
@@ -34,6 +34,8 @@ pub(super) enum Operation {
     Purge(LogPosition),
     /// Nothing to write, or nothing any more: only to be answered in its turn.
     Sync,
+    /// What was synced is found to be damaged: the log ends.
+    Damaged(LogError),
     /// Everything before it is the last.
     Close,
 }
@@ -43,14 +45,6 @@ pub(super) struct Queued {
     pub(super) operation: Operation,
     pub(super) bytes: usize,
     pub(super) done: Option<Done>,
-}
-
-/// Where the writer put an entry.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Placed {
-    pub(super) index: u64,
-    pub(super) segment: u32,
-    pub(super) offset: u32,
 }
 
 pub(super) struct State {
@@ -77,8 +71,9 @@ pub(super) struct Shared {
     work: Condvar,
     /// The same for a writer that is a task.
     work_for_task: Notify,
-    room: Condvar,
-    pub(super) disk_bytes: AtomicU64,
+    has_room: Condvar,
+    /// Bytes of frames that fit into the current segment.
+    pub(super) room: AtomicU64,
     /// What the writer does, from a batch that it took until that batch is durable.
     pub(super) progress: Progress,
     max_batch_bytes: usize,
@@ -162,8 +157,8 @@ impl Shared {
             state: Mutex::new(state),
             work: Condvar::new(),
             work_for_task: Notify::new(),
-            room: Condvar::new(),
-            disk_bytes: AtomicU64::new(0),
+            has_room: Condvar::new(),
+            room: AtomicU64::new(0),
             progress: Progress::default(),
             max_batch_bytes,
             cache_bytes,
@@ -182,7 +177,7 @@ impl Shared {
             if !state.is_full(bytes, self.max_batch_bytes) {
                 return Ok(state);
             }
-            self.room.wait(&mut state);
+            self.has_room.wait(&mut state);
         }
     }
 
@@ -207,7 +202,7 @@ impl Shared {
         }
         let batch = state.take(self.max_batch_bytes);
         drop(state);
-        self.room.notify_all();
+        self.has_room.notify_all();
         batch
     }
 
@@ -220,8 +215,8 @@ impl Shared {
         }
         let survives = |index: u64| state.truncations.iter().all(|(_, keep)| keep.is_some_and(|keep| index <= keep));
         let surviving: Vec<_> = placed.iter().copied().filter(|placed| survives(placed.index)).collect();
-        for Placed { index, segment, offset } in surviving {
-            state.index.locate(index, segment, offset);
+        for placed in surviving {
+            state.index.locate(placed);
         }
         state.index.evict(self.cache_bytes);
     }
@@ -235,7 +230,7 @@ impl Shared {
             state.queued_bytes = 0;
             std::mem::take(&mut state.queue)
         };
-        self.room.notify_all();
+        self.has_room.notify_all();
         for done in dones.into_iter().chain(queued.into_iter().filter_map(|queued| queued.done)) {
             done(Err(error.clone()));
         }

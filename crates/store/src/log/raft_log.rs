@@ -15,16 +15,19 @@ use parking_lot::Mutex;
 use super::checkpoint::Checkpoint;
 use super::directory::Listing;
 use super::disk::{Disk, parent_of};
+use super::found::Found;
 use super::frame::frame_bytes;
-use super::index::Found;
 use super::queue::{Operation, Shared, State};
 use super::recovery::{Recovered, recover};
 use super::repair::{Resume, holds_a_log, repair};
 use super::segment::SegmentFile;
+use super::spares::Spares;
+use super::summary::summary_at;
+use super::verify::Verifier;
 use super::writer::{Held, Writer};
 use super::{Done, LogError, LogOptions, LogPosition, LogRecord, LogWriter};
 use super::{MAX_IDENTITY_BYTES, MAX_INDEX, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MAX_VOTE_BYTES, MIN_SEGMENT_BYTES};
-use crate::Progress;
+use crate::{LogSegment, Progress};
 
 /// A handle on an open log; clones share it. The last one to go closes the log.
 ///
@@ -39,6 +42,10 @@ pub struct RaftLog {
 struct Handle {
     shared: Arc<Shared>,
     writer: Running,
+    spares: Arc<Spares>,
+    verifier: Arc<Verifier>,
+    /// The threads that make spares and verify.
+    helpers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Who writes.
@@ -47,9 +54,6 @@ enum Running {
     /// Gone once the log is closed or has failed.
     Task(Arc<Mutex<Option<Writer>>>),
 }
-
-/// An entry, and the file it is in unless it is cached.
-pub(super) type FoundIn = (Found, Option<Arc<SegmentFile>>);
 
 impl RaftLog {
     /// Creates a log for `identity` (at most [`MAX_IDENTITY_BYTES`]) in `directory`, which must be absent or empty.
@@ -89,8 +93,9 @@ impl RaftLog {
         holds_a_log(directory)
     }
 
-    /// Opens the log in `directory`: reads and verifies all of it, cuts what a crash left of its last write, and starts
-    /// the writer thread. An error has changed nothing, unless it is a write that failed.
+    /// Opens the log in `directory`: reads and verifies what is not sealed with a summary, cuts what a crash left of its
+    /// last write, and starts the writer thread and those that verify the rest and make segments ahead. An error has
+    /// changed nothing, unless it is a write that failed.
     ///
     /// # Errors
     /// [`LogError::NoLog`]; [`LogError::Damaged`] or [`LogError::Missing`] where bytes that had been synced are no
@@ -104,13 +109,16 @@ impl RaftLog {
         if !directory.is_dir() {
             return Err(LogError::NoLog { directory: directory.to_path_buf() });
         }
-        let mut recovered = recover(directory)?;
+        // Where one thread does everything, nothing could be verified later.
+        let believes_summaries = matches!(options.writer, LogWriter::Thread);
+        let mut recovered = recover(directory, believes_summaries)?;
         let resume = repair(&disk, directory, &recovered)?;
+        recovered.seal = None;
         let spares = std::mem::take(&mut recovered.spares);
         let (kept, removed): (Vec<_>, Vec<_>) = spares
             .into_iter()
             .partition(|path| fs::metadata(path).is_ok_and(|m| m.len() == options.segment_bytes.into()));
-        let surplus = kept.len().saturating_sub(options.recycled_segments);
+        let surplus = kept.len().saturating_sub(options.recycled_segments.max(options.reserved_segments));
         for path in removed.iter().chain(&kept[..surplus]) {
             disk.remove(path)?;
         }
@@ -126,7 +134,7 @@ impl RaftLog {
         resume: &Resume,
         spares: Vec<std::path::PathBuf>,
     ) -> Result<RaftLog, LogError> {
-        let Recovered { checkpoint, index, segments, .. } = recovered;
+        let Recovered { checkpoint, index, fold, segments, unread, .. } = recovered;
         let highest: BTreeMap<u32, u64> = index.highest_by_segment().collect();
         let spare_bytes = spares.len() as u64 * u64::from(options.segment_bytes);
         let disk_bytes = spare_bytes + segments.iter().map(|file| u64::from(file.size)).sum::<u64>();
@@ -135,25 +143,45 @@ impl RaftLog {
         state.committed = checkpoint.committed;
         state.purged = checkpoint.purged;
         state.segments = segments.iter().map(|file| (file.number, Arc::clone(file))).collect();
-        let who = options.writer.clone();
+        let (who, reserved, verify_after) = (options.writer.clone(), options.reserved_segments, options.verify_after);
         let shared = Arc::new(Shared::new(state, options.max_batch_bytes, options.cache_bytes));
-        shared.disk_bytes.store(disk_bytes, Ordering::Relaxed);
+        let counts = (options.reserved_segments, options.recycled_segments);
+        let spares = Spares::new(disk.clone(), directory, options.segment_bytes, counts, spares, disk_bytes);
+        let last = segments.last().map_or(MIN_SEGMENT_BYTES, |file| file.size);
+        shared.room.store(summary_at(last).saturating_sub(resume.end).into(), Ordering::Relaxed);
         let held = segments.into_iter().map(|file| Held { highest: highest.get(&file.number).copied(), file });
         let mut writer = Writer {
             shared: Arc::clone(&shared),
-            disk,
+            disk: disk.clone(),
             directory: directory.to_path_buf(),
             options,
             checkpoint,
             held: held.collect(),
-            spares,
+            spares: Arc::clone(&spares),
             end: resume.end,
             proven: resume.proven,
             buffer: Vec::new(),
             placed: Vec::new(),
+            fold,
         };
         // What a crash kept a purge from removing.
-        writer.drop_purged()?;
+        while writer.drop_purged()? {}
+        let makes_spares = matches!(who, LogWriter::Thread) && reserved > 0;
+        let maker = if makes_spares {
+            let spares = Arc::clone(&spares);
+            let thread = thread::Builder::new().name("raft-log-spares".to_owned()).spawn(move || spares.run());
+            Some(thread.map_err(LogError::io("start the thread that makes segments for", directory))?)
+        } else {
+            None
+        };
+        let verifier = Verifier::new(disk, Arc::clone(&shared), verify_after, unread);
+        let verifying = if verifier.is_needed() {
+            let verifier = Arc::clone(&verifier);
+            let thread = thread::Builder::new().name("raft-log-verify".to_owned()).spawn(move || verifier.run());
+            Some(thread.map_err(LogError::io("start the thread that verifies", directory))?)
+        } else {
+            None
+        };
         let writer = match who {
             LogWriter::Thread => {
                 let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || writer.run());
@@ -167,7 +195,15 @@ impl RaftLog {
                 Running::Task(writer)
             }
         };
-        Ok(RaftLog { handle: Arc::new(Handle { shared, writer }) })
+        Ok(RaftLog {
+            handle: Arc::new(Handle {
+                shared,
+                writer,
+                spares,
+                verifier,
+                helpers: Mutex::new(maker.into_iter().chain(verifying).collect()),
+            }),
+        })
     }
 
     fn shared(&self) -> &Shared {
@@ -214,9 +250,29 @@ impl RaftLog {
         self.shared().lock().index.live_bytes()
     }
 
+    /// Bytes that the entries after `index` take on disk, to within 64 KiB.
+    pub fn bytes_after(&self, index: u64) -> u64 {
+        self.shared().lock().index.bytes_after(index)
+    }
+
+    /// The segments that hold entries, oldest first, with the first entry of each.
+    pub fn segments(&self) -> Vec<LogSegment> {
+        let state = self.shared().lock();
+        let size = |number| state.segments.get(&number).map_or(0, |segment| u64::from(segment.size));
+        let firsts = state.index.first_by_segment().into_iter();
+        firsts.map(|(number, first_index)| LogSegment { first_index, bytes: size(number) }).collect()
+    }
+
     /// Bytes of all files: segments as preallocated, and those kept for reuse.
     pub fn disk_bytes(&self) -> u64 {
-        self.shared().disk_bytes.load(Ordering::Relaxed)
+        self.handle.spares.disk_bytes()
+    }
+
+    /// Bytes of frames that can be appended without any more room from the file system: what is left of the current segment,
+    /// and the segments that are kept ready. Whoever must go on while the disk is full keeps an eye on it: when it is
+    /// used up, the log ends with [`LogError::NoRoom`].
+    pub fn reserved_bytes(&self) -> u64 {
+        self.shared().room.load(Ordering::Relaxed) + self.handle.spares.room()
     }
 
     /// How the writer goes on, from a batch that it took until that batch is durable.
@@ -333,40 +389,28 @@ impl RaftLog {
     /// [`LogError::Purged`] if `range` begins before the first entry kept; [`LogError::Damaged`]; [`LogError::Io`];
     /// the error that ended the log.
     pub fn read(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<LogRecord>, LogError> {
-        let found = self.find(range, max_bytes)?;
-        found.into_iter().map(|(found, file)| fetch(found, file.as_deref())).collect()
+        self.find(range, max_bytes)?.read()
     }
 
-    /// Collects, under the lock, where the entries are, with a hold on the files, so that no purge takes them away.
-    pub(super) fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<FoundIn>, LogError> {
+    /// Looks up, under the lock, where the entries are, with a hold on the segments, so that no purge takes them away.
+    /// What is read from disk is read without the lock.
+    ///
+    /// # Errors
+    /// [`LogError::Purged`] if `range` begins before the first entry kept; the error that ended the log.
+    pub(crate) fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<Found, LogError> {
+        let index = range.start;
         let state = self.shared().lock();
         match state.usable() {
             Ok(()) | Err(LogError::Closed) => {}
             Err(error) => return Err(error),
         }
-        let mut found = Vec::new();
-        let mut bytes: usize = 0;
-        for index in range {
-            let Some(entry) = state.index.find(index) else {
-                if let Some(purged) = state.index.floor().filter(|floor| index <= floor.index) {
-                    return Err(LogError::Purged { index, purged: purged.index });
-                }
-                break;
-            };
-            let (length, file) = match &entry {
-                Found::Cached(_, payload) => (payload.len(), None),
-                Found::Stored(_, slot) => (
-                    usize::try_from(slot.length).unwrap_or(usize::MAX),
-                    state.segments.get(&slot.segment).map(Arc::clone),
-                ),
-            };
-            bytes = bytes.saturating_add(length);
-            if bytes > max_bytes && !found.is_empty() {
-                break;
-            }
-            found.push((entry, file));
-        }
-        Ok(found)
+        let plan = state.index.plan(range, max_bytes).map_err(|purged| LogError::Purged { index, purged })?;
+        let stored = plan.stored.into_iter().map(|stretch| {
+            // An entry is found only while its segment is held, and both change under one lock.
+            let segment = state.segments.get(&stretch.segment).map(Arc::clone).ok_or(LogError::WriterGone)?;
+            Ok((stretch, segment))
+        });
+        Ok(Found { stored: stored.collect::<Result<_, LogError>>()?, cached: plan.cached, max_bytes })
     }
 
     /// Waits until every call made so far is durable, the committed position too.
@@ -438,6 +482,12 @@ impl Handle {
                 }
             }
         }
+        self.spares.stop();
+        self.verifier.stop();
+        for helper in self.helpers.lock().drain(..) {
+            // They end by themselves, and nothing that they do was promised to anybody.
+            drop(helper.join());
+        }
         match self.shared.lock().usable() {
             Ok(()) | Err(LogError::Closed) => Ok(()),
             Err(error) => Err(error),
@@ -449,15 +499,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // Nobody is left to hear of an error, and every call that asked to be told was told.
         drop(self.close());
-    }
-}
-
-pub(super) fn fetch(found: Found, file: Option<&SegmentFile>) -> Result<LogRecord, LogError> {
-    match (found, file) {
-        (Found::Cached(position, payload), _) => Ok(LogRecord { position, payload }),
-        (Found::Stored(index, slot), Some(file)) => file.read(index, slot),
-        // An entry is found only while its segment is held, and both change under one lock.
-        (Found::Stored(..), None) => Err(LogError::WriterGone),
     }
 }
 

@@ -5,37 +5,39 @@
 //! segment holds a frame (a segment is sealed and synced before the next one is written to). Then it is damage, and
 //! refused. Otherwise it is what a crash left of the last write, and cut.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::checkpoint::Checkpoint;
 use super::directory::Listing;
-use super::disk::Disk;
-use super::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame, Kind, frame_bytes};
-use super::header::{HEADER_BYTES, SegmentHeader};
-use super::index::{Index, Slot};
+use super::disk::parent_of;
+use super::fold::Fold;
+use super::frame::{FRAME_HEADER_BYTES, Frame, Kind, Salt, frame_bytes};
+use super::header::HEADER_BYTES;
+use super::image::{Head, Image};
+use super::index::Index;
 use super::segment::{SegmentFile, segment_path};
 use super::{LogError, MAX_INDEX, MAX_PAYLOAD_BYTES};
-
-/// Preallocated space is passed over in pieces of this size: most of a segment that is searched has never been used. A
-/// multiple of the frames' alignment.
-const ZERO_PIECE: [u8; 1024] = [0; 1024];
 
 /// A log as it was found, and what has to be mended before it can be written to.
 pub(super) struct Recovered {
     pub(super) checkpoint: Checkpoint,
     pub(super) index: Index,
+    /// What the last segment says.
+    pub(super) fold: Fold,
     /// Oldest first, without a hole; the last is written to.
     pub(super) segments: Vec<Arc<SegmentFile>>,
+    /// Those of them whose summary was believed.
+    pub(super) unread: Vec<Weak<SegmentFile>>,
     pub(super) tail: Tail,
+    /// The end of the last but one segment, where nothing proves that its seal was synced.
+    pub(super) seal: Option<UnprovenSeal>,
     /// Made for the next segment by a write that a crash cut off before the seal.
     pub(super) leftover: Option<PathBuf>,
     /// Segments that a purge had not come to remove.
     pub(super) purged: Vec<(u32, PathBuf)>,
     pub(super) spares: Vec<PathBuf>,
-    pub(super) unfinished: Option<PathBuf>,
+    pub(super) unfinished: Vec<PathBuf>,
 }
 
 /// The end of the last segment.
@@ -53,32 +55,34 @@ pub(super) struct Tail {
     pub(super) file_bytes: u64,
 }
 
+/// The end of a sealed segment whose seal may be in the page cache alone: the process may have been killed before it
+/// could sync it. Nothing may be written to the next segment before this is on disk.
+pub(super) struct UnprovenSeal {
+    pub(super) segment: Arc<SegmentFile>,
+    /// Below this every byte is known to be synced.
+    pub(super) proven: u32,
+    /// What follows it, the seal included.
+    pub(super) bytes: Vec<u8>,
+}
+
 /// Why a frame could not be followed.
 enum Stop {
     Sealed,
     Open,
 }
 
-struct Image {
-    segment: SegmentFile,
-    header: SegmentHeader,
-    /// As many as the segment's size says.
-    bytes: Vec<u8>,
-    /// Of these, how many there are in the file.
-    file_bytes: u64,
-}
-
 struct Scan {
+    /// The state after the last frame that was folded in.
     checkpoint: Checkpoint,
-    index: Index,
+    fold: Fold,
     at: usize,
     /// Where the last marker passed stands: all before it is synced.
     marker: Option<usize>,
     stop: Stop,
 }
 
-/// Reads the log in `directory`.
-pub(super) fn recover(directory: &Path) -> Result<Recovered, LogError> {
+/// Reads the log in `directory`: the last segments whole, and of those before the summary, if `believes_summaries`.
+pub(super) fn recover(directory: &Path, believes_summaries: bool) -> Result<Recovered, LogError> {
     let listing = Listing::of(directory)?;
     let Some((&newest, _)) = listing.segments.last_key_value() else {
         return Err(if listing.holds_a_log() {
@@ -91,53 +95,68 @@ pub(super) fn recover(directory: &Path) -> Result<Recovered, LogError> {
     // Removals are not ordered among each other, so a crash in a purge may leave old segments on both sides of a hole.
     // Only what follows the last hole counts; the check at the end finds out whether something needed was before it.
     let oldest = (1..=newest).rev().take_while(|number| listing.segments.contains_key(number)).last().unwrap_or(newest);
-    let first = Image::load(directory, oldest)?;
-    let start = first.header.checkpoint.clone();
-    let index = Index::after(start.last);
-    let mut segments = Vec::new();
-    let mut scan = Scan { checkpoint: start, index, at: HEADER_BYTES, marker: None, stop: Stop::Open };
-    let mut image = first;
-    let (tail, leftover) = loop {
-        scan.follow(&image)?;
-        let next = image.segment.number.checked_add(1).filter(|next| *next <= newest);
-        if let Stop::Open = scan.stop {
-            let (tail, leftover) = cut(directory, &image, &scan, next, newest)?;
-            segments.push(Arc::new(image.segment));
-            break (tail, leftover);
+    let mut head = Head::load(directory, oldest)?;
+    let mut index = Index::after(head.header.checkpoint.last);
+    let (mut segments, mut unread) = (Vec::new(), Vec::new());
+    let mut seal = None;
+    let (tail, leftover, checkpoint, fold) = loop {
+        let next = head.segment.number.checked_add(1).filter(|next| *next <= newest);
+        let following = next.map(|next| Head::load(directory, next)).transpose()?;
+        let behind = following.as_ref().map(|following| &following.header.checkpoint);
+        if let Some(behind) = behind.filter(|_| believes_summaries)
+            && let Some(fold) = head.summary(behind)?
+        {
+            join(&fold, &mut index, behind, &head.segment)?;
+            head.segment.release();
+            let segment = Arc::new(head.segment);
+            unread.push(Arc::downgrade(&segment));
+            segments.push(segment);
+            seal = None;
+            head = following.ok_or(LogError::WriterGone)?;
+            continue;
         }
-        let Some(next) = next else {
+        let mut scan = Scan::before(&head.header.checkpoint);
+        let image = Image::of(head)?;
+        scan.follow(&image)?;
+        join(&scan.fold, &mut index, &scan.checkpoint, &image.segment)?;
+        if let Stop::Open = scan.stop {
+            let (tail, leftover) = cut(&image, &scan, following, newest)?;
+            segments.push(Arc::new(image.segment));
+            break (tail, leftover, scan.checkpoint, scan.fold);
+        }
+        let Some(following) = following else {
             let what = format!("{} was sealed after this one had been made", image.segment.path.display());
             let file = segment_path(directory, image.segment.number.saturating_add(1));
             return Err(LogError::Missing { file, what });
         };
-        let following = Image::load(directory, next)?;
         if following.header.checkpoint != scan.checkpoint {
             let what = format!("it does not continue {}", image.segment.path.display());
             return Err(LogError::Missing { file: following.segment.path, what });
         }
-        segments.push(Arc::new(image.segment));
-        image = following;
+        let segment = Arc::new(image.segment);
+        seal = scan.unproven_seal(segment.salt, &image.bytes).map(|(proven, bytes)| UnprovenSeal {
+            segment: Arc::clone(&segment),
+            proven,
+            bytes,
+        });
+        segment.release();
+        segments.push(segment);
+        head = following;
     };
-    let floor = scan.index.floor();
-    if floor.map(|floor| floor.index) != scan.checkpoint.purged.map(|purged| purged.index) {
-        let what =
-            format!("it begins after {floor:?}, but entries were purged only up to {:?}", scan.checkpoint.purged);
+    // A frame in the last segment proves the seal before it: it was written after the seal had been synced.
+    let seal = seal.filter(|_| tail.end == offset(HEADER_BYTES));
+    let floor = index.floor();
+    if floor.map(|floor| floor.index) != checkpoint.purged.map(|purged| purged.index) {
+        let what = format!("it begins after {floor:?}, but entries were purged only up to {:?}", checkpoint.purged);
         return Err(LogError::Missing { file: segment_path(directory, oldest - 1), what });
     }
     let purged = listing.segments.into_iter().filter(|(number, _)| *number < oldest).collect();
     let (spares, unfinished) = (listing.spares, listing.unfinished);
-    let Scan { checkpoint, index, .. } = scan;
-    Ok(Recovered { checkpoint, index, segments, tail, leftover, purged, spares, unfinished })
+    Ok(Recovered { checkpoint, index, fold, segments, unread, tail, seal, leftover, purged, spares, unfinished })
 }
 
 /// Judges where the last segment stops: damage, or a torn write to cut.
-fn cut(
-    directory: &Path,
-    image: &Image,
-    scan: &Scan,
-    next: Option<u32>,
-    newest: u32,
-) -> Result<(Tail, Option<PathBuf>), LogError> {
+fn cut(image: &Image, scan: &Scan, following: Option<Head>, newest: u32) -> Result<(Tail, Option<PathBuf>), LogError> {
     let path = &image.segment.path;
     let beyond = image.frames_beyond(scan.at);
     if beyond.proven > scan.at {
@@ -146,9 +165,9 @@ fn cut(
         return Err(LogError::damaged(path, scan.at as u64, what));
     }
     let mut leftover = None;
-    if let Some(next) = next {
-        let following = Image::load(directory, next)?;
-        if next != newest || following.frames_beyond(HEADER_BYTES).end.is_some() {
+    if let Some(following) = following {
+        let following = Image::of(following)?;
+        if following.segment.number != newest || following.frames_beyond(HEADER_BYTES).end.is_some() {
             let what = format!("no frame verifies here, but {} was written to later", following.segment.path.display());
             return Err(LogError::damaged(path, scan.at as u64, what));
         }
@@ -168,83 +187,49 @@ fn cut(
     Ok((tail, leftover))
 }
 
+/// Takes `index` over a segment, behind which the state is `behind`.
+fn join(fold: &Fold, index: &mut Index, behind: &Checkpoint, segment: &SegmentFile) -> Result<(), LogError> {
+    fold.join(index, behind.purged).map_err(|(found, expected)| {
+        let what = format!("entry {found} stands where entry {expected} should");
+        LogError::damaged(&segment.path, HEADER_BYTES as u64, what)
+    })
+}
+
+/// Reads a sealed segment whole and verifies it.
+pub(super) fn read_sealed(segment: &SegmentFile) -> Result<(), LogError> {
+    let directory = parent_of(&segment.path);
+    let image = Image::of(Head::load(directory, segment.number)?)?;
+    let mut scan = Scan::before(&image.header.checkpoint);
+    scan.follow(&image)?;
+    match scan.stop {
+        Stop::Sealed => Ok(()),
+        Stop::Open => {
+            let what = "no frame verifies here, but the segment was sealed further on".to_owned();
+            Err(LogError::damaged(&segment.path, scan.at as u64, what))
+        }
+    }
+}
+
 /// File offsets fit: a segment is at most [`super::MAX_SEGMENT_BYTES`] long.
-fn offset(at: usize) -> u32 {
+pub(super) fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// What the frames that verify beyond some point say.
-#[derive(Default)]
-struct Beyond {
-    proven: usize,
-    end: Option<usize>,
-}
-
-impl Image {
-    fn load(directory: &Path, number: u32) -> Result<Image, LogError> {
-        let path = segment_path(directory, number);
-        let file = Disk::open(&path)?;
-        let mut bytes = read_whole(&file, &path)?;
-        let header = SegmentHeader::decode(&bytes).map_err(|what| LogError::damaged(&path, 0, what))?;
-        // No frame was ever written beyond the size. A short file is filled up with zeros before it is written to, and
-        // they may be what a frame was cut of: what it says then, it says already.
-        let size = usize::try_from(header.size).unwrap_or(usize::MAX);
-        bytes.truncate(size);
-        let file_bytes = bytes.len() as u64;
-        bytes.resize(size, 0);
-        if header.number != number {
-            let what = format!("this name holds segment {}", header.number);
-            return Err(LogError::Missing { file: path, what });
-        }
-        let segment = SegmentFile { number, size: header.size, salt: header.salt, path, file };
-        Ok(Image { segment, header, bytes, file_bytes })
-    }
-
-    /// Looks at every place where a frame could stand, from `from` on, until one proves that `from` was synced.
-    fn frames_beyond(&self, from: usize) -> Beyond {
-        let word = self.segment.salt.sync_word();
-        let mut beyond = Beyond::default();
-        let rest = self.bytes.get(from..).unwrap_or_default();
-        for (number, piece) in rest.chunks(ZERO_PIECE.len()).enumerate() {
-            if *piece == ZERO_PIECE[..piece.len()] {
-                continue;
-            }
-            for (place, start) in piece.chunks(FRAME_ALIGNMENT).enumerate() {
-                if !start.starts_with(&word) {
-                    continue;
-                }
-                let at = from + number * ZERO_PIECE.len() + place * FRAME_ALIGNMENT;
-                let Some(frame) = Frame::decode(&self.bytes[at..], self.segment.salt, offset(at)) else { continue };
-                beyond.proven = beyond.proven.max(usize::try_from(frame.proven).unwrap_or(usize::MAX));
-                beyond.end = Some(at + FRAME_HEADER_BYTES);
-                if beyond.proven > from {
-                    return beyond;
-                }
-            }
-        }
-        beyond
-    }
-}
-
-fn read_whole(mut file: &File, path: &Path) -> Result<Vec<u8>, LogError> {
-    let length = file.metadata().map_err(LogError::io("look at", path))?.len();
-    let mut bytes = Vec::with_capacity(usize::try_from(length.min(super::MAX_SEGMENT_BYTES.into())).unwrap_or(0));
-    file.read_to_end(&mut bytes).map_err(LogError::io("read", path))?;
-    Ok(bytes)
-}
-
 impl Scan {
+    /// At the first frame of a segment.
+    fn before(checkpoint: &Checkpoint) -> Scan {
+        let fold = Fold::after(checkpoint.last);
+        Scan { checkpoint: checkpoint.clone(), fold, at: HEADER_BYTES, marker: None, stop: Stop::Open }
+    }
+
     /// Folds in the frames of one segment, up to its seal or to the first that does not verify.
     fn follow(&mut self, image: &Image) -> Result<(), LogError> {
-        self.at = HEADER_BYTES;
-        self.marker = None;
-        self.stop = Stop::Open;
         let salt = image.segment.salt;
         while let Some(rest) = image.bytes.get(self.at..) {
             let Some(frame) = Frame::decode(rest, salt, offset(self.at)) else { break };
             let Some(body) = frame.body(rest, salt) else { break };
             let next = self.at + frame_bytes(body.len());
-            if next > image.bytes.len() {
+            if next > image.bytes.len() || frame.kind == Kind::Summary {
                 break;
             }
             self.fold(&frame, body).map_err(|what| LogError::damaged(&image.segment.path, self.at as u64, what))?;
@@ -262,6 +247,17 @@ impl Scan {
         Ok(())
     }
 
+    /// What of a sealed segment is not known to be synced: nothing, if the seal has its marker.
+    fn unproven_seal(&self, salt: Salt, bytes: &[u8]) -> Option<(u32, Vec<u8>)> {
+        let end = self.at + FRAME_HEADER_BYTES;
+        let marker = bytes.get(end..).and_then(|rest| Frame::decode(rest, salt, offset(end)));
+        if marker.is_some_and(|marker| marker.kind == Kind::Synced && marker.proven == offset(end)) {
+            return None;
+        }
+        let proven = self.marker.unwrap_or(HEADER_BYTES);
+        Some((offset(proven), bytes[proven..end].to_vec()))
+    }
+
     /// Checks that a frame that verifies also makes sense, then folds it in.
     fn fold(&mut self, frame: &Frame, body: &[u8]) -> Result<(), String> {
         if frame.position.is_some_and(|position| position.index > MAX_INDEX) {
@@ -269,7 +265,7 @@ impl Scan {
         }
         match (frame.kind, frame.position) {
             (Kind::Entry, Some(position)) => {
-                self.index
+                self.fold
                     .expects(position.index)
                     .map_err(|expected| format!("entry {} stands where entry {expected} should", position.index))?;
                 if body.len() > MAX_PAYLOAD_BYTES {
@@ -279,8 +275,12 @@ impl Scan {
             (Kind::Entry | Kind::Committed | Kind::Purged, None) => {
                 return Err(format!("a frame that says {:?} names no position", frame.kind));
             }
-            (Kind::Truncated, position) => self.index.truncate(position),
-            (Kind::Purged, Some(position)) => self.index.purge(position),
+            (Kind::Truncated, position) => {
+                let purged = self.checkpoint.purged.map(|purged| purged.index);
+                if position.map(|position| position.index) < purged {
+                    return Err(format!("it truncates to {position:?}, but entries were purged up to {purged:?}"));
+                }
+            }
             _ => {}
         }
         self.checkpoint.apply(frame.kind, frame.position, body);
@@ -288,9 +288,12 @@ impl Scan {
     }
 
     fn place(&mut self, frame: &Frame, segment: u32) {
-        if let (Kind::Entry, Some(position)) = (frame.kind, frame.position) {
-            let slot = Slot { term: position.term, segment, offset: frame.offset, length: frame.body_bytes };
-            self.index.push(position, slot);
+        match (frame.kind, frame.position) {
+            (Kind::Entry, Some(position)) => {
+                let length = frame_bytes(usize::try_from(frame.body_bytes).unwrap_or(usize::MAX));
+                self.fold.entry(position, segment, frame.offset, frame.offset + offset(length));
+            }
+            (kind, position) => self.fold.other(kind, position),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! One segment file, open for reading and writing, and how it comes into being.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::LogError;
 use super::checkpoint::Checkpoint;
 use super::disk::Disk;
-use super::frame::{FRAME_HEADER_BYTES, Frame, Kind, Salt, frame_bytes};
+use super::frame::{FRAME_HEADER_BYTES, Salt, frame_bytes};
 use super::header::{HEADER_BYTES, SegmentHeader};
-use super::index::Slot;
-use super::{LogError, LogPosition, LogRecord};
+use super::summary::{size_with_summary, summary_at};
 
 /// The name a segment has until it is whole and durable. A crash leaves it behind; opening removes it.
 pub(super) const UNFINISHED_NAME: &str = "unfinished.tmp";
@@ -27,7 +29,9 @@ pub(super) struct SegmentFile {
     pub(super) size: u32,
     pub(super) salt: Salt,
     pub(super) path: PathBuf,
-    pub(super) file: File,
+    /// Held open while the segment is written to. An older one is opened by each reader: a long log has more segments
+    /// than a process may have open files.
+    file: Mutex<Option<Arc<File>>>,
 }
 
 /// The path of segment `number`.
@@ -53,6 +57,22 @@ pub(super) fn write_zeros(disk: &Disk, file: &File, path: &Path, from: u64, to: 
 }
 
 impl SegmentFile {
+    /// One that is open.
+    pub(super) fn opened(number: u32, size: u32, salt: Salt, path: PathBuf, file: File) -> SegmentFile {
+        SegmentFile { number, size, salt, path, file: Mutex::new(Some(Arc::new(file))) }
+    }
+
+    /// The file, which is opened if it is not.
+    pub(super) fn file(&self) -> Result<Arc<File>, LogError> {
+        let held = self.file.lock().clone();
+        held.map_or_else(|| Disk::open(&self.path).map(Arc::new), Ok)
+    }
+
+    /// Nothing is written to it any more.
+    pub(super) fn release(&self) {
+        self.file.lock().take();
+    }
+
     /// Makes segment `number`, out of `spare` if there is one (which must be `size` bytes long). It bears its name only
     /// once header and length are durable, so a file of that name with a bad header is damage and never a crash.
     /// Durable, name included, when it returns.
@@ -73,7 +93,12 @@ impl SegmentFile {
             None => {
                 let unfinished = directory.join(UNFINISHED_NAME);
                 let file = disk.create(&unfinished)?;
-                write_zeros(disk, &file, &unfinished, HEADER_BYTES as u64, u64::from(size))?;
+                let filled = write_zeros(disk, &file, &unfinished, HEADER_BYTES as u64, u64::from(size));
+                if let Err(error) = filled {
+                    // On a full disk, what was filled so far is room that others need.
+                    let _ = disk.remove(&unfinished);
+                    return Err(error);
+                }
                 (unfinished, file)
             }
         };
@@ -82,28 +107,13 @@ impl SegmentFile {
         let path = segment_path(directory, number);
         disk.rename(&unfinished, &path)?;
         disk.sync_directory(directory)?;
-        Ok(SegmentFile { number, size, salt: header.salt, path, file })
-    }
-
-    /// Reads the entry `index` back from `slot` and verifies that it is that entry.
-    pub(super) fn read(&self, index: u64, slot: Slot) -> Result<LogRecord, LogError> {
-        let length = usize::try_from(slot.length).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; FRAME_HEADER_BYTES + length];
-        let offset = u64::from(slot.offset);
-        self.file.read_exact_at(&mut bytes, offset).map_err(LogError::io("read", &self.path))?;
-        let position = LogPosition { term: slot.term, index };
-        let whole = Frame::decode(&bytes, self.salt, slot.offset)
-            .filter(|frame| frame.kind == Kind::Entry && frame.position == Some(position))
-            .is_some_and(|frame| frame.body_bytes == slot.length && frame.body(&bytes, self.salt).is_some());
-        if !whole {
-            return Err(LogError::damaged(&self.path, offset, format!("entry {index} does not verify")));
-        }
-        Ok(LogRecord { position, payload: bytes::Bytes::from(bytes).slice(FRAME_HEADER_BYTES..) })
+        Ok(SegmentFile::opened(number, size, header.salt, path, file))
     }
 }
 
 /// The size of a segment that has room for a frame with a body of `body_bytes`, and at least `wanted` bytes.
 pub(super) fn segment_size(wanted: u32, body_bytes: usize) -> u32 {
     let needed = HEADER_BYTES + frame_bytes(body_bytes) + RESERVED_BYTES;
-    u32::try_from(needed).map_or(u32::MAX, |needed| needed.max(wanted))
+    u32::try_from(needed)
+        .map_or(u32::MAX, |needed| if needed <= summary_at(wanted) { wanted } else { size_with_summary(needed) })
 }

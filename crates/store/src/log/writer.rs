@@ -12,14 +12,22 @@ use parking_lot::Mutex;
 
 use super::checkpoint::Checkpoint;
 use super::disk::Disk;
+use super::fold::Fold;
 use super::frame::{Kind, Stamp, encode, frame_bytes};
 use super::header::HEADER_BYTES;
-use super::queue::{Operation, Placed, Queued, Shared};
+use super::index::Placed;
+use super::queue::{Operation, Queued, Shared};
 use super::segment::{RESERVED_BYTES, SegmentFile, segment_size, spare_path};
+use super::spares::{Spares, next_segment};
+use super::summary::{encode_summary, summary_at};
 use super::{Done, LogError, LogOptions, LogPosition};
 
 /// The buffer gives space beyond this back after a batch: an odd large append shall not be paid for for ever.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
+
+/// Most segments that are let go between two batches: a file system may take milliseconds to free a file, and who
+/// appends waits for it.
+const MAX_DROPPED: usize = 4;
 
 /// A segment and the highest entry in it that is still in the log.
 pub(super) struct Held {
@@ -40,13 +48,15 @@ pub(super) struct Writer {
     pub(super) checkpoint: Checkpoint,
     /// Oldest first; the last is written to.
     pub(super) held: VecDeque<Held>,
-    pub(super) spares: Vec<PathBuf>,
+    pub(super) spares: Arc<Spares>,
     /// Where `buffer` will be written.
     pub(super) end: u32,
     /// Below this every byte of the current segment is synced.
     pub(super) proven: u32,
     pub(super) buffer: Vec<u8>,
     pub(super) placed: Vec<Placed>,
+    /// What the current segment says.
+    pub(super) fold: Fold,
 }
 
 /// Answers callers if the thread unwinds, so that nobody waits for a thread that is gone.
@@ -94,17 +104,21 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let _step = shared.progress.begin();
         let dones: Vec<Done> = batch.iter_mut().filter_map(|queued| queued.done.take()).collect();
-        let purged = self.checkpoint.purged;
         let closing = matches!(batch.last(), Some(Queued { operation: Operation::Close, .. }));
         if let Err(error) = self.write(batch) {
             self.shared.fail(&error, dones);
             return ControlFlow::Break(());
         }
         dones.into_iter().for_each(|done| done(Ok(())));
-        let dropped = if self.checkpoint.purged == purged { Ok(()) } else { self.drop_purged() };
-        if let Err(error) = dropped {
-            self.shared.fail(&error, Vec::new());
-            return ControlFlow::Break(());
+        loop {
+            match self.drop_purged() {
+                Ok(true) if !self.shared.lock().has_work() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    self.shared.fail(&error, Vec::new());
+                    return ControlFlow::Break(());
+                }
+            }
         }
         if closing { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -124,6 +138,7 @@ impl Writer {
                 Operation::Truncate(last) => self.truncate(last)?,
                 Operation::Purge(position) => self.frame(Kind::Purged, Some(position), &[])?,
                 Operation::Sync => {}
+                Operation::Damaged(error) => return Err(error),
                 Operation::Close => close = true,
             }
         }
@@ -131,10 +146,12 @@ impl Writer {
         if close {
             // So that the last marker survives a power cut too, and with it the proof of the last batch.
             let file = self.current();
-            self.disk.sync_data(&file.file, &file.path)?;
+            self.disk.sync_data(&*file.file()?, &file.path)?;
         }
         self.shared.settle(&self.placed, through);
         self.placed.clear();
+        let room = summary_at(self.current().size).saturating_sub(self.end + count(RESERVED_BYTES));
+        self.shared.room.store(room.into(), Ordering::Relaxed);
         self.buffer.shrink_to(KEPT_BUFFER_BYTES);
         Ok(())
     }
@@ -145,10 +162,11 @@ impl Writer {
 
     fn entry(&mut self, position: LogPosition, payload: &[u8]) -> Result<(), LogError> {
         self.frame(Kind::Entry, Some(position), payload)?;
-        let offset = self.next_offset() - count(frame_bytes(payload.len()));
+        let end = self.next_offset();
+        let offset = end - count(frame_bytes(payload.len()));
         if let Some(held) = self.held.back_mut() {
             held.highest = Some(position.index);
-            self.placed.push(Placed { index: position.index, segment: held.file.number, offset });
+            self.placed.push(self.fold.entry(position, held.file.number, offset, end));
         }
         Ok(())
     }
@@ -172,12 +190,16 @@ impl Writer {
 
     /// Adds a frame to the buffer, in a new segment if this one has no room for it.
     fn frame(&mut self, kind: Kind, position: Option<LogPosition>, body: &[u8]) -> Result<(), LogError> {
-        let room = usize::try_from(self.current().size.saturating_sub(self.next_offset())).unwrap_or(0);
+        let room = summary_at(self.current().size).saturating_sub(self.next_offset());
+        let room = usize::try_from(room).unwrap_or(0);
         if frame_bytes(body.len()) + RESERVED_BYTES > room {
             self.rotate(body.len())?;
         }
         self.encode(kind, position, body);
         self.checkpoint.apply(kind, position, body);
+        if kind != Kind::Entry {
+            self.fold.other(kind, position);
+        }
         Ok(())
     }
 
@@ -193,7 +215,7 @@ impl Writer {
         }
         self.put()?;
         let file = self.current();
-        self.disk.sync_data(&file.file, &file.path)?;
+        self.disk.sync_data(&*file.file()?, &file.path)?;
         self.proven = self.end;
         self.encode(Kind::Synced, None, &[]);
         self.put()
@@ -201,7 +223,7 @@ impl Writer {
 
     fn put(&mut self) -> Result<(), LogError> {
         let file = self.current();
-        self.disk.write(&file.file, &file.path, &self.buffer, u64::from(self.end))?;
+        self.disk.write(&*file.file()?, &file.path, &self.buffer, u64::from(self.end))?;
         self.end = self.next_offset();
         self.buffer.clear();
         Ok(())
@@ -214,47 +236,67 @@ impl Writer {
             return Err(LogError::OutOfBounds { what: "segment number", size: 1 << 32, bound: u32::MAX.into() });
         };
         let size = segment_size(self.options.segment_bytes, body_bytes);
-        let spare = if size == self.options.segment_bytes { self.spares.pop() } else { None };
-        if spare.is_none() {
-            self.shared.disk_bytes.fetch_add(u64::from(size), Ordering::Relaxed);
-        }
-        let file = SegmentFile::create(&self.disk, &self.directory, number, size, &self.checkpoint, spare)?;
+        let file = next_segment(&self.spares, number, size, &self.checkpoint)?;
         self.encode(Kind::Sealed, None, &[]);
         self.flush()?;
+        self.summarise();
+        self.current().release();
         let file = Arc::new(file);
         self.shared.lock().segments.insert(number, Arc::clone(&file));
         self.held.push_back(Held { file, highest: None });
+        self.fold = Fold::after(self.checkpoint.last);
         self.end = count(HEADER_BYTES);
         self.proven = self.end;
         Ok(())
     }
 
-    /// Lets go of the oldest segments that hold nothing but purged entries. The purge is durable by now: were a file to
-    /// go first, a crash would leave a log with a hole.
-    pub(super) fn drop_purged(&mut self) -> Result<(), LogError> {
+    /// Whether the oldest segment holds nothing but purged entries.
+    fn has_purged(&self) -> bool {
         let purged = self.checkpoint.purged.map(|purged| purged.index);
+        self.held.len() > 1 && self.held.front().is_some_and(|held| held.highest <= purged)
+    }
+
+    /// Says at the end of the segment what is in it. Nothing needs that, so an error is none: the next opening reads more.
+    fn summarise(&self) {
+        let file = self.current();
+        let summary = encode_summary(&self.fold, &self.checkpoint, file.salt, file.size, self.end);
+        if let (Some(summary), Ok(open)) = (summary, file.file()) {
+            drop(self.disk.write(&open, &file.path, &summary, summary_at(file.size).into()));
+        }
+    }
+
+    /// Lets go of the oldest segments that hold nothing but purged entries. The purge is durable by now: were a file to
+    /// go first, a crash would leave a log with a hole. Whether any went; no more than [`MAX_DROPPED`] go at once.
+    pub(super) fn drop_purged(&mut self) -> Result<bool, LogError> {
         let mut changed = false;
-        while self.held.len() > 1 && self.held.front().is_some_and(|held| held.highest <= purged) {
-            let Some(Held { file, .. }) = self.held.pop_front() else { break };
+        for _ in 0..MAX_DROPPED {
+            if !self.has_purged() {
+                break;
+            }
+            let Some(Held { file, .. }) = self.held.front() else { break };
             self.shared.lock().segments.remove(&file.number);
+            // A reader that found an entry in it before the purge shall find the file. It stays until a later batch.
+            if Arc::strong_count(file) > 1 {
+                break;
+            }
+            let Some(Held { file, .. }) = self.held.pop_front() else { break };
             changed = true;
-            let fits = file.size == self.options.segment_bytes && self.spares.len() < self.options.recycled_segments;
             let (path, number, size) = (file.path.clone(), file.number, file.size);
-            // A reader that still holds the file would read the file's next life: then it is not recycled.
-            if fits && Arc::into_inner(file).is_some() {
+            // Whoever verifies it may hold it now; then it must not get another life.
+            if Arc::into_inner(file).is_some() && self.spares.wants(size) {
                 let spare = spare_path(&self.directory, number);
                 self.disk.rename(&path, &spare)?;
-                self.spares.push(spare);
+                self.spares.put(spare);
             } else {
                 self.disk.remove(&path)?;
-                self.shared.disk_bytes.fetch_sub(u64::from(size), Ordering::Relaxed);
+                self.spares.shrank(size);
             }
         }
         if changed {
             // Before a spare is written to: else a crash could bring its old name back over its new content.
             self.disk.sync_directory(&self.directory)?;
         }
-        Ok(())
+        Ok(changed)
     }
 }
 

@@ -8,6 +8,7 @@ mod memory;
 mod opening;
 mod raft_suite;
 mod restart;
+mod retention;
 mod snapshots;
 mod stateless;
 mod transfer;

@@ -77,6 +77,7 @@ impl Fleet {
             engine: "fjall",
             cache_mb: Some(16),
             reserve_mb: Some(0),
+            log_keep_minutes: None,
             lines: String::new(),
             arguments: Vec::new(),
             environment: Vec::new(),

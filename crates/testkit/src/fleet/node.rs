@@ -36,6 +36,8 @@ pub struct Settings {
     pub cache_mb: Option<u64>,
     /// `storage.reserve_mb`, if it is given.
     pub reserve_mb: Option<u64>,
+    /// `storage.log_keep_minutes`, if it is given; earlier programs do not know it.
+    pub log_keep_minutes: Option<u64>,
     /// More lines of the file, at its end.
     pub lines: String,
     /// More words of the command line.
@@ -109,6 +111,8 @@ impl Node {
         let (listen_ms, stabilise_ms) = (self.settings.listen_ms, self.settings.stabilise_ms);
         let listen = self.at(&self.grpc);
         let advertise = advertise.clone().unwrap_or_else(|| listen.to_string());
+        let log_keep = self.settings.log_keep_minutes;
+        let log_keep = log_keep.map(|minutes| format!(", log_keep_minutes: {minutes}")).unwrap_or_default();
         let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
         let cache = cache_mb.map(|mb| format!(", cache_mb: {mb}")).unwrap_or_default();
         let reserve = reserve_mb.map(|mb| format!(", reserve_mb: {mb}")).unwrap_or_default();
@@ -116,7 +120,7 @@ impl Node {
             "service_name: sessile\n\
              listen_address: {address}\n\
              listen_port: {http}\n\
-             storage: {{ data_dir: {data_dir}, engine: {engine}{cache}{reserve} }}\n\
+             storage: {{ data_dir: {data_dir}, engine: {engine}{cache}{reserve}{log_keep} }}\n\
              cluster:\n  \
                name: {name}\n  \
                listen: \"{listen}\"\n  \

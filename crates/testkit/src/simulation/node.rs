@@ -87,6 +87,7 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
         persist_after: PERSIST_AFTER,
         reap_pause: REAP_PAUSE,
         keep_entries: KEEP_ENTRIES,
+        keep_log_for: Duration::ZERO,
         reach: Reach::Through(Arc::new(Simulated)),
         wall_clock: WallClock::new(move || clock.wall_clock()),
         peers: Some(peers),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tracing::{info, warn};
 
-use super::ballast::Ballast;
+use super::ballast::{Ballast, flush_bytes};
 use super::engine::condemn;
 use super::plan::{Job, choose};
 use super::store::Store;
@@ -167,7 +167,7 @@ impl Background {
 
     /// Room on the disk without which merges or a flush may not be possible.
     pub(super) fn reserve_bytes(&self) -> u64 {
-        self.store.shape().merge_bytes() + self.ballast.flush_bytes()
+        self.store.shape().merge_bytes() + flush_bytes(self.store.buffered_bytes())
     }
 
     /// Whether a batch of a few MiB would be taken without a wait.
@@ -292,7 +292,7 @@ impl Background {
 
     /// Chooses a merge, and keeps what it takes from others.
     fn begin_merge(&self) -> Option<Job> {
-        let room = self.ballast.room_for_merges();
+        let room = self.ballast.room_for_merges(self.store.buffered_bytes());
         let mut busy = self.store.busy.lock();
         let job = choose(&self.store.shape(), &busy, room)?;
         busy.add(&job);

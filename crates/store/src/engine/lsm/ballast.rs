@@ -10,6 +10,12 @@ const SHARE_OF_FREE: u64 = 16;
 /// What it takes in a store that is smaller than the largest flush: enough for what such a store writes between two.
 const SMALL_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Bytes of disk that a flush of so many bytes may take: indices, filters and the list of tables included.
+pub(super) fn flush_bytes(buffered: usize) -> u64 {
+    let buffered = buffered as u64;
+    buffered + buffered / 4 + SMALL_BYTES
+}
+
 /// A file that holds room on the disk. When somebody fills the disk to the last byte, it goes, and what was written lately
 /// still comes into tables, so that the log behind it can be reused.
 pub(super) struct Ballast {
@@ -44,14 +50,9 @@ impl Ballast {
         let _ = fs::remove_file(&self.path);
     }
 
-    /// What flushes need while a merge is under way, which they go before.
-    pub(super) fn flush_bytes(&self) -> u64 {
-        2 * self.bytes
-    }
-
-    /// How many bytes a merge may write.
-    pub(super) fn room_for_merges(&self) -> u64 {
-        self.free_bytes().saturating_sub(self.flush_bytes())
+    /// How many bytes a merge may write while so many wait to be flushed, which goes before.
+    pub(super) fn room_for_merges(&self, buffered: usize) -> u64 {
+        self.free_bytes().saturating_sub(flush_bytes(buffered))
     }
 
     fn free_bytes(&self) -> u64 {

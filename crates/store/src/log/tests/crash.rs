@@ -84,7 +84,9 @@ impl Story {
 /// Runs a story of single calls and of batches on a recording disk.
 fn tell(seed: u64, directory: &Path) -> Story {
     let recorder = Arc::new(Recorder::default());
-    let log = RaftLog::create_on(recorder.disk(), directory, IDENTITY, options()).unwrap();
+    // A segment is made ahead at the same time.
+    let options = LogOptions { reserved_segments: 1, ..options() };
+    let log = RaftLog::create_on(recorder.disk(), directory, IDENTITY, options).unwrap();
     recorder.note(Event::Acknowledged(0));
     let mut story =
         Story { recorder, states: vec![Contents::default()], random: SmallRng::seed_from_u64(seed), term: 1 };

@@ -3,8 +3,12 @@
 mod crash;
 mod fatal;
 mod flips;
+mod full;
+mod long;
 mod model;
 mod power;
+mod restart;
 mod sharing;
 mod support;
 mod tail;
+mod twice;

@@ -64,6 +64,8 @@ impl Probe for Recorder {
             Change::Create { path } => Event::Create(name(path)),
             Change::Rename { from, to } => Event::Rename(name(from), name(to)),
             Change::Remove { path } => Event::Remove(name(path)),
+            // What it holds is zeros, as it would be without.
+            Change::Allocate => return Ok(()),
         });
         Ok(())
     }
@@ -117,6 +119,7 @@ impl Inode {
     }
 }
 
+#[derive(Clone)]
 enum NameChange {
     Link(OsString, usize),
     Unlink(OsString),
@@ -124,7 +127,7 @@ enum NameChange {
 }
 
 /// The disk after a prefix of events.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Image {
     inodes: Vec<Inode>,
     names: BTreeMap<OsString, usize>,
@@ -177,6 +180,17 @@ impl Image {
         }
     }
 
+    /// The process is killed just before `next` would have been whole, and the machine goes on: what was written is seen
+    /// in `directory`, and what was not synced still is not.
+    pub(super) fn kill(&mut self, next: Option<&Event>, random: &mut SmallRng, directory: &Path) {
+        if let Some(Event::Write(name, offset, bytes)) = next {
+            let torn = random.random_range(0..=bytes.len());
+            let inode = self.names[name];
+            self.inodes[inode].pending.push((*offset, bytes[..torn].to_vec()));
+        }
+        self.crash(Crash::Kill, None, random, directory);
+    }
+
     /// Writes to `directory` what is left after a crash, just before `next` would have been whole.
     pub(super) fn crash(&self, how: Crash, next: Option<&Event>, random: &mut SmallRng, directory: &Path) {
         let mut inodes = self.inodes.clone();
@@ -194,7 +208,7 @@ impl Image {
                 inodes.iter_mut().for_each(|inode| inode.scatter(random));
                 for change in &self.pending_names {
                     if random.random() {
-                        change.again().apply(&mut names);
+                        change.clone().apply(&mut names);
                     }
                 }
             }
@@ -205,16 +219,6 @@ impl Image {
         }
         for (name, inode) in names {
             fs::write(directory.join(name), &inodes[inode].durable).unwrap();
-        }
-    }
-}
-
-impl NameChange {
-    fn again(&self) -> NameChange {
-        match self {
-            NameChange::Link(name, inode) => NameChange::Link(name.clone(), *inode),
-            NameChange::Unlink(name) => NameChange::Unlink(name.clone()),
-            NameChange::Move(from, to, inode) => NameChange::Move(from.clone(), to.clone(), *inode),
         }
     }
 }
