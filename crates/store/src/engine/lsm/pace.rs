@@ -12,7 +12,7 @@ const OVERLAY: (u64, u64) = (150, 400);
 /// the next one fills.
 const BUFFERED: (u64, u64) = (150, 300);
 /// How many buffers there are.
-const BUFFERS: u64 = 3;
+const BUFFERS: usize = 3;
 /// Smaller tables than what a megabyte makes would be merged without end.
 const MIN_BUFFER_BYTES: usize = 1024 * 1024;
 /// The slowest that a write becomes: so long for each KiB, 2 MB a second.
@@ -31,7 +31,7 @@ impl Pace {
     /// With so many bytes for what is in no table: a buffer that fills, one that is being flushed, and one more before a
     /// write has to wait.
     pub(super) fn new(buffers_bytes: u64) -> Self {
-        let buffer_bytes = usize::try_from(buffers_bytes / BUFFERS).unwrap_or(usize::MAX).max(MIN_BUFFER_BYTES);
+        let buffer_bytes = usize::try_from(buffers_bytes / BUFFERS as u64).unwrap_or(usize::MAX).max(MIN_BUFFER_BYTES);
         Self { buffer_bytes, unmerged: AtomicU64::new(0) }
     }
 
@@ -42,7 +42,7 @@ impl Pace {
 
     /// A write waits while there are so many bytes in no table.
     pub(super) fn buffered_max_bytes(&self) -> usize {
-        self.buffer_bytes.saturating_mul(BUFFERS as usize)
+        self.buffer_bytes.saturating_mul(BUFFERS)
     }
 
     /// Takes note of what is to be merged.
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_write_waits_for_nothing_until_merges_or_flushes_are_behind_and_then_a_little_longer_each_time() {
-        let pace = Pace::new(BUFFERS * BUFFER as u64);
+        let pace = Pace::new((BUFFERS * BUFFER) as u64);
         assert_eq!(pace.wait(BUFFER * 3 / 2, 1 << 20), Duration::ZERO, "one buffer is flushed while the next fills");
         let waits: Vec<_> = (150..=300).map(|part| pace.wait(BUFFER / 100 * part, 64 << 10)).collect();
         assert!(waits.is_sorted());

@@ -506,9 +506,7 @@ mod tests {
                             continue;
                         }
                         let (min, max) = (number(&table.min), number(&table.max) + 1);
-                        let part = |a: u64, b: u64| {
-                            (u128::from(table.bytes) * u128::from(b.saturating_sub(a)) / u128::from(max - min)) as u64
-                        };
+                        let part = |a: u64, b: u64| table.bytes / 1_000 * (b.saturating_sub(a) * 1_000 / (max - min));
                         let beside = [(min, low.min(max)), (high.max(min), max)];
                         let within = table.bytes - beside.iter().map(|(a, b)| part(*a, *b)).sum::<u64>();
                         merged += within;
