@@ -73,7 +73,9 @@ impl Story {
     fn begin(seed: u64) -> Self {
         let mut fleet = Fleet::of(Version::Current.program(), NODES.len());
         for name in NODES {
-            fleet.settings(name).program = Some(Version::Previous.program());
+            let settings = fleet.settings(name);
+            settings.program = Some(Version::Previous.program());
+            settings.log_keep_minutes = Version::Previous.log_keep_minutes();
         }
         fleet.start_all();
         fleet.wait_until_formed();
@@ -169,7 +171,9 @@ impl Story {
     fn does_not_go_back(&mut self, name: &str) {
         self.telling.phase(&format!("{name} cannot go back"));
         self.stops(name);
-        self.fleet.settings(name).program = Some(Version::Previous.program());
+        let settings = self.fleet.settings(name);
+        settings.program = Some(Version::Previous.program());
+        settings.log_keep_minutes = Version::Previous.log_keep_minutes();
         self.fleet.start(name);
         let ended = self.fleet.ends(name);
         assert!(!ended.success() && self.fleet.words(name).contains(START_NEWER), "it gives its reason: {ended}");
@@ -184,7 +188,9 @@ impl Story {
 
     /// Starts it, and waits until all three agree that all three vote; its clients come home.
     fn runs(&mut self, name: &str, version: Version) {
-        self.fleet.settings(name).program = Some(version.program());
+        let settings = self.fleet.settings(name);
+        settings.program = Some(version.program());
+        settings.log_keep_minutes = version.log_keep_minutes();
         self.fleet.start(name);
         let formed = self.fleet.wait_until_formed();
         assert_eq!(formed.voters(), NODES, "three voters, and nobody is left over");

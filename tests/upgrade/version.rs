@@ -29,6 +29,12 @@ impl Version {
         program.into()
     }
 
+    /// `storage.log_keep_minutes` for its nodes: their logs begin late. Earlier programs have no such setting, and keep little.
+    pub(crate) fn log_keep_minutes(self) -> Option<u64> {
+        let knows = self == Self::Current || env::var_os(PREVIOUS).is_none();
+        knows.then_some(0)
+    }
+
     /// What its nodes say that they run.
     pub(crate) fn number(self) -> String {
         let said = Command::new(self.program()).arg("--version").output().unwrap();

@@ -9,8 +9,9 @@ use futures_util::future::BoxFuture;
 use openraft::{Config, SnapshotPolicy};
 use sessile_core::ProposerId;
 use sessile_core::planted::{Defect, is_planted};
+use sessile_store::engine::EngineError;
 use sessile_store::{
-    Member, NodeId, Opened, Opening, StateMachine, StatelessStore, Store, TypeConfig, off_the_runtime,
+    Member, NodeId, Opened, Opening, StateMachine, StatelessStore, Store, StoreError, TypeConfig, off_the_runtime,
 };
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
@@ -156,7 +157,13 @@ async fn start_member(
     // Raft replayed what it knew to be committed: durable now, so that nothing is purged that would be needed again.
     let state = store.state().clone();
     let persisted = off_the_runtime(move || state.persist()).await;
-    persisted.map_err(|_| StartError::Raft("the storage engine gave up while it was made durable".into()))??;
+    match persisted.map_err(|_| StartError::Raft("the storage engine gave up while it was made durable".into()))? {
+        // Then nothing is purged either: a snapshot is of what is durable.
+        Err(StoreError::Engine(EngineError::NoRoom { .. })) => {
+            warn!("the state cannot be made durable: there is no room");
+        }
+        persisted => persisted?,
+    }
 
     let stop = local.stop.clone();
     let standing = Standing::new(store.node(), raft.server_metrics(), log.clone(), told, store.state(), stop.clone());

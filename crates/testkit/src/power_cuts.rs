@@ -190,7 +190,10 @@ impl<'story> Round<'story> {
         for name in fleet.names() {
             let disk = PowerDisk::mount(&fleet.disk(&name), options.honesty);
             let disk = disk.unwrap_or_else(|error| panic!("no disk, which needs root and /dev/fuse: {error}"));
-            fleet.settings(&name).engine = options.engine;
+            let settings = fleet.settings(&name);
+            settings.engine = options.engine;
+            // Members that were away need a state, not an hour of log.
+            settings.log_keep_minutes = Some(0);
             disks.insert(name, disk);
         }
         Self {

@@ -74,6 +74,7 @@ async fn a_state_that_no_one_connection_carries_arrives_because_each_goes_on_whe
     let cutting = |config: &mut NodeConfig| {
         config.reach = Reach::Through(Arc::new(Cutting));
         (config.persist_after, config.keep_entries) = (Duration::from_millis(100), 1);
+        config.keep_log_for = Duration::ZERO;
     };
     ["n1", "n2"].into_iter().for_each(|name| cast.start_with(name, cutting));
     cast.until("n1", "two voters", |status| voters(status).len() == 2 && !status.leader.is_empty()).await;

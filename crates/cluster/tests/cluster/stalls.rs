@@ -94,6 +94,7 @@ async fn a_member_that_receives_a_state_says_so_and_how_much_it_has() {
     let mut cast = Cast::on(STALLING, 3, 2);
     let purging = |config: &mut NodeConfig| {
         (config.persist_after, config.keep_entries) = (Duration::from_millis(100), 1);
+        config.keep_log_for = Duration::ZERO;
     };
     ["n1", "n2"].into_iter().for_each(|name| cast.start_with(name, purging));
     cast.until("n1", "two voters", |status| voters(status).len() == 2 && !status.leader.is_empty()).await;

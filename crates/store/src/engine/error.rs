@@ -97,6 +97,18 @@ pub enum EngineError {
         /// The largest size.
         limit: usize,
     },
+    /// There is no room for a table: on the disk, in a quota, among the inodes or for one more open file. What was written
+    /// waits in memory, nothing is lost, and it is tried again until there is room.
+    #[error(
+        "the store in {} has no room to make durable what was written ({reason}); it waits in memory: free some room",
+        .dir.display()
+    )]
+    NoRoom {
+        /// Where.
+        dir: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
     /// The engine was shut down.
     #[error("the store in {} is shut down", .dir.display())]
     Closed {

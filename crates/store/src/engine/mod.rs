@@ -56,8 +56,8 @@ pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), EngineError>>
 /// One ordered keyspace of byte keys; the caller prefixes keys by purpose.
 ///
 /// One writer at a time (the caller serialises `write`), any number of readers. Every call may block on the disk: call
-/// it from a thread that may. An error other than `OutOfBounds`, `Closed` and `ViewOverflow` is a fault of this node's
-/// disk or of its data: the replica stops.
+/// it from a thread that may. An error other than `OutOfBounds`, `Closed`, `NoRoom` and `ViewOverflow` is a fault of
+/// this node's disk or of its data: the replica stops.
 pub trait Engine: Send + Sync {
     /// The newest value of `key`, or `None`. Never half a batch: whoever sees one key of a batch sees, in a later
     /// call, all of it, so "the clock first and the record after it" is a consistent read.
@@ -103,7 +103,8 @@ pub trait Engine: Send + Sync {
     /// writes go on meanwhile.
     ///
     /// # Errors
-    /// `Io`, `Backend`: fatal and never retried, because a second fsync may claim what the first one lost.
+    /// `Io`, `Backend`: fatal and never retried, because a second fsync may claim what the first one lost. `NoRoom`: nothing
+    /// is lost, and what was asked for may come later.
     fn persist(&self) -> Result<(), EngineError>;
 
     /// A consistent snapshot of now. Cheap to take; it costs while it lives (fjall: disk, because compaction keeps what

@@ -466,7 +466,7 @@ impl Writer {
         self.noted.iter().copied()
     }
 
-    fn load_applied(view: &dyn View, current: &CurrentState) -> Result<Applied, StoreError> {
+    pub(super) fn load_applied(view: &dyn View, current: &CurrentState) -> Result<Applied, StoreError> {
         let stored = view.get(APPLIED_KEY)?;
         stored.map_or(Ok(Applied::default()), |bytes| Applied::decode(&bytes).map_err(|e| current.damaged(&e)))
     }

@@ -9,12 +9,12 @@ use sessile_core::planted::{Defect, is_planted};
 
 use super::StateHome;
 use super::facts::Facts;
-use super::session_state::SessionState;
+use super::session_state::{SessionState, Writer};
 use super::snapshot_receiver::SnapshotReceiver;
 use super::snapshot_sender::SnapshotChunks;
 use super::staged::{Staged, Staging};
 use super::stored::{APPLIED_KEY, OWNER_KEY};
-use crate::engine::{Batch, View};
+use crate::engine::{Batch, EngineError, View};
 use crate::{StoreError, TypeConfig};
 
 /// How many bytes are written into a fresh state at a time: with fjall a table, and its fsync.
@@ -138,9 +138,18 @@ impl SessionState {
             let live_bytes = writer.state.namespaces().map(live).sum();
             (current.engine.view()?, writer.applied.clone(), current.dir.clone(), live_bytes)
         };
-        if !is_planted(Defect::PurgeAheadOfPersist) {
-            self.persist()?;
-        }
+        let persisted = if is_planted(Defect::PurgeAheadOfPersist) { Ok(()) } else { self.persist() };
+        let (view, applied) = match persisted {
+            Ok(()) => (view, applied),
+            // Of what is durable already, then: the log stays behind it until there is room.
+            Err(StoreError::Engine(EngineError::NoRoom { .. })) => {
+                let current = self.current();
+                let durable = current.engine.view_since_persist()?;
+                let applied = Writer::load_applied(&*durable, &current)?;
+                (durable, applied)
+            }
+            Err(error) => return Err(error),
+        };
         let view: Arc<dyn View> = Arc::from(view);
         let view = if is_planted(Defect::SnapshotMissesTheLastWrite) { earlier(&dir, view) } else { view };
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };

@@ -117,6 +117,7 @@ impl<'story> Chaos<'story> {
             let clock = WrongClock::build().unwrap_or_else(|error| panic!("a clock cannot be built: {error}"));
             let settings = fleet.settings(&name);
             settings.engine = options.engine;
+            settings.log_keep_minutes = Some(0);
             settings.environment = clock.environment();
             clocks.push((name, clock));
         }

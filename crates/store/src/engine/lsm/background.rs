@@ -45,8 +45,10 @@ struct Flushes {
     asked: u64,
     begun: u64,
     done: u64,
-    /// How often the disk had no room for one.
+    /// How often there was no room for one.
     refused: u64,
+    /// What the operating system said the last time.
+    refusal: String,
 }
 
 #[derive(Default)]
@@ -124,9 +126,8 @@ impl Background {
         flushes.asked
     }
 
-    /// Waits until a flush is done, however long the disk has no room for it; with `try_once`, until it is done or there was
-    /// none.
-    pub(super) fn wait_for_flush(&self, number: u64, try_once: bool) -> Result<(), EngineError> {
+    /// Waits until a flush is done, or there was no room for one.
+    pub(super) fn wait_for_flush(&self, number: u64) -> Result<(), EngineError> {
         let mut flushes = self.flushes.lock();
         let refused = flushes.refused;
         loop {
@@ -134,9 +135,8 @@ impl Background {
             if flushes.done >= number {
                 return Ok(());
             }
-            if try_once && flushes.refused > refused {
-                let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-                return Err(self.guard.error("writing a table", full.into()));
+            if flushes.refused > refused {
+                return Err(EngineError::NoRoom { dir: self.guard.dir(), reason: flushes.refusal.clone() });
             }
             if self.store.is_stopping() {
                 return Err(self.guard.closed());
@@ -222,6 +222,7 @@ impl Background {
                 Ok(Ended::Stopped) => return,
                 Err(fault) if fault.is_want_of_room() => {
                     flushes.refused += 1;
+                    flushes.refusal = fault.to_string();
                     self.is_out_of_space.store(fault.is_want_of_space(), Ordering::Relaxed);
                     if !std::mem::replace(&mut lacks_room, true) {
                         warn!(

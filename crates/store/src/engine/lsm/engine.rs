@@ -153,7 +153,7 @@ impl Engine for LsmEngine {
 
     fn persist(&self) -> Result<(), EngineError> {
         let open = self.shared.open()?;
-        open.wait_for_flush(open.ask_to_flush(), false)
+        open.wait_for_flush(open.ask_to_flush())
     }
 
     fn view(&self) -> Result<Box<dyn View>, EngineError> {
@@ -170,9 +170,9 @@ impl Engine for LsmEngine {
     fn shutdown(&self) -> Result<(), EngineError> {
         let flushed = match self.shared.open() {
             Ok(open) => {
-                // Somebody waits for it; and once only, should the disk be full.
+                // Somebody waits for it.
                 open.store.throttle.set_behind(true);
-                open.wait_for_flush(open.ask_to_flush(), true)
+                open.wait_for_flush(open.ask_to_flush())
             }
             Err(_) => return Ok(()),
         };
