@@ -141,7 +141,12 @@ impl Shape {
     pub(super) fn merge_bytes(&self) -> u64 {
         let all = self.0.iter().map(RunShape::bytes).sum::<u64>();
         let stretch = STRETCH_TABLES as u64 * TABLE_BYTES;
-        (stretch + stretch / OVERLAY_SHARE).max(self.overlay_limit()).min(all)
+        // Runs are joined while they lie over the base: the largest that can come of it.
+        let mut joined = TABLE_BYTES;
+        while joined * FANOUT as u64 <= self.overlay_limit() {
+            joined *= FANOUT as u64;
+        }
+        (stretch + stretch / OVERLAY_SHARE).max(joined).min(all)
     }
 
     fn overlay(&self) -> &[RunShape] {
