@@ -1,5 +1,5 @@
 //! What the program costs on this machine, and what it bears: the tables of docs/performance.md. Real processes on loopback
-//! are the nodes. The client is the program's own load test, and for what goes on without an end a [`generator`].
+//! are the nodes. The client is the program's own load test, and for what goes on without an end a generator.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::plan::Shape;
@@ -11,6 +11,9 @@ const OVERLAY: (u64, u64) = (150, 400);
 /// The same for what waits in memory for a flush, in hundredths of the buffer: a buffer that is full is being flushed while
 /// the next one fills.
 const BUFFERED: (u64, u64) = (150, 300);
+/// What works in the background does not rest from so many runs on, from so much over the base on, in hundredths of what
+/// may lie there, and from so much in memory on, in hundredths of the buffer: some way before writes become slower.
+const BEHIND: (usize, u64, u64) = (16, 115, 125);
 /// How many buffers there are.
 const BUFFERS: usize = 3;
 /// Smaller tables than what a megabyte makes would be merged without end.
@@ -25,6 +28,8 @@ pub(super) struct Pace {
     buffer_bytes: usize,
     /// How near merges are to the end of their room, in thousandths.
     unmerged: AtomicU64,
+    /// Whether merges should not rest.
+    merges_are_behind: AtomicBool,
 }
 
 impl Pace {
@@ -32,7 +37,7 @@ impl Pace {
     /// write has to wait.
     pub(super) fn new(buffers_bytes: u64) -> Self {
         let buffer_bytes = usize::try_from(buffers_bytes / BUFFERS as u64).unwrap_or(usize::MAX).max(MIN_BUFFER_BYTES);
-        Self { buffer_bytes, unmerged: AtomicU64::new(0) }
+        Self { buffer_bytes, unmerged: AtomicU64::new(0), merges_are_behind: AtomicBool::new(false) }
     }
 
     /// From so many bytes on what was written goes into tables.
@@ -47,14 +52,19 @@ impl Pace {
 
     /// Takes note of what is to be merged.
     pub(super) fn set_shape(&self, shape: &Shape) {
-        let runs = thousandths(shape.overlay_runs() as u64, (RUNS.0 as u64, RUNS.1 as u64));
-        let overlay = thousandths(shape.overlay_bytes().saturating_mul(100) / shape.overlay_limit(), OVERLAY);
-        self.unmerged.store(runs.max(overlay), Ordering::Relaxed);
+        let (runs, overlay) = (shape.overlay_runs(), shape.overlay_bytes().saturating_mul(100) / shape.overlay_limit());
+        self.merges_are_behind.store(runs >= BEHIND.0 || overlay >= BEHIND.1, Ordering::Relaxed);
+        let runs = thousandths(runs as u64, (RUNS.0 as u64, RUNS.1 as u64));
+        self.unmerged.store(runs.max(thousandths(overlay, OVERLAY)), Ordering::Relaxed);
     }
 
     /// Whether what works in the background should not rest.
     pub(super) fn is_behind(&self, buffered: usize) -> bool {
-        self.pressure(buffered) > 0
+        self.merges_are_behind.load(Ordering::Relaxed) || self.part_of_buffer(buffered) >= BEHIND.2
+    }
+
+    fn part_of_buffer(&self, buffered: usize) -> u64 {
+        (buffered as u64).saturating_mul(100) / (self.buffer_bytes as u64).max(1)
     }
 
     /// How long a write of so many bytes waits.
@@ -66,8 +76,7 @@ impl Pace {
     }
 
     fn pressure(&self, buffered: usize) -> u64 {
-        let buffered = (buffered as u64).saturating_mul(100) / (self.buffer_bytes as u64).max(1);
-        self.unmerged.load(Ordering::Relaxed).max(thousandths(buffered, BUFFERED))
+        self.unmerged.load(Ordering::Relaxed).max(thousandths(self.part_of_buffer(buffered), BUFFERED))
     }
 }
 
@@ -89,6 +98,7 @@ mod tests {
         let waits: Vec<_> = (150..=300).map(|part| pace.wait(BUFFER / 100 * part, 64 << 10)).collect();
         assert!(waits.is_sorted());
         assert!(waits[15] < SLOWEST, "the first steps are small: {:?}", waits[15]);
+        assert!(pace.is_behind(BUFFER * 3 / 2) && !pace.is_behind(BUFFER), "flushes rest no more before writes wait");
         assert!(waits.windows(2).all(|two| two[1] - two[0] < Duration::from_millis(1)), "no step is large");
         assert_eq!(pace.wait(usize::MAX, usize::MAX), LONGEST, "nobody waits longer than that for the pace");
     }
