@@ -45,18 +45,26 @@ impl<'a> Merging<'a> {
         Self { store, retention, now: retention.map_or(0, Retention::now), stretches: store.throttle.stretches() }
     }
 
-    /// Writes entries as they are. `false` if the store was told to stop meanwhile.
+    /// Writes what is kept of entries. `false` if the store was told to stop meanwhile, which is looked at after each entry.
     fn copy(
         &mut self,
         entries: impl Iterator<Item = Result<Entry, Fault>>,
         writer: &mut RunWriter<'_>,
+        keep: Keep,
     ) -> Result<bool, Fault> {
         for entry in entries {
             if self.store.is_stopping() {
                 return Ok(false);
             }
             self.stretches.rest();
-            writer.write(entry?)?;
+            let entry = match keep {
+                Keep::All => Some(entry?),
+                Keep::Removals => Some(self.without_lapsed(entry?)),
+                Keep::Needed => Some(self.without_lapsed(entry?)).filter(|entry| entry.value.is_some()),
+            };
+            if let Some(entry) = entry {
+                writer.write(entry)?;
+            }
         }
         Ok(true)
     }
@@ -72,6 +80,17 @@ impl<'a> Merging<'a> {
     }
 }
 
+/// What a merge writes.
+#[derive(Debug, Clone, Copy)]
+enum Keep {
+    /// Everything, as it is.
+    All,
+    /// What is needed, and that everything else was removed: what is older may have it.
+    Removals,
+    /// What is needed and nothing else: nothing is older.
+    Needed,
+}
+
 /// One run of several neighbours, in the place of the oldest. `None` if the store was told to stop.
 fn join(store: &Store, ids: &[RunId]) -> Result<Option<Edit>, Fault> {
     let runs = store.runs();
@@ -81,9 +100,7 @@ fn join(store: &Store, ids: &[RunId]) -> Result<Option<Edit>, Fault> {
     let mut writer = store.writer();
     let sources = joined.iter().map(|run| all_of(&run.tables)).collect();
     let entries = MergeIter::new(sources);
-    // What is removed has to stay so: what is older may have it.
-    let lapse = Merging::new(store);
-    if !merging.copy(entries.map(|entry| Ok(lapse.without_lapsed(entry?))), &mut writer)? {
+    if !merging.copy(entries, &mut writer, Keep::Removals)? {
         return Ok(None);
     }
     let removed = joined.iter().flat_map(|run| run.tables.iter()).map(|table| table.id).collect();
@@ -119,13 +136,8 @@ fn sink(
     }
     let mut writer = store.writer();
     {
-        let lapse = Merging::new(store);
-        // Nothing is older than the base: what is removed there is gone.
-        let needed = MergeIter::new(sources.iter_mut().map(|source| up_to(source, to)).collect())
-            .map(|entry| Ok(lapse.without_lapsed(entry?)))
-            .filter(|entry| entry.as_ref().map_or(true, |entry: &Entry| entry.value.is_some()));
-        // Also between entries that are dropped: it rests, and looks whether it should stop, after each that is not.
-        if !merging.copy(needed, &mut writer)? {
+        let entries = MergeIter::new(sources.iter_mut().map(|source| up_to(source, to)).collect());
+        if !merging.copy(entries, &mut writer, Keep::Needed)? {
             return Ok(None);
         }
     }
@@ -157,7 +169,7 @@ fn rest(
     entries: impl Iterator<Item = Result<Entry, Fault>>,
 ) -> Result<Option<Vec<Arc<Table>>>, Fault> {
     let mut writer = merging.store.writer();
-    if !merging.copy(entries, &mut writer)? {
+    if !merging.copy(entries, &mut writer, Keep::All)? {
         return Ok(None);
     }
     writer.finish().map(Some)
