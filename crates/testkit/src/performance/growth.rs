@@ -41,7 +41,8 @@ pub fn growth(options: &PerformanceOptions, tell: Tell<'_>) -> Result<(), String
     let (mut steps, mut goal, mut seen) = (Vec::<Step>::new(), 0, 0);
     while goal < total {
         let (begin, before) = (Instant::now(), load.totals());
-        goal = (goal + step).min(total);
+        // What would be left over for less than half of a step belongs to this one.
+        goal = if total - goal < step + step / 2 { total } else { goal + step };
         wait_for(&mut nodes, &load, goal)?;
         let (took, after) = (begin.elapsed(), load.totals());
         let windows = load.windows();
