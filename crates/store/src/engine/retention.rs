@@ -3,7 +3,7 @@ use std::fmt;
 /// What the caller needs of what it wrote, and for how long: what it does not need, a merge may leave out. To every reader
 /// of the engine that is as if the key had been removed at some moment; never does an older value show.
 ///
-/// Times are on the caller's own clock. Answers are pure but for [`Retention::now`].
+/// Times are in milliseconds on the caller's own clock. Answers are pure but for [`Retention::now`].
 pub trait Retention: Send + Sync + fmt::Debug {
     /// Whether there are values under such keys that are not needed for ever. Keys that differ in this are kept in tables
     /// of their own, so that a whole table may go at once.

@@ -50,7 +50,7 @@ pub(super) struct TableShape {
     pub(super) lapsed_bytes: u64,
     /// Nothing in it is needed any more.
     pub(super) is_over: bool,
-    /// It will be over in less time than it has been there.
+    /// It will be over soon, or in less time than it has been there.
     pub(super) is_short_lived: bool,
 }
 

@@ -45,6 +45,9 @@ pub(super) struct Store {
     home: Home,
 }
 
+/// What lapses as a whole within so long is not worth a merge, however young it is: it would be on the disk twice meanwhile.
+const SOON_MS: u64 = 3 * 60 * 1_000;
+
 /// What was written lately, over the tables. All reads go through both of one moment.
 struct Layers {
     buffer: Buffer,
@@ -224,7 +227,7 @@ impl Store {
                 lapsed_bytes: table.lapses.lapsed_bytes(now),
                 is_over: table.lapses.is_over(now),
                 // A clock that was not known yet says nothing of a table's age.
-                is_short_lived: table.written_at > 0 && end != FOREVER && before > 0 && before < behind,
+                is_short_lived: table.written_at > 0 && end != FOREVER && before > 0 && before < behind.max(SOON_MS),
             }
         };
         let runs = self.runs();
