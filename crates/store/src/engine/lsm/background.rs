@@ -7,7 +7,8 @@ use parking_lot::{Condvar, Mutex};
 use tracing::{info, warn};
 
 use super::ballast::{Ballast, flush_bytes};
-use super::engine::condemn;
+use super::damage::condemn;
+use super::ended::Ended;
 use super::plan::{Job, choose};
 use super::store::Store;
 use super::throttle::go_to_background;
@@ -57,14 +58,6 @@ struct Merges {
     calls: u64,
     /// Whether a merge waits for room, which has been said.
     lacks_room: bool,
-}
-
-/// How a piece of work ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Done,
-    /// The store was told to stop. Nothing of it is left.
-    Stopped,
 }
 
 impl Background {

@@ -1,68 +1,16 @@
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
 use super::background::Background;
+use super::damage::{condemn, found_before};
 use super::runs::Edit;
+use super::shared::Shared;
 use super::view::LsmView;
-use crate::engine::guard::{Fault, Guard};
+use crate::engine::guard::Fault;
 use crate::engine::home::{self, Home};
 use crate::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, View, check_key};
-
-/// The mark of a store in which damage was found, with what it was.
-const DAMAGED: &str = "DAMAGED";
-
-pub(super) struct Shared {
-    pub(super) guard: Guard,
-    /// Written only at the end; everything else reads.
-    open: RwLock<Option<Arc<Background>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-impl Shared {
-    pub(super) fn open(&self) -> Result<MappedRwLockReadGuard<'_, Background>, EngineError> {
-        let open = RwLockReadGuard::try_map(self.open.read(), |open| open.as_deref());
-        open.map_err(|_| self.guard.closed())
-    }
-
-    /// Runs a call that only reads. What is damaged is noted.
-    pub(super) fn read<T>(
-        &self,
-        operation: &'static str,
-        call: impl FnOnce() -> Result<T, Fault>,
-    ) -> Result<T, EngineError> {
-        self.guard.attempt(call).map_err(|fault| {
-            if let Fault::Library(why) = &fault {
-                condemn(&self.guard.dir(), why);
-            }
-            self.guard.error(operation, fault)
-        })
-    }
-
-    /// Ends what is under way and lets go of the directory. Only the first call does.
-    fn close(&self) -> bool {
-        if let Ok(open) = self.open() {
-            open.stop();
-        }
-        let Some(background) = self.open.write().take() else { return false };
-        for thread in self.threads.lock().drain(..) {
-            // What it ran into is told by the guard.
-            let _ = thread.join();
-        }
-        drop(background);
-        true
-    }
-}
-
-/// Leaves a mark by which the next opening knows that the store is damaged. It is best effort: without the mark whoever reads
-/// the same again finds the same.
-pub(super) fn condemn(dir: &Path, why: &str) {
-    let _ = fs::write(dir.join(DAMAGED), why);
-}
 
 /// [`Engine`] of sorted tables.
 pub(in crate::engine) struct LsmEngine {
@@ -73,12 +21,11 @@ impl LsmEngine {
     pub(in crate::engine) fn open(dir: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         let home = Home::claim(EngineKind::Fjall, dir)?;
         let guard = home.guard();
-        if let Ok(why) = fs::read_to_string(dir.join(DAMAGED)) {
+        if let Some(why) = found_before(dir) {
             return Err(guard.error("opening", Fault::Library(format!("it was found to be damaged: {why}"))));
         }
         let (background, threads) = Background::open(home, options)?;
-        let open = RwLock::new(Some(background));
-        Ok(Self { shared: Arc::new(Shared { guard, open, threads: Mutex::new(threads) }) })
+        Ok(Self { shared: Arc::new(Shared::new(guard, background, threads)) })
     }
 }
 

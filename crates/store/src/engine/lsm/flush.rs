@@ -1,7 +1,7 @@
 use std::ops::Bound;
 
-use super::background::Ended;
 use super::buffer::source;
+use super::ended::Ended;
 use super::merge::MergeIter;
 use super::runs::Edit;
 use super::store::Store;

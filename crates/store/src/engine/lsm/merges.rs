@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::background::Ended;
+use super::ended::Ended;
 use super::lapses::has_lapsed;
 use super::merge::{Entry, MergeIter, Source};
 use super::plan::Job;

@@ -21,6 +21,8 @@
 mod background;
 mod ballast;
 mod buffer;
+mod damage;
+mod ended;
 mod engine;
 mod flush;
 mod import;
@@ -31,6 +33,7 @@ mod merges;
 mod pace;
 mod plan;
 mod runs;
+mod shared;
 mod store;
 mod table;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::background::Ended;
+use super::ended::Ended;
 use super::plan::{Busy, Job, choose};
 use super::store::Store;
 use super::table::Table;

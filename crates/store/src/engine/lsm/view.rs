@@ -4,9 +4,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::buffer::{Changes, source};
-use super::engine::Shared;
 use super::merge::{Entry, MergeIter};
 use super::runs::Runs;
+use super::shared::Shared;
 use crate::engine::guard::Fault;
 use crate::engine::{EngineError, Operation, Scan, View, check_key, is_empty_range};
 

@@ -1,0 +1,16 @@
+use std::fs;
+use std::path::Path;
+
+/// The mark of a store in which damage was found, with what it was.
+const DAMAGED: &str = "DAMAGED";
+
+/// Leaves a mark by which the next opening knows that the store is damaged. It is best effort: without the mark whoever reads
+/// the same again finds the same.
+pub(super) fn condemn(dir: &Path, why: &str) {
+    let _ = fs::write(dir.join(DAMAGED), why);
+}
+
+/// What was found to be damaged before, if anything.
+pub(super) fn found_before(dir: &Path) -> Option<String> {
+    fs::read_to_string(dir.join(DAMAGED)).ok()
+}
