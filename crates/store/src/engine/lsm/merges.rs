@@ -135,11 +135,9 @@ fn sink(
         added.push((*id, tables));
     }
     let mut writer = store.writer();
-    {
-        let entries = MergeIter::new(sources.iter_mut().map(|source| up_to(source, to)).collect());
-        if !merging.copy(entries, &mut writer, Keep::Needed)? {
-            return Ok(None);
-        }
+    let entries = MergeIter::new(sources.iter_mut().map(|source| up_to(source, to)).collect());
+    if !merging.copy(entries, &mut writer, Keep::Needed)? {
+        return Ok(None);
     }
     let merged = writer.finish()?;
     beside.0.extend(merged.iter().cloned());

@@ -131,13 +131,7 @@ impl Table {
 
     /// All entries from the first on, read from the file by itself: nothing of it comes into the cache.
     pub(super) fn scan(&self) -> Result<impl Iterator<Item = Result<Entry, Fault>> + Send + use<>, Fault> {
-        let mut last: Option<UserKey> = None;
-        let first_of_each = move |item: &lsm_tree::Result<InternalValue>| match item {
-            // A table of an earlier program may hold older versions of a key behind the newest.
-            Ok(item) => last.replace(item.key.user_key.clone()).as_ref() != Some(&item.key.user_key),
-            Err(_) => true,
-        };
-        Ok(self.file.scan()?.filter(first_of_each).map(entry))
+        Ok(entries(self.file.scan()?))
     }
 
     /// The entries between two bounds, through the cache.
@@ -146,12 +140,7 @@ impl Table {
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
     ) -> impl Iterator<Item = Result<Entry, Fault>> + Send + use<> {
-        let mut last: Option<UserKey> = None;
-        let first_of_each = move |item: &lsm_tree::Result<InternalValue>| match item {
-            Ok(item) => last.replace(item.key.user_key.clone()).as_ref() != Some(&item.key.user_key),
-            Err(_) => true,
-        };
-        self.file.range((from.map(UserKey::from), to.map(UserKey::from))).filter(first_of_each).map(entry)
+        entries(self.file.range((from.map(UserKey::from), to.map(UserKey::from))))
     }
 
     /// Lets the file go with the last handle. The list of tables on disk must not name it any more.
@@ -160,10 +149,21 @@ impl Table {
     }
 }
 
-fn entry(item: lsm_tree::Result<InternalValue>) -> Result<Entry, Fault> {
-    let item = item?;
-    let value = (!item.is_tombstone()).then_some(item.value);
-    Ok(Entry { key: item.key.user_key, value })
+/// The newest item of each key: a table of an earlier program may hold older ones behind it.
+fn entries<I>(items: I) -> impl Iterator<Item = Result<Entry, Fault>> + Send + use<I>
+where
+    I: Iterator<Item = lsm_tree::Result<InternalValue>> + Send,
+{
+    let mut last: Option<UserKey> = None;
+    let is_newest = move |item: &lsm_tree::Result<InternalValue>| match item {
+        Ok(item) => last.replace(item.key.user_key.clone()).as_ref() != Some(&item.key.user_key),
+        Err(_) => true,
+    };
+    items.filter(is_newest).map(|item| {
+        let item = item?;
+        let value = (!item.is_tombstone()).then_some(item.value);
+        Ok(Entry { key: item.key.user_key, value })
+    })
 }
 
 /// Compares a table's length with the list, and the directory of sections at its end with its checksum, which the library
