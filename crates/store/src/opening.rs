@@ -169,7 +169,8 @@ impl Found {
     /// As far as a damaged state can still say.
     fn members_of_the_state(&self, options: &StoreOptions) -> Vec<(NodeId, Member)> {
         let root = self.dir.path().join(STATE_DIR);
-        let current = CurrentState::open(&root, options.engine, engine_options(options));
+        let even_condemned = EngineOptions { even_condemned: true, ..engine_options(options) };
+        let current = CurrentState::open(&root, options.engine, even_condemned);
         current.ok().flatten().map(|current| current.members()).unwrap_or_default()
     }
 
@@ -212,7 +213,7 @@ fn condemned(root: &Path) -> StoreError {
 
 pub(crate) fn engine_options(options: &StoreOptions) -> EngineOptions {
     let &StoreOptions { cache_bytes, write_buffer_bytes, open_files, .. } = options;
-    EngineOptions { cache_bytes, write_buffer_bytes, open_files, retention: None }
+    EngineOptions { cache_bytes, write_buffer_bytes, open_files, ..EngineOptions::default() }
 }
 
 /// A log that is damaged or lost names the one way on.

@@ -195,6 +195,8 @@ pub struct EngineOptions {
     pub open_files: usize,
     /// What is needed for how long; everything for ever without one.
     pub retention: Option<Arc<dyn Retention>>,
+    /// Whether to open what was [condemned](Engine::condemn) too: for who wants to save what it still says.
+    pub even_condemned: bool,
 }
 
 impl EngineOptions {
@@ -212,6 +214,7 @@ impl EngineOptions {
             write_buffer_bytes: Self::DEFAULT_WRITE_BUFFER_BYTES,
             open_files: Self::DEFAULT_OPEN_FILES,
             retention: None,
+            even_condemned: false,
         }
     }
 }

@@ -135,8 +135,9 @@ fn a_damaged_state_still_says_who_the_members_are_when_the_log_does_not() {
     batch.put(&[0x10, 0][..], &b"no record"[..]);
     store.state().current().engine.write(batch).unwrap();
     store.state().persist().unwrap();
+    assert!(store.state().check_beside(|| true).is_err(), "the check beside the service notices it");
     drop(store);
-    let Opening::Stateless(stateless) = opening(dir.path(), ENGINE).unwrap() else { panic!("not noticed") };
+    let Opening::Stateless(stateless) = opening(dir.path(), ENGINE).unwrap() else { panic!("forgotten") };
     assert_eq!(stateless.members(), [(node, Member::default())]);
 }
 

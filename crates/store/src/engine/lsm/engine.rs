@@ -21,7 +21,9 @@ impl LsmEngine {
     pub(in crate::engine) fn open(dir: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         let home = Home::claim(EngineKind::Fjall, dir)?;
         let guard = home.guard();
-        if let Some(why) = found_before(dir) {
+        if let Some(why) = found_before(dir)
+            && !options.even_condemned
+        {
             return Err(guard.error("opening", Fault::Library(format!("it was found to be damaged: {why}"))));
         }
         let (background, threads) = Background::open(home, options)?;
