@@ -160,6 +160,7 @@ impl RaftLog {
             spares: Arc::clone(&spares),
             end: resume.end,
             proven: resume.proven,
+            covered: 0,
             buffer: Vec::new(),
             placed: Vec::new(),
             fold,

@@ -25,6 +25,10 @@ use super::{Done, LogError, LogOptions, LogPosition};
 /// The buffer gives space beyond this back after a batch: an odd large append shall not be paid for for ever.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
 
+/// What a file system reads and writes at a time. A write that covers only a part of a page which is not in memory has to
+/// read it first, and a spare that has waited for long is not: whoever appends would wait for a read behind all others.
+const PAGE_BYTES: u32 = 4096;
+
 /// Most segments that are let go between two batches: a file system may take milliseconds to free a file, and who
 /// appends waits for it.
 const MAX_DROPPED: usize = 4;
@@ -53,6 +57,8 @@ pub(super) struct Writer {
     pub(super) end: u32,
     /// Below this every byte of the current segment is synced.
     pub(super) proven: u32,
+    /// Below this every page of the current segment was written to.
+    pub(super) covered: u32,
     pub(super) buffer: Vec<u8>,
     pub(super) placed: Vec<Placed>,
     /// What the current segment says.
@@ -221,10 +227,17 @@ impl Writer {
         self.put()
     }
 
+    /// Writes the buffer, and zeros behind it up to the end of its last page if that one is written to for the first time.
     fn put(&mut self) -> Result<(), LogError> {
+        let end = self.next_offset();
+        if end > self.covered {
+            self.covered = end.next_multiple_of(PAGE_BYTES).min(self.current().size);
+            let zeros = self.covered.saturating_sub(end) as usize;
+            self.buffer.resize(self.buffer.len() + zeros, 0);
+        }
         let file = self.current();
         self.disk.write(&*file.file()?, &file.path, &self.buffer, u64::from(self.end))?;
-        self.end = self.next_offset();
+        self.end = end;
         self.buffer.clear();
         Ok(())
     }
@@ -247,6 +260,7 @@ impl Writer {
         self.fold = Fold::after(self.checkpoint.last);
         self.end = count(HEADER_BYTES);
         self.proven = self.end;
+        self.covered = 0;
         Ok(())
     }
 

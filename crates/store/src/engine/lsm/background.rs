@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tracing::{info, warn};
@@ -11,7 +11,7 @@ use super::damage::condemn;
 use super::ended::Ended;
 use super::plan::{Job, choose};
 use super::store::Store;
-use super::throttle::go_to_background;
+use super::throttle::{FLUSHES, MERGES, give_way};
 use super::{flush, merges};
 use crate::engine::guard::{Fault, Guard};
 use crate::engine::{EngineError, EngineOptions, home::Home};
@@ -22,6 +22,8 @@ const MERGERS: usize = 2;
 const LOOK: Duration = Duration::from_secs(1);
 /// What "a few MiB" are.
 const AT_ONCE_BYTES: usize = 4 * 1024 * 1024;
+/// How often a file that is to be removed is looked at, while somebody reads it.
+const LOOK_AT_READERS: Duration = Duration::from_millis(50);
 /// How long one that found no room waits before it tries again.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(500);
 
@@ -79,17 +81,18 @@ impl Background {
             is_out_of_space: AtomicBool::new(false),
         });
         let mut threads = Vec::new();
-        threads.push(background.start("flush", Self::flush_until_stopped)?);
+        threads.push(background.start("flush", FLUSHES, Self::flush_until_stopped)?);
         for _ in 0..MERGERS {
-            threads.push(background.start("merge", Self::merge_until_stopped)?);
+            threads.push(background.start("merge", MERGES, Self::merge_until_stopped)?);
         }
+        threads.push(background.start("remove", MERGES, Self::remove_until_stopped)?);
         Ok((background, threads))
     }
 
-    fn start(self: &Arc<Self>, name: &str, work: fn(&Self)) -> Result<JoinHandle<()>, EngineError> {
+    fn start(self: &Arc<Self>, name: &str, nice: i32, work: fn(&Self)) -> Result<JoinHandle<()>, EngineError> {
         let background = self.clone();
         let behind = move || {
-            go_to_background();
+            give_way(nice);
             work(&background);
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(behind);
@@ -280,6 +283,22 @@ impl Background {
                     self.flush_bell.notify_all();
                     return;
                 }
+            }
+        }
+    }
+
+    fn remove_until_stopped(&self) {
+        while !self.store.is_stopping() {
+            let began = Instant::now();
+            if self.store.remove_one() {
+                // A file system that has much to free makes others wait.
+                thread::sleep(began.elapsed());
+                continue;
+            }
+            let again = if self.store.has_gone() { LOOK_AT_READERS } else { LOOK };
+            let mut merges = self.merges.lock();
+            if !self.store.is_stopping() {
+                self.merge_bell.wait_for(&mut merges, again);
             }
         }
     }

@@ -29,12 +29,16 @@ use crate::engine::{EngineOptions, Operation, Retention};
 /// 3. `busy`: what is being merged. Held while a merge is chosen, and no longer.
 /// 4. `manifest`: the list of tables. Held while it changes, its fsyncs included.
 /// 5. `layers`: what reads go by. Held for a few instructions; nobody waits for a disk under it.
+/// 6. `gone`: what is to be removed. Held for a few instructions.
 pub(super) struct Store {
     pub(super) writing: Mutex<()>,
     pub(super) flushing: Mutex<()>,
     pub(super) busy: Mutex<Busy>,
     manifest: Mutex<Manifest>,
     layers: RwLock<Layers>,
+    /// Tables that no list names any more. Their files go with the last handle, and the last one is here: a reader that let
+    /// go of it would have to wait until a file system has freed its blocks.
+    gone: Mutex<Vec<Arc<Table>>>,
     context: TableContext,
     numbers: Numbers,
     retention: Option<Arc<dyn Retention>>,
@@ -84,6 +88,7 @@ impl Store {
             busy: Mutex::new(Busy::default()),
             manifest: Mutex::new(manifest),
             layers: RwLock::new(Layers { buffer: Buffer::default(), runs: Arc::new(runs) }),
+            gone: Mutex::default(),
             context,
             numbers: Arc::new(AtomicU64::new(next)),
             retention: options.retention,
@@ -197,10 +202,27 @@ impl Store {
             (layers.buffer.settled(settled), std::mem::replace(&mut layers.runs, Arc::new(runs)))
         };
         gone.iter().for_each(|table| table.retire());
+        self.gone.lock().extend(gone);
         self.pace.set_shape(&self.shape());
         // Dropped outside of all locks that readers take: files may go with it.
         drop(before);
         Ok(())
+    }
+
+    /// Removes the next file that nobody reads any more. Whether there was one.
+    pub(super) fn remove_one(&self) -> bool {
+        let next = {
+            let mut gone = self.gone.lock();
+            // Nobody can come by another handle: the list that readers go by does not name it.
+            let next = gone.iter().position(|table| Arc::strong_count(table) == 1);
+            next.map(|next| gone.swap_remove(next))
+        };
+        next.is_some()
+    }
+
+    /// Whether files wait to be removed.
+    pub(super) fn has_gone(&self) -> bool {
+        !self.gone.lock().is_empty()
     }
 
     #[cfg(test)]

@@ -110,6 +110,7 @@ impl Bench {
     }
 
     fn files(&self) -> usize {
+        while self.store.remove_one() {}
         fs::read_dir(self.dir.path().join("engine/data/tables")).unwrap().count()
     }
 
@@ -238,6 +239,23 @@ fn what_has_lapsed_goes_as_whole_tables_without_a_merge_and_never_uncovers_what_
     bench.run(&job);
     assert_eq!(bench.state().keys().collect::<Vec<_>>(), ["s"]);
     assert_eq!(bench.files(), 1);
+}
+
+#[test]
+fn a_reader_that_is_the_last_to_let_go_of_a_table_does_not_remove_its_file() {
+    let bench = Bench::new();
+    for round in 0..2 {
+        bench.write([("r".into(), put(u64::MAX, &round.to_string()))]);
+        bench.flush();
+    }
+    let reader = bench.store.runs();
+    bench.run(&sink(&bench, Bound::Unbounded, Bound::Unbounded));
+    assert!(!bench.store.remove_one(), "somebody reads them");
+    drop(reader);
+    let there = || fs::read_dir(bench.dir.path().join("engine/data/tables")).unwrap().count();
+    assert_eq!(there(), 3, "a file system takes its time to free what is in a file, and no request waits for that");
+    assert_eq!(bench.files(), 1);
+    assert!(!bench.store.has_gone());
 }
 
 #[test]

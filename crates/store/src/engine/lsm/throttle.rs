@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where both want a processor, a thread in the background gets a tenth of what one gets that answers requests (Linux,
+/// Where both want a processor, a merge gets a tenth of what one gets that answers requests (Linux,
 /// `sched(7)`: 110 parts beside 1,024). Not less: on a machine that is always busy, tables have to be written too, or
 /// writes wait for room.
-const NICE: i32 = 10;
+pub(super) const MERGES: i32 = 10;
+/// A flush goes before merges (335 parts): writes wait for room behind it.
+pub(super) const FLUSHES: i32 = 5;
 
 /// So long it works at a time. Linux moves threads that wait to a processor when it becomes idle: without rests, those who
 /// answer requests were seen to queue at the other one for as long as a merge took.
@@ -47,9 +49,9 @@ impl Stretches {
 }
 
 /// Lets the calling thread, and those that it starts, go behind the others for as long as they live.
-pub(super) fn go_to_background() {
+pub(super) fn give_way(nice: i32) {
     // Where it is not allowed, they take their turn like everybody else.
-    let _ = rustix::process::nice(NICE);
+    let _ = rustix::process::nice(nice);
 }
 
 #[cfg(test)]
@@ -76,10 +78,10 @@ mod tests {
     fn work_in_the_background_goes_behind_and_whoever_waits_for_it_does_not() {
         let own = getpriority_process(None).unwrap();
         let behind = thread::spawn(|| {
-            go_to_background();
+            give_way(MERGES);
             getpriority_process(None).unwrap()
         });
-        assert_eq!(behind.join().unwrap(), (own + NICE).min(19));
+        assert_eq!(behind.join().unwrap(), (own + MERGES).min(19));
         assert_eq!(getpriority_process(None).unwrap(), own);
     }
 }

@@ -6,6 +6,7 @@ mod flips;
 mod full;
 mod long;
 mod model;
+mod pages;
 mod power;
 mod restart;
 mod sharing;
