@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use tracing::{error, info};
 use crate::admin::StatusResponse;
 use crate::clock::LeaderClock;
 use crate::commit_times::CommitTimes;
-use crate::disk::Disk;
+use crate::disk::{Disk, Refuses};
 use crate::forward::Forwarder;
 use crate::local::Local;
 use crate::members::Members;
@@ -69,8 +69,8 @@ pub(crate) struct Inner {
     pub(crate) commit_times: CommitTimes,
     /// How often another leader became known since the start.
     pub(crate) leader_changes: AtomicU64,
-    /// Whether writes that take room are refused; looked at now and then.
-    pub(crate) disks_are_nearly_full: AtomicBool,
+    /// What is refused for want of room; looked at now and then.
+    pub(crate) disks_refuse: parking_lot::RwLock<Refuses>,
     pub(crate) notes: Notes,
     /// The last index of the log when this node started.
     pub(crate) started_with_last: u64,
@@ -161,7 +161,8 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Outcome, ClusterError> {
         let inner = &*self.inner;
-        if matches!(action, Action::Put(_)) && inner.disks_are_nearly_full.load(Ordering::Relaxed) {
+        let needed = if matches!(action, Action::Put(_)) { Refuses::Puts } else { Refuses::Deletes };
+        if *inner.disks_refuse.read() >= needed {
             return Err(ClusterError::StorageFull);
         }
         let mut ticket = inner.proposer.begin(deadline).await?;
@@ -379,15 +380,15 @@ impl Inner {
         self.clock.stamp(reached, others, voters.len())
     }
 
-    /// Looks whether writes must be refused, because a voter has no room: by this node's own disk if it has a vote, by the
+    /// Looks what must be refused, because a voter has no room: by this node's own disk if it has a vote, by the
     /// leader's word, and without that by what the voters reported lately. A learner's disk is its own business: nobody
     /// waits for it.
     pub(crate) fn look_at_disks(&self) {
         let membership = self.membership();
         let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
-        let own = voters.contains(&self.node) && self.disk.is_nearly_full();
-        let refuses = own || self.members.writes_have_no_room(self.leader(), |member| voters.contains(&member));
-        self.disks_are_nearly_full.store(refuses, Ordering::Relaxed);
+        let own = if voters.contains(&self.node) { self.disk.refuses() } else { Refuses::Nothing };
+        let others = self.members.disks_refuse(self.leader(), |member| voters.contains(&member));
+        *self.disks_refuse.write() = own.max(others);
     }
 
     /// How this member is, for the others.
@@ -415,7 +416,9 @@ impl Inner {
             disk_limit_bytes: disk.limit_bytes,
             disk_low: disk.is_low,
             disk_seconds_left: disk.time_left.map(|left| left.as_secs()),
-            refuses_writes: self.leads().then(|| self.disks_are_nearly_full.load(Ordering::Relaxed)),
+            disk_exhausted: disk.is_exhausted,
+            refuses_writes: self.leads().then(|| *self.disks_refuse.read() >= Refuses::Puts),
+            refuses_deletes: self.leads().then(|| *self.disks_refuse.read() >= Refuses::Deletes),
             receiving_bytes: self.receiving.bytes(),
             rules_supported: sessile_core::RulesVersion::SUPPORTED.number(),
             checksums: self.state.checksums().into_iter().map(checksum).collect(),

@@ -7,7 +7,7 @@ use sessile_store::NodeId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::disk::{self, Shortage};
+use crate::disk::{self, Refuses, Shortage};
 use crate::wire::MemberReport;
 
 /// How old a report may be for its clock and its disk to count.
@@ -150,15 +150,19 @@ impl Members {
         fresh.map(|(report, age)| LogTime::from_millis(report.wall_ms).after(age)).collect()
     }
 
-    /// Whether one of the others has no room for writes: by the leader's word, if another leads and said so lately; otherwise
-    /// by what the voters reported lately. What was said before that counts for nothing: a voter that is gone takes no room
+    /// What must be refused because one of the others has no room: by the leader's word, if another leads and
+    /// said so lately; otherwise by what the voters reported lately. What was said before that counts for nothing: a voter that is gone takes no room
     /// from the others, and one whose disk was full may have been given another.
-    pub(crate) fn writes_have_no_room(&self, leader: Option<NodeId>, is_voter: impl Fn(NodeId) -> bool) -> bool {
+    pub(crate) fn disks_refuse(&self, leader: Option<NodeId>, is_voter: impl Fn(NodeId) -> bool) -> Refuses {
         let known = self.known.lock();
-        let fresh = |known: &Known| known.fresh().map(|(report, _)| (report.refuses_writes, report.disk_nearly_full));
-        let leaders_word = leader.and_then(|leader| known.get(&leader).and_then(fresh)?.0);
+        let leaders_word = leader.and_then(|leader| {
+            let (report, _) = known.get(&leader).and_then(Known::fresh)?;
+            Some(Refuses::of(report.refuses_writes?, report.refuses_deletes.unwrap_or_default()))
+        });
         leaders_word.unwrap_or_else(|| {
-            known.iter().any(|(member, known)| is_voter(*member) && fresh(known).is_some_and(|(_, is_full)| is_full))
+            let voters = known.iter().filter(|(member, _)| is_voter(**member)).filter_map(|(_, known)| known.fresh());
+            let disks = voters.map(|(report, _)| Refuses::of(report.disk_nearly_full, report.disk_exhausted));
+            disks.max().unwrap_or_default()
         })
     }
 
@@ -214,7 +218,7 @@ impl Members {
                     let way = if wall > clock { "ahead of" } else { "behind" };
                     alerts.push(format!("the clock of {name} is {} s {way} the cluster's", off.as_secs()));
                 }
-                let shortage = report.disk_nearly_full.then(|| Shortage::Bytes.to_string());
+                let shortage = report.disk_nearly_full.then(|| (Shortage::Bytes.to_string(), report.disk_exhausted));
                 let time_left = report.disk_seconds_left.map(Duration::from_secs);
                 let (free, limit) = (report.disk_free_bytes, report.disk_limit_bytes);
                 alerts.extend(disk::alert(&name, shortage, report.disk_low, free, limit, time_left));
@@ -279,11 +283,11 @@ mod tests {
         members.heard(id(2), full, 0, LogTime::default());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(members.fresh_walls(|_| true), [LogTime::from_millis(6_000)]);
-        assert!(members.writes_have_no_room(None, |_| true), "a voter");
-        assert!(!members.writes_have_no_room(None, |member| member != id(2)), "a learner");
+        assert!(members.disks_refuse(None, |_| true) == Refuses::Puts, "a voter");
+        assert_eq!(members.disks_refuse(None, |member| member != id(2)), Refuses::Nothing, "a learner");
         tokio::time::advance(FRESH).await;
         assert!(
-            members.fresh_walls(|_| true).is_empty() && !members.writes_have_no_room(None, |_| true),
+            members.fresh_walls(|_| true).is_empty() && members.disks_refuse(None, |_| true) == Refuses::Nothing,
             "a dead voter"
         );
     }
@@ -296,7 +300,7 @@ mod tests {
             disk_nearly_full,
             ..MemberReport::default()
         };
-        let refuses = || members.writes_have_no_room(Some(id(1)), |_| true);
+        let refuses = || members.disks_refuse(Some(id(1)), |_| true) >= Refuses::Puts;
         members.heard(id(2), says(None, false), 0, LogTime::default());
         members.heard(id(1), says(Some(true), false), 0, LogTime::default());
         assert!(refuses(), "it hears of a voter that this node does not");
@@ -309,5 +313,11 @@ mod tests {
         tokio::time::advance(FRESH + Duration::from_millis(1)).await;
         members.heard(id(2), says(None, true), 0, LogTime::default());
         assert!(refuses(), "what it said is too old");
+        let used_up = MemberReport { disk_exhausted: true, ..says(None, true) };
+        members.heard(id(2), used_up, 0, LogTime::default());
+        assert_eq!(members.disks_refuse(Some(id(1)), |_| true), Refuses::Deletes, "what is left is for the clock");
+        let leader = MemberReport { refuses_deletes: Some(false), ..says(Some(true), false) };
+        members.heard(id(1), leader, 0, LogTime::default());
+        assert_eq!(members.disks_refuse(Some(id(1)), |_| true), Refuses::Puts, "by the leader's word");
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -202,7 +202,7 @@ async fn start_member(
         disk,
         commit_times: CommitTimes::default(),
         leader_changes: AtomicU64::new(0),
-        disks_are_nearly_full: AtomicBool::new(false),
+        disks_refuse: parking_lot::RwLock::default(),
         started_at: local.config.wall_clock.now(),
         changing: Mutex::default(),
         concerns: parking_lot::Mutex::default(),
@@ -210,7 +210,7 @@ async fn start_member(
         fault: watch::Sender::new(None),
     });
     let looking = inner.clone();
-    let measured = off_the_runtime(move || looking.disk.measure(&looking.state, Instant::now())).await;
+    let measured = off_the_runtime(move || looking.disk.measure(&looking.state, &looking.log, Instant::now())).await;
     if let Ok(Err(error)) = measured {
         warn!(%error, "the free space of the data directory cannot be asked");
     }

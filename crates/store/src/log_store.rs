@@ -71,10 +71,10 @@ impl LogStore {
         self.log.bytes_after(index)
     }
 
-    /// Bytes that can be appended without any more room from the file system. When they are used up on a full disk, the log
-    /// fails and the node ends, so writes must be refused before.
-    pub fn reserved_bytes(&self) -> u64 {
-        self.log.reserved_bytes()
+    /// Whether little more can be appended without any more room from the file system. When that is used up on a full disk,
+    /// the log fails and the node ends, so writes must be refused before.
+    pub fn is_exhausted(&self) -> bool {
+        self.log.is_exhausted()
     }
 
     /// Bytes of its files: segments as preallocated, and those kept for reuse.

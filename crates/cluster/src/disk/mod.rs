@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sessile_store::SessionState;
+use sessile_store::{LogStore, SessionState};
 use tokio::time::Instant;
 
-pub(crate) use room::{Room, Shortage};
+pub(crate) use room::{Refuses, Room, Shortage};
 pub(crate) use space::Space;
 use trend::Trend;
 pub(crate) use watch::run;
@@ -39,6 +39,7 @@ struct Seen {
     state_bytes: u64,
     counted: Option<Instant>,
     room: Room,
+    is_exhausted: bool,
     trend: Trend,
 }
 
@@ -49,6 +50,8 @@ pub(crate) struct DiskReport {
     /// Below that writes are refused.
     pub(crate) limit_bytes: u64,
     pub(crate) shortage: Option<Shortage>,
+    /// Whether there is a shortage, and what is reserved for deletes and ticks is nearly used up too.
+    pub(crate) is_exhausted: bool,
     /// Whether little is left, or will be within a day.
     pub(crate) is_low: bool,
     /// Until the limit is reached, by the trend of the last hour; `None` if the disk does not fill up.
@@ -64,26 +67,29 @@ impl Disk {
             state_bytes: 0,
             counted: None,
             room: Room::default(),
+            is_exhausted: false,
             trend: Trend::default(),
         };
         Self { dir, reserve, seen: Mutex::new(seen) }
     }
 
-    /// Asks the file system and the engine, and judges what they say. May block on the disk; whoever asks for the result
+    /// Asks the file system, the engine and the log, and judges what they say. May block on the disk; whoever asks for the result
     /// meanwhile gets the one before.
-    pub(crate) fn measure(&self, state: &SessionState, now: Instant) -> io::Result<()> {
+    pub(crate) fn measure(&self, state: &SessionState, log: &LogStore, now: Instant) -> io::Result<()> {
         let count =
             self.seen.lock().counted.is_none_or(|counted| now.saturating_duration_since(counted) >= COUNT_EVERY);
         let state_bytes = count.then(|| state.disk_bytes());
         let space = Space::of(&self.dir)?;
         let limit_bytes = self.reserve.saturating_add(state.reserve_bytes());
         let refused = state.is_out_of_space();
+        let reserve_is_used_up = state.is_exhausted() || log.is_exhausted();
         let mut seen = self.seen.lock();
         if let Some(state_bytes) = state_bytes {
             (seen.state_bytes, seen.counted) = (state_bytes, Some(now));
         }
         seen.free_bytes = space.free_bytes;
         seen.room.judge(space, limit_bytes, refused);
+        seen.is_exhausted = seen.room.shortage().is_some() && reserve_is_used_up;
         seen.trend.note(now, space.free_bytes);
         Ok(())
     }
@@ -97,10 +103,17 @@ impl Disk {
             free_bytes: seen.free_bytes,
             limit_bytes,
             shortage: seen.room.shortage(),
+            is_exhausted: seen.is_exhausted,
             is_low: seen.room.is_low() || time_left.is_some_and(|left| left < FORETOLD),
             time_left,
             state_bytes: seen.state_bytes,
         }
+    }
+
+    /// What must be refused for the sake of this disk.
+    pub(crate) fn refuses(&self) -> Refuses {
+        let seen = self.seen.lock();
+        Refuses::of(seen.room.shortage().is_some(), seen.is_exhausted)
     }
 
     /// Whether writes that take room must wait until there is some.
@@ -120,7 +133,7 @@ impl DiskReport {
     pub(crate) fn alert(&self, name: &str) -> Option<String> {
         alert(
             name,
-            self.shortage.map(|shortage| shortage.to_string()),
+            self.shortage.map(|shortage| (shortage.to_string(), self.is_exhausted)),
             self.is_low,
             self.free_bytes,
             self.limit_bytes,
@@ -129,19 +142,21 @@ impl DiskReport {
     }
 }
 
-/// What an operator is to know of a disk, if anything. `shortage` says why writes have no room.
+/// What an operator is to know of a disk, if anything. `shortage` says why writes have no room, and whether deletes have
+/// none either.
 pub(crate) fn alert(
     name: &str,
-    shortage: Option<String>,
+    shortage: Option<(String, bool)>,
     is_low: bool,
     free_bytes: u64,
     limit_bytes: u64,
     time_left: Option<Duration>,
 ) -> Option<String> {
     const MIB: u64 = 1 << 20;
-    if let Some(shortage) = shortage {
+    if let Some((shortage, is_exhausted)) = shortage {
+        let refused = if is_exhausted { "writes and deletes are refused" } else { "writes are refused, deletes go on" };
         return Some(format!(
-            "{shortage} on {name}: writes are refused, deletes go on; {} MiB are free, and {} MiB must be; writes come back \
+            "{shortage} on {name}: {refused}; {} MiB are free, and {} MiB must be; writes come back \
              by themselves once there is room",
             free_bytes / MIB,
             limit_bytes / MIB
@@ -175,7 +190,7 @@ mod tests {
     fn an_operator_is_told_of_a_disk_in_one_sentence() {
         let told = |shortage: Option<Shortage>, is_low, left: Option<u64>| {
             let left = left.map(Duration::from_secs);
-            alert("n1", shortage.map(|shortage| shortage.to_string()), is_low, 700 << 20, 500 << 20, left)
+            alert("n1", shortage.map(|shortage| (shortage.to_string(), false)), is_low, 700 << 20, 500 << 20, left)
         };
         assert_eq!(told(None, false, Some(90_000)), None);
         for (said, sentence) in [

@@ -23,6 +23,30 @@ pub(crate) enum Shortage {
     Refused,
 }
 
+/// What the disks make the members refuse, from the least to the most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refuses {
+    #[default]
+    Nothing,
+    /// Writes that take room.
+    Puts,
+    /// Deletes too: what is left of the reserve is for clock ticks and changes of membership, without which no disk would
+    /// ever have room again.
+    Deletes,
+}
+
+impl Refuses {
+    pub(crate) fn of(puts: bool, deletes: bool) -> Self {
+        if deletes {
+            Self::Deletes
+        } else if puts {
+            Self::Puts
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// What writes must leave free, and whether they do. Pure: the same measurements, the same answers.
 #[derive(Debug, Default)]
 pub(crate) struct Room {

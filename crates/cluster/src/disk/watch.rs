@@ -17,7 +17,7 @@ const ROUND: Duration = Duration::from_millis(500);
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut was_full = false;
+    let (mut was_full, mut was_exhausted) = (false, false);
     loop {
         tokio::select! {
             _ = rounds.tick() => {}
@@ -29,7 +29,7 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
         let looking = inner.clone();
         let look = move || {
             // One that cannot be asked shows what it showed last; the start said so.
-            let _ = looking.disk.measure(&looking.state, now);
+            let _ = looking.disk.measure(&looking.state, &looking.log, now);
             looking.sending.let_go(now);
             looking.receiving.let_go(now);
         };
@@ -52,6 +52,14 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
                 None => info!(free_bytes, "the disk has room again: writes are accepted"),
             }
             was_full = report.shortage.is_some();
+        }
+        if report.is_exhausted != was_exhausted {
+            was_exhausted = report.is_exhausted;
+            if was_exhausted {
+                warn!("what is reserved for deletes is used up: deletes are refused too, until the disk has room");
+            } else {
+                info!("deletes are accepted again");
+            }
         }
     }
 }

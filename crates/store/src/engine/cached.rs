@@ -172,6 +172,10 @@ impl Engine for Cached {
         self.engine.is_out_of_space()
     }
 
+    fn is_exhausted(&self) -> bool {
+        self.engine.is_exhausted()
+    }
+
     fn kind(&self) -> EngineKind {
         self.engine.kind()
     }

@@ -158,6 +158,12 @@ pub trait Engine: Send + Sync {
         false
     }
 
+    /// Whether the file system refuses room, and what waits in memory for it has taken most of what it may: another write
+    /// may soon have to wait until there is room. Cheap, and without the disk.
+    fn is_exhausted(&self) -> bool {
+        false
+    }
+
     /// Which engine this is.
     fn kind(&self) -> EngineKind;
 }

@@ -1,10 +1,11 @@
 //! Every change the log makes to the file system passes here, so that tests can watch it and break it.
 
 use std::fs::{self, File, OpenOptions};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 use super::LogError;
@@ -86,6 +87,13 @@ impl Disk {
     pub(super) fn sync_data(&self, file: &File, path: &Path) -> Result<(), LogError> {
         probed!(self, "sync", path, Change::Sync { path });
         file.sync_data().map_err(LogError::io("sync", path))
+    }
+
+    /// Lets go of the memory in which the kernel keeps what was synced of a file. It is advice: nothing depends on it.
+    pub(super) fn forget(file: &File, from: u64, to: u64) {
+        if let Some(length) = NonZeroU64::new(to.saturating_sub(from)) {
+            let _ = rustix::fs::fadvise(file, from, Some(length), Advice::DontNeed);
+        }
     }
 
     /// `fsync`: for a file whose size changed.

@@ -276,6 +276,11 @@ impl RaftLog {
         self.shared().room.load(Ordering::Relaxed) + self.handle.spares.room()
     }
 
+    /// Whether of the segments that are kept ready less than one is left.
+    pub fn is_exhausted(&self) -> bool {
+        self.handle.spares.is_exhausted(self.shared().room.load(Ordering::Relaxed))
+    }
+
     /// How the writer goes on, from a batch that it took until that batch is durable.
     pub(crate) fn progress(&self) -> &Progress {
         &self.shared().progress

@@ -95,6 +95,11 @@ impl Spares {
         self.state.lock().ready.len() as u64 * segment
     }
 
+    /// Whether less than one is left, with so much room in the current segment; never where none are made ahead.
+    pub(super) fn is_exhausted(&self, room: u64) -> bool {
+        self.reserved > 0 && room + self.room() < u64::from(self.segment_bytes)
+    }
+
     /// One to be used. Another one is made in its place.
     pub(super) fn take(&self) -> Option<PathBuf> {
         let spare = self.state.lock().ready.pop();
@@ -156,6 +161,8 @@ impl Spares {
             let end = size.min(at + SYNCED_PIECE_BYTES);
             write_zeros(&self.disk, &file, &unfinished, at, end)?;
             self.disk.sync_data(&file, &unfinished)?;
+            // Nobody reads zeros, and the log writes whole pages over them.
+            Disk::forget(&file, at, end);
             at = end;
         }
         self.disk.sync_all(&file, &unfinished)?;

@@ -25,6 +25,10 @@ use super::{Done, LogError, LogOptions, LogPosition};
 /// The buffer gives space beyond this back after a batch: an odd large append shall not be paid for for ever.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
 
+/// So many full segments stay in the kernel's memory, for members that are a little behind. An hour of log would push out
+/// what reads of sessions need, and nobody reads it unless a member was away.
+const REMEMBERED_SEGMENTS: usize = 4;
+
 /// What a file system reads and writes at a time. A write that covers only a part of a page which is not in memory has to
 /// read it first, and a spare that has waited for long is not: whoever appends would wait for a read behind all others.
 const PAGE_BYTES: u32 = 4096;
@@ -254,6 +258,7 @@ impl Writer {
         self.flush()?;
         self.summarise();
         self.current().release();
+        self.forget_old();
         let file = Arc::new(file);
         self.shared.lock().segments.insert(number, Arc::clone(&file));
         self.held.push_back(Held { file, highest: None });
@@ -262,6 +267,16 @@ impl Writer {
         self.proven = self.end;
         self.covered = 0;
         Ok(())
+    }
+
+    /// Lets the kernel forget the segment that has become too old to be asked for soon.
+    fn forget_old(&self) {
+        let old = self.held.len().checked_sub(REMEMBERED_SEGMENTS + 1).and_then(|old| self.held.get(old));
+        if let Some(Held { file, .. }) = old
+            && let Ok(open) = file.file()
+        {
+            Disk::forget(&open, 0, file.size.into());
+        }
     }
 
     /// Whether the oldest segment holds nothing but purged entries.

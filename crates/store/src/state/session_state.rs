@@ -268,6 +268,11 @@ impl SessionState {
         self.current().engine.reserve_bytes()
     }
 
+    /// Whether that is so, and little more can wait for room in memory ([`Engine::is_exhausted`]).
+    pub fn is_exhausted(&self) -> bool {
+        self.current().engine.is_exhausted()
+    }
+
     /// Whether the file system refused the engine room ([`Engine::is_out_of_space`]).
     pub fn is_out_of_space(&self) -> bool {
         self.current().engine.is_out_of_space()

@@ -180,6 +180,11 @@ impl Background {
         self.is_out_of_space.load(Ordering::Relaxed)
     }
 
+    /// Whether it had none, and two of three buffers wait for it.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.is_out_of_space() && self.store.buffered_bytes() >= self.store.pace.buffered_max_bytes() / 3 * 2
+    }
+
     /// Something has changed that a merge may follow from.
     pub(super) fn call_mergers(&self) {
         self.merges.lock().calls += 1;

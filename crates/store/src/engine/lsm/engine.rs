@@ -141,6 +141,10 @@ impl Engine for LsmEngine {
         self.shared.open().is_ok_and(|open| open.is_out_of_space())
     }
 
+    fn is_exhausted(&self) -> bool {
+        self.shared.open().is_ok_and(|open| open.is_exhausted())
+    }
+
     fn condemn(&self, why: &str) {
         condemn(&self.shared.guard.dir(), why);
     }
