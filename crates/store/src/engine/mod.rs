@@ -36,6 +36,7 @@ use bytes::Bytes;
 pub use batch::{Batch, Operation};
 pub use error::EngineError;
 pub use kind::{EngineKind, OpenEngine, OtherEngine, UnknownEngine};
+pub use lsm::{Step, Stepping, open_stepped};
 pub use retention::Retention;
 
 /// The longest key, in bytes: a session key of 1,024 with its prefix (namespace, generation, purpose) fits four times.

@@ -65,12 +65,24 @@ struct Merges {
 impl Background {
     /// Opens a store and starts its threads.
     pub(super) fn open(home: Home, options: EngineOptions) -> Result<(Arc<Self>, Vec<JoinHandle<()>>), EngineError> {
+        let background = Arc::new(Self::without_threads(home, options)?);
+        background.ballast.fill(background.store.table_bytes());
+        let mut threads = Vec::new();
+        threads.push(background.start("flush", FLUSHES, Self::flush_until_stopped)?);
+        for _ in 0..MERGERS {
+            threads.push(background.start("merge", MERGES, Self::merge_until_stopped)?);
+        }
+        threads.push(background.start("remove", MERGES, Self::remove_until_stopped)?);
+        Ok((background, threads))
+    }
+
+    /// Opens a store on which nobody works: whoever opened it flushes and merges.
+    pub(super) fn without_threads(home: Home, options: EngineOptions) -> Result<Self, EngineError> {
         let guard = home.guard();
         let mut store = guard.read("opening", || Store::open(home, options))?;
         let ballast = Ballast::new(store.home().dir(), store.pace.buffer_bytes() as u64);
         store.home_mut().created()?;
-        ballast.fill(store.table_bytes());
-        let background = Arc::new(Self {
+        Ok(Self {
             store,
             guard,
             ballast,
@@ -79,14 +91,7 @@ impl Background {
             merges: Mutex::default(),
             merge_bell: Condvar::new(),
             is_out_of_space: AtomicBool::new(false),
-        });
-        let mut threads = Vec::new();
-        threads.push(background.start("flush", FLUSHES, Self::flush_until_stopped)?);
-        for _ in 0..MERGERS {
-            threads.push(background.start("merge", MERGES, Self::merge_until_stopped)?);
-        }
-        threads.push(background.start("remove", MERGES, Self::remove_until_stopped)?);
-        Ok((background, threads))
+        })
     }
 
     fn start(self: &Arc<Self>, name: &str, nice: i32, work: fn(&Self)) -> Result<JoinHandle<()>, EngineError> {

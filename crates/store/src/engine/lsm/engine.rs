@@ -14,20 +14,51 @@ use crate::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, View,
 
 /// [`Engine`] of sorted tables.
 pub(in crate::engine) struct LsmEngine {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl LsmEngine {
     pub(in crate::engine) fn open(dir: &Path, options: EngineOptions) -> Result<Self, EngineError> {
-        let home = Home::claim(EngineKind::Fjall, dir)?;
+        let home = claim(dir, &options)?;
         let guard = home.guard();
-        if let Some(why) = found_before(dir)
-            && !options.even_condemned
-        {
-            return Err(guard.error("opening", Fault::Library(format!("it was found to be damaged: {why}"))));
-        }
         let (background, threads) = Background::open(home, options)?;
         Ok(Self { shared: Arc::new(Shared::new(guard, background, threads)) })
+    }
+
+    /// Makes tables of pairs in ascending order, at once. What was written before is in tables already.
+    pub(super) fn fill_tables(&self, pairs: impl Iterator<Item = (Bytes, Bytes)>) -> Result<(), EngineError> {
+        let open = self.shared.open()?;
+        let _only_writer = open.store.writing.lock();
+        self.shared.guard.change("fill", || {
+            let store = &open.store;
+            let mut writer = store.writer();
+            for (key, value) in pairs {
+                writer.write(super::merge::Entry { key: key.into(), value: Some(value.into()) })?;
+            }
+            let tables = writer.finish()?;
+            let runs = store.runs();
+            let overlaps = |table: &super::table::Table| {
+                tables.iter().any(|new| new.min() <= table.max() && table.min() <= new.max())
+            };
+            // Where nothing lies, the base takes it as it is.
+            let edit = match runs.0.last().filter(|_| !runs.tables().any(|table| overlaps(table))) {
+                Some(base) => Edit { added: vec![(base.id, tables)], ..Edit::default() },
+                None => Edit { newest: Some((store.number(), tables)), ..Edit::default() },
+            };
+            store.commit(&edit, 0)
+        })
+    }
+}
+
+/// A directory of its own, unless damage was found in it before.
+pub(super) fn claim(dir: &Path, options: &EngineOptions) -> Result<Home, EngineError> {
+    let home = Home::claim(EngineKind::Fjall, dir)?;
+    match found_before(dir) {
+        Some(why) if !options.even_condemned => {
+            let why = Fault::Library(format!("it was found to be damaged: {why}"));
+            Err(home.guard().error("opening", why))
+        }
+        _ => Ok(home),
     }
 }
 
@@ -78,26 +109,7 @@ impl Engine for LsmEngine {
         };
         // First what was written before, so a crash leaves that and then this.
         self.persist()?;
-        let open = self.shared.open()?;
-        let _only_writer = open.store.writing.lock();
-        self.shared.guard.change("fill", || {
-            let store = &open.store;
-            let mut writer = store.writer();
-            for (key, value) in pairs {
-                writer.write(super::merge::Entry { key: key.into(), value: Some(value.into()) })?;
-            }
-            let tables = writer.finish()?;
-            let runs = store.runs();
-            let overlaps = |table: &super::table::Table| {
-                tables.iter().any(|new| new.min() <= table.max() && table.min() <= new.max())
-            };
-            // Where nothing lies, the base takes it as it is.
-            let edit = match runs.0.last().filter(|_| !runs.tables().any(|table| overlaps(table))) {
-                Some(base) => Edit { added: vec![(base.id, tables)], ..Edit::default() },
-                None => Edit { newest: Some((store.number(), tables)), ..Edit::default() },
-            };
-            store.commit(&edit, 0)
-        })
+        self.fill_tables(pairs)
     }
 
     fn persist(&self) -> Result<(), EngineError> {

@@ -19,7 +19,8 @@ use crate::engine::guard::Fault;
 use crate::engine::home::sync_dir;
 
 const MANIFEST: &str = "MANIFEST";
-const DRAFT: &str = "MANIFEST.new";
+/// The next list, before it takes the place of the one that counts.
+pub(super) const DRAFT: &str = "MANIFEST.new";
 /// The directory of the tables.
 pub(super) const TABLES: &str = "tables";
 

@@ -21,14 +21,18 @@ use crate::engine::guard::Fault;
 
 /// Does it. After an error, or when it is stopped, nothing has changed and none of its tables is left.
 pub(super) fn run(store: &Store, job: &Job) -> Result<Ended, Fault> {
-    let edit = match job {
-        Job::Drop(tables) => Some(Edit { removed: tables.iter().copied().collect(), ..Edit::default() }),
-        Job::Join(runs) => join(store, runs)?,
-        Job::Sink { from, to, runs } => sink(store, from.as_ref(), to.as_ref(), runs)?,
-    };
-    let Some(edit) = edit else { return Ok(Ended::Stopped) };
+    let Some(edit) = write(store, job)? else { return Ok(Ended::Stopped) };
     store.commit(&edit, 0)?;
     Ok(Ended::Done)
+}
+
+/// Writes its tables, durably, and says what is to become of the list of tables. `None` if the store was told to stop.
+pub(super) fn write(store: &Store, job: &Job) -> Result<Option<Edit>, Fault> {
+    match job {
+        Job::Drop(tables) => Ok(Some(Edit { removed: tables.iter().copied().collect(), ..Edit::default() })),
+        Job::Join(runs) => join(store, runs),
+        Job::Sink { from, to, runs } => sink(store, from.as_ref(), to.as_ref(), runs),
+    }
 }
 
 /// What becomes of what is merged.

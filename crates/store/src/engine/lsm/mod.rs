@@ -34,6 +34,7 @@ mod pace;
 mod plan;
 mod runs;
 mod shared;
+mod stepped;
 mod store;
 mod table;
 #[cfg(test)]
@@ -43,3 +44,4 @@ mod view;
 mod writer;
 
 pub(super) use engine::LsmEngine;
+pub use stepped::{Step, Stepping, open_stepped};

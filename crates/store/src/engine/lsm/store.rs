@@ -117,6 +117,11 @@ impl Store {
         self.stopping.store(true, Ordering::Release);
     }
 
+    /// Takes that back: for simulations, which let one merge stop and go on with others.
+    pub(super) fn go_on(&self) {
+        self.stopping.store(false, Ordering::Release);
+    }
+
     /// The newest value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
         let runs = {
@@ -225,7 +230,7 @@ impl Store {
         !self.gone.lock().is_empty()
     }
 
-    #[cfg(test)]
+    /// For simulations and tests, whose stores are small.
     pub(super) fn set_table_bytes(&mut self, table_bytes: u64) {
         self.context.table_bytes = table_bytes;
     }
