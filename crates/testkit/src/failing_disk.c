@@ -8,8 +8,8 @@
  *   SESSILE_DISK_REPORT  a file of sizeof(struct report) bytes that is mapped: the counts outlive the process, and
  *                        whoever writes to it decides at which call the disk begins to fail, before or meanwhile
  *   SESSILE_DISK_MODE    eio | enospc | short (the call itself writes half; EIO after) | once (EIO, then all is well
- *                        again) | hang (no call returns) | read, hang-read (EIO, no call returns; reads are counted
- *                        instead of changes)
+ *                        again) | hang (no call returns while one is to fail) | read, hang-read (EIO, no call returns
+ *                        while one is to fail; reads are counted instead of changes)
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -109,7 +109,9 @@ static enum verdict judge(const char *call, const char *path) {
     atomic_fetch_add(&report->failed, 1);
     if (number == fail_at) snprintf(report->first, sizeof report->first, "%s %.400s", call, path + root_length);
     if (mode == SHORT_THEN_EIO && number == fail_at) return HALF;
-    while (mode == HANG) pause();
+    /* Whoever hangs is let go once no call is to fail any more. */
+    while (mode == HANG && atomic_load(&report->at)) usleep(1000);
+    if (mode == HANG) return LET_PASS;
     errno = mode == ENOSPC_ON ? ENOSPC : EIO;
     return FAIL;
 }

@@ -32,11 +32,11 @@ pub enum Fault {
     Torn,
     /// That one call fails with EIO, and the disk is well again.
     Hiccup,
-    /// From that call on, no change returns.
+    /// From that call on, no change returns before [`Watched::goes_on`].
     Hanging,
     /// From that call on, every read fails with EIO. Reads are counted, changes are not.
     Unreadable,
-    /// From that call on, no read returns. Reads are counted, changes are not.
+    /// From that call on, no read returns before [`Watched::goes_on`]. Reads are counted, changes are not.
     HangingReads,
 }
 
@@ -100,6 +100,11 @@ impl Watched {
     /// Of the calls to come, the next is the first to fail.
     pub fn fails_now(&self) -> io::Result<()> {
         self.fails_at(self.report()?.calls + 1)
+    }
+
+    /// No call is to fail any more, and what hangs goes on.
+    pub fn goes_on(&self) -> io::Result<()> {
+        self.fails_at(0)
     }
 
     /// The process has this file mapped.
