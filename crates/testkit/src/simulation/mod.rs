@@ -37,6 +37,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 pub use sessile_core::planted::Defect;
 use sessile_core::planted::{pause_before_applying, plant};
+pub use sessile_store::engine::Step;
 
 /// A simulation's thread does everything, futures within futures.
 const STACK_BYTES: usize = 16 << 20;
@@ -66,6 +67,8 @@ pub struct Ran {
     pub lasted: Duration,
     /// Checksums that were seen at two nodes at one entry.
     pub compared: usize,
+    /// What engines did that run in steps. [`Step::FoundUnlisted`] counts after a power cut only.
+    pub steps: BTreeMap<Step, usize>,
     /// Everything that happened, line by line; the same seed gives the same lines.
     pub trace: Vec<String>,
 }
@@ -136,6 +139,7 @@ fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<
     });
     let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, options, steps, &mut story)));
     interpose::sync_by_the_kernel();
+    engine::choose_memory();
     ended.unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));

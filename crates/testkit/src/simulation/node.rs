@@ -14,6 +14,7 @@ use sessile_store::{DataDir, Opening, StoreOptions};
 use tokio::task::JoinSet;
 
 use super::engine;
+use super::invariants::kept_state;
 use super::net::{PEER_PORT, Simulated, incoming, listen};
 use super::world::Host;
 
@@ -55,6 +56,7 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
         ..StoreOptions::default()
     };
     let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
+    kept_state(host, &opening)?;
     let sessions = Arc::new(ClusterSessions::default());
     let mut listeners = JoinSet::new();
     for (port, namespace) in NAMESPACES {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sessile_cluster::Cluster;
 use sessile_core::LogTime;
+use sessile_store::engine::{Step, Stepping};
 use tokio_util::sync::CancellationToken;
 
 use super::disk::Disk;
@@ -22,6 +24,8 @@ pub(super) struct World {
     nodes: BTreeMap<String, Arc<Host>>,
     /// How many operators have asked for something and have no answer yet.
     pub(super) operators: AtomicUsize,
+    /// How many engines were opened in steps.
+    engines: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -37,6 +41,10 @@ pub(super) struct Host {
     stop: Mutex<CancellationToken>,
     /// How often the program was started.
     pub(super) starts: AtomicU64,
+    /// Whether it lost its power when its program last ended.
+    pub(super) lost_power: AtomicBool,
+    /// Whether the state of its program was taken from it.
+    pub(super) state_was_taken: AtomicBool,
     running: Mutex<Running>,
 }
 
@@ -51,6 +59,7 @@ struct Inner {
     operations: Vec<Operation>,
     trace: Vec<String>,
     once: Once,
+    steps: BTreeMap<Step, usize>,
     /// What a client was told that nobody should be told.
     wrong_answers: Vec<String>,
 }
@@ -62,7 +71,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl World {
     pub(super) fn new(hosts: impl IntoIterator<Item = Host>) -> Self {
         let nodes = hosts.into_iter().map(|host| (host.name.clone(), Arc::new(host))).collect();
-        Self { nodes, operators: AtomicUsize::new(0), inner: Mutex::default() }
+        Self { nodes, operators: AtomicUsize::new(0), engines: AtomicU64::new(0), inner: Mutex::default() }
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -91,6 +100,33 @@ impl World {
             }
         }
         Err(io::Error::other(format!("{} is on nobody's disk", path.display())))
+    }
+
+    /// How the engine in a directory of one of its disks is opened in steps.
+    pub(super) fn stepping(self: &Arc<Self>, seed: u64, dir: &Path) -> Option<Stepping> {
+        let host = self.nodes.values().find(|host| dir.starts_with(host.disk().root()))?.clone();
+        let nth = self.engines.fetch_add(1, Ordering::Relaxed);
+        // Whoever is told outlives no world.
+        let world = Arc::downgrade(self);
+        let told = move |step| {
+            if let Some(world) = world.upgrade() {
+                world.steps(&host, step);
+            }
+        };
+        Some(Stepping { seed: seed.wrapping_add(nth << 32), told: Arc::new(told) })
+    }
+
+    fn steps(&self, host: &Host, step: Step) {
+        self.traces(&format!("the engine of {}: {step:?}", host.name));
+        // After a kill everything lies there that was written.
+        if step != Step::FoundUnlisted || host.lost_power.load(Ordering::Relaxed) {
+            *lock(&self.inner).steps.entry(step).or_default() += 1;
+        }
+    }
+
+    /// What the engines have done, of what they do in steps.
+    pub(super) fn engine_steps(&self) -> BTreeMap<Step, usize> {
+        lock(&self.inner).steps.clone()
     }
 
     /// Something that clients or nodes did or saw, for the comparison of two runs.
@@ -139,6 +175,8 @@ impl Host {
             disk_delay: AtomicU64::new(1),
             stop: Mutex::default(),
             starts: AtomicU64::new(0),
+            lost_power: AtomicBool::new(false),
+            state_was_taken: AtomicBool::new(false),
             running: Mutex::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! The simulation's machines: they end, their disks change, they start.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use rand::rngs::SmallRng;
 
@@ -14,7 +15,16 @@ impl Driver {
 
     pub(super) fn cut_power(&mut self, name: &str) -> Result<(), String> {
         self.tell(&format!("{name} loses its power"));
-        self.crash(name, Disk::after_power_cut)
+        self.crash(name, Disk::after_power_cut)?;
+        self.world.host(name).lost_power.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends a host at once, and takes the state of its program from it.
+    pub(super) fn crash_without_state(&mut self, name: &str) -> Result<(), String> {
+        self.crash(name, |disk, _| disk.without_state())?;
+        self.world.host(name).state_was_taken.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Ends a host at once. What its disk holds afterwards is taken before anything of the program can end in order.
@@ -30,6 +40,7 @@ impl Driver {
         // this process share, and a seed is to be one story. Whoever sends to it from here on is told that nobody is there.
         let guests: Vec<String> = self.others(name).into_iter().chain(self.guests.iter().cloned()).collect();
         guests.iter().for_each(|guest| self.sim.partition(name, guest.as_str()));
+        host.lost_power.store(false, Ordering::Relaxed);
         host.is_gone();
         self.sim.crash(name);
         guests.iter().for_each(|guest| self.sim.repair(name, guest.as_str()));
@@ -72,7 +83,7 @@ impl Driver {
             return Ok(());
         }
         self.tell(&format!("{name} is killed, and its state is damaged"));
-        self.crash(name, |disk, _| disk.without_state())?;
+        self.crash_without_state(name)?;
         self.start(name)
     }
 
@@ -86,6 +97,10 @@ impl Driver {
     /// Takes an image of a disk, or brings the one back that was taken.
     pub(super) fn roll_back(&mut self, name: &str) -> Result<bool, String> {
         let Some((name, image)) = self.image.take() else {
+            // One without a state would be taken for one that has lost it.
+            if self.world.host(name).state_was_taken.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
             let image = self.world.host(name).disk().durable().map_err(|error| error.to_string())?;
             self.image = Some((name.to_owned(), image));
             return Ok(false);

@@ -194,7 +194,7 @@ impl Driver {
         }
         let time = Duration::from_millis(self.rng.random_range(300..1_500));
         self.lasts(time)?;
-        self.crash(leader, |disk, _| disk.without_state())?;
+        self.crash_without_state(leader)?;
         for other in self.others(leader) {
             self.sim.repair(leader, other.as_str());
         }

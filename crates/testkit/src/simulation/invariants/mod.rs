@@ -2,6 +2,7 @@
 
 mod converges;
 mod equal_states;
+mod kept_state;
 mod lifetimes;
 mod linearizable;
 mod log_matching;
@@ -18,6 +19,7 @@ use sessile_store::LogId;
 
 pub(super) use converges::whole;
 pub(super) use equal_states::EqualStates;
+pub(super) use kept_state::kept_state;
 pub(super) use lifetimes::{expiries, outlived};
 pub(super) use linearizable::linearizable;
 pub(super) use log_matching::LogMatching;

@@ -12,12 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, BufMut, Bytes};
-use sessile_store::engine::{
-    Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, OtherEngine, Retention, Scan, View,
-};
+use sessile_store::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, Retention, Scan, View};
 
-/// For `StoreOptions::engine`.
-pub(super) const KIND: EngineKind = EngineKind::Other(OtherEngine { name: "memory", open });
+use super::KIND;
 
 const JOURNAL: &str = "journal";
 const DRAFT: &str = "journal.new";
@@ -49,7 +46,7 @@ struct Inner {
 
 struct MemoryView(Arc<Pairs>);
 
-fn open(dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+pub(super) fn open(dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
     let failed = |source| failed("opening it", dir, source);
     let pairs = replay(dir).map_err(failed)?;
     let (journal, journal_bytes) = begin(dir, &pairs).map_err(failed)?;
