@@ -12,7 +12,7 @@ use sessile_core::LogTime;
 use sessile_store::engine::{Step, Stepping};
 use tokio_util::sync::CancellationToken;
 
-use super::disk::Disk;
+use super::{disk::Disk, engine};
 use super::invariants::Once;
 use crate::{Operation, Value};
 
@@ -113,7 +113,7 @@ impl World {
                 world.steps(&host, step);
             }
         };
-        Some(Stepping { seed: seed.wrapping_add(nth << 32), told: Arc::new(told) })
+        Some(Stepping { kind: engine::KIND, seed: seed.wrapping_add(nth << 32), told: Arc::new(told) })
     }
 
     fn steps(&self, host: &Host, step: Step) {
