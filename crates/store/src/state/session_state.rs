@@ -290,12 +290,17 @@ impl SessionState {
             (self.current(), facts.applied, facts.horizon)
         };
         current.engine.persist()?;
+        self.is_durable(&current, log_id, horizon);
+        Ok(())
+    }
+
+    /// Takes note that the state is durable up to an entry.
+    pub(super) fn is_durable(&self, current: &CurrentState, log_id: Option<LogId>, horizon: Horizon) {
         let mut facts = self.inner.facts.write();
         if facts.persisted.log_id <= log_id {
             facts.persisted = Persisted { log_id, horizon };
             current.retention.persisted(horizon);
         }
-        Ok(())
     }
 
     /// Makes the state durable at least up to an entry that is about to be purged from the log.

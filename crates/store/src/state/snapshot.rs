@@ -145,7 +145,9 @@ impl SessionState {
             Err(StoreError::Engine(EngineError::NoRoom { .. })) => {
                 let current = self.current();
                 let durable = current.engine.view_since_persist()?;
-                let applied = Writer::load_applied(&*durable, &current)?;
+                let Writer { state, applied, .. } = Writer::load_from(&*durable, &current)?;
+                // Which may be more than the last persist made: the engine writes tables when its buffer is full, too.
+                self.is_durable(&current, applied.log_id, *state.horizon());
                 (durable, applied)
             }
             Err(error) => return Err(error),

@@ -54,6 +54,11 @@ fn open_in(dir: &Path, engine: EngineKind, cluster: ClusterId) -> Result<(Store,
     }
 }
 
+/// Waits for what needs no other thread of a runtime.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
 fn key(number: u64) -> SessionKey {
     SessionKey::new(format!("wiki{}:MWSession:{number:032x}", number % 7)).unwrap()
 }

@@ -21,10 +21,6 @@ struct Story {
     leader: Leader,
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-}
-
 impl Story {
     fn new(purged: usize, applied: usize, logged: usize) -> Self {
         let (dir, donor_dir, cluster) =
