@@ -64,6 +64,7 @@ pub(crate) mod fuzzing;
 mod header;
 mod image;
 mod index;
+mod opening;
 mod queue;
 mod raft_log;
 mod recovery;
