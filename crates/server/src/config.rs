@@ -11,6 +11,7 @@
 //! snippets along. saphyr-parser hands out events with their places, is maintained, has no unsafe code, stops at a
 //! depth of its own and took linear time on all that was thrown at it; the tree over it is one small file here.
 
+mod addresses;
 mod block;
 mod check;
 mod cluster;

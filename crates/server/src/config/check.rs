@@ -7,6 +7,7 @@ use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
 use sessile_http::{BaseUri, ReadConsistency};
 use sessile_store::engine::EngineKind;
 
+use super::addresses::address;
 use super::block::{Block, Found};
 use super::document::Node;
 use super::fault::{ConfigError, quoted};
@@ -289,15 +290,6 @@ fn count(
 ) -> Result<usize, ConfigError> {
     let value = block.number(key, unit, range)?.map_or(default, |found| found.value);
     usize::try_from(value).map_err(|_| ConfigError::new(format!("`{}` is too large", block.path(key))))
-}
-
-pub(super) fn address(block: &Block<'_>, key: &str) -> Result<Option<Found<ListenAddress>>, ConfigError> {
-    block.text(key)?.map(|found| parse_address(&block.path(key), &found)).transpose()
-}
-
-pub(super) fn parse_address(path: &str, found: &Found<&str>) -> Result<Found<ListenAddress>, ConfigError> {
-    let fault = |why| ConfigError::at(found.line, format!("`{path}` {} is no address: {why}", quoted(found.value)));
-    Ok(Found { value: ListenAddress::parse(found.value).map_err(fault)?, line: found.line })
 }
 
 fn not_one_of(path: &str, names: &str, value: &str, line: usize) -> ConfigError {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sessile_cluster::{JoinToken, PeersConfig};
 
 use super::ListenAddress;
+use super::addresses::{address, parse_address};
 use super::block::{Block, Found};
-use super::check::{address, parse_address};
 use super::fault::{ConfigError, quoted};
 
 /// The `cluster:` block: who this member is, and how it finds the others.
