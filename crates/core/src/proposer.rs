@@ -33,7 +33,7 @@ pub(crate) enum Recall {
     /// It is new and its outcome can be remembered.
     New,
     /// This is what it did, or why it may not do anything.
-    Known(Outcome),
+    Answered(Outcome),
 }
 
 impl Proposer {
@@ -75,7 +75,7 @@ impl Proposer {
     /// Changes nothing unless the command is new; then forgets what its proposer no longer waits for.
     fn recall(&mut self, command: &SessionCommand) -> Recall {
         let SessionCommand { incarnation, sequence, lowest_outstanding, .. } = *command;
-        let refused = |refusal| Recall::Known(Outcome::Refused(refusal));
+        let refused = |refusal| Recall::Answered(Outcome::Refused(refusal));
         if incarnation != self.incarnation {
             return refused(Refusal::UnknownIncarnation { current: self.incarnation });
         }
@@ -83,7 +83,7 @@ impl Proposer {
             return refused(Refusal::Forgotten);
         }
         if let Some(outcome) = self.outcomes.get(&sequence) {
-            return Recall::Known(outcome.clone());
+            return Recall::Answered(outcome.clone());
         }
         if lowest_outstanding > sequence {
             return refused(Refusal::Malformed);
@@ -149,7 +149,7 @@ impl Proposers {
     pub(crate) fn recall(&mut self, command: &SessionCommand) -> Recall {
         match self.0.get_mut(&command.proposer) {
             Some(proposer) => proposer.recall(command),
-            None => Recall::Known(Outcome::Refused(Refusal::UnknownIncarnation { current: 0 })),
+            None => Recall::Answered(Outcome::Refused(Refusal::UnknownIncarnation { current: 0 })),
         }
     }
 

@@ -290,7 +290,7 @@ impl State {
         if self.is_tombstoned(proposer) {
             return Ok(Outcome::Refused(Refusal::Removed));
         }
-        if let Recall::Known(outcome) = self.proposers.recall(command) {
+        if let Recall::Answered(outcome) = self.proposers.recall(command) {
             return Ok(outcome);
         }
         self.changed.insert(RowKey::Proposer(proposer));

@@ -22,7 +22,7 @@ use super::segment::SegmentFile;
 use super::spares::Spares;
 use super::summary::summary_at;
 use super::verify::Verifier;
-use super::writer::{Held, Writer};
+use super::writer::{HeldSegment, Writer};
 use super::{LogError, LogOptions, LogWriter, MAX_IDENTITY_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
 
 impl RaftLog {
@@ -119,7 +119,7 @@ impl RaftLog {
         let spares = Spares::new(disk.clone(), directory, options.segment_bytes, counts, spares, disk_bytes);
         let last = segments.last().map_or(MIN_SEGMENT_BYTES, |file| file.size);
         shared.room.store(summary_at(last).saturating_sub(resume.end).into(), Ordering::Relaxed);
-        let held = segments.into_iter().map(|file| Held { highest: highest.get(&file.number).copied(), file });
+        let held = segments.into_iter().map(|file| HeldSegment { highest: highest.get(&file.number).copied(), file });
         let mut writer = Writer {
             shared: Arc::clone(&shared),
             disk: disk.clone(),

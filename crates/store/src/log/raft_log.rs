@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::found::Found;
 use super::frame::frame_bytes;
+use super::lookup::EntryLookup;
 use super::queue::{Operation, Shared};
 use super::spares::Spares;
 use super::verify::Verifier;
@@ -246,7 +246,7 @@ impl RaftLog {
     ///
     /// # Errors
     /// [`LogError::Purged`] if `range` begins before the first entry kept; the error that ended the log.
-    pub(crate) fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<Found, LogError> {
+    pub(crate) fn find(&self, range: Range<u64>, max_bytes: usize) -> Result<EntryLookup, LogError> {
         let index = range.start;
         let state = self.shared().lock();
         match state.usable() {
@@ -259,7 +259,7 @@ impl RaftLog {
             let segment = state.segments.get(&stretch.segment).map(Arc::clone).ok_or(LogError::WriterGone)?;
             Ok((stretch, segment))
         });
-        Ok(Found { stored: stored.collect::<Result<_, LogError>>()?, cached: plan.cached, max_bytes })
+        Ok(EntryLookup { stored: stored.collect::<Result<_, LogError>>()?, cached: plan.cached, max_bytes })
     }
 
     /// Waits until every call made so far is durable, the committed position too.
