@@ -8,13 +8,13 @@ use super::walk::Walk;
 use super::{LogError, LogRecord};
 
 /// Where entries are: first those on disk, then those in memory. The segments stay while this is held.
-pub(crate) struct Found {
+pub(crate) struct EntryLookup {
     pub(super) stored: Vec<(Stretch, Arc<SegmentFile>)>,
     pub(super) cached: Vec<LogRecord>,
     pub(super) max_bytes: usize,
 }
 
-impl Found {
+impl EntryLookup {
     /// Whether reading them asks no disk.
     pub(crate) fn is_in_memory(&self) -> bool {
         self.stored.is_empty()

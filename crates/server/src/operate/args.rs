@@ -1,3 +1,5 @@
+//! What is asked for: the command lines of `sessile status` and `sessile cluster`.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -5,6 +7,7 @@ use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use crate::config::ListenAddress;
+use crate::value_parsers::{address, patience};
 
 /// The variable that names the node to ask.
 pub(crate) const SERVER_VARIABLE: &str = "SESSILE_SERVER";
@@ -193,55 +196,4 @@ pub(crate) struct Watch {
     /// Print the whole status as a JSON document a line instead
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// An address to connect to.
-fn address(text: &str) -> Result<ListenAddress, String> {
-    let expected = "HOST:PORT was expected, such as 127.0.0.1:7081 or n1.example:7081";
-    ListenAddress::parse(text).ok().filter(|address| address.port() != 0).ok_or_else(|| expected.to_owned())
-}
-
-/// From a millisecond to an hour.
-pub(super) fn patience(text: &str) -> Result<Duration, String> {
-    const LONGEST: Duration = Duration::from_secs(3600);
-    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => Duration::from_millis(1),
-        "" | "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        _ => Duration::ZERO,
-    };
-    let number = digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let time = number.and_then(|number| unit.checked_mul(number));
-    let fits = time.filter(|time| !time.is_zero() && *time <= LONGEST);
-    fits.ok_or_else(|| "a time from 1ms to 60m was expected, such as 500ms, 10s or 2m".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_has_a_unit_or_is_in_seconds() {
-        for (text, millis) in
-            [("1ms", 1), ("500ms", 500), ("3", 3_000), ("10s", 10_000), ("2m", 120_000), ("60m", 3_600_000)]
-        {
-            assert_eq!(patience(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in
-            ["", "s", "0", "0s", "61m", "3601", "-1s", "+1s", "1.5s", "1h", "1 s", "1s ", "99999999999999s", "ä"]
-        {
-            assert!(patience(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn an_address_can_be_connected_to() {
-        for text in ["127.0.0.1:7081", "[::1]:1", "n1.example:65535"] {
-            assert_eq!(address(text).unwrap().to_string(), text);
-        }
-        for text in ["", "n1", "n1:0", ":7081", "n1:x", "http://n1:7081"] {
-            assert!(address(text).is_err(), "{text:?}");
-        }
-    }
 }

@@ -1,46 +1,35 @@
-use std::io;
+//! Running a node, `sessile serve` and `sessile dev`, and saying what a configuration would run, `sessile check-config`.
+
+mod args;
+mod banner;
+mod directory;
+
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::panic::PanicHookInfo;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::banner::{Keeping, banner};
-use crate::cli::{self, CheckConfig, Command, Completions, Dev, Serve};
+pub(crate) use args::{CheckConfig, Dev, Serve};
+pub use banner::{Keeping, banner};
+use directory::Directory;
+
 use crate::config::Config;
 use crate::exit::{Failure, Status};
 use crate::logging::{self, Format};
 use crate::opening::OldData;
 use crate::signals::Signals;
-use crate::{bench, node, operate, output};
+use crate::{node, output};
 
 /// Threads of the runtime: one a core, and on a machine with one core a second. Reads and the application of entries wait for
 /// the disk now and then, and timers, heartbeats and probes must not wait with them.
 const MIN_THREADS: usize = 2;
-/// A full disk, mostly.
-const UNWRITABLE: &str = "standard output cannot be written";
 
-/// Does what the command says, and blocks until it is done.
-pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
-    std::panic::set_hook(Box::new(tell_of_a_panic));
-    match command {
-        Command::Dev(dev) => run_dev(dev),
-        Command::Serve(serve) => run_serve(&serve),
-        Command::CheckConfig(check) => run_check_config(&check),
-        Command::Status(of) => operate::status(&of),
-        Command::Cluster { command } => operate::cluster(&command),
-        Command::Bench(bench) => bench::run(&bench),
-        Command::Completions(completions) => run_completions(&completions),
-    }
-}
-
-fn run_serve(serve: &Serve) -> anyhow::Result<ExitCode> {
+/// `sessile serve`.
+pub(crate) fn serve(serve: &Serve) -> anyhow::Result<ExitCode> {
     let config = Config::load(&serve.config)?;
     let old = old_data(serve, &config)?;
     let _log = logging::start(config.log_level, Format::Kask { appname: config.service_name.clone() })?;
@@ -71,7 +60,8 @@ fn old_data(serve: &Serve, config: &Config) -> Result<OldData, Failure> {
     }
 }
 
-fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
+/// `sessile dev`.
+pub(crate) fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
     let directory = Directory::of(dev.data_dir.as_deref())?;
     let config = Config::dev(dev.listen, dev.engine, directory.path().to_owned())?;
     let _log = logging::start(config.log_level, Format::Plain)?;
@@ -83,14 +73,10 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
     run_node(config, OldData::Keep, announce)
 }
 
-fn run_check_config(check: &CheckConfig) -> anyhow::Result<ExitCode> {
+/// `sessile check-config`.
+pub(crate) fn check_config(check: &CheckConfig) -> anyhow::Result<ExitCode> {
     let config = Config::load(&check.file)?;
-    output::to_stdout(&config.describe()).context(UNWRITABLE)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn run_completions(completions: &Completions) -> anyhow::Result<ExitCode> {
-    output::to_stdout(&cli::completions(completions.shell)).context(UNWRITABLE)?;
+    output::to_stdout(&config.describe()).context(output::UNWRITABLE)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -114,47 +100,4 @@ fn run_node(config: Config, old: OldData, listening: impl FnOnce(SocketAddr) + S
     // A node that ended left nothing behind; one that was ended by a second signal must not be waited for.
     runtime.shutdown_background();
     ended
-}
-
-/// Says where a panic was, and never what it said: its text may hold a key or a value. Whoever owns the task that
-/// panicked decides what follows.
-fn tell_of_a_panic(panic: &PanicHookInfo<'_>) {
-    let location = panic.location().map(ToString::to_string).unwrap_or_default();
-    error!(location, "a panic; this is a defect, or damage that a library does not expect");
-}
-
-/// Where `dev` keeps its state.
-enum Directory {
-    Kept(PathBuf),
-    /// Removed when this is dropped.
-    Temporary(TempDir),
-}
-
-impl Directory {
-    fn of(named: Option<&Path>) -> anyhow::Result<Self> {
-        let cannot_create = |error: io::Error| {
-            let sentence = format!("no directory for the sessions ({error}); name another one with --data-dir");
-            Failure::new(Status::CannotCreate, sentence)
-        };
-        match named {
-            Some(path) => Ok(Self::Kept(std::path::absolute(path).map_err(cannot_create)?)),
-            None => {
-                Ok(Self::Temporary(tempfile::Builder::new().prefix("sessile-dev-").tempdir().map_err(cannot_create)?))
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Temporary(directory) => directory.path(),
-        }
-    }
-
-    fn keeping(&self) -> Keeping<'_> {
-        match self {
-            Self::Kept(path) => Keeping::Kept(path),
-            Self::Temporary(directory) => Keeping::Temporary(directory.path()),
-        }
-    }
 }

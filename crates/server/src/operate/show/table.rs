@@ -1,7 +1,7 @@
 use sessile_cluster::admin::StatusResponse;
 
-use super::health::judge;
-use super::row::{HEADINGS, printable, row};
+use crate::status::health::judge;
+use crate::status::row::{HEADINGS, printable, row};
 
 /// What stands between two columns.
 const GAP: &str = "  ";

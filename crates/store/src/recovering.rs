@@ -1,19 +1,26 @@
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use openraft::EntryPayload;
 
 use crate::codec::{decode_entry, seal, unseal};
 use crate::data_dir::DataDir;
 use crate::log::{LogPosition, RaftLog};
-use crate::log_store::{log_id_at, position};
-use crate::opening::{Lost, STATE_DIR, engine_options};
-use crate::state::{Owner, SessionState, Snapshot, SnapshotMeta, SnapshotReceiver, StateHome};
-use crate::{ClusterId, LogId, Member, NodeId, Store, StoreError, StoreOptions};
+use crate::state::{Owner, SessionState, Snapshot, SnapshotReceiver, StateRoot};
+use crate::types::{log_id_at, position};
+use crate::{ClusterId, LogId, Member, NodeId, SnapshotMeta, Store, StoreError, StoreOptions};
 use sessile_core::planted::{Defect, is_planted};
 
 /// How many entries are read at a time in the search for the newest membership.
 const SEARCH_ENTRIES: u64 = 1_024;
+
+/// What became of a state that was lost or is damaged.
+pub(crate) struct LostState {
+    pub(crate) reason: String,
+    pub(crate) aside: Option<PathBuf>,
+    /// Who was a member by what it could still say.
+    pub(crate) members: Vec<(NodeId, Member)>,
+}
 
 /// The disk of a member whose state is lost or damaged and whose log, whole, no longer reaches back to the beginning:
 /// still the same node, with its id, its vote and its log. No Raft runs over it before another member has given it a
@@ -21,41 +28,40 @@ const SEARCH_ENTRIES: u64 = 1_024;
 ///
 /// What marks it is that no state is in use. A crash at any point of `complete` leaves either that, and it begins
 /// again, or the new state in use over a log that fits it.
-pub struct StatelessStore {
+pub struct RecoveringStore {
     dir: DataDir,
-    home: StateHome,
+    root: StateRoot,
     log: RaftLog,
-    lost: Lost,
+    lost: LostState,
 }
 
-impl fmt::Debug for StatelessStore {
+impl fmt::Debug for RecoveringStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StatelessStore(node {}, {})", self.node(), self.lost.reason)
+        write!(f, "RecoveringStore(node {}, {})", self.node(), self.lost.reason)
     }
 }
 
-impl StatelessStore {
+impl RecoveringStore {
     pub(crate) fn new(
         dir: DataDir,
         options: &StoreOptions,
         owner: Owner,
         log: RaftLog,
-        lost: Lost,
+        lost: LostState,
     ) -> Result<Self, StoreError> {
-        let root = dir.path().join(STATE_DIR);
-        let home = StateHome { root, kind: options.engine, options: engine_options(options), owner };
-        home.prepare()?;
-        Ok(Self { dir, home, log, lost })
+        let root = options.state_root(&dir, owner);
+        root.prepare()?;
+        Ok(Self { dir, root, log, lost })
     }
 
     /// Which node this is.
     pub fn node(&self) -> NodeId {
-        self.home.owner.node
+        self.root.owner.node
     }
 
     /// Which cluster it belongs to.
     pub fn cluster(&self) -> ClusterId {
-        self.home.owner.cluster
+        self.root.owner.cluster
     }
 
     /// What was wrong with the state.
@@ -106,7 +112,7 @@ impl StatelessStore {
     /// # Errors
     /// The disk, or the engine.
     pub fn receive(&self) -> Result<SnapshotReceiver, StoreError> {
-        SnapshotReceiver::new(&self.home)
+        SnapshotReceiver::new(&self.root)
     }
 
     /// Fits the log to a snapshot, and puts its state in use. If the log holds exactly the snapshot's last id, what
@@ -119,7 +125,7 @@ impl StatelessStore {
     pub fn complete(self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<Store, Box<(Self, StoreError)>> {
         match self.put_in_use(snapshot, meta) {
             Ok(state) => {
-                let Self { dir, home: StateHome { owner, .. }, log, .. } = self;
+                let Self { dir, root: StateRoot { owner, .. }, log, .. } = self;
                 Ok(Store::new(dir, owner.node, owner.cluster, log, state))
             }
             Err(error) => Err(Box::new((self, error))),
@@ -128,7 +134,7 @@ impl StatelessStore {
 
     fn put_in_use(&self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<SessionState, StoreError> {
         let last = self.assert_reaches(meta)?;
-        let staged = snapshot.into_staged(&self.home, meta)?;
+        let built = snapshot.into_built(&self.root, meta)?;
         // The log first: as long as no state is in use, the next start is at this point again, whatever was done to
         // the log. The other way round it could find a state behind which the log has a hole, or another history.
         self.raise_vote(last)?;
@@ -137,7 +143,7 @@ impl StatelessStore {
             self.replace_log(last)?;
         }
         self.log.sync()?;
-        let state = SessionState::of(staged)?;
+        let state = SessionState::of(built)?;
         state.persist()?;
         Ok(state)
     }
@@ -160,9 +166,8 @@ impl StatelessStore {
 
     pub(crate) fn raise_vote(&self, last: LogPosition) -> Result<(), StoreError> {
         let voted = match self.log.vote() {
-            Some(bytes) => unseal::<(u64, NodeId, bool)>(&bytes).map_err(|error| {
-                StoreError::disagree(&self.dir, format!("the vote in the Raft log cannot be read: {error}"))
-            })?,
+            Some(bytes) => unseal::<(u64, NodeId, bool)>(&bytes)
+                .map_err(|error| self.dir.disagreement(format!("the vote in the Raft log cannot be read: {error}")))?,
             None => (0, self.node(), false),
         };
         if voted.0 >= last.term {

@@ -3,15 +3,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use sessile_core::{GroupName, Horizon, NamespaceId, ProposerId, Row, RowKey, RulesVersion, State, Tally};
 
 use super::checksums::Checksums;
-use super::session_state::Writer;
 use super::stored::Applied;
+use super::writer::Writer;
 use crate::{LogId, StoreError, StoredMembership};
 
 /// What others ask of a state: requests, reports, scrapes, heartbeats. A copy of what they need, as of the last batch that
 /// the engine has taken, behind a lock of its own: the writer's is held for as long as the disk likes.
 ///
 /// A batch costs here what it changed, and nothing for what it left alone.
-pub(super) struct Facts {
+pub(super) struct StateStatus {
     /// The last entry that is applied. All that follows, to `removed`, is as of this entry.
     pub(super) applied: Option<LogId>,
     pub(super) membership: StoredMembership,
@@ -36,7 +36,7 @@ pub(super) struct Persisted {
     pub(super) horizon: Horizon,
 }
 
-impl Facts {
+impl StateStatus {
     /// Of a state that was loaded. What was read back need not be on the disk: after `kill -9` it may still be on its way
     /// there.
     pub(super) fn of(writer: &Writer) -> Self {
@@ -46,7 +46,7 @@ impl Facts {
             (RowKey::Proposer(id), Row::Proposer(proposer)) => Some((id, proposer.incarnation())),
             _ => None,
         };
-        let mut facts = Self {
+        let mut status = Self {
             applied: applied.log_id,
             membership: applied.membership.clone(),
             horizon: *state.horizon(),
@@ -59,8 +59,8 @@ impl Facts {
             persisted: Persisted::default(),
             ended: None,
         };
-        writer.noted().for_each(|(index, checksum)| facts.checksums.note(index, checksum));
-        facts
+        writer.noted().for_each(|(index, checksum)| status.checksums.note(index, checksum));
+        status
     }
 
     /// Takes over what a batch changed, which the engine has taken.

@@ -1,6 +1,6 @@
 use sessile_cluster::admin::{MemberStatus, StatusResponse};
 
-use super::row::{label, role};
+use crate::status::row::{label, printable, role};
 
 /// What is new since the last time, a sentence each.
 pub(crate) fn between(before: &StatusResponse, now: &StatusResponse) -> Vec<String> {
@@ -11,7 +11,7 @@ pub(crate) fn between(before: &StatusResponse, now: &StatusResponse) -> Vec<Stri
     for member in &now.members {
         match before.members.iter().find(|known| known.id == member.id) {
             None => {
-                let address = super::row::printable(&member.address);
+                let address = printable(&member.address);
                 changes.push(format!("{} at {address} is a member, as {}", label(now, member), article(member)));
             }
             Some(known) => changes.extend(of_member(known, member, &label(now, member))),
@@ -30,7 +30,7 @@ pub(crate) fn between(before: &StatusResponse, now: &StatusResponse) -> Vec<Stri
         changes.push(if now.ready { "this node is ready" } else { "this node is not ready" }.to_owned());
     }
     let new_alerts = now.alerts.iter().filter(|alert| !before.alerts.contains(alert));
-    changes.extend(new_alerts.map(|alert| format!("alert: {}", super::row::printable(alert))));
+    changes.extend(new_alerts.map(|alert| format!("alert: {}", printable(alert))));
     changes
 }
 
@@ -48,10 +48,10 @@ fn of_member(known: &MemberStatus, member: &MemberStatus, name: &str) -> Vec<Str
         });
     }
     if known.address != member.address {
-        changes.push(format!("{name} is at {}", super::row::printable(&member.address)));
+        changes.push(format!("{name} is at {}", printable(&member.address)));
     }
     if known.version != member.version && !known.version.is_empty() {
-        changes.push(format!("{name} runs version {}", super::row::printable(&member.version)));
+        changes.push(format!("{name} runs version {}", printable(&member.version)));
     }
     changes
 }

@@ -1,10 +1,10 @@
-use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::operate::patience;
-use crate::bench::{Endpoint, Mix};
+use super::connection::Endpoint;
+use super::mix::Mix;
+use crate::value_parsers::patience;
 
 /// `sessile bench`.
 #[derive(Debug, Args)]
@@ -46,11 +46,4 @@ pub(crate) struct Bench {
     /// Print a JSON document instead of a table
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-impl fmt::Display for Mix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [get, set, delete] = self.shares();
-        write!(f, "{get}:{set}:{delete}")
-    }
 }

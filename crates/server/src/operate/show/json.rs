@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 use sessile_cluster::admin::{MemberStatus, StatusResponse};
 
-use super::health::{judge, lags};
-use super::row::role;
+use crate::status::health::{judge, lags};
+use crate::status::row::role;
 
 /// A cluster for scripts: everything the node told, and what [`judge`] makes of it.
 pub(crate) fn render(status: &StatusResponse) -> Value {
