@@ -1,5 +1,7 @@
-//! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`, `reach`), Raft's messages
-//! (`network` sends, `service` receives), and the state in transit (`snapshot`).
+//! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`, `reach`), what this node is to
+//! those who do not know it (`this_node`), Raft's messages (`network` sends, `receiver` takes), and the state in transit
+//! (`snapshot`). It knows neither who leads nor who is a member, and nothing of the configuration: it is told addresses, and
+//! hands on what comes.
 
 mod appends;
 mod calls;
@@ -10,12 +12,14 @@ mod envelope;
 mod links;
 mod network;
 mod reach;
-mod service;
+mod receiver;
 mod snapshot;
+mod this_node;
+mod told;
 
 pub(crate) use calls::CountsCalls;
 pub(crate) use connections::Connections;
-pub(crate) use conversation::{Conversation, FromQueue};
+pub(crate) use conversation::{Answers, Conversation, FromQueue, one_by_one};
 pub(crate) use convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
 pub use envelope::RefusalCount;
 pub(crate) use envelope::{Door, refusal_of};
@@ -24,5 +28,7 @@ pub(crate) use links::{
 };
 pub(crate) use network::Network;
 pub use reach::{Dial, Incoming, Reach, Wire};
-pub(crate) use service::PeerService;
+pub(crate) use receiver::RaftReceiver;
 pub(crate) use snapshot::{Fetching, Receiving, Sending, fetch};
+pub(crate) use this_node::{AmongPeers, ThisNode, why_silent};
+pub(crate) use told::Told;
