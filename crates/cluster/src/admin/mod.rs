@@ -1,5 +1,5 @@
-//! What an operator asks of a cluster: the gRPC service, and the client that the command line uses. It knows the member that
-//! is asked and what changes its membership, and neither the listener nor how a node is started.
+//! What an operator asks of a cluster, as the gRPC service and as the client that the command line uses, without
+//! knowing the listener or how a node is started.
 
 mod client;
 mod managed;

@@ -1,9 +1,9 @@
-//! How a node without a cluster, or without a state, comes to be a member: it listens, asks its seeds, and joins what it hears
-//! of; only when every seed answers and none knows of a cluster, they make one. It knows nothing of operators, but for the
-//! word of one that a cluster is to be made, and nothing of the listener.
+//! How a node without a cluster, or without a state, comes to be a member, without knowing the listener, and of
+//! operators only that one may ask for a cluster.
 //!
-//! `decide` holds the rule, `lobby` what is heard meanwhile, `enter` does what the rule says, `recover` fetches a state,
-//! `begin` makes the cluster once Raft is there, `service` answers the others.
+//! It listens, asks its seeds, and joins what it hears of; only when every seed answers and none knows of a cluster,
+//! they make one. `decide` holds the rule, `lobby` what is heard meanwhile, `enter` does what the rule says, `recover`
+//! fetches a state, `begin` makes the cluster once Raft is there, `service` answers the others.
 
 mod begin;
 mod decide;

@@ -1,5 +1,4 @@
-//! How much room this node has on its disk: measured, judged, foretold. It asks the file system and the store, and knows
-//! nothing of Raft or of other members.
+//! How much room there is on this node's disk, measured, judged and foretold without knowing Raft or other members.
 
 mod room;
 mod space;

@@ -1,6 +1,7 @@
-//! One Raft group: who leads, who is a member, its log, its state and its clock. It knows no node, no listener and no
-//! configuration: what a process has once (disk, transport, the fault that ends it) is given to it, and a process may hold
-//! several groups.
+//! One Raft group (who leads, who is a member, its log, state and clock), which knows no node, no listener and no
+//! configuration.
+//!
+//! A process may hold several. What it has once (disk, transport, the fault that ends it) is given to each.
 
 mod clock;
 mod leader;

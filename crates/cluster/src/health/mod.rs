@@ -1,6 +1,5 @@
-//! What members tell each other and what follows from it: reports, clocks, checksums, free disks, alerts, whether this node
-//! could serve. It knows one group with its reads and writes, and neither how the membership is changed nor the
-//! configuration.
+//! How the members of a group are, as they tell each other, and what follows from that, without knowing the
+//! configuration or how the membership is changed.
 
 mod cluster_health;
 mod commit_times;

@@ -1,6 +1,5 @@
-//! Who is a member, at the leader: changes by command and by the autopilot, the arithmetic of quorums, handing leadership
-//! over. It knows one group and how its members are, and nothing of how a node comes to its first cluster, of operators or of
-//! the configuration.
+//! Who is a member, as the leader changes it by command and by itself, without knowing the configuration, operators, or
+//! how a node comes to its first cluster.
 
 mod announce;
 mod autopilot;

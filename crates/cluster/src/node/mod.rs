@@ -1,5 +1,5 @@
-//! A node: starts, supervises and stops what is below it, listens for other members and operators, and hands out [`Cluster`].
-//! It is the only part that knows all the others; it knows nothing of HTTP and of the command line.
+//! What starts, supervises and stops a node, listens for others and hands out [`Cluster`], without knowing HTTP or the
+//! command line. It is the only part that knows all the others.
 
 mod cluster;
 mod listener;

@@ -1,5 +1,5 @@
-//! How a read learns that what it finds is current (ReadIndex): rounds that many reads share, their confirmation by votes,
-//! and what a vote proves. It knows one group, and nothing of writes, of other members' health or of the configuration.
+//! How a read learns that what it finds is current (ReadIndex: rounds that many reads share, their confirmation by
+//! votes, what a vote proves), without knowing writes, the health of other members, or the configuration.
 
 mod confirmation;
 mod reader;

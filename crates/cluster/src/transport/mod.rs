@@ -1,7 +1,9 @@
-//! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`, `reach`), what this node is to
-//! those who do not know it (`this_node`), Raft's messages (`network` sends, `receiver` takes), and the state in transit
-//! (`snapshot`). It knows neither who leads nor who is a member, and nothing of the configuration: it is told addresses, and
-//! hands on what comes.
+//! gRPC between nodes, which knows neither who leads nor who is a member, nor the configuration: it is told addresses,
+//! and hands on what comes.
+//!
+//! Who may say what to whom is in `envelope`, how the others are reached in `links` and `reach`, what this node is to
+//! those who do not know it in `this_node`. Raft's messages go out by `network` and come in by `receiver`; `snapshot`
+//! is a state in transit.
 
 mod appends;
 mod calls;

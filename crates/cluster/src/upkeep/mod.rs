@@ -1,5 +1,5 @@
-//! What one group needs besides requests: its clock goes on, its state becomes durable, its log stays short, what has expired
-//! goes, and a state of an unclean stop is checked. It knows neither how the other members are nor the configuration.
+//! What a group needs besides requests (its clock goes on, its state becomes durable, its log stays short, what has
+//! expired goes, a state of an unclean stop is checked), without knowing how other members are, or the configuration.
 
 mod maintenance;
 mod state_check;

@@ -1,6 +1,5 @@
-//! How a command gets into the log and its outcome back: rounds that many commands share, the window of numbered commands,
-//! its registration, and the way to the leader. It knows one group, and nothing of reads, of other members' health or of the
-//! configuration.
+//! How a command gets into the log and its outcome back (rounds that many commands share, the proposer's window and its
+//! registration, the way to the leader), without knowing reads, the health of other members, or the configuration.
 
 mod forward;
 mod proposals;

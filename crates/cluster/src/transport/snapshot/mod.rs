@@ -1,4 +1,4 @@
-//! A state on its way from one member to another.
+//! A state on its way from one member to another, without knowing when Raft sends one and what becomes of it.
 //!
 //! ```text
 //! sender                                             receiver
