@@ -226,3 +226,138 @@ fn raft_config() -> Result<Config, openraft::ConfigError> {
     };
     config.validate()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
+    use sessile_store::{DataDir, Member, Opening, StoreOptions};
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::disk::Disk;
+    use crate::health::Members;
+    use crate::reads::Reads;
+    use crate::transport::{Directory, Door, Reach, Sending, Told};
+    use crate::wall_clock::WallClock;
+    use crate::writes::{WriteRoom, Writes, register};
+
+    /// What a process has once.
+    struct Process {
+        cluster: ClusterId,
+        door: Arc<Door>,
+        directory: Directory,
+        disk: Arc<Disk>,
+        fault: Fault,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    }
+
+    /// One of its groups.
+    struct Running {
+        store: Store,
+        group: Arc<Group>,
+        reads: Reads,
+        writes: Arc<Writes>,
+    }
+
+    impl Process {
+        fn new(root: &Path) -> Self {
+            let (door, cluster) = (Door::new(NodeId::from(1)), ClusterId::random());
+            door.enter(cluster);
+            Self {
+                cluster,
+                door: Arc::new(door),
+                directory: Directory::new(Reach::Tcp),
+                disk: Arc::new(Disk::new(root.into(), 0)),
+                fault: Fault::new(),
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            }
+        }
+
+        /// Begins a group of this process alone, in a directory of its own.
+        async fn begin(&self, dir: &Path) -> Running {
+            let opening = Opening::open(DataDir::open(dir).unwrap(), &StoreOptions::default()).unwrap();
+            let Opening::Pristine(pristine) = opening else { panic!("{} is not empty", dir.display()) };
+            let store = pristine.adopt(self.cluster).unwrap();
+            let (door, directory, told) = (self.door.clone(), self.directory.clone(), Told::default());
+            let network = Network {
+                door: door.clone(),
+                directory: directory.clone(),
+                sending: Sending::default(),
+                told: told.clone(),
+                disk: self.disk.clone(),
+            };
+            let (clock, others) = (LeaderClock::new(WallClock::default()), Arc::new(Members::new()));
+            let group = Arc::new(Group::open(&store, network, clock, others, self.fault.clone()).await.unwrap());
+            let (reads, run_reads) =
+                Reads::new(group.clone(), door.clone(), directory.clone(), told, self.stop.clone());
+            let room = WriteRoom { proposals: 1 << 20, forwarded: 1 << 20 };
+            let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
+            let (writes, run_writes) = Writes::new(group.clone(), door, directory, room, tasks, stop.clone());
+            let writes = Arc::new(writes);
+            self.tasks.spawn(run_reads);
+            self.tasks.spawn(run_writes);
+            self.tasks.spawn(register(writes.clone(), stop));
+            group.raft.run();
+            group.raft.initialize(BTreeMap::from([(group.node, Member::default())])).await.unwrap();
+            Running { store, group, reads, writes }
+        }
+    }
+
+    impl Running {
+        async fn put(&self, key: &SessionKey, value: &'static [u8]) -> Outcome {
+            let put = Put { value: value.into(), ttl: Ttl::FOREVER, condition: Condition::None };
+            self.writes.write(NamespaceId::SESSIONS, key.clone(), Action::Put(put), soon()).await.unwrap()
+        }
+
+        async fn get(&self, key: &SessionKey) -> Option<Vec<u8>> {
+            let found = self.reads.read(NamespaceId::SESSIONS, key, soon()).await.unwrap();
+            found.map(|found| found.record.value.to_vec())
+        }
+
+        async fn end(self) {
+            self.group.raft.shutdown().await.unwrap();
+            off_the_runtime(move || self.store.close()).await.unwrap().unwrap();
+        }
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test]
+    async fn a_process_may_hold_two_groups_on_one_disk_and_one_transport() {
+        let root = tempfile::tempdir().unwrap();
+        let process = Process::new(root.path());
+        let one = process.begin(&root.path().join("one")).await;
+        let two = process.begin(&root.path().join("two")).await;
+        for running in [&one, &two] {
+            timeout(Duration::from_secs(60), running.group.when_leading()).await.expect("it is a quorum by itself");
+        }
+
+        let (both, only) = (SessionKey::new("both").unwrap(), SessionKey::new("only").unwrap());
+        one.put(&both, b"of the first").await;
+        two.put(&both, b"of the second").await;
+        two.put(&only, b"of the second").await;
+        assert_eq!(one.get(&both).await.as_deref(), Some(&b"of the first"[..]));
+        assert_eq!(two.get(&both).await.as_deref(), Some(&b"of the second"[..]));
+        assert_eq!((one.get(&only).await, two.get(&only).await.is_some()), (None, true));
+
+        process.fault.stop_for(&"a fault of the process");
+        for running in [&one, &two] {
+            let put = Action::Put(Put { value: b"late"[..].into(), ttl: Ttl::FOREVER, condition: Condition::None });
+            let refused = running.writes.write(NamespaceId::SESSIONS, both.clone(), put, soon()).await;
+            assert_eq!(refused.err(), Some(ClusterError::Stopping), "a fault ends every group of a process");
+        }
+        process.stop.cancel();
+        process.tasks.close();
+        process.tasks.wait().await;
+        one.end().await;
+        two.end().await;
+    }
+}
