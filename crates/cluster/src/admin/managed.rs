@@ -7,14 +7,9 @@ use crate::reads::Reads;
 
 /// The member that operators ask, and have its cluster changed by.
 pub(crate) struct ManagedMember {
+    pub(crate) group: Arc<Group>,
     pub(crate) health: Arc<ClusterHealth>,
     pub(crate) reads: Arc<Reads>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) changes: Arc<MembershipChanges>,
-}
-
-impl ManagedMember {
-    pub(super) fn group(&self) -> &Group {
-        &self.health.group
-    }
 }

@@ -14,7 +14,7 @@ use tracing::info;
 use super::managed::ManagedMember;
 use super::status::StatusSource;
 use super::watching;
-use crate::group::voters;
+use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
 use crate::membership::{Asked, Changed, HAND_OVER_TIMEOUT, arithmetic, hand_over};
 use crate::transport::{ThisNode, why_silent};
@@ -62,7 +62,7 @@ impl AdminService {
     async fn leader<T>(&self, request: &Request<T>) -> Result<Option<Other>, Status> {
         let is_passed_on = self.is_passed_on(request)?;
         let member = self.member()?;
-        let group = member.group();
+        let group = &*member.group;
         let give_up = Instant::now() + LEADER_WAIT;
         loop {
             match group.leader() {
@@ -83,7 +83,7 @@ impl AdminService {
                 _ => {}
             }
             if group.await_leader(give_up, false).await.is_err() {
-                return Err(Status::unavailable(no_leader(&member.health)));
+                return Err(Status::unavailable(no_leader(group, &member.health)));
             }
         }
     }
@@ -100,7 +100,7 @@ impl AdminService {
 
     /// The member that has taken over, which does what this one was asked.
     fn other(&self, node: NodeId) -> Result<Other, Status> {
-        let address = self.member()?.group().address_of(node).unwrap_or_default();
+        let address = self.member()?.group.address_of(node).unwrap_or_default();
         Ok(Other { node, client: AdminClient::new(self.this().directory().connect(&address)?) })
     }
 
@@ -111,11 +111,11 @@ impl AdminService {
     }
 }
 
-fn no_leader(health: &ClusterHealth) -> String {
-    let voters = voters(&health.group.membership());
+fn no_leader(group: &Group, health: &ClusterHealth) -> String {
+    let voters = voters(&group.membership());
     let arithmetic = arithmetic(health, &voters);
     let silent: Vec<String> =
-        voters.iter().filter(|voter| !health.is_well(**voter)).map(|voter| health.group.name_of(*voter)).collect();
+        voters.iter().filter(|voter| !health.is_well(**voter)).map(|voter| group.name_of(*voter)).collect();
     if silent.is_empty() {
         return "no member leads now; nothing was changed; try again in a moment".into();
     }
@@ -165,7 +165,7 @@ impl Admin for AdminService {
             return Err(Status::permission_denied("the join token is not this node's: give --join-token-file"));
         }
         if let Some(member) = self.source.member.get() {
-            let group = member.group();
+            let group = &*member.group;
             let members = group.membership().membership().nodes().count();
             if members == 0 {
                 // It was stopped after it had entered the cluster that it was told to make, and before it had made it.
@@ -194,7 +194,7 @@ impl Admin for AdminService {
         let made = timeout(INIT_TIMEOUT, async {
             self.source.member.wait().await;
             let member = self.member()?;
-            let group = member.group();
+            let group = &*member.group;
             group.when_leading().await;
             Ok::<_, Status>(group.cluster.to_string())
         });
@@ -217,7 +217,7 @@ impl Admin for AdminService {
         let rules_supported = RulesVersion::new(identity.rules_supported);
         let wanted = Member { name: identity.name.clone(), address: address.clone(), rules_supported };
         let changed = member.changes.admit(node, wanted, if_membership).await?;
-        self.this().admit_at(&address, node, member.group().cluster).await.map_err(|status| {
+        self.this().admit_at(&address, node, member.group.cluster).await.map_err(|status| {
             let why = why_silent(&status);
             Status::failed_precondition(format!("{address} {why}; it is a learner that does not follow"))
         })?;
@@ -266,14 +266,14 @@ impl Admin for AdminService {
         let member = self.member()?;
         let to = request.into_inner().to;
         let to = if to.is_empty() { None } else { Some(member.changes.find_member(&to)?.0) };
-        if to == Some(member.group().node) {
+        if to == Some(member.group.node) {
             return Ok(Response::new(TransferLeaderResponse {
-                leader: member.group().name_of(member.group().node),
+                leader: member.group.name_of(member.group.node),
                 changed: false,
             }));
         }
-        let leader = hand_over(&member.health, to, HAND_OVER_TIMEOUT).await?;
-        Ok(Response::new(TransferLeaderResponse { leader: member.group().name_of(leader), changed: true }))
+        let leader = hand_over(&member.group, &member.health, to, HAND_OVER_TIMEOUT).await?;
+        Ok(Response::new(TransferLeaderResponse { leader: member.group.name_of(leader), changed: true }))
     }
 
     async fn trigger_snapshot(
@@ -285,13 +285,13 @@ impl Admin for AdminService {
         let who = request.into_inner().member;
         if !who.is_empty() && !is_passed_on {
             let (node, member) = managed.changes.find_member(&who)?;
-            if node != managed.group().node {
+            if node != managed.group.node {
                 let mut other = AdminClient::new(self.this().directory().connect(&member.address)?);
                 return other.trigger_snapshot(self.pass_on(node, TriggerSnapshotRequest { member: who })).await;
             }
         }
-        managed.group().raft.trigger().snapshot().await.map_err(|_| Status::unavailable("this node is stopping"))?;
-        let state = managed.group().state.clone();
+        managed.group.raft.trigger().snapshot().await.map_err(|_| Status::unavailable("this node is stopping"))?;
+        let state = managed.group.state.clone();
         let persisted = off_the_runtime(move || state.persist().map(|()| state.persisted_index())).await;
         let index = persisted.ok().and_then(Result::ok).flatten();
         let index = index.ok_or_else(|| Status::internal("the state could not be made durable; see the node's log"))?;

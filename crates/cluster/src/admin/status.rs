@@ -48,7 +48,7 @@ impl StatusSource {
     /// Ends when the membership, a role or a member's reachability changes after this call.
     pub(super) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
         let watched = self.member.get().map(|member| {
-            let (mut server, members) = (member.group().server.clone(), member.health.members.changes());
+            let (mut server, members) = (member.group.server.clone(), member.health.members.changes());
             drop(server.borrow_and_update());
             (server, members)
         });
@@ -68,7 +68,7 @@ impl StatusSource {
 
 /// The same of a member.
 async fn status_of(managed: &ManagedMember, mut status: StatusResponse) -> StatusResponse {
-    let (group, health) = (managed.group(), &*managed.health);
+    let (group, health) = (&*managed.group, &*managed.health);
     let leader = group.leader();
     let membership = group.membership();
     let voters: Vec<NodeId> = membership.membership().voter_ids().collect();
@@ -127,8 +127,7 @@ async fn status_of(managed: &ManagedMember, mut status: StatusResponse) -> Statu
             disk_free_bytes: report_or_none.disk_free_bytes,
             rules_supported: member.rules_supported.number(),
             sessions: report_or_none.sessions,
-            behind_ms: u64::try_from(health.commit_times.behind(Instant::now(), report_or_none.applied).as_millis())
-                .unwrap_or(u64::MAX),
+            behind_ms: u64::try_from(health.behind(report_or_none.applied).as_millis()).unwrap_or(u64::MAX),
             receiving_bytes: report_or_none.receiving_bytes,
             disk_nearly_full: report_or_none.disk_nearly_full,
             disk_limit_bytes: report_or_none.disk_limit_bytes,

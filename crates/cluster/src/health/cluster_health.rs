@@ -7,6 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::RwLock;
 use sessile_core::{LogTime, RulesVersion};
 use sessile_store::NodeId;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::commit_times::CommitTimes;
@@ -22,13 +23,13 @@ const HEARTBEAT_FRESH: Duration = Duration::from_secs(1);
 
 /// How the members of one group are, this one among them.
 pub(crate) struct ClusterHealth {
-    pub(crate) group: Arc<Group>,
-    pub(crate) this: Arc<ThisNode>,
+    pub(super) group: Arc<Group>,
+    pub(super) this: Arc<ThisNode>,
     pub(crate) members: Arc<Members>,
-    pub(crate) disk: Arc<Disk>,
-    pub(crate) receiving: Arc<Receiving>,
-    pub(crate) commit_times: CommitTimes,
-    pub(crate) noticed: Noticed,
+    pub(super) disk: Arc<Disk>,
+    pub(super) receiving: Arc<Receiving>,
+    pub(super) commit_times: CommitTimes,
+    pub(super) noticed: Noticed,
     /// When this node started, by its own clock.
     pub(crate) started_at: LogTime,
     /// Random: a new one tells the others that this node has started anew.
@@ -91,6 +92,16 @@ impl ClusterHealth {
         let known = self.members.get(node)?;
         let applied = known.report.as_ref().filter(|_| known.reachable)?.applied;
         Some(self.group.cluster_committed().map_or(0, |committed| committed.index).saturating_sub(applied))
+    }
+
+    /// How long a member that has applied so many entries has been behind, at the least.
+    pub(crate) fn behind(&self, applied: u64) -> Duration {
+        self.commit_times.behind(Instant::now(), applied)
+    }
+
+    /// From now on the autopilot waits for an operator to look at that. Says what of it is news.
+    pub(crate) fn concerns_are(&self, concerns: BTreeSet<String>) -> Vec<String> {
+        self.noticed.concerns_are(concerns)
     }
 
     /// How this member is, for the others.

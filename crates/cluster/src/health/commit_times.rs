@@ -12,13 +12,13 @@ const KEPT: usize = 600;
 /// When how much was committed, so that it can be told how long a member has been behind. A number of entries says nothing
 /// of that: a busy cluster commits ten thousand between two reports.
 #[derive(Debug, Default)]
-pub(crate) struct CommitTimes {
+pub(super) struct CommitTimes {
     noted: Mutex<VecDeque<(Instant, u64)>>,
 }
 
 impl CommitTimes {
     /// Notes what is committed now, once a second.
-    pub(crate) fn note(&self, now: Instant, committed: u64) {
+    pub(super) fn note(&self, now: Instant, committed: u64) {
         let mut noted = self.noted.lock();
         match noted.back() {
             Some((last, _)) if now.saturating_duration_since(*last) < EVERY => return,
@@ -33,7 +33,7 @@ impl CommitTimes {
     }
 
     /// How long ago the oldest entry was committed that a member which has applied so many has not, at the least.
-    pub(crate) fn behind(&self, now: Instant, applied: u64) -> Duration {
+    pub(super) fn behind(&self, now: Instant, applied: u64) -> Duration {
         let noted = self.noted.lock();
         let first_missing = noted.iter().find(|(_, committed)| *committed > applied);
         first_missing.map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at))

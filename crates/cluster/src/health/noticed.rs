@@ -5,7 +5,7 @@ use sessile_store::NodeId;
 
 /// What an operator should look at and no report says, as sentences.
 #[derive(Default)]
-pub(crate) struct Noticed {
+pub(super) struct Noticed {
     /// What the autopilot waits for an operator to look at.
     concerns: Mutex<BTreeSet<String>>,
     /// Members at whose address a node of another cluster answers.
@@ -14,7 +14,7 @@ pub(crate) struct Noticed {
 
 impl Noticed {
     /// From now on the autopilot waits for that. Says what of it is news.
-    pub(crate) fn concerns_are(&self, concerns: BTreeSet<String>) -> Vec<String> {
+    pub(super) fn concerns_are(&self, concerns: BTreeSet<String>) -> Vec<String> {
         let mut known = self.concerns.lock();
         let news = concerns.difference(&known).cloned().collect();
         *known = concerns;

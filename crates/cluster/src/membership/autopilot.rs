@@ -41,7 +41,7 @@ impl Autopilot {
             if self.changes.group().leads() {
                 stop.run_until_cancelled(look(&self)).await;
             } else {
-                self.changes.health().noticed.concerns_are(BTreeSet::new());
+                self.changes.health().concerns_are(BTreeSet::new());
             }
         }
     }
@@ -88,7 +88,7 @@ async fn look(autopilot: &Autopilot) {
             Err(concern) => drop(concerns.insert(concern)),
         }
     }
-    for news in changes.health().noticed.concerns_are(concerns) {
+    for news in changes.health().concerns_are(concerns) {
         warn!("{news}");
     }
 }

@@ -61,6 +61,8 @@ struct Change<'group> {
 
 /// Changes the membership of one group, where this node leads it.
 pub(crate) struct MembershipChanges {
+    group: Arc<Group>,
+    this: Arc<ThisNode>,
     health: Arc<ClusterHealth>,
     reads: Arc<Reads>,
     /// Whether a node that asks for it is admitted without a command.
@@ -70,12 +72,18 @@ pub(crate) struct MembershipChanges {
 }
 
 impl MembershipChanges {
-    pub(crate) fn new(health: Arc<ClusterHealth>, reads: Arc<Reads>, admits_without_command: bool) -> Self {
-        Self { health, reads, admits_without_command, changing: Mutex::default() }
+    pub(crate) fn new(
+        group: Arc<Group>,
+        this: Arc<ThisNode>,
+        health: Arc<ClusterHealth>,
+        reads: Arc<Reads>,
+        admits_without_command: bool,
+    ) -> Self {
+        Self { group, this, health, reads, admits_without_command, changing: Mutex::default() }
     }
 
     pub(super) fn group(&self) -> &Group {
-        &self.health.group
+        &self.group
     }
 
     pub(super) fn health(&self) -> &ClusterHealth {
@@ -83,12 +91,12 @@ impl MembershipChanges {
     }
 
     pub(super) fn this(&self) -> &ThisNode {
-        &self.health.this
+        &self.this
     }
 
     /// The one member that a person means by a name or an id.
     pub(crate) fn find_member(&self, who: &str) -> Result<(NodeId, Member), Status> {
-        let membership = self.group().membership();
+        let membership = self.group.membership();
         let by_id = who.parse::<NodeId>().ok();
         let matching = membership.membership().nodes().filter(|(id, member)| by_id == Some(**id) || member.name == who);
         let found: Vec<(NodeId, Member)> = matching.map(|(id, member)| (*id, member.clone())).collect();
@@ -127,10 +135,10 @@ impl MembershipChanges {
         // Three things need this proof. Raft takes no change from a leader that no quorum has answered within a lease, as
         // one that was just elected. Who has lost its quorum without knowing would decide on what was. And who was removed
         // is known by what is applied, so that must be everything that is committed.
-        if self.reads.prove(Instant::now() + PROOF_TIMEOUT).await.is_err() || !self.group().leads() {
+        if self.reads.prove(Instant::now() + PROOF_TIMEOUT).await.is_err() || !self.group.leads() {
             return Err(Status::unavailable("no quorum confirms that this node leads; try again"));
         }
-        let on = StoredMembership::clone(&self.group().membership());
+        let on = StoredMembership::clone(&self.group.membership());
         let index = index_of(&on);
         if let Some(decided_on) = decided_on
             && decided_on != index
@@ -140,14 +148,14 @@ impl MembershipChanges {
                  entry {index}; look again with `sessile status`"
             )));
         }
-        Ok(Change { group: self.group(), on, _one_at_a_time: one_at_a_time })
+        Ok(Change { group: &self.group, on, _one_at_a_time: one_at_a_time })
     }
 
     /// Admits a node that asks for it, as a learner; or notes that a member's address, name or rules are other than the
     /// membership says.
     pub(crate) async fn join(&self, node: NodeId, request: &JoinRequest) -> Result<JoinResponse, Status> {
-        if !self.group().leads() {
-            let leader = self.group().leader().and_then(|leader| self.group().address_of(leader));
+        if !self.group.leads() {
+            let leader = self.group.leader().and_then(|leader| self.group.address_of(leader));
             return Ok(JoinResponse { cluster: Bytes::new(), leader_address: leader.unwrap_or_default() });
         }
         let wanted = Member {
@@ -155,29 +163,29 @@ impl MembershipChanges {
             address: request.address.clone(),
             rules_supported: RulesVersion::new(request.rules_supported),
         };
-        let is_member = self.group().membership().membership().get_node(&node).is_some();
+        let is_member = self.group.membership().membership().get_node(&node).is_some();
         if !is_member && !self.admits_without_command {
             let text = format!(
                 "cluster.autopilot is off: admit the node with `sessile cluster add-learner {}`",
                 request.address
             );
-            return Err(self.this().door().refuse(Reason::NotReady, &text));
+            return Err(self.this.door().refuse(Reason::NotReady, &text));
         }
         self.admit(node, wanted, None).await?;
-        Ok(JoinResponse { cluster: cluster_to_wire(self.group().cluster), leader_address: String::new() })
+        Ok(JoinResponse { cluster: cluster_to_wire(self.group.cluster), leader_address: String::new() })
     }
 
     /// Makes a node a learner, or sets what the membership says of a member.
     pub(crate) async fn admit(&self, node: NodeId, wanted: Member, decided_on: Option<u64>) -> Result<Changed, Status> {
         let change = self.begin_change(decided_on).await?;
         let on = &change.on;
-        if self.group().state.is_removed(node) {
+        if self.group.state.is_removed(node) {
             let text = format!(
                 "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
                  start it with --discard-data-and-rejoin",
-                self.group().cluster
+                self.group.cluster
             );
-            return Err(self.this().door().refuse(Reason::Removed, &text));
+            return Err(self.this.door().refuse(Reason::Removed, &text));
         }
         let name = wanted.name.clone();
         let known = on.membership().get_node(&node);
@@ -207,7 +215,7 @@ impl MembershipChanges {
                     "the name {} is borne by node {other}, which answers at {}: give the new one another cluster.name",
                     wanted.name, member.address
                 );
-                return Err(self.this().door().refuse(Reason::NameTaken, &text));
+                return Err(self.this.door().refuse(Reason::NameTaken, &text));
             }
         }
         Ok(())
@@ -215,8 +223,7 @@ impl MembershipChanges {
 
     /// Whether a member's address answers with that member's id.
     pub(crate) async fn still_answers(&self, node: NodeId, member: &Member) -> bool {
-        node == self.group().node
-            || self.this().probe(&member.address).await.is_ok_and(|(answered, _)| answered == node)
+        node == self.group.node || self.this.probe(&member.address).await.is_ok_and(|(answered, _)| answered == node)
     }
 
     /// Gives a learner a vote.
@@ -226,7 +233,7 @@ impl MembershipChanges {
         if voters(&change.on).contains(&node) {
             return Ok(unchanged(&change.on, format!("{} is a voter already", member.name)));
         }
-        assert_caught_up(&self.health, node, &member)?;
+        assert_caught_up(&self.group, &self.health, node, &member)?;
         let membership = change.make(ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await?;
         Ok(changed(membership, format!("{} is a voter now", member.name)))
     }
@@ -252,8 +259,8 @@ impl MembershipChanges {
         };
         let (old, new) = ((old, &old_member), (new, &new_member));
         let members = self.replacement(&change.on, old, new, force)?;
-        if old.0 == self.group().node {
-            return hand_over(&self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
+        if old.0 == self.group.node {
+            return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
         change.make_replacement(members, old, new).await.map(Asked::Answered)
     }
@@ -283,7 +290,7 @@ impl MembershipChanges {
         }
         let voters = voters(on);
         if !voters.contains(&new) {
-            assert_caught_up(&self.health, new, new_member)?;
+            assert_caught_up(&self.group, &self.health, new, new_member)?;
         }
         let mut after = voters;
         let old_voted = after.remove(&old);
@@ -316,8 +323,8 @@ impl MembershipChanges {
         } else {
             ChangeMembers::RemoveNodes(BTreeSet::from([node]))
         };
-        if node == self.group().node {
-            return hand_over(&self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
+        if node == self.group.node {
+            return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
         let membership = change.make(members).await?;
         let what = format!("{} (node {node}) was removed, for good", member.name);
@@ -335,8 +342,8 @@ impl MembershipChanges {
         }
         // With this change the others look for this node at the new address, where it does not listen before it is started
         // anew: as the leader it would be found by nobody. So another voter leads first, if one can.
-        if node == self.group().node
-            && let Ok(successor) = hand_over(&self.health, None, HAND_OVER_TIMEOUT).await
+        if node == self.group.node
+            && let Ok(successor) = hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await
         {
             return Ok(Asked::HandedOver(successor));
         }
@@ -363,7 +370,7 @@ impl MembershipChanges {
     }
 
     fn was_removed(&self, who: &str) -> bool {
-        who.parse().is_ok_and(|node| self.group().state.is_removed(node))
+        who.parse().is_ok_and(|node| self.group.state.is_removed(node))
     }
 }
 

@@ -5,7 +5,7 @@ use sessile_store::NodeId;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 
-use crate::group::voters;
+use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
 
 /// How long after an offer of leadership that nothing came of the next one is made: whoever lacked the last entries has them
@@ -15,8 +15,12 @@ const HAND_OVER_AGAIN: Duration = Duration::from_millis(100);
 const HAND_OVER_POLL: Duration = Duration::from_millis(20);
 
 /// Hands leadership to a voter, the one that has caught up furthest if none is named. Says who leads then.
-pub(crate) async fn hand_over(health: &ClusterHealth, to: Option<NodeId>, within: Duration) -> Result<NodeId, Status> {
-    let group = &*health.group;
+pub(crate) async fn hand_over(
+    group: &Group,
+    health: &ClusterHealth,
+    to: Option<NodeId>,
+    within: Duration,
+) -> Result<NodeId, Status> {
     let voters = voters(&group.membership());
     let candidates = voters.iter().copied().filter(|voter| *voter != group.node && health.is_well(*voter));
     let best = candidates.min_by_key(|voter| health.entries_behind(*voter).unwrap_or(u64::MAX));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sessile_store::{Member, NodeId};
 use tonic::Status;
 
+use crate::group::Group;
 use crate::health::ClusterHealth;
 
 /// A learner that is no further behind than this has caught up: what a busy leader has on its way at a time. Far below
@@ -58,9 +59,14 @@ pub(super) fn assert_quorum(
 }
 
 /// Refuses a vote to a learner that could not use it yet.
-pub(super) fn assert_caught_up(health: &ClusterHealth, node: NodeId, member: &Member) -> Result<(), Status> {
+pub(super) fn assert_caught_up(
+    group: &Group,
+    health: &ClusterHealth,
+    node: NodeId,
+    member: &Member,
+) -> Result<(), Status> {
     // What it has taken into its log counts, by the leader's own knowledge; a report is always a moment old.
-    match health.group.unacknowledged(node).filter(|_| health.is_well(node)) {
+    match group.unacknowledged(node).filter(|_| health.is_well(node)) {
         Some(behind) if behind <= CAUGHT_UP_ENTRIES => Ok(()),
         Some(behind) => Err(Status::failed_precondition(format!(
             "{} is {behind} entries behind and must catch up first (to within {CAUGHT_UP_ENTRIES})",

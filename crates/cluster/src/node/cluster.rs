@@ -9,11 +9,12 @@ use tokio::time::Instant;
 use super::peer_service::PeerMember;
 use super::status::{MemberReach, Status};
 use crate::admin::{ManagedMember, StatusResponse, StatusSource};
-use crate::disk::Refuses;
+use crate::disk::{Disk, Refuses};
 use crate::error::ClusterError;
 use crate::group::Group;
 use crate::health::{ClusterHealth, Readiness};
 use crate::reads::Reads;
+use crate::transport::{Receiving, ThisNode};
 use crate::writes::Writes;
 
 /// Sessions, replicated. Cheap to clone; every request may go through any clone, on any member.
@@ -29,6 +30,9 @@ pub(crate) struct Parts {
     pub(crate) writes: Arc<Writes>,
     pub(super) health: Arc<ClusterHealth>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) this: Arc<ThisNode>,
+    pub(super) disk: Arc<Disk>,
+    pub(super) receiving: Arc<Receiving>,
     pub(super) status: StatusSource,
     /// Not asked by requests: they live as long as the member does.
     pub(super) managed: Arc<ManagedMember>,
@@ -85,9 +89,9 @@ impl Cluster {
 
     /// What this node can tell of itself.
     pub fn status(&self) -> Status {
-        let Parts { group, health, .. } = &*self.parts;
+        let Parts { group, health, this, disk, receiving, .. } = &*self.parts;
         let applied = group.state.summary().applied;
-        let disk = health.disk.report();
+        let disk = disk.report();
         let metrics = group.raft.metrics().borrow_watched().clone();
         Status {
             node: group.node,
@@ -108,10 +112,10 @@ impl Cluster {
             disk_nearly_full: disk.shortage.is_some(),
             disk_low: disk.is_low,
             disk_time_left: disk.time_left,
-            receiving_bytes: health.receiving.bytes(),
+            receiving_bytes: receiving.bytes(),
             counts: group.state.counts(),
-            refusals: health.this.door().counts(),
-            members: member_reach(health),
+            refusals: this.door().counts(),
+            members: member_reach(group, health),
             voters: group.membership().membership().voter_ids().collect(),
             is_joint: group.membership().membership().get_joint_config().len() > 1,
             removed: group.state.removed(),
@@ -143,9 +147,9 @@ impl Cluster {
 }
 
 /// Who the other members are, and whether they answer.
-fn member_reach(health: &ClusterHealth) -> Vec<MemberReach> {
-    let membership = health.group.membership();
-    let others = membership.membership().nodes().filter(|(node, _)| **node != health.group.node);
+fn member_reach(group: &Group, health: &ClusterHealth) -> Vec<MemberReach> {
+    let membership = group.membership();
+    let others = membership.membership().nodes().filter(|(node, _)| **node != group.node);
     let reach = |(node, member): (&NodeId, &Member)| MemberReach {
         node: *node,
         name: member.name.clone(),

@@ -90,7 +90,7 @@ impl Node {
         if !group.leads() || voters(&group.membership()).len() < 2 {
             return;
         }
-        match hand_over(health, None, within).await {
+        match hand_over(group, health, None, within).await {
             Ok(successor) => info!(leader = group.name_of(successor), "leadership was handed over"),
             Err(status) => warn!("leadership was not handed over: {}", status.message()),
         }
@@ -211,9 +211,10 @@ async fn start_member(
     let health = Arc::new(health);
     let readiness = Arc::new(Readiness::new(fault.clone(), reads.clone(), writes.clone()));
     let autopilot_is_on = config.peers.as_ref().is_some_and(|peers| peers.autopilot);
-    let changes = Arc::new(MembershipChanges::new(health.clone(), reads.clone(), autopilot_is_on));
-    let looking = health.clone();
-    let measure = move || looking.disk.measure(&looking.group.state, &looking.group.log, Instant::now());
+    let changes = MembershipChanges::new(group.clone(), this.clone(), health.clone(), reads.clone(), autopilot_is_on);
+    let changes = Arc::new(changes);
+    let (looked_at, state, log) = (disk.clone(), group.state.clone(), group.log.clone());
+    let measure = move || looked_at.measure(&state, &log, Instant::now());
     if let Ok(Err(error)) = off_the_runtime(measure).await {
         warn!(%error, "the free space of the data directory cannot be asked");
     }
@@ -226,12 +227,13 @@ async fn start_member(
         state: group.state.clone(),
         disk: disk.clone(),
         sending: sending.clone(),
-        receiving,
+        receiving: receiving.clone(),
         max_waiting: config.queues.replicated,
     };
     let parts = Arc::new(Parts {
         peers: Arc::new(PeerMember { receiver, reads: reads.clone(), writes: writes.clone(), health: health.clone() }),
         managed: Arc::new(ManagedMember {
+            group: group.clone(),
             health: health.clone(),
             reads: reads.clone(),
             readiness: readiness.clone(),
@@ -243,6 +245,9 @@ async fn start_member(
         writes: writes.clone(),
         health: health.clone(),
         readiness,
+        this: this.clone(),
+        disk: disk.clone(),
+        receiving,
     });
     starting.readiness.set(&parts.readiness);
     starting.changes.set(&changes);
