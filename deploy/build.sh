@@ -6,7 +6,7 @@
 #
 # First a program is built that counts its ways; it serves a load for a minute, as three nodes and as one, and then the
 # program is built again by what was counted, into OUT (target/profiled/sessile if none is named). That takes two to three
-# times as long as `cargo build --release`, and gives the same program: what it does depends on no profile.
+# times as long as `cargo build --profile dist`, and gives the same program: what it does depends on no profile.
 #
 # Needs what `cargo build` needs, curl, and llvm-profdata: of the compiler itself (`rustup component add llvm-tools`), or
 # of an LLVM that is not much older (Debian: llvm-19). The ports 8081 to 8083 and 7081 to 7083 of this machine must be free.
@@ -37,10 +37,11 @@ profdata() {
     command -v "$other"
 }
 
-# build DIRECTORY FLAG: with that flag for the program alone, not for what cargo runs to build it.
+# build DIRECTORY FLAG: with that flag for the program alone, not for what cargo runs to build it. It joins those of
+# .cargo/config.toml; the variable RUSTFLAGS would replace them.
 build() {
-    RUSTFLAGS="${RUSTFLAGS:-} $2" cargo build --release --locked -p sessile --target "$host" --target-dir "$1" >&2
-    echo "$1/$host/release/sessile"
+    cargo build --profile dist --locked -p sessile --config "build.rustflags=['$2']" --target "$host" --target-dir "$1" >&2
+    echo "$1/$host/dist/sessile"
 }
 
 stop_nodes() {
@@ -80,6 +81,7 @@ main() {
     case ${1:-} in -*) usage; [[ $1 == -h || $1 == --help ]] && exit 0 || exit 64 ;; esac
     (($# <= 1)) || { usage >&2; exit 64; }
     command -v curl >/dev/null || fail 'curl is missing'
+    [[ -z ${RUSTFLAGS:-}${CARGO_ENCODED_RUSTFLAGS:-} ]] || fail 'RUSTFLAGS is set, and would replace the flags of .cargo/config.toml: unset it'
     out=${1:+$(realpath -m "$1")}
     cd "$root"
     host=$(rustc -vV | sed -n 's/^host: //p')

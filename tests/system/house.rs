@@ -1,7 +1,9 @@
-//! The arrows between the crates, as ARCHITECTURE.md draws them.
+//! The arrows between the crates, and between the folders of `crates/cluster`, as ARCHITECTURE.md draws them.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Of one package, what it depends on to be built and to run, and what only its tests need.
@@ -106,4 +108,212 @@ fn core_has_no_runtime() {
         let effects = ["tokio", "futures", "async", "mio", "hyper", "tracing", "rustix", "libc", "parking_lot", "rand"];
         assert!(!effects.iter().any(|effect| dependency.starts_with(effect)), "sessile-core names {dependency}");
     }
+}
+
+/// The folders and files of `crates/cluster/src`, from the top floor down. What stands on one floor knows nothing of its
+/// neighbours there.
+const FLOORS: &[&[&str]] = &[
+    &["lib", "fuzzing"],
+    &["node"],
+    &["admin"],
+    &["admission"],
+    &["config"],
+    &["membership"],
+    &["health"],
+    &["upkeep"],
+    &["reads", "writes"],
+    &["group"],
+    &["transport"],
+    &["disk"],
+    &["batches", "byte_room", "fault", "join_token", "late", "raft", "wall_clock"],
+    &["error", "wire"],
+];
+
+#[test]
+fn in_the_cluster_crate_arrows_go_down_only() {
+    let modules = Modules::of_cluster();
+    let floors: BTreeMap<&str, usize> =
+        FLOORS.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (*name, floor))).collect();
+    let there: BTreeSet<&str> = modules.by_path.keys().map(|path| part(path)).collect();
+    let floorless: Vec<_> = there.symmetric_difference(&floors.keys().copied().collect()).copied().collect();
+    assert!(floorless.is_empty(), "in crates/cluster/src, and on no floor, or the other way round: {floorless:?}");
+    let mut wrong = Vec::new();
+    for (path, module) in &modules.by_path {
+        for (import, to) in modules.imports(path) {
+            let (from, onto) = (part(path), part(&to));
+            let rule = match floors[from].cmp(&floors[onto]) {
+                Ordering::Less => continue,
+                Ordering::Equal if from == onto => continue,
+                Ordering::Equal => format!("`{from}` and `{onto}` stand on one floor and know nothing of each other"),
+                Ordering::Greater => format!("`{from}` stands below `{onto}`, and arrows go down only"),
+            };
+            wrong.push(format!("{} imports {import}: {rule}", module.file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn in_the_cluster_crate_no_file_knows_itself_by_way_of_others() {
+    let modules = Modules::of_cluster();
+    let mut arrows: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> =
+        modules.by_path.keys().map(|path| (path.clone(), modules.imports(path).map(|(_, to)| to).collect())).collect();
+    // Who knows none of those that are left, or is known by none of them, is in no circle.
+    while let Some(path) =
+        arrows.keys().find(|path| arrows[*path].is_empty() || !arrows.values().any(|to| to.contains(*path)))
+    {
+        let path = path.clone();
+        arrows.remove(&path);
+        for to in arrows.values_mut() {
+            to.remove(&path);
+        }
+    }
+    let circle = arrows.iter().map(|(path, to)| {
+        let to: Vec<_> = to.iter().map(|to| to.join("::")).collect();
+        format!("{} imports {}", modules.by_path[path].file.display(), to.join(", "))
+    });
+    assert!(
+        arrows.is_empty(),
+        "these files know themselves by way of each other:\n{}",
+        circle.collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// The folder or file right below `src` that a module is in.
+fn part(path: &[String]) -> &str {
+    path.first().map_or("lib", String::as_str)
+}
+
+/// The modules of a crate, by their paths; the root's is empty.
+struct Modules {
+    by_path: BTreeMap<Vec<String>, Module>,
+}
+
+struct Module {
+    file: PathBuf,
+    /// What its `use` declarations and the paths in its code name, as it is written.
+    names: Vec<String>,
+    /// The same of what it only hands on (`pub use`).
+    hands_on: Vec<String>,
+}
+
+impl Modules {
+    fn of_cluster() -> Self {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster/src");
+        let (mut by_path, mut folders) = (BTreeMap::new(), vec![src.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let file = entry.unwrap().path();
+                if file.is_dir() {
+                    folders.push(file);
+                    continue;
+                }
+                let below = file.strip_prefix(&src).unwrap();
+                let parts = below.with_extension("");
+                let mut path: Vec<String> = parts.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+                path.pop_if(|last| ["mod", "lib"].contains(&last.as_str()));
+                let (names, hands_on) = names(&fs::read_to_string(&file).unwrap());
+                let module = Module { file: Path::new("crates/cluster/src").join(below), names, hands_on };
+                by_path.insert(path, module);
+            }
+        }
+        Self { by_path }
+    }
+
+    /// What a module names of this crate, as it is written, and in which other module that is.
+    fn imports<'a>(&'a self, path: &'a [String]) -> impl Iterator<Item = (&'a String, Vec<String>)> {
+        let names = self.by_path[path].names.iter();
+        names.filter_map(|name| Some((name, self.resolve(path, name)?))).filter(move |(_, to)| to != path)
+    }
+
+    /// The module in which a name is; `None` for one of another crate.
+    fn resolve(&self, at: &[String], name: &str) -> Option<Vec<String>> {
+        let mut rest = name.split("::").map(str::trim).peekable();
+        let mut module = match *rest.peek()? {
+            "crate" => Vec::new(),
+            "self" | "super" => at.to_vec(),
+            child => self.child(at, child).map(|_| at.to_vec())?,
+        };
+        rest.next_if(|part| ["crate", "self"].contains(part));
+        while rest.next_if_eq(&"super").is_some() {
+            module.pop();
+        }
+        while let Some(child) = rest.peek().and_then(|part| self.child(&module, part)) {
+            module = child;
+            rest.next();
+        }
+        let handed_on = rest.next().and_then(|item| {
+            let mut known = self.by_path.get(&module)?.hands_on.iter();
+            let known = known.find(|known| known.rsplit("::").next() == Some(item))?;
+            self.resolve(&module, known)
+        });
+        Some(handed_on.unwrap_or(module))
+    }
+
+    fn child(&self, module: &[String], name: &str) -> Option<Vec<String>> {
+        let child = [module, &[name.to_owned()]].concat();
+        self.by_path.contains_key(&child).then_some(child)
+    }
+}
+
+/// What the text of a module names: by `use` and by paths in its code, and by `pub use`. Its tests may know everything.
+fn names(text: &str) -> (Vec<String>, Vec<String>) {
+    let code = without_comments_and_strings(text.split("#[cfg(test)]\nmod ").next().unwrap());
+    let (mut names, mut hands_on) = (Vec::new(), Vec::new());
+    let mut rest = &*code;
+    while let Some((line, _)) = rest.split_once('\n') {
+        let statement = line.trim_start();
+        let handed_on = statement.strip_prefix("pub").and_then(|statement| statement.split_once(" use "));
+        let is_use =
+            statement.starts_with("use ") || handed_on.is_some_and(|(visibility, _)| !visibility.contains(' '));
+        if is_use {
+            let (declaration, after) = rest.split_once(';').unwrap();
+            let (_, tree) = declaration.split_once("use ").unwrap();
+            if handed_on.is_some() { &mut hands_on } else { &mut names }.extend(expanded(tree));
+            rest = after;
+        } else {
+            names.extend(paths(line));
+            rest = &rest[line.len() + 1..];
+        }
+    }
+    (names, hands_on)
+}
+
+/// The names that a tree of a `use` declaration stands for: `a::{b, c::{d, e}}` for three.
+fn expanded(tree: &str) -> Vec<String> {
+    let Some((before, inside)) = tree.split_once('{') else {
+        let (name, _) = tree.split_once(" as ").unwrap_or((tree, ""));
+        return vec![name.trim().to_owned()];
+    };
+    let (mut depth, inside) = (0_i32, &inside[..inside.rfind('}').unwrap()]);
+    let branches = inside.split(|next: char| {
+        depth += i32::from(next == '{') - i32::from(next == '}');
+        depth == 0 && next == ','
+    });
+    let branches = branches.filter(|branch| !branch.trim().is_empty()).flat_map(expanded);
+    branches.map(|branch| format!("{}{branch}", before.trim())).collect()
+}
+
+/// The paths in a line of code that begin with `crate` or `super`.
+fn paths(line: &str) -> impl Iterator<Item = String> {
+    let words = line.split(|next: char| !next.is_alphanumeric() && !['_', ':'].contains(&next));
+    words.filter(|word| word.starts_with("crate::") || word.starts_with("super::")).map(str::to_owned)
+}
+
+fn without_comments_and_strings(text: &str) -> String {
+    let (mut code, mut rest) = (String::new(), text.chars().peekable());
+    while let Some(next) = rest.next() {
+        match next {
+            '/' if rest.peek() == Some(&'/') => while rest.next_if(|next| *next != '\n').is_some() {},
+            '"' => {
+                while let Some(next) = rest.next().filter(|next| *next != '"') {
+                    if next == '\\' {
+                        rest.next();
+                    }
+                }
+            }
+            _ => code.push(next),
+        }
+    }
+    code
 }

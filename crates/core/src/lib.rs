@@ -7,31 +7,52 @@
 //! The way of one command: bytes → [`Command::decode`] → [`State::apply`] (has this proposer said it before?) →
 //! [`decide`] (what happens to the record) → [`Tally`] (what that does to the counts) → [`Outcome`].
 
-pub mod planted;
+// From the bottom up: a module knows those above it in this list, and none below.
+
+// What everything else is made of: keys, numbers, times.
+mod key;
+mod namespace;
+mod proposer_id;
+mod rules;
+mod time;
+mod ttl;
+mod version;
+
+// What is stored: a record, and what it counts.
+mod bucket;
+mod record;
+mod tally;
+
+// What is asked and answered. A command's bytes are written in `command`, an outcome's in `outcome_wire`.
+mod condition;
 
 mod command;
-mod condition;
+mod outcome;
+mod outcome_wire;
+
+// The rules, each by itself.
+mod horizon;
+mod proposer;
+mod stamp;
+
 mod decide;
-mod digest;
+
+// The whole state, and what holds it against the records.
+mod checksum;
+mod row;
+
+mod state;
+
+mod recount;
+
+pub mod planted;
+
 #[cfg(test)]
 mod examples;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 #[cfg(test)]
 mod golden;
-mod horizon;
-mod key;
-mod namespace;
-mod outcome;
-mod outcome_wire;
-mod proposer;
-mod record;
-mod rules;
-mod stamp;
-mod state;
-mod tally;
-mod time;
-mod ttl;
 
 mod wire {
     //! Generated from proto/sessile/v1/{command,outcome}.proto.
@@ -39,20 +60,24 @@ mod wire {
     include!(concat!(env!("OUT_DIR"), "/sessile.v1.rs"));
 }
 
+pub use bucket::Bucket;
 pub use command::{Action, Command, CommandError, Delete, Put, Register, SessionCommand};
 pub use condition::{Condition, MAX_CONDITION_VERSIONS};
 pub use decide::{Decision, Place, decide};
-pub use digest::value_hash;
 pub use horizon::Horizon;
 pub use key::{GroupName, GroupNameError, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey};
 pub use namespace::{MAX_GROUPS, NamespaceId};
 pub use outcome::{Outcome, Refusal, Taken};
 pub use outcome_wire::OutcomeError;
-pub use proposer::{MAX_PROPOSERS, MAX_WINDOW_BYTES, MAX_WINDOW_COMMANDS, Proposer, ProposerId};
-pub use record::{Header, Record, Version};
+pub use proposer::{MAX_PROPOSERS, MAX_WINDOW_BYTES, MAX_WINDOW_COMMANDS, Proposer};
+pub use proposer_id::ProposerId;
+pub use record::{Header, Record, value_hash};
+pub use recount::Recount;
+pub use row::{RestoreError, Row, RowKey};
 pub use rules::RulesVersion;
 pub use stamp::{JUMP_AGREEMENT, MAX_FORWARD_JUMP, Stamp, stamp};
-pub use state::{ApplyError, Context, Records, Recount, RestoreError, Row, RowKey, State};
-pub use tally::{Bucket, Tally};
+pub use state::{ApplyError, Context, Records, State};
+pub use tally::Tally;
 pub use time::LogTime;
 pub use ttl::{MAX_TTL, Ttl, TtlPolicy};
+pub use version::Version;

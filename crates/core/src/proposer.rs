@@ -1,9 +1,6 @@
 use std::collections::BTreeMap;
-use std::fmt;
 
-use bytes::Bytes;
-
-use crate::{Outcome, Refusal, Register, SessionCommand};
+use crate::{Outcome, ProposerId, Refusal, Register, SessionCommand};
 
 /// The most proposers that are remembered: one a node, with room for those that were replaced.
 pub const MAX_PROPOSERS: usize = 256;
@@ -12,38 +9,6 @@ pub const MAX_WINDOW_COMMANDS: usize = 4096;
 /// The most bytes of outcomes remembered for one proposer before the last; values that deletes handed out count whole.
 /// Together with the largest value it stays below what an engine stores in one piece.
 pub const MAX_WINDOW_BYTES: usize = 4 * 1024 * 1024;
-
-/// Who proposes: the 128-bit id of the node that took the request.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct ProposerId(u128);
-
-impl ProposerId {
-    /// The proposer with that id.
-    pub const fn new(id: u128) -> Self {
-        Self(id)
-    }
-
-    /// 16 bytes, big endian.
-    pub fn to_bytes(self) -> Bytes {
-        Bytes::copy_from_slice(&self.0.to_be_bytes())
-    }
-
-    /// The 128 bits.
-    pub const fn bits(self) -> u128 {
-        self.0
-    }
-
-    /// Reads what `to_bytes` wrote.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(|bytes| Self(u128::from_be_bytes(bytes)))
-    }
-}
-
-impl fmt::Debug for ProposerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
 
 /// What is remembered of one proposer, so that a repeated command recognises itself (Raft dissertation 6.3; RIFL).
 ///
@@ -68,7 +33,7 @@ pub(crate) enum Recall {
     /// It is new and its outcome can be remembered.
     New,
     /// This is what it did, or why it may not do anything.
-    Known(Outcome),
+    Answered(Outcome),
 }
 
 impl Proposer {
@@ -110,7 +75,7 @@ impl Proposer {
     /// Changes nothing unless the command is new; then forgets what its proposer no longer waits for.
     fn recall(&mut self, command: &SessionCommand) -> Recall {
         let SessionCommand { incarnation, sequence, lowest_outstanding, .. } = *command;
-        let refused = |refusal| Recall::Known(Outcome::Refused(refusal));
+        let refused = |refusal| Recall::Answered(Outcome::Refused(refusal));
         if incarnation != self.incarnation {
             return refused(Refusal::UnknownIncarnation { current: self.incarnation });
         }
@@ -118,7 +83,7 @@ impl Proposer {
             return refused(Refusal::Forgotten);
         }
         if let Some(outcome) = self.outcomes.get(&sequence) {
-            return Recall::Known(outcome.clone());
+            return Recall::Answered(outcome.clone());
         }
         if lowest_outstanding > sequence {
             return refused(Refusal::Malformed);
@@ -184,7 +149,7 @@ impl Proposers {
     pub(crate) fn recall(&mut self, command: &SessionCommand) -> Recall {
         match self.0.get_mut(&command.proposer) {
             Some(proposer) => proposer.recall(command),
-            None => Recall::Known(Outcome::Refused(Refusal::UnknownIncarnation { current: 0 })),
+            None => Recall::Answered(Outcome::Refused(Refusal::UnknownIncarnation { current: 0 })),
         }
     }
 

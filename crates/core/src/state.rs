@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::{self, Sums};
+use crate::checksum::{self, Sums};
 use crate::proposer::{Proposers, Recall};
 use crate::{
     Bucket, Command, Decision, GroupName, Header, Horizon, LogTime, MAX_GROUPS, NamespaceId, Outcome, Place, Proposer,
-    ProposerId, Record, Refusal, RulesVersion, SessionCommand, SessionKey, Tally, Version, decide,
+    ProposerId, Record, Refusal, RestoreError, Row, RowKey, RulesVersion, SessionCommand, SessionKey, Tally, Version,
+    decide,
 };
 
 /// Where the records are. Reads see the writes of the same log that came before.
@@ -53,20 +54,6 @@ pub enum ApplyError<E> {
     },
 }
 
-/// Why a stored row cannot be put back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// It is stored under the name of another kind.
-    #[error("a row of the state is stored under the name of another kind")]
-    Misplaced,
-    /// The state goes by rules that this program does not know; going on would decide differently from the others.
-    #[error("it goes by rules version {rules}, but this program knows only {supported}: start the newer one", supported = RulesVersion::SUPPORTED)]
-    RulesTooNew {
-        /// Its rules.
-        rules: RulesVersion,
-    },
-}
-
 /// Everything that is replicated except the records themselves: the clock, the rules, the counts per namespace and
 /// group, the proposers, and the ids that were removed. Kept in memory, and as [`Row`]s beside the records.
 ///
@@ -99,32 +86,6 @@ struct Namespace {
 struct Group {
     total: Tally,
     buckets: BTreeMap<Bucket, Tally>,
-}
-
-/// Names one row of the state's stored form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub enum RowKey {
-    /// The clock and the rules.
-    Clock,
-    /// What a group counts in one bucket.
-    Tally(NamespaceId, GroupName, Bucket),
-    /// What is remembered of a proposer.
-    Proposer(ProposerId),
-    /// That an id was removed.
-    Tombstone(ProposerId),
-}
-
-/// One row of the state's stored form.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Row {
-    /// The clock and the rules.
-    Clock(LogTime, RulesVersion),
-    /// What a group counts in one bucket.
-    Tally(Tally),
-    /// What is remembered of a proposer.
-    Proposer(Proposer),
-    /// That an id was removed, by the entry at this log index.
-    Tombstone(u64),
 }
 
 impl Default for State {
@@ -192,7 +153,7 @@ impl State {
     /// What members compare at the same log index: a hash over the clock, the rules, what every group counts (the
     /// digests of its records with it) and the tombstones. O(1): the sums are kept as the log goes.
     pub fn checksum(&self) -> u64 {
-        digest::summary(self.horizon.clock, self.rules, self.sums)
+        checksum::summary(self.horizon.clock, self.rules, self.sums)
     }
 
     /// The replicated clock.
@@ -300,7 +261,7 @@ impl State {
 
     fn entomb(&mut self, id: ProposerId, index: u64) {
         if self.tombstones.insert(id, index).is_none() {
-            self.sums.add(digest::tombstone(id, index));
+            self.sums.add(checksum::tombstone(id, index));
         }
     }
 
@@ -329,7 +290,7 @@ impl State {
         if self.is_tombstoned(proposer) {
             return Ok(Outcome::Refused(Refusal::Removed));
         }
-        if let Recall::Known(outcome) = self.proposers.recall(command) {
+        if let Recall::Answered(outcome) = self.proposers.recall(command) {
             return Ok(outcome);
         }
         self.changed.insert(RowKey::Proposer(proposer));
@@ -395,7 +356,7 @@ impl State {
     fn count_in(&mut self, namespace: NamespaceId, key: &SessionKey, record: &Record) {
         let name = if record.header.counted_by_name { key.group() } else { "" };
         let name = GroupName::new(name.as_bytes()).unwrap_or_default();
-        let tally = one(namespace, key, &record.header);
+        let tally = Tally::of_record(namespace, key, &record.header);
         let group = self.namespaces.entry(namespace).or_default().groups.entry(name.clone()).or_default();
         let before = group.total;
         group.total.add(&tally);
@@ -414,7 +375,7 @@ impl State {
         let Some(Record { header, .. }) = current else { return Ok(()) };
         let Some(name) = self.counted_in(namespace, key, header) else { return Ok(()) };
         let broken = || ApplyError::CountsBroken { index: context.index };
-        let tally = one(namespace, key, header);
+        let tally = Tally::of_record(namespace, key, header);
         let groups = &mut self.namespaces.get_mut(&namespace).ok_or_else(broken)?.groups;
         let group = groups.get_mut(name).ok_or_else(broken)?;
         let bucket = group.buckets.get_mut(&header.bucket).ok_or_else(broken)?;
@@ -433,37 +394,5 @@ impl State {
         self.sums.replace(namespace, &name, &before, &after);
         self.changed.insert(RowKey::Tally(namespace, name, header.bucket));
         Ok(())
-    }
-}
-
-/// What one record counts: itself, the bytes of its key and value, and its digest.
-fn one(namespace: NamespaceId, key: &SessionKey, header: &Header) -> Tally {
-    Tally::of_one(key.as_bytes().len() as u64 + header.value_bytes, header.digest(namespace, key))
-}
-
-/// Counts the records anew, to be held against the counts that [`State`] kept.
-#[derive(Debug, Default)]
-pub struct Recount(BTreeMap<(NamespaceId, GroupName), Tally>);
-
-impl Recount {
-    /// Counts one stored record, if it counts.
-    pub fn add(&mut self, state: &State, namespace: NamespaceId, key: &SessionKey, header: &Header) {
-        if let Some(name) = state.counted_in(namespace, key, header) {
-            let name = GroupName::new(name.as_bytes()).unwrap_or_default();
-            self.0.entry((namespace, name)).or_default().add(&one(namespace, key, header));
-        }
-    }
-
-    /// The first group whose counts differ: its name, what the state kept, and what is there.
-    pub fn difference(&self, state: &State) -> Option<(NamespaceId, GroupName, Tally, Tally)> {
-        let kept = state.namespaces.iter().flat_map(|(&namespace, groups)| {
-            groups.groups.iter().map(move |(name, group)| ((namespace, name.clone()), group.total))
-        });
-        let kept: BTreeMap<_, _> = kept.collect();
-        kept.keys().chain(self.0.keys()).find_map(|key| {
-            let count = |counts: &BTreeMap<_, Tally>| counts.get(key).copied().unwrap_or_default();
-            let (kept, there) = (count(&kept), count(&self.0));
-            (kept != there).then(|| (key.0, key.1.clone(), kept, there))
-        })
     }
 }

@@ -11,6 +11,7 @@
 //! snippets along. saphyr-parser hands out events with their places, is maintained, has no unsafe code, stops at a
 //! depth of its own and took linear time on all that was thrown at it; the tree over it is one small file here.
 
+mod addresses;
 mod block;
 mod check;
 mod cluster;
@@ -19,18 +20,16 @@ mod document;
 mod fault;
 mod http_limits;
 mod listen;
+mod load;
 mod log_level;
 mod openapi;
+mod read;
 mod storage;
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sessile_core::TtlPolicy;
 use sessile_http::{BaseUri, ReadConsistency};
-use sessile_store::engine::EngineKind;
 
 pub use cluster::{ClusterConfig, JoinTokenFile};
 pub use fault::ConfigError;
@@ -92,46 +91,6 @@ pub enum Flavour {
     Sessile,
     /// With one.
     Kask,
-}
-
-impl Config {
-    /// What that file says. Reads it and the `openapi_spec` it names, and nothing else. The error names file and line.
-    pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let bytes = read_at_most(MAX_FILE_BYTES, file).map_err(|error| {
-            let sentence = format!("cannot be read ({error}); create it or name another one");
-            ConfigError::new(sentence).in_file(file)
-        })?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
-            ConfigError::at(line, "this is not UTF-8; save the file as UTF-8").in_file(file)
-        })?;
-        Self::parse(&text).map_err(|error| error.in_file(file))
-    }
-
-    /// What that YAML says. Reads the file that `openapi_spec` names.
-    pub fn parse(yaml: &str) -> Result<Self, ConfigError> {
-        if yaml.len() as u64 > MAX_FILE_BYTES {
-            return Err(ConfigError::new(format!("longer than {MAX_FILE_BYTES} bytes; shorten it")));
-        }
-        check::check(document::Node::parse(yaml)?.as_ref())
-    }
-
-    /// What `sessile dev` runs: the defaults of an empty file, and what the command line says. `data_dir` is absolute.
-    pub fn dev(listen: ListenAddress, engine: EngineKind, data_dir: PathBuf) -> Result<Self, ConfigError> {
-        let defaults = check::check(None)?;
-        let storage = Storage { data_dir, engine, ..defaults.storage };
-        Ok(Self { listen, storage, ..defaults })
-    }
-}
-
-/// The whole file, or an error that says that it is larger.
-fn read_at_most(limit: u64, path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -3,16 +3,21 @@
 //! It deliberately knows nothing of how sessions are stored, replicated or served: it reads what it was told, hands it
 //! to the node ([`node::run`]) and turns how that ends into an exit code.
 
+#[cfg(not(any(tokio_unstable, fuzzing)))]
+compile_error!(
+    "build with the flags of .cargo/config.toml: without them another scheduler runs than the one that is tested. The \
+     variable RUSTFLAGS replaces them; unset it, or add --cfg tokio_unstable to it"
+);
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-mod banner;
 mod bench;
 mod build_info;
 mod cli;
-mod commands;
 pub mod config;
 mod descriptors;
+mod dispatch;
 pub mod exit;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
@@ -27,19 +32,21 @@ mod opening;
 mod operate;
 pub mod output;
 mod resources;
+mod serve;
 mod sessions;
 pub mod signals;
 mod status;
+mod value_parsers;
 mod watchdog;
 
-pub use banner::{Keeping, banner};
 pub use opening::OldData;
+pub use serve::{Keeping, banner};
 pub use sessions::ClusterSessions;
 
 /// The whole program: does what the command line says, the program's name first, and gives the code to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match cli::parse(arguments) {
-        Ok(cli::Request::Run(command)) => commands::run(command),
+        Ok(cli::Request::Run(command)) => dispatch::run(command),
         Ok(cli::Request::Tell(text)) => output::to_stdout(&text).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Err(wrong) => Err(wrong.into()),
     };

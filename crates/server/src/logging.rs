@@ -24,14 +24,11 @@ use tracing_subscriber::registry::Registry;
 
 use crate::config::LogLevel;
 use crate::output::LogOutput;
-use layer::{FLUSH_PATIENCE, LineLayer};
+use layer::{FLUSH_PATIENCE, LineLayer, OWN_TARGETS};
 use line::{Line, Severity};
 use sink::Sink;
 
 pub use line::Format;
-
-/// What the targets of our own crates begin with (`sessile`, `sessile_store`, …).
-const OWN_TARGETS: &str = "sessile";
 
 /// openraft warns there of every answer that nobody waits for any more and of every try to reach a member that is gone:
 /// thousands of lines. That a member is gone our own log says once.
@@ -73,13 +70,13 @@ pub fn start(level: LogLevel, format: Format) -> anyhow::Result<LogGuard> {
 /// The thread belongs to the guard: it ends when the guard has closed the sink, or, stuck in a write that nobody reads,
 /// with the process.
 fn spawn_writer(sink: Arc<Sink>, format: Format) -> io::Result<()> {
-    let confess = move |lost: u64| {
+    let loss_notice = move |lost: u64| {
         let message = "log lines were lost because nobody read them in time".to_owned();
         let fields = vec![("lost", lost.into())];
         let line = Line { severity: Severity::Warning, message, request_id: None, fields };
         format.render(&line, wall_clock())
     };
-    std::thread::Builder::new().name("sessile-log".to_owned()).spawn(move || sink.run(&mut LogOutput, confess))?;
+    std::thread::Builder::new().name("sessile-log".to_owned()).spawn(move || sink.run(&mut LogOutput, loss_notice))?;
     Ok(())
 }
 

@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+/// What is said when standard output takes no more: mostly because a disk is full.
+pub(crate) const UNWRITABLE: &str = "standard output cannot be written";
+
 /// Writes to standard output and flushes. That nobody reads any more (`sessile … | head`) is no error.
 pub fn to_stdout(text: &str) -> io::Result<()> {
     match write(&mut io::stdout().lock(), text.as_bytes()) {

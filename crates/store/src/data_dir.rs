@@ -9,6 +9,10 @@ const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_PREFIX: &str = "sessile data directory, format ";
 const LOCK_FILE: &str = "LOCK";
+/// Where the Raft log is.
+pub(crate) const LOG_DIR: &str = "log";
+/// Where the session state is.
+const STATE_DIR: &str = "state";
 /// What a new file system may hold of its own.
 const NOT_OURS_BUT_HARMLESS: &str = "lost+found";
 
@@ -48,6 +52,21 @@ impl DataDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where its Raft log is.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join(LOG_DIR)
+    }
+
+    /// Where its session state is.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path.join(STATE_DIR)
+    }
+
+    /// The error that what is in it does not belong together.
+    pub(crate) fn disagreement(&self, what: impl Into<String>) -> StoreError {
+        StoreError::Disagree { dir: self.path.clone(), what: what.into() }
     }
 
     /// The bytes of a small file in it; `None` if there is none.

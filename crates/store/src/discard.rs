@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::data_dir::{DataDir, sync_dir};
+use crate::data_dir::{DataDir, LOG_DIR, sync_dir};
 use crate::engine::{EngineKind, EngineOptions};
 use crate::log::{LogOptions, RaftLog};
 use crate::marks::{self, Former};
-use crate::opening::{LOG_DIR, STATE_DIR};
-use crate::state::CurrentState;
+use crate::state::{EngineDir, StateRoot};
 use crate::{ClusterId, StoreError};
 
 /// What data that was set aside is kept under, with a number.
@@ -58,10 +57,10 @@ impl DataDir {
     /// Whether its node never belonged to a cluster, by all that can be read.
     fn is_pristine(&self) -> bool {
         let unmarked = matches!(marks::cluster(self), Ok(None)) && marks::reservation(self).is_ok();
-        let path = self.path().join(LOG_DIR);
+        let path = self.log();
         let has_log = RaftLog::exists(&path).unwrap_or(true);
         unmarked
-            && !CurrentState::exists(&self.path().join(STATE_DIR))
+            && !StateRoot::has_state(&self.state())
             && (!has_log
                 || RaftLog::open(&path, LogOptions::default())
                     .is_ok_and(|log| log.last().is_none() && log.vote().is_none()))
@@ -78,9 +77,9 @@ impl DataDir {
 
     /// As far as the state can still say.
     fn cluster_of_the_state(&self) -> Option<ClusterId> {
-        let root = self.path().join(STATE_DIR);
+        let root = self.state();
         let owner = |kind| {
-            let current = CurrentState::open(&root, kind, EngineOptions::default()).ok()??;
+            let current = EngineDir::open(&root, kind, EngineOptions::default()).ok()??;
             let owner = current.owner().ok();
             // Shut down or not, its files are about to be moved.
             drop(current.engine.shutdown());

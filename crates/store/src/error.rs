@@ -1,11 +1,15 @@
+use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sessile_core::{GroupName, NamespaceId};
 
-use crate::DataDir;
 use crate::engine::EngineError;
 use crate::log::LogError;
+
+/// What to do about a damaged state, as far as one node can know.
+pub(crate) const DAMAGED_STATE_REMEDY: &str =
+    "nothing in it was changed; start again: it is set aside, and made anew by the log or another member";
 
 /// Why the store cannot be opened, or must stop. None of these is a client's doing, and none shows a key or a value.
 #[derive(Debug, thiserror::Error)]
@@ -149,8 +153,9 @@ impl StoreError {
         move |source| Self::Io { action, path, source }
     }
 
-    pub(crate) fn disagree(dir: &DataDir, what: impl Into<String>) -> Self {
-        Self::Disagree { dir: dir.path().into(), what: what.into() }
+    /// The error that the session state in that directory is damaged.
+    pub(crate) fn damaged_state(dir: &Path, what: &dyn Display) -> Self {
+        Self::Damaged { dir: dir.into(), what: what.to_string(), remedy: DAMAGED_STATE_REMEDY }
     }
 
     /// Whether the session state itself, and not the disk under it or its owner, is what is wrong.

@@ -33,9 +33,9 @@ mod off_the_runtime;
 mod opening;
 mod pristine;
 mod progress;
+mod recovering;
 mod retention;
 mod state;
-mod stateless;
 mod store;
 mod types;
 
@@ -55,14 +55,20 @@ pub use off_the_runtime::{GaveUp, off_the_runtime};
 pub use opening::Opening;
 pub use pristine::PristineStore;
 pub use progress::{Progress, Step};
+pub use recovering::RecoveringStore;
+/// The former name of [`RecoveringStore`].
+pub use recovering::RecoveringStore as StatelessStore;
 pub use retention::{LogSegment, Retention};
+/// The former name of [`LiveRecord`].
+pub use state::LiveRecord as Found;
 pub use state::{
-    CheckReport, Found, Reaped, SessionState, Snapshot, SnapshotChunks, SnapshotMeta, SnapshotReceiver, StateMachine,
+    CheckReport, LiveRecord, Reaped, SessionState, Snapshot, SnapshotChunks, SnapshotReceiver, StateMachine,
     StateSummary,
 };
-pub use stateless::StatelessStore;
 pub use store::{Opened, Store, StoreOptions};
-pub use types::{Entry, LogId, Member, Membership, Proposal, StoredMembership, TypeConfig, Vote, log_id, term_of};
+pub use types::{
+    Entry, LogId, Member, Membership, Proposal, SnapshotMeta, StoredMembership, TypeConfig, Vote, log_id, term_of,
+};
 
 #[cfg(test)]
 mod tests;

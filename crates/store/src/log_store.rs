@@ -13,8 +13,8 @@ use sessile_core::planted::{Defect, is_planted};
 use tokio::sync::oneshot;
 
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
-use crate::log::{LogError, LogPosition, LogRecord, RaftLog};
-use crate::types::{Entry, log_id, term_of};
+use crate::log::{LogError, LogRecord, RaftLog};
+use crate::types::{Entry, log_id_at, position};
 use crate::{LogId, NodeId, Progress, Retention, SessionState, TypeConfig, Vote, off_the_runtime};
 
 /// The most bytes of entries that one read for replication hands out. A follower's message stays below what gRPC takes.
@@ -188,16 +188,6 @@ fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
         Bound::Unbounded => u64::MAX,
     };
     start..end
-}
-
-/// Where openraft says an entry stands.
-pub(crate) fn log_id_at(position: LogPosition) -> LogId {
-    log_id(position.term, position.index)
-}
-
-/// Where the log says an entry stands.
-pub(crate) fn position(log_id: &LogId) -> LogPosition {
-    LogPosition { term: term_of(log_id), index: log_id.index }
 }
 
 impl RaftLogReader<TypeConfig> for LogStore {

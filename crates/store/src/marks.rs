@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use crate::codec::{seal, unseal};
 use crate::data_dir::{DataDir, write_durably};
 use crate::log::LogPosition;
-use crate::log_store::position;
-use crate::types::log_id;
+use crate::types::{log_id, position};
 use crate::{ClusterId, LogId, NodeId, StoreError};
 
 /// The cluster that the directory belongs to.
@@ -42,7 +41,7 @@ pub struct Reservation {
 
 pub(crate) fn cluster(dir: &DataDir) -> Result<Option<ClusterId>, StoreError> {
     let Some(bytes) = dir.read(CLUSTER)? else { return Ok(None) };
-    let unreadable = |error| StoreError::disagree(dir, format!("{CLUSTER} cannot be read: {error}"));
+    let unreadable = |error| dir.disagreement(format!("{CLUSTER} cannot be read: {error}"));
     unseal(&bytes).map(Some).map_err(unreadable)
 }
 
@@ -68,7 +67,7 @@ pub(crate) fn set_former(dir: &DataDir, former: Former) -> Result<(), StoreError
 /// A reservation that cannot be read is an error: to forget it could make two clusters.
 pub(crate) fn reservation(dir: &DataDir) -> Result<Option<Reservation>, StoreError> {
     let Some(bytes) = dir.read(RESERVED)? else { return Ok(None) };
-    let unreadable = |error| StoreError::disagree(dir, format!("{RESERVED} cannot be read: {error}"));
+    let unreadable = |error| dir.disagreement(format!("{RESERVED} cannot be read: {error}"));
     unseal(&bytes).map(Some).map_err(unreadable)
 }
 

@@ -11,7 +11,7 @@
 //! anything else: something is lost that nobody can make again, or ids disagree: refused
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sessile_core::planted::{Defect, is_planted};
 
@@ -19,14 +19,12 @@ use crate::codec::unseal;
 use crate::data_dir::DataDir;
 use crate::engine::EngineOptions;
 use crate::log::{LogError, RaftLog};
-use crate::log_store::{identity_of, position};
+use crate::log_store::identity_of;
 use crate::marks;
-use crate::pristine::create_state;
-use crate::state::{CurrentState, Owner, SessionState};
-use crate::{ClusterId, LogId, Member, NodeId, Opened, PristineStore, StatelessStore, Store, StoreError, StoreOptions};
-
-pub(crate) const LOG_DIR: &str = "log";
-pub(crate) const STATE_DIR: &str = "state";
+use crate::recovering::{LostState, RecoveringStore};
+use crate::state::{EngineDir, Owner, SessionState, StateRoot};
+use crate::types::position;
+use crate::{ClusterId, LogId, Member, NodeId, Opened, PristineStore, Store, StoreError, StoreOptions};
 
 /// What a data directory makes of the node.
 pub enum Opening {
@@ -35,19 +33,11 @@ pub enum Opening {
     /// It belongs to one, and goes on.
     Member(Store, Opened),
     /// It belongs to one, with its log, and needs a state from another member before Raft may run.
-    Stateless(StatelessStore),
-}
-
-/// What became of a state.
-pub(crate) struct Lost {
-    pub(crate) reason: String,
-    pub(crate) aside: Option<PathBuf>,
-    /// Who was a member by what it could still say.
-    pub(crate) members: Vec<(NodeId, Member)>,
+    Stateless(RecoveringStore),
 }
 
 /// A directory with a whole log and the mark of its cluster.
-struct Found {
+struct MemberDir {
     dir: DataDir,
     node: NodeId,
     cluster: ClusterId,
@@ -66,12 +56,12 @@ impl Opening {
         if marks::is_removed(&dir)? {
             return Err(StoreError::Removed { dir: dir.path().into() });
         }
-        let path = dir.path().join(LOG_DIR);
-        let has_state = CurrentState::exists(&dir.path().join(STATE_DIR));
+        let path = dir.log();
+        let has_state = StateRoot::has_state(&dir.state());
         if !RaftLog::exists(&path).map_err(log_error)? {
             if cluster.is_some() || has_state {
                 let what = "its Raft log, with this node's identity and vote, is lost";
-                return Err(StoreError::disagree(&dir, what));
+                return Err(dir.disagreement(what));
             }
             let node = if is_planted(Defect::IdentityReusedAfterWipe) {
                 NodeId::from_bits(xxhash_rust::xxh3::xxh3_128(dir.path().as_os_str().as_encoded_bytes()))
@@ -82,50 +72,50 @@ impl Opening {
             return PristineStore::new(dir, options, node, log).map(Self::Pristine);
         }
         let log = RaftLog::open(&path, options.log.clone()).map_err(log_error)?;
-        let node = unseal(&log.identity())
-            .map_err(|error| StoreError::disagree(&dir, format!("the node id in the log: {error}")))?;
+        let node =
+            unseal(&log.identity()).map_err(|error| dir.disagreement(format!("the node id in the log: {error}")))?;
         let is_untouched = !has_state && log.last().is_none() && log.vote().is_none();
         match cluster {
-            Some(cluster) => Found { dir, node, cluster, log, clean }.open(options, is_untouched),
+            Some(cluster) => MemberDir { dir, node, cluster, log, clean }.open(options, is_untouched),
             None if is_untouched => PristineStore::new(dir, options, node, log).map(Self::Pristine),
-            None => Err(StoreError::disagree(&dir, format!("{}, which names its cluster, is lost", marks::CLUSTER))),
+            None => Err(dir.disagreement(format!("{}, which names its cluster, is lost", marks::CLUSTER))),
         }
     }
 }
 
-impl Found {
+impl MemberDir {
     fn open(self, options: &StoreOptions, is_untouched: bool) -> Result<Opening, StoreError> {
         let owner = Owner { node: self.node, cluster: self.cluster };
-        let root = self.dir.path().join(STATE_DIR);
-        let create = |found: &Self| create_state(&found.dir, options, owner);
+        let root = self.dir.state();
+        let create = |dir: &DataDir| SessionState::create(&options.state_root(dir, owner));
         let opened =
             if marks::is_condemned(&self.dir)? { Err(condemned(&root)) } else { self.open_state(options, owner) };
         let (state, opened) = match opened {
             Ok(Some((state, opened))) => (state, opened),
-            Ok(None) if is_untouched => (create(&self)?, Opened::New),
+            Ok(None) if is_untouched => (create(&self.dir)?, Opened::New),
             Ok(None) => {
                 let reason = "there is none".to_owned();
                 if !self.log_is_whole() {
-                    return self.stateless(options, Lost { reason, aside: None, members: Vec::new() });
+                    return self.stateless(options, LostState { reason, aside: None, members: Vec::new() });
                 }
-                (create(&self)?, Opened::Rebuilt { reason, aside: None })
+                (create(&self.dir)?, Opened::Rebuilt { reason, aside: None })
             }
             Err(error) if error.is_damaged_state() => {
                 let (reason, members) = (error.to_string(), self.members_of_the_state(options));
-                let aside = Some(CurrentState::set_aside(&root)?);
+                let aside = Some(StateRoot::set_aside(&root)?);
                 marks::remove_condemned(&self.dir)?;
                 if !self.log_is_whole() {
-                    return self.stateless(options, Lost { reason, aside, members });
+                    return self.stateless(options, LostState { reason, aside, members });
                 }
-                (create(&self)?, Opened::Rebuilt { reason, aside })
+                (create(&self.dir)?, Opened::Rebuilt { reason, aside })
             }
             Err(error) => return Err(error),
         };
         if let Some(reason) = self.hole_before_the_log(&state) {
             let members = state.current().members();
             drop(state);
-            let aside = Some(CurrentState::set_aside(&root)?);
-            return self.stateless(options, Lost { reason, aside, members });
+            let aside = Some(StateRoot::set_aside(&root)?);
+            return self.stateless(options, LostState { reason, aside, members });
         }
         self.assert_log_agrees(&state)?;
         state.persist()?;
@@ -138,15 +128,15 @@ impl Found {
     /// The state in use, checked unless a clean stop left it just so and the engine would notice damage since, or the engine
     /// verifies whatever is read.
     fn open_state(&self, options: &StoreOptions, owner: Owner) -> Result<Option<(SessionState, Opened)>, StoreError> {
-        let root = self.dir.path().join(STATE_DIR);
-        let Some(current) = CurrentState::open(&root, options.engine, engine_options(options))? else {
+        let root = self.dir.state();
+        let Some(current) = EngineDir::open(&root, options.engine, options.of_the_engine())? else {
             return Ok(None);
         };
         let found = current.owner()?;
         if found != owner {
             let of = |owner: Owner| format!("node {} of cluster {}", owner.node, owner.cluster);
             let what = format!("its state is of {}, its log of {}", of(found), of(owner));
-            return Err(StoreError::disagree(&self.dir, what));
+            return Err(self.dir.disagreement(what));
         }
         let state = SessionState::load(current)?;
         let as_it_was_left = self.clean.is_some_and(|applied| applied == state.applied().0);
@@ -160,17 +150,17 @@ impl Found {
         Ok(Some((state, Opened::Checked(report))))
     }
 
-    fn stateless(self, options: &StoreOptions, lost: Lost) -> Result<Opening, StoreError> {
+    fn stateless(self, options: &StoreOptions, lost: LostState) -> Result<Opening, StoreError> {
         let Self { dir, node, cluster, log, .. } = self;
         marks::remove_clean(&dir)?;
-        StatelessStore::new(dir, options, Owner { node, cluster }, log, lost).map(Opening::Stateless)
+        RecoveringStore::new(dir, options, Owner { node, cluster }, log, lost).map(Opening::Stateless)
     }
 
     /// As far as a damaged state can still say.
     fn members_of_the_state(&self, options: &StoreOptions) -> Vec<(NodeId, Member)> {
-        let root = self.dir.path().join(STATE_DIR);
-        let even_condemned = EngineOptions { even_condemned: true, ..engine_options(options) };
-        let current = CurrentState::open(&root, options.engine, even_condemned);
+        let root = self.dir.state();
+        let even_condemned = EngineOptions { even_condemned: true, ..options.of_the_engine() };
+        let current = EngineDir::open(&root, options.engine, even_condemned);
         current.ok().flatten().map(|current| current.members()).unwrap_or_default()
     }
 
@@ -195,7 +185,7 @@ impl Found {
         match self.log.position_of(applied.index) {
             Some(kept) if position(&applied) != kept => {
                 let what = format!("entry {} is of another term in its state than in its log", kept.index);
-                Err(StoreError::disagree(&self.dir, what))
+                Err(self.dir.disagreement(what))
             }
             _ => Ok(()),
         }
@@ -209,11 +199,6 @@ fn condemned(root: &Path) -> StoreError {
         what: "it differs from that of two other members".into(),
         remedy: "it is set aside, and made anew by the log or another member",
     }
-}
-
-pub(crate) fn engine_options(options: &StoreOptions) -> EngineOptions {
-    let &StoreOptions { cache_bytes, write_buffer_bytes, open_files, .. } = options;
-    EngineOptions { cache_bytes, write_buffer_bytes, open_files, ..EngineOptions::default() }
 }
 
 /// A log that is damaged or lost names the one way on.

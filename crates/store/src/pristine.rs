@@ -5,8 +5,7 @@ use parking_lot::Mutex;
 use crate::data_dir::DataDir;
 use crate::log::RaftLog;
 use crate::marks::{self, Former, Reservation};
-use crate::opening::{STATE_DIR, engine_options};
-use crate::state::{CurrentState, Owner, SessionState};
+use crate::state::{Owner, SessionState};
 use crate::{ClusterId, NodeId, Store, StoreError, StoreOptions};
 
 /// The disk of a node that belongs to no cluster: a log with its identity, no vote, no entry, no state. No Raft runs
@@ -83,16 +82,8 @@ impl PristineStore {
     pub fn adopt(self, cluster: ClusterId) -> Result<Store, StoreError> {
         let Self { dir, options, node, log, .. } = self;
         marks::set_cluster(&dir, cluster)?;
-        let state = create_state(&dir, &options, Owner { node, cluster })?;
+        let state = SessionState::create(&options.state_root(&dir, Owner { node, cluster }))?;
         marks::remove_clean(&dir)?;
         Ok(Store::new(dir, node, cluster, log, state))
     }
-}
-
-/// An empty state, in use.
-pub(crate) fn create_state(dir: &DataDir, options: &StoreOptions, owner: Owner) -> Result<SessionState, StoreError> {
-    let root = dir.path().join(STATE_DIR);
-    let state = SessionState::load(CurrentState::create(&root, options.engine, engine_options(options), owner)?)?;
-    state.persist()?;
-    Ok(state)
 }

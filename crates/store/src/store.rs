@@ -4,7 +4,7 @@ use crate::data_dir::DataDir;
 use crate::engine::{EngineKind, EngineOptions};
 use crate::log::{LogOptions, RaftLog};
 use crate::marks;
-use crate::state::{CheckReport, SessionState};
+use crate::state::{CheckReport, Owner, SessionState, StateRoot};
 use crate::{ClusterId, LogStore, NodeId, Notes, Reservation, StateMachine, StoreError};
 
 /// What an operator chooses about storage.
@@ -27,6 +27,19 @@ impl Default for StoreOptions {
     fn default() -> Self {
         let EngineOptions { cache_bytes, write_buffer_bytes, open_files, .. } = EngineOptions::default();
         Self { engine: EngineKind::Fjall, cache_bytes, write_buffer_bytes, open_files, log: LogOptions::default() }
+    }
+}
+
+impl StoreOptions {
+    /// Those of them that are the engine's.
+    pub(crate) fn of_the_engine(&self) -> EngineOptions {
+        let &Self { cache_bytes, write_buffer_bytes, open_files, .. } = self;
+        EngineOptions { cache_bytes, write_buffer_bytes, open_files, ..EngineOptions::default() }
+    }
+
+    /// Where states are made in a data directory, and what with.
+    pub(crate) fn state_root(&self, dir: &DataDir, owner: Owner) -> StateRoot {
+        StateRoot { path: dir.state(), engine: self.engine, options: self.of_the_engine(), owner }
     }
 }
 

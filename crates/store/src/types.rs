@@ -5,6 +5,7 @@ use openraft::vote::{RaftLeaderIdExt, leader_id_std};
 use sessile_core::{LogTime, Outcome, RulesVersion};
 
 use crate::NodeId;
+use crate::log::LogPosition;
 
 openraft::declare_raft_types!(
     /// What Raft is about here. Leader ids are the standard ones: one leader a term.
@@ -28,6 +29,8 @@ pub type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub type Membership = openraft::Membership<NodeId, Member>;
 /// Who is a member, and by which entry.
 pub type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+/// The place in the log that a snapshot stands for, and who was a member there.
+pub type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 
 /// The place of an entry: the term of the leader that made it, and its number.
 pub fn log_id(term: u64, index: u64) -> LogId {
@@ -37,6 +40,16 @@ pub fn log_id(term: u64, index: u64) -> LogId {
 /// The term of the leader that made the entry at that place.
 pub fn term_of(log_id: &LogId) -> u64 {
     **log_id.committed_leader_id()
+}
+
+/// Where openraft says an entry stands.
+pub(crate) fn log_id_at(position: LogPosition) -> LogId {
+    log_id(position.term, position.index)
+}
+
+/// Where the log says an entry stands.
+pub(crate) fn position(log_id: &LogId) -> LogPosition {
+    LogPosition { term: term_of(log_id), index: log_id.index }
 }
 
 /// What the log knows of a member beside its id.

@@ -1,10 +1,14 @@
 //! Whether some order explains what clients saw of one key.
 
+mod operation;
+mod relevant;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use crate::history::{Action, Operation, Outcome, Value, relevant};
+pub use operation::{Action, Operation, Outcome, Value};
+use relevant::relevant;
 
 /// How many operations a violation shows from before the one that cannot be explained.
 const SHOWN: usize = 12;

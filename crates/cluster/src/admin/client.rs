@@ -4,13 +4,13 @@ use futures_util::{Stream, StreamExt};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use super::{
-    AddLearnerRequest, ChangeResponse, InitResponse, PromoteRequest, RemoveRequest, ReplaceRequest, SetAddressRequest,
-    StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
-};
-use crate::Reach;
+use crate::transport::Reach;
 use crate::wire::admin_client::AdminClient as Grpc;
-use crate::wire::{InitRequest, StatusRequest, TransferLeaderRequest, TriggerSnapshotRequest, WatchMembershipRequest};
+use crate::wire::{
+    AddLearnerRequest, ChangeResponse, InitRequest, InitResponse, PromoteRequest, RemoveRequest, ReplaceRequest,
+    SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse,
+    TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
+};
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

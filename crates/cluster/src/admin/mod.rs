@@ -1,7 +1,10 @@
-//! What an operator asks of a cluster: the gRPC service, and the client that the command line uses.
+//! What an operator asks of a cluster, as the gRPC service and as the client that the command line uses, without
+//! knowing the listener or how a node is started.
 
 mod client;
+mod managed;
 mod service;
+mod status;
 mod watching;
 
 pub use crate::wire::{
@@ -9,4 +12,6 @@ pub use crate::wire::{
     SetAddressRequest, StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
 };
 pub use client::{AdminClient, AdminError, AdminErrorKind};
-pub(crate) use service::{AdminService, status};
+pub(crate) use managed::ManagedMember;
+pub(crate) use service::AdminService;
+pub(crate) use status::StatusSource;

@@ -1,16 +1,18 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sessile_store::{Member, NodeId, Reservation, Store};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use super::enter::{ask_seeds, reserve, seed_as_member};
-use super::service::reservation_from;
-use crate::local::Local;
-use crate::node::Raft;
+use super::identity::reservation_from;
+use super::newcomer::Newcomer;
+use crate::config::PeersConfig;
+use crate::error::StartError;
+use crate::raft::Raft;
 use crate::wire::Identity;
-use crate::{PeersConfig, StartError};
 
 /// How long between two tries to end the making of a cluster that was cut short.
 const FINISH_AGAIN: Duration = Duration::from_millis(250);
@@ -18,17 +20,18 @@ const FINISH_AGAIN: Duration = Duration::from_millis(250);
 /// Makes the cluster, if that is this node's part. One that is a cluster of one campaigns at once instead of waiting for
 /// a leader that cannot be.
 pub(crate) async fn begin(
-    local: &Arc<Local>,
+    newcomer: &Newcomer,
     store: &Store,
     raft: &Raft,
     first: Option<BTreeMap<NodeId, Member>>,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
 ) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
     let id = store.node();
     if raft.is_initialized().await.map_err(|error| failed(&error))? {
         store.settle()?;
         let voters: Vec<NodeId> = raft.voter_ids().collect();
-        if local.config.peers.is_none() && voters.iter().any(|voter| *voter != id) {
+        if newcomer.config.peers.is_none() && voters.iter().any(|voter| *voter != id) {
             let what = "its log names other members, but its configuration has no `cluster` block: add it again";
             return Err(StartError::Raft(what.into()));
         }
@@ -42,26 +45,25 @@ pub(crate) async fn begin(
         return raft.initialize(first).await.map_err(|error| failed(&error));
     }
     let reservation = store.reservation()?;
-    match (&local.config.peers, reservation) {
+    match (&newcomer.config.peers, reservation) {
         // It was stopped before it had made its cluster of one.
         (None, Some(own)) if own.initiator == id => {
-            raft.initialize(BTreeMap::from([(id, local.as_member())])).await.map_err(|error| failed(&error))
+            raft.initialize(BTreeMap::from([(id, newcomer.this.as_member())])).await.map_err(|error| failed(&error))
         }
         // It was stopped as the one who makes the cluster, before it had.
         (Some(peers), Some(own)) if own.initiator == id => {
-            let (local, raft, peers) = (local.clone(), raft.clone(), peers.clone());
-            let again = local.clone();
-            local.tasks.spawn(async move {
+            let (newcomer, raft, peers, stop) = (newcomer.clone(), raft.clone(), peers.clone(), stop.clone());
+            tasks.spawn(async move {
                 let finishing = async {
                     while !raft.is_initialized().await.unwrap_or(true) {
-                        if let Some(first) = first_members(&again, &peers, own).await {
+                        if let Some(first) = first_members(&newcomer, &peers, own).await {
                             // Somebody else may have been first, who asked it to join.
                             let _ = raft.initialize(first).await;
                         }
                         tokio::time::sleep(FINISH_AGAIN).await;
                     }
                 };
-                again.stop.run_until_cancelled(finishing).await;
+                stop.run_until_cancelled(finishing).await;
             });
             Ok(())
         }
@@ -76,8 +78,8 @@ pub(crate) async fn begin(
 
 /// The first members for a node that adopted its cluster as the one who makes it, and was stopped before it had: the same
 /// seeds, as they are now. `None` while that cannot be told; then it is asked again.
-async fn first_members(local: &Local, peers: &PeersConfig, own: Reservation) -> Option<BTreeMap<NodeId, Member>> {
-    let found = ask_seeds(local, peers).await;
+async fn first_members(newcomer: &Newcomer, peers: &PeersConfig, own: Reservation) -> Option<BTreeMap<NodeId, Member>> {
+    let found = ask_seeds(newcomer, peers).await;
     let waits_for_us = |answer: &Result<(NodeId, Identity), Status>| {
         answer.as_ref().is_ok_and(|(_, seed)| reservation_from(&seed.reserved, &seed.initiator) == Some(own))
     };
@@ -85,10 +87,10 @@ async fn first_members(local: &Local, peers: &PeersConfig, own: Reservation) -> 
     if !found.values().any(waits_for_us) {
         return None;
     }
-    let mut first = BTreeMap::from([(local.node(), local.as_member())]);
+    let mut first = BTreeMap::from([(newcomer.this.node(), newcomer.this.as_member())]);
     for (address, answer) in &found {
         let (node, identity) = answer.as_ref().ok()?;
-        reserve(local, address, *node, own).await.ok()?;
+        reserve(newcomer, address, *node, own).await.ok()?;
         first.insert(*node, seed_as_member(address, identity));
     }
     Some(first)

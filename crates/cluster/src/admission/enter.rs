@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,12 +10,13 @@ use tonic::Status;
 use tracing::{info, warn};
 
 use super::decide::{Answer, Me, Seed, Step, decide};
+use super::identity::reservation_from;
 use super::join::join;
-use super::service::{client, probe, reservation_from, why_silent};
-use crate::local::Local;
-use crate::transport::{cluster_from_wire, cluster_to_wire, id_to_wire};
+use super::newcomer::Newcomer;
+use crate::config::PeersConfig;
+use crate::error::StartError;
+use crate::transport::{cluster_from_wire, cluster_to_wire, id_to_wire, why_silent};
 use crate::wire::{Identity, ReleaseRequest, ReserveRequest};
-use crate::{PeersConfig, StartError};
 
 /// How often the seeds are asked.
 const ROUND: Duration = Duration::from_millis(250);
@@ -33,47 +33,48 @@ pub(crate) struct Entered {
 }
 
 /// Finds or makes the cluster of a pristine node. That may take for ever; what it waits for is in its log and its status.
-pub(crate) async fn enter(local: &Arc<Local>) -> Result<Entered, StartError> {
-    match &local.config.peers {
-        Some(peers) => enter_among(local, peers).await,
-        None => enter_alone(local).await,
+pub(crate) async fn enter(newcomer: &Newcomer) -> Result<Entered, StartError> {
+    match &newcomer.config.peers {
+        Some(peers) => enter_among(newcomer, peers).await,
+        None => enter_alone(newcomer).await,
     }
 }
 
 /// A node without peers makes its cluster by itself.
-async fn enter_alone(local: &Arc<Local>) -> Result<Entered, StartError> {
-    let own = Reservation { cluster: ClusterId::random(), initiator: local.node() };
+async fn enter_alone(newcomer: &Newcomer) -> Result<Entered, StartError> {
+    let own = Reservation { cluster: ClusterId::random(), initiator: newcomer.this.node() };
     // The mark by which a start that is cut short is known for what it is: the making of a cluster of one.
-    let own = local.lobby.reserve(own)?.filter(|reserved| reserved.initiator == local.node());
+    let own = newcomer.lobby.reserve(own)?.filter(|reserved| reserved.initiator == newcomer.this.node());
     let own = own.ok_or_else(|| {
         let what = "its place is reserved for a cluster of several: add the `cluster` block to its configuration again, \
                     or empty its data directory";
         StartError::Raft(what.into())
     })?;
-    adopt(local, own.cluster, Some(BTreeMap::from([(local.node(), local.as_member())]))).await
+    adopt(newcomer, own.cluster, Some(BTreeMap::from([(newcomer.this.node(), newcomer.this.as_member())]))).await
 }
 
 /// A node with peers joins what it hears of, or makes a cluster with its seeds.
-async fn enter_among(local: &Arc<Local>, peers: &PeersConfig) -> Result<Entered, StartError> {
+async fn enter_among(newcomer: &Newcomer, peers: &PeersConfig) -> Result<Entered, StartError> {
     let began = Instant::now();
     let mut said = began;
     loop {
-        if let Some(cluster) = local.lobby.wanted_by_operator() {
-            release_seeds(local, peers).await;
-            return adopt(local, cluster, Some(BTreeMap::from([(local.node(), local.as_member())]))).await;
+        if let Some(cluster) = newcomer.lobby.wanted_by_operator() {
+            release_seeds(newcomer, peers).await;
+            return adopt(newcomer, cluster, Some(BTreeMap::from([(newcomer.this.node(), newcomer.this.as_member())])))
+                .await;
         }
-        if let Some(cluster) = local.lobby.may_enter() {
-            return adopt(local, cluster, None).await;
+        if let Some(cluster) = newcomer.lobby.may_enter() {
+            return adopt(newcomer, cluster, None).await;
         }
-        let found = ask_seeds(local, peers).await;
-        let me = me(local, peers, began);
-        let heard = local.lobby.clusters();
+        let found = ask_seeds(newcomer, peers).await;
+        let me = me(newcomer, peers, began);
+        let heard = newcomer.lobby.clusters();
         let waiting = match decide(&me, &heard.keys().copied().collect(), &answers(&found)) {
             Step::Join(cluster) => {
                 let mut via: BTreeSet<String> = heard.get(&cluster).cloned().unwrap_or_default();
                 via.extend(found.iter().filter(|(_, answer)| knows(answer, cluster)).map(|(at, _)| at.clone()));
-                match join(local, &via).await {
-                    Ok(admitted) if admitted == cluster => return adopt(local, cluster, None).await,
+                match join(newcomer, &via).await {
+                    Ok(admitted) if admitted == cluster => return adopt(newcomer, cluster, None).await,
                     Ok(other) => vec![format!("cluster {other} answered instead of cluster {cluster}")],
                     Err(failures) => {
                         let mut waiting = vec![format!("to be admitted to cluster {cluster}")];
@@ -82,40 +83,40 @@ async fn enter_among(local: &Arc<Local>, peers: &PeersConfig) -> Result<Entered,
                     }
                 }
             }
-            Step::Initiate => match initiate(local, &found).await {
-                Ok((cluster, first)) => return adopt(local, cluster, Some(first)).await,
+            Step::Initiate => match initiate(newcomer, &found).await {
+                Ok((cluster, first)) => return adopt(newcomer, cluster, Some(first)).await,
                 Err(waiting) => waiting,
             },
             Step::Yield => {
                 if let Some(own) = me.reservation {
-                    release_everywhere(local, peers, own).await;
+                    release_everywhere(newcomer, peers, own).await;
                 }
                 vec!["another node makes the cluster".into()]
             }
             Step::Wait(waiting) => waiting,
         };
         let text = waiting.join("; ");
-        if local.lobby.wait_for(waiting) || said.elapsed() >= SAY_AGAIN {
+        if newcomer.lobby.wait_for(waiting) || said.elapsed() >= SAY_AGAIN {
             info!("this node is in no cluster yet, and waits: {text}");
             said = Instant::now();
         }
-        let _ = timeout(ROUND, local.lobby.changed()).await;
+        let _ = timeout(ROUND, newcomer.lobby.changed()).await;
     }
 }
 
 pub(super) type Found = BTreeMap<String, Result<(NodeId, Identity), Status>>;
 
-pub(super) async fn ask_seeds(local: &Local, peers: &PeersConfig) -> Found {
+pub(super) async fn ask_seeds(newcomer: &Newcomer, peers: &PeersConfig) -> Found {
     let others = peers.seeds.iter().filter(|seed| **seed != peers.advertise);
-    join_all(others.map(|seed| async move { (seed.clone(), probe(local, seed).await) })).await.into_iter().collect()
+    join_all(others.map(|seed| async move { (seed.clone(), newcomer.probe(seed).await) })).await.into_iter().collect()
 }
 
-fn me(local: &Local, peers: &PeersConfig, began: Instant) -> Me {
+fn me(newcomer: &Newcomer, peers: &PeersConfig, began: Instant) -> Me {
     Me {
-        node: local.node(),
+        node: newcomer.this.node(),
         address: peers.advertise.clone(),
-        former: local.lobby.former(),
-        reservation: local.lobby.reservation(),
+        former: newcomer.lobby.former(),
+        reservation: newcomer.lobby.reservation(),
         seeds: peers.seeds.iter().cloned().collect(),
         expect: peers.expect,
         has_listened: began.elapsed() >= peers.listen_for,
@@ -142,22 +143,22 @@ fn knows(answer: &Result<(NodeId, Identity), Status>, cluster: ClusterId) -> boo
 }
 
 /// Reserves a cluster id at every seed, this node first. Only when each has done so durably is it made.
-async fn initiate(local: &Local, found: &Found) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
-    let wanted = Reservation { cluster: ClusterId::random(), initiator: local.node() };
-    let own = local.lobby.reserve(wanted).map_err(|error| vec![error.to_string()])?;
-    let Some(own) = own.filter(|own| own.initiator == local.node()) else {
+async fn initiate(newcomer: &Newcomer, found: &Found) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
+    let wanted = Reservation { cluster: ClusterId::random(), initiator: newcomer.this.node() };
+    let own = newcomer.lobby.reserve(wanted).map_err(|error| vec![error.to_string()])?;
+    let Some(own) = own.filter(|own| own.initiator == newcomer.this.node()) else {
         return Err(vec!["another node makes the cluster".into()]);
     };
-    let mut first = BTreeMap::from([(local.node(), local.as_member())]);
+    let mut first = BTreeMap::from([(newcomer.this.node(), newcomer.this.as_member())]);
     for (address, answer) in found {
         if answer.is_err() && is_planted(Defect::BootstrapWithOneSeedSilent) {
             continue;
         }
         let Ok((node, identity)) = answer else { return Err(vec![format!("seed {address} is gone again")]) };
-        reserve(local, address, *node, own).await?;
+        reserve(newcomer, address, *node, own).await?;
         first.insert(*node, seed_as_member(address, identity));
     }
-    if local.lobby.reservation() != Some(own) {
+    if newcomer.lobby.reservation() != Some(own) {
         return Err(vec!["an operator has asked for another cluster meanwhile".into()]);
     }
     info!(cluster = %own.cluster, members = first.len(), "every seed is there and has reserved its place: the cluster is made");
@@ -165,21 +166,22 @@ async fn initiate(local: &Local, found: &Found) -> Result<(ClusterId, BTreeMap<N
 }
 
 pub(super) async fn reserve(
-    local: &Local,
+    newcomer: &Newcomer,
     address: &str,
     node: NodeId,
     wanted: Reservation,
 ) -> Result<(), Vec<String>> {
     let silent = |status: &Status| vec![format!("seed {address} {}", why_silent(status))];
     let request = ReserveRequest {
-        join_token: local.join_token().to_owned(),
+        join_token: newcomer.this.join_token().to_owned(),
         cluster: cluster_to_wire(wanted.cluster),
         initiator: id_to_wire(wanted.initiator),
     };
-    let mut client = client(local, address).map_err(|status| silent(&status))?;
-    let answer = timeout(RESERVE_TIMEOUT, client.reserve(local.door.request(Some(node), request, None))).await;
+    let mut client = newcomer.this.admission_at(address).map_err(|status| silent(&status))?;
+    let answer =
+        timeout(RESERVE_TIMEOUT, client.reserve(newcomer.this.door().request(Some(node), request, None))).await;
     let answer = answer.map_err(|_| vec![format!("seed {address} does not answer in time")])?;
-    let (from, answer) = local.door.receive_stranger(answer).map_err(|status| silent(&status))?;
+    let (from, answer) = newcomer.this.door().receive_stranger(answer).map_err(|status| silent(&status))?;
     if from != node {
         return Err(vec![format!("seed {address} has just become another node")]);
     }
@@ -190,34 +192,34 @@ pub(super) async fn reserve(
 }
 
 /// Takes back what was reserved for this node, here and at the seeds that can be reached.
-async fn release_everywhere(local: &Local, peers: &PeersConfig, own: Reservation) {
+async fn release_everywhere(newcomer: &Newcomer, peers: &PeersConfig, own: Reservation) {
     for seed in peers.seeds.iter().filter(|seed| **seed != peers.advertise) {
-        release(local, seed, own).await;
+        release(newcomer, seed, own).await;
     }
-    if let Err(error) = local.lobby.release(own) {
+    if let Err(error) = newcomer.lobby.release(own) {
         warn!("the reservation cannot be taken back: {error}");
     }
 }
 
 /// By an operator's word a cluster is made: what the seeds had reserved before is void.
-async fn release_seeds(local: &Local, peers: &PeersConfig) {
-    for (address, answer) in ask_seeds(local, peers).await {
+async fn release_seeds(newcomer: &Newcomer, peers: &PeersConfig) {
+    for (address, answer) in ask_seeds(newcomer, peers).await {
         if let Ok((_, identity)) = answer
             && let Some(reservation) = reservation_from(&identity.reserved, &identity.initiator)
         {
-            release(local, &address, reservation).await;
+            release(newcomer, &address, reservation).await;
         }
     }
 }
 
-async fn release(local: &Local, address: &str, reservation: Reservation) {
+async fn release(newcomer: &Newcomer, address: &str, reservation: Reservation) {
     let request = ReleaseRequest {
-        join_token: local.join_token().to_owned(),
+        join_token: newcomer.this.join_token().to_owned(),
         cluster: cluster_to_wire(reservation.cluster),
         initiator: id_to_wire(reservation.initiator),
     };
-    let Ok(mut client) = client(local, address) else { return };
-    let released = timeout(RESERVE_TIMEOUT, client.release(local.door.request(None, request, None))).await;
+    let Ok(mut client) = newcomer.this.admission_at(address) else { return };
+    let released = timeout(RESERVE_TIMEOUT, client.release(newcomer.this.door().request(None, request, None))).await;
     if !matches!(released, Ok(Ok(_))) {
         info!(address, "a reservation could not be taken back; it is tried again");
     }
@@ -230,15 +232,15 @@ pub(super) fn seed_as_member(address: &str, identity: &Identity) -> Member {
 
 /// Enters a cluster, durably and for good.
 async fn adopt(
-    local: &Arc<Local>,
+    newcomer: &Newcomer,
     cluster: ClusterId,
     first: Option<BTreeMap<NodeId, Member>>,
 ) -> Result<Entered, StartError> {
-    let entering = local.clone();
-    let adopted = off_the_runtime(move || entering.lobby.adopt(cluster)).await;
-    let store = adopted.map_err(|_| StartError::EngineGaveUp(local.config.data_dir.clone()))??;
+    let lobby = newcomer.lobby.clone();
+    let adopted = off_the_runtime(move || lobby.adopt(cluster)).await;
+    let store = adopted.map_err(|_| StartError::EngineGaveUp(newcomer.config.data_dir.clone()))??;
     let store = store.ok_or_else(|| StartError::Raft("a node entered its cluster twice; this is a defect".into()))?;
-    local.door.enter(cluster);
-    info!(%cluster, node = %local.node(), "this node has entered its cluster");
+    newcomer.this.door().enter(cluster);
+    info!(%cluster, node = %newcomer.this.node(), "this node has entered its cluster");
     Ok(Entered { store, first })
 }

@@ -1,9 +1,8 @@
-//! How much room this node has on its disk: measured, judged, foretold.
+//! How much room there is on this node's disk, measured, judged and foretold without knowing Raft or other members.
 
 mod room;
 mod space;
 mod trend;
-mod watch;
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +15,6 @@ use tokio::time::Instant;
 pub(crate) use room::{Refuses, Room, Shortage};
 pub(crate) use space::Space;
 use trend::Trend;
-pub(crate) use watch::run;
 
 /// An operator is told while it is that long until a disk is full: somebody who sleeps finds it in time.
 const FORETOLD: Duration = Duration::from_secs(24 * 3_600);

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::Space;
+use super::space::Space;
 
 /// So many files must be left: what merges, flushes and the log make at a time, some dozen, and as much again for whoever
 /// has to find out who took the others.

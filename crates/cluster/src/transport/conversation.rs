@@ -1,9 +1,13 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::Stream;
+use futures_util::stream::{self, Stream, StreamExt};
+use openraft::base::BoxStream;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
+
+/// What comes back on a stream.
+pub(crate) type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
 /// What is put into a queue, as a stream that ends with the queue.
 pub(crate) struct FromQueue<T>(pub(crate) mpsc::Receiver<T>);
@@ -57,4 +61,16 @@ impl<Q, A> Conversation<Q, A> {
         let answer = self.answers.message().await?.ok_or_else(gone)?;
         Ok((answer, self))
     }
+}
+
+/// An answer to each question, in their order, for as long as there are questions.
+pub(crate) fn one_by_one<Q: Send + 'static, A: Send + 'static, F: Future<Output = A> + Send + 'static>(
+    questions: Streaming<Q>,
+    answer: impl FnMut(Q) -> F + Send + 'static,
+) -> Answers<A> {
+    stream::unfold((questions, answer), |(mut questions, mut answer)| async move {
+        let question = questions.message().await.ok()??;
+        Some((Ok(answer(question).await), (questions, answer)))
+    })
+    .boxed()
 }

@@ -7,7 +7,7 @@ use sessile_store::NodeId;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use super::Reach;
+use super::reach::Reach;
 use crate::wire::peer_client::PeerClient;
 
 /// The largest message, in bytes: what one read of the log hands out (4 MiB) and one entry beyond it (8 MiB), and room.

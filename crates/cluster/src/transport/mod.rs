@@ -1,5 +1,9 @@
-//! gRPC between nodes: who may say what to whom (`envelope`), how the others are reached (`links`, `reach`), Raft's messages
-//! (`network` sends, `service` receives), and the state in transit (`snapshot`).
+//! gRPC between nodes, which knows neither who leads nor who is a member, nor the configuration: it is told addresses,
+//! and hands on what comes.
+//!
+//! Who may say what to whom is in `envelope`, how the others are reached in `links` and `reach`, what this node is to
+//! those who do not know it in `this_node`. Raft's messages go out by `network` and come in by `receiver`; `snapshot`
+//! is a state in transit.
 
 mod appends;
 mod calls;
@@ -10,12 +14,14 @@ mod envelope;
 mod links;
 mod network;
 mod reach;
-mod service;
+mod receiver;
 mod snapshot;
+mod this_node;
+mod told;
 
 pub(crate) use calls::CountsCalls;
 pub(crate) use connections::Connections;
-pub(crate) use conversation::{Conversation, FromQueue};
+pub(crate) use conversation::{Answers, Conversation, FromQueue, one_by_one};
 pub(crate) use convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
 pub use envelope::RefusalCount;
 pub(crate) use envelope::{Door, refusal_of};
@@ -24,5 +30,7 @@ pub(crate) use links::{
 };
 pub(crate) use network::Network;
 pub use reach::{Dial, Incoming, Reach, Wire};
-pub(crate) use service::PeerService;
+pub(crate) use receiver::RaftReceiver;
 pub(crate) use snapshot::{Fetching, Receiving, Sending, fetch};
+pub(crate) use this_node::{AmongPeers, ThisNode, why_silent};
+pub(crate) use told::Told;

@@ -15,12 +15,14 @@ use openraft::raft::{
 use sessile_store::{Member, NodeId, Snapshot, TypeConfig, Vote};
 use tonic::{Code, Status, Streaming};
 
+use super::conversation::Conversation;
 use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire};
+use super::envelope::{Door, refusal_of};
 use super::links::{Directory, Link};
-use super::snapshot::{FullSnapshot, Sending, send};
-use super::{Conversation, Door, refusal_of};
+use super::snapshot::{Sending, send};
+use super::told::Told;
 use crate::disk::Disk;
-use crate::standing::Told;
+use crate::raft::FullSnapshot;
 use crate::wire::append_response::Result as Appended;
 use crate::wire::{AppendRequest, AppendResponse};
 

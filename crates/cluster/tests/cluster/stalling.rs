@@ -27,6 +27,8 @@ pub(crate) struct Need {
     pub(crate) reserve_bytes: u64,
     /// Whether it was refused room.
     pub(crate) is_refused: bool,
+    /// Whether little more can wait in memory until it is not.
+    pub(crate) is_exhausted: bool,
 }
 
 impl Need {
@@ -155,6 +157,10 @@ impl Engine for Stalling {
 
     fn is_out_of_space(&self) -> bool {
         self.disk.room.lock().is_refused
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.disk.room.lock().is_exhausted
     }
 
     fn kind(&self) -> EngineKind {

@@ -151,3 +151,25 @@ async fn writes_stop_before_a_merge_has_no_room_and_come_back_by_themselves() {
     }
     node.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_the_reserve_is_for_the_clock_and_not_for_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let opening = try_open(dir.path(), STALLING).unwrap();
+    let node = sessile_cluster::Node::start(opening, NodeConfig::new(dir.path().into()), None).await.unwrap();
+    let cluster = node.cluster();
+    write(cluster, key(1), put(b"there")).await;
+    let delete = || {
+        cluster.write(SESSIONS, key(2), Action::Delete(Delete { condition: Condition::None, take: false }), deadline())
+    };
+    Need { is_refused: true, is_exhausted: true, ..Need::default() }.is_of(dir.path());
+    eventually("deletes are refused", async || delete().await == Err(ClusterError::StorageFull)).await;
+    let status = cluster.status();
+    assert!(status.alerts.iter().any(|alert| alert.contains("writes and deletes are refused")), "{:?}", status.alerts);
+    assert_eq!(read(cluster, &key(1)).await.as_deref(), Some(&b"there"[..]), "reads go on");
+    let before = status.clock;
+    eventually("and so does the clock, by which sessions end", async || cluster.status().clock > before).await;
+    Need { is_refused: true, ..Need::default() }.is_of(dir.path());
+    eventually("deletes come back by themselves", async || delete().await.is_ok()).await;
+    node.stop().await.unwrap();
+}

@@ -5,19 +5,19 @@
 //!       └── tallies: waits by kind, failures by reason ──► report
 //! ```
 
+mod args;
 mod connection;
 mod load;
+mod mix;
 mod report;
 mod tally;
 
 use anyhow::Context;
 use std::process::ExitCode;
 
-pub(crate) use connection::Endpoint;
-pub(crate) use load::Mix;
+pub(crate) use args::Bench;
 use report::Report;
 
-use crate::cli::bench::Bench;
 use crate::output;
 
 /// Runs the load, and prints what it measured. Exit code 1 if any request failed.
@@ -26,6 +26,6 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<ExitCode> {
     let measured = runtime.context("no threads for the runtime")?.block_on(load::measure(bench))?;
     let report = Report::of(bench, &measured);
     let text = if bench.json { format!("{:#}\n", report.json()) } else { report.table() };
-    output::to_stdout(&text).context("standard output cannot be written")?;
+    output::to_stdout(&text).context(output::UNWRITABLE)?;
     Ok(if measured.tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::args::Bench;
 use super::load::Measured;
 use super::tally::Kind;
-use crate::cli::bench::Bench;
 
 /// The quantiles that are told, and their names.
 const QUANTILES: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p999")];

@@ -59,7 +59,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
 
 /// A value, and the line to name when it is refused.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found<T> {
+pub(super) struct Located<T> {
     pub(super) value: T,
     pub(super) line: usize,
 }
@@ -126,26 +126,26 @@ impl<'a> Block<'a> {
     }
 
     /// A text. As in Kask, a plain `123` or `true` is one too where a text is wanted.
-    pub(super) fn text(&self, key: &str) -> Result<Option<Found<&'a str>>, ConfigError> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<Located<&'a str>>, ConfigError> {
         self.get(key).map(|node| text_of(node, &self.path(key))).transpose()
     }
 
     /// A list of texts; absent is empty.
-    pub(super) fn texts(&self, key: &str) -> Result<Vec<Found<&'a str>>, ConfigError> {
+    pub(super) fn texts(&self, key: &str) -> Result<Vec<Located<&'a str>>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(Vec::new()) };
         let Kind::List(items) = &node.kind else { return Err(self.wrong(key, node, "a list of texts")) };
         items.iter().map(|item| text_of(item, &self.path(key))).collect()
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self, key: &str) -> Result<Option<Found<bool>>, ConfigError> {
+    pub(super) fn flag(&self, key: &str) -> Result<Option<Located<bool>>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(None) };
         let value = match &node.kind {
             Kind::Scalar { text, quoted: false } if text == "true" => true,
             Kind::Scalar { text, quoted: false } if text == "false" => false,
             _ => return Err(self.wrong(key, node, "true or false")),
         };
-        Ok(Some(Found { value, line: node.line }))
+        Ok(Some(Located { value, line: node.line }))
     }
 
     /// A whole number in that range; `unit` is its plural (`seconds`), or empty where it only counts.
@@ -154,13 +154,13 @@ impl<'a> Block<'a> {
         key: &str,
         unit: &str,
         range: &RangeInclusive<u64>,
-    ) -> Result<Option<Found<u64>>, ConfigError> {
+    ) -> Result<Option<Located<u64>>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(None) };
         let of = if unit.is_empty() { String::new() } else { format!(" of {unit}") };
         let expected = format!("a whole number{of} from {} to {}", range.start(), range.end());
         match &node.kind {
             Kind::Scalar { text, quoted: false } => match decimal(text).filter(|value| range.contains(value)) {
-                Some(value) => Ok(Some(Found { value, line: node.line })),
+                Some(value) => Ok(Some(Located { value, line: node.line })),
                 None => Err(self.wrong(key, node, &expected)),
             },
             _ => Err(self.wrong(key, node, &expected)),
@@ -190,9 +190,9 @@ impl<'a> Block<'a> {
     }
 }
 
-fn text_of<'a>(node: &'a Node, path: &str) -> Result<Found<&'a str>, ConfigError> {
+fn text_of<'a>(node: &'a Node, path: &str) -> Result<Located<&'a str>, ConfigError> {
     match &node.kind {
-        Kind::Scalar { text, .. } => Ok(Found { value: text, line: node.line }),
+        Kind::Scalar { text, .. } => Ok(Located { value: text, line: node.line }),
         _ => Err(ConfigError::at(node.line, format!("`{path}` must be a text, not {}", node.describe()))),
     }
 }

@@ -7,13 +7,12 @@ use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
 use sessile_http::{BaseUri, ReadConsistency};
 use sessile_store::engine::EngineKind;
 
-use super::block::{Block, Found};
+use super::addresses::address;
+use super::block::{Block, Located};
 use super::document::Node;
 use super::fault::{ConfigError, quoted};
-use super::{
-    ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage,
-    read_at_most,
-};
+use super::read::read_at_most;
+use super::{ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage};
 
 /// What a file may leave out, by whose file it is. Kask's are those of its config.go.
 struct Defaults {
@@ -93,7 +92,7 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
 }
 
 fn service_name(top: &Block<'_>, defaults: &Defaults) -> Result<String, ConfigError> {
-    let Some(Found { value, line }) = top.text("service_name")? else { return Ok(defaults.service_name.to_owned()) };
+    let Some(Located { value, line }) = top.text("service_name")? else { return Ok(defaults.service_name.to_owned()) };
     if value.is_empty() || value.len() > MAX_SERVICE_NAME_BYTES || value.chars().any(char::is_control) {
         let sentence = format!("`service_name` must be 1 to {MAX_SERVICE_NAME_BYTES} bytes without control characters");
         return Err(ConfigError::at(line, sentence));
@@ -102,15 +101,15 @@ fn service_name(top: &Block<'_>, defaults: &Defaults) -> Result<String, ConfigEr
 }
 
 fn base_uri(top: &Block<'_>, defaults: &Defaults) -> Result<BaseUri, ConfigError> {
-    let Found { value, line } = top.text("base_uri")?.unwrap_or(Found { value: defaults.base_uri, line: 1 });
+    let Located { value, line } = top.text("base_uri")?.unwrap_or(Located { value: defaults.base_uri, line: 1 });
     BaseUri::new(value).map_err(|why| ConfigError::at(line, format!("`base_uri` {why}")))
 }
 
 fn listen(top: &Block<'_>, flavour: Flavour, defaults: &Defaults) -> Result<ListenAddress, ConfigError> {
     let port = top.number("listen_port", "", &(0..=u64::from(u16::MAX)))?;
     let port = port.and_then(|port| u16::try_from(port.value).ok()).unwrap_or(defaults.listen_port);
-    let Found { value, line } =
-        top.text("listen_address")?.unwrap_or(Found { value: defaults.listen_address, line: 1 });
+    let Located { value, line } =
+        top.text("listen_address")?.unwrap_or(Located { value: defaults.listen_address, line: 1 });
     match flavour {
         // Go listens on every interface then; whoever wrote that for Kask meant it.
         Flavour::Kask if value.is_empty() => Ok(ListenAddress::every(port)),
@@ -125,7 +124,7 @@ fn ttl(top: &Block<'_>, defaults: &Defaults) -> Result<TtlPolicy, ConfigError> {
     // 0 means no expiry, and no maximum.
     let lifetime = |seconds: u64| Ttl::from_secs(seconds).unwrap_or(Ttl::FOREVER);
     let default = lifetime(asked.map_or(defaults.ttl_s, |found| found.value));
-    let Some(Found { value, line }) = top.number("max_ttl", "seconds", &range)? else {
+    let Some(Located { value, line }) = top.number("max_ttl", "seconds", &range)? else {
         let longest = lifetime(DEFAULT_MAX_TTL.as_secs()).max(default);
         return TtlPolicy::new(default, longest).ok_or_else(|| ConfigError::new("`default_ttl` has no maximum"));
     };
@@ -136,14 +135,14 @@ fn ttl(top: &Block<'_>, defaults: &Defaults) -> Result<TtlPolicy, ConfigError> {
 }
 
 fn log_level(top: &Block<'_>, defaults: &Defaults) -> Result<LogLevel, ConfigError> {
-    let Some(Found { value, line }) = top.text("log_level")? else { return Ok(defaults.log_level) };
+    let Some(Located { value, line }) = top.text("log_level")? else { return Ok(defaults.log_level) };
     let names = LogLevel::ALL.map(LogLevel::name).join(", ");
     LogLevel::from_name(value).ok_or_else(|| not_one_of("log_level", &names, value, line))
 }
 
 /// Kask starts with a file that is not there, and fails `/openapi` only.
 fn openapi(top: &Block<'_>, flavour: Flavour, warnings: &mut Vec<String>) -> Result<OpenApi, ConfigError> {
-    let Some(Found { value, line }) = top.text("openapi_spec")?.filter(|found| !found.value.is_empty()) else {
+    let Some(Located { value, line }) = top.text("openapi_spec")?.filter(|found| !found.value.is_empty()) else {
         return Ok(OpenApi::BuiltIn);
     };
     let not_text = |_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8");
@@ -177,7 +176,7 @@ fn refuse_tls(tls: &Block<'_>) -> Result<(), ConfigError> {
 fn read_consistency(top: &Block<'_>) -> Result<ReadConsistency, ConfigError> {
     match top.text("read_consistency")? {
         None => Ok(ReadConsistency::Linearizable),
-        Some(Found { value, line }) => ReadConsistency::from_name(value).ok_or_else(|| {
+        Some(Located { value, line }) => ReadConsistency::from_name(value).ok_or_else(|| {
             let names = ReadConsistency::ALL.map(ReadConsistency::name).join(", ");
             not_one_of("read_consistency", &names, value, line)
         }),
@@ -190,7 +189,7 @@ fn admin(
     listen: &ListenAddress,
     cluster: Option<&ClusterConfig>,
 ) -> Result<Option<ListenAddress>, ConfigError> {
-    let Some(Found { value, line }) = address(block, "listen")? else { return Ok(None) };
+    let Some(Located { value, line }) = address(block, "listen")? else { return Ok(None) };
     own_port("admin.listen", &value, line, "listen_address and listen_port", listen)?;
     if let Some(cluster) = cluster {
         own_port("admin.listen", &value, line, "cluster.listen", &cluster.listen)?;
@@ -216,12 +215,12 @@ fn own_port(
 fn storage(block: &Block<'_>) -> Result<Storage, ConfigError> {
     let data_dir = match block.text("data_dir")? {
         None => PathBuf::from(Storage::DEFAULT_DATA_DIR),
-        Some(Found { value, line }) => std::path::absolute(value)
+        Some(Located { value, line }) => std::path::absolute(value)
             .map_err(|_| ConfigError::at(line, "`storage.data_dir` must be the path of a directory"))?,
     };
     let engine = match block.text("engine")? {
         None => EngineKind::Fjall,
-        Some(Found { value, line }) => {
+        Some(Located { value, line }) => {
             let names = EngineKind::ALL.map(EngineKind::name).join(", ");
             value.parse().map_err(|_| not_one_of("storage.engine", &names, value, line))?
         }
@@ -238,7 +237,7 @@ fn storage(block: &Block<'_>) -> Result<Storage, ConfigError> {
         );
         return Err(ConfigError::at(cache.line, sentence));
     }
-    let bytes = |found: Found<u64>| found.value * 1024 * 1024;
+    let bytes = |found: Located<u64>| found.value * 1024 * 1024;
     let (memory_bytes, cache_bytes) = (memory_mb.map(bytes), cache_mb.map(bytes));
     let reserve_mb = block.number("reserve_mb", "MiB", &Storage::RESERVE_MB)?;
     let reserve_bytes = reserve_mb.map_or(Storage::DEFAULT_RESERVE_MB, |found| found.value) * 1024 * 1024;
@@ -289,15 +288,6 @@ fn count(
 ) -> Result<usize, ConfigError> {
     let value = block.number(key, unit, range)?.map_or(default, |found| found.value);
     usize::try_from(value).map_err(|_| ConfigError::new(format!("`{}` is too large", block.path(key))))
-}
-
-pub(super) fn address(block: &Block<'_>, key: &str) -> Result<Option<Found<ListenAddress>>, ConfigError> {
-    block.text(key)?.map(|found| parse_address(&block.path(key), &found)).transpose()
-}
-
-pub(super) fn parse_address(path: &str, found: &Found<&str>) -> Result<Found<ListenAddress>, ConfigError> {
-    let fault = |why| ConfigError::at(found.line, format!("`{path}` {} is no address: {why}", quoted(found.value)));
-    Ok(Found { value: ListenAddress::parse(found.value).map_err(fault)?, line: found.line })
 }
 
 fn not_one_of(path: &str, names: &str, value: &str, line: usize) -> ConfigError {

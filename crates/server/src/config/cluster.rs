@@ -9,8 +9,8 @@ use std::time::Duration;
 use sessile_cluster::{JoinToken, PeersConfig};
 
 use super::ListenAddress;
-use super::block::{Block, Found};
-use super::check::{address, parse_address};
+use super::addresses::{address, parse_address};
+use super::block::{Block, Located};
 use super::fault::{ConfigError, quoted};
 
 /// The `cluster:` block: who this member is, and how it finds the others.
@@ -170,7 +170,7 @@ fn name(block: &Block<'_>, line: usize) -> Result<String, ConfigError> {
         "must be 1 to {} characters of A-Z, a-z, 0-9, `.`, `_` and `-`, such as n1",
         ClusterConfig::MAX_NAME_BYTES
     );
-    let Some(Found { value, line }) = block.text("name")? else {
+    let Some(Located { value, line }) = block.text("name")? else {
         let sentence = format!("`cluster.name` is missing and {must}; a single node has no `cluster`");
         return Err(ConfigError::at(line, sentence));
     };
@@ -200,7 +200,7 @@ fn advertise(block: &Block<'_>, listen: &ListenAddress, line: usize) -> Result<O
 }
 
 /// The address, if somebody else could connect to it.
-fn reachable(path: &str, found: Found<ListenAddress>) -> Result<ListenAddress, ConfigError> {
+fn reachable(path: &str, found: Located<ListenAddress>) -> Result<ListenAddress, ConfigError> {
     if found.value.is_every_interface() || found.value.port() == 0 {
         let sentence = format!(
             "`{path}` {} is no address to connect to; name this machine's own address or host name, and a port from 1 \
@@ -217,7 +217,7 @@ fn expect(
     seeds: &[ListenAddress],
     advertise: Option<&ListenAddress>,
 ) -> Result<Option<usize>, ConfigError> {
-    let Some(Found { value, line }) = block.number("expect", "", &ClusterConfig::EXPECT)? else { return Ok(None) };
+    let Some(Located { value, line }) = block.number("expect", "", &ClusterConfig::EXPECT)? else { return Ok(None) };
     let expect = usize::try_from(value).unwrap_or(usize::MAX);
     if expect != seeds.len() {
         let sentence = format!(

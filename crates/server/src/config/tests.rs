@@ -1,5 +1,9 @@
-use super::*;
+use std::path::Path;
+
 use sessile_core::{MAX_TTL, Ttl};
+use sessile_store::engine::EngineKind;
+
+use super::*;
 
 fn parse(yaml: &str) -> Config {
     Config::parse(yaml).unwrap_or_else(|error| panic!("{yaml:?}: {error}"))

@@ -15,6 +15,8 @@ use super::line::{Cut, Format, Line, Severity};
 use super::sink::Sink;
 use crate::config::LogLevel;
 
+/// What the targets of our own crates begin with (`sessile`, `sessile_store`, …).
+pub(super) const OWN_TARGETS: &str = "sessile";
 /// How long a line may hold up the process that it says is ending.
 pub(super) const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -55,7 +57,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
         if self.level == LogLevel::Fatal && severity != Severity::Fatal {
             return;
         }
-        if !metadata.target().starts_with(super::OWN_TARGETS) {
+        if !metadata.target().starts_with(OWN_TARGETS) {
             fields.others.push(("target", Value::from(metadata.target())));
         }
         let request_id = fields.request_id.or_else(|| {

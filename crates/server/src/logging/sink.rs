@@ -61,8 +61,8 @@ impl Sink {
         self.changed.notify_all();
     }
 
-    /// Writes what comes until the sink is closed. `confess` makes the line that says how many were lost.
-    pub(super) fn run(&self, stream: &mut impl Write, confess: impl Fn(u64) -> String) {
+    /// Writes what comes until the sink is closed. `loss_notice` makes the line that says how many were lost.
+    pub(super) fn run(&self, stream: &mut impl Write, loss_notice: impl Fn(u64) -> String) {
         while let Some(batch) = self.next_batch() {
             let written = stream.write_all(&batch).and_then(|()| stream.flush());
             let lost = match written {
@@ -70,9 +70,9 @@ impl Sink {
                 // A closed pipe or a full disk; the next batch may fare better.
                 Err(_) => batch.iter().filter(|byte| **byte == b'\n').count() as u64,
             };
-            let confessed = written.is_ok() && (lost == 0 || stream.write_all(confess(lost).as_bytes()).is_ok());
+            let is_told = written.is_ok() && (lost == 0 || stream.write_all(loss_notice(lost).as_bytes()).is_ok());
             let mut state = self.state.lock();
-            state.lost += if confessed { 0 } else { lost };
+            state.lost += if is_told { 0 } else { lost };
             state.writing = false;
             drop(state);
             self.changed.notify_all();

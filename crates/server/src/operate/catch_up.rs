@@ -3,7 +3,7 @@ use std::time::Duration;
 use sessile_cluster::admin::StatusResponse;
 use tokio::time::Instant;
 
-use super::Remote;
+use super::remote::Remote;
 use crate::exit::{Failure, Status};
 use crate::output;
 

@@ -5,12 +5,12 @@ use sessile_cluster::admin::{MemberStatus, Role, StatusResponse};
 /// When they were asked, in milliseconds since the Unix epoch.
 const NOW: u64 = 1_790_000_000_000;
 
-pub(super) fn id(number: u32) -> String {
+pub(crate) fn id(number: u32) -> String {
     format!("{:032x}", u128::from(number) << 96 | 0xabc)
 }
 
 /// A voter that answers and has applied all there is.
-pub(super) fn voter(number: u32) -> MemberStatus {
+pub(crate) fn voter(number: u32) -> MemberStatus {
     MemberStatus {
         id: id(number),
         name: format!("n{number}"),
@@ -39,12 +39,12 @@ pub(super) fn voter(number: u32) -> MemberStatus {
 }
 
 /// A member that receives the log.
-pub(super) fn learner(number: u32) -> MemberStatus {
+pub(crate) fn learner(number: u32) -> MemberStatus {
     MemberStatus { role: Role::Learner.into(), voter: false, ..voter(number) }
 }
 
 /// Voters n1 to that, all well, n2 leading, n1 answering.
-pub(super) fn cluster(voters: u32) -> StatusResponse {
+pub(crate) fn cluster(voters: u32) -> StatusResponse {
     let mut members: Vec<_> = (1..=voters).map(voter).collect();
     let leader = 2.min(voters);
     members[leader as usize - 1].role = Role::Leader.into();
@@ -70,7 +70,7 @@ pub(super) fn cluster(voters: u32) -> StatusResponse {
 }
 
 /// The same, and those have not answered for 12 s.
-pub(super) fn without(mut status: StatusResponse, numbers: &[u32]) -> StatusResponse {
+pub(crate) fn without(mut status: StatusResponse, numbers: &[u32]) -> StatusResponse {
     for member in &mut status.members {
         if numbers.iter().any(|number| member.id == id(*number)) {
             (member.reachable, member.last_contact_ms, member.since_ms) = (false, Some(12_345), NOW - 12_000);
@@ -80,7 +80,7 @@ pub(super) fn without(mut status: StatusResponse, numbers: &[u32]) -> StatusResp
 }
 
 /// A node that looks for its cluster.
-pub(super) fn pristine() -> StatusResponse {
+pub(crate) fn pristine() -> StatusResponse {
     StatusResponse {
         node_id: id(1),
         node_name: "n1".to_owned(),

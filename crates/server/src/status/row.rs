@@ -3,14 +3,14 @@ use sessile_cluster::admin::{MemberStatus, Role, StatusResponse};
 use super::duration::{moment, span};
 
 /// What stands above the columns.
-pub(super) const HEADINGS: [&str; 9] =
+pub(crate) const HEADINGS: [&str; 9] =
     ["NAME", "ROLE", "VOTER", "ADDRESS", "APPLIED", "LAG", "LAST CONTACT", "VERSION", "SINCE"];
 
 /// How many digits of an id tell members of one name apart.
 const SHORT_ID: usize = 8;
 
 /// One member, a text for each column. No text has a control character, whatever a member calls itself.
-pub(super) fn row(status: &StatusResponse, member: &MemberStatus) -> [String; 9] {
+pub(crate) fn row(status: &StatusResponse, member: &MemberStatus) -> [String; 9] {
     let contact = match member.last_contact_ms {
         _ if member.id == status.node_id => "this node".to_owned(),
         Some(millis) => format!("{} ago", span(millis)),
@@ -36,7 +36,7 @@ pub(super) fn row(status: &StatusResponse, member: &MemberStatus) -> [String; 9]
 }
 
 /// What a person calls a member: its name, with a part of its id where another bears the same or it has none.
-pub(super) fn label(status: &StatusResponse, member: &MemberStatus) -> String {
+pub(crate) fn label(status: &StatusResponse, member: &MemberStatus) -> String {
     let namesakes = status.members.iter().filter(|other| other.name == member.name).count();
     let id: String = printable(&member.id).chars().take(SHORT_ID).collect();
     match (member.name.is_empty(), namesakes) {
@@ -47,7 +47,7 @@ pub(super) fn label(status: &StatusResponse, member: &MemberStatus) -> String {
 }
 
 /// As it stands in JSON too.
-pub(super) fn role(role: Role) -> &'static str {
+pub(crate) fn role(role: Role) -> &'static str {
     match role {
         Role::Leader => "leader",
         Role::Follower => "follower",
@@ -57,7 +57,7 @@ pub(super) fn role(role: Role) -> &'static str {
 }
 
 /// Text from somewhere else, for a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 

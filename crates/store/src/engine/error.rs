@@ -3,8 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::EngineKind;
-
 /// Why an engine did not do what it was asked. No message holds a key or a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,8 +10,8 @@ pub enum EngineError {
     /// The disk or the file system refused. Fatal for this replica.
     #[error("{engine} store in {}: {operation} failed: {source}", .dir.display())]
     Io {
-        /// Whose store.
-        engine: EngineKind,
+        /// The name of the engine whose store it is.
+        engine: &'static str,
         /// What was being done.
         operation: &'static str,
         /// Where.
@@ -24,8 +22,8 @@ pub enum EngineError {
     /// The library refused, found damage or panicked. Fatal for this replica.
     #[error("{engine} store in {}: {operation} failed: {reason}", .dir.display())]
     Backend {
-        /// Whose store.
-        engine: EngineKind,
+        /// The name of the engine whose store it is.
+        engine: &'static str,
         /// What was being done.
         operation: &'static str,
         /// Where.
@@ -42,10 +40,10 @@ pub enum EngineError {
     WrongEngine {
         /// Where.
         dir: PathBuf,
-        /// Whose it is.
-        found: EngineKind,
-        /// Who asked.
-        wanted: EngineKind,
+        /// The name of the engine whose it is.
+        found: &'static str,
+        /// The name of the engine that was asked for.
+        wanted: &'static str,
     },
     /// The directory was written by a newer version.
     #[error(

@@ -71,7 +71,7 @@ impl Guard {
     }
 
     pub(super) fn error(&self, operation: &'static str, fault: Fault) -> EngineError {
-        let (engine, dir) = (self.engine, self.dir());
+        let (engine, dir) = (self.engine.name(), self.dir());
         match fault {
             Fault::Io(source) => EngineError::Io { engine, operation, dir, source },
             Fault::Library(reason) => EngineError::Backend { engine, operation, dir, reason },

@@ -227,7 +227,7 @@ fn read_mark(kind: EngineKind, dir: &Path) -> Result<Option<(u32, Stage)>, Engin
             Err(EngineError::NewerFormat { dir, found: format, supported: format_of(kind) })
         }
         (Some(found), Some(stage)) if found == kind => Ok(Some((format, stage))),
-        (Some(found), Some(_)) => Err(EngineError::WrongEngine { dir, found, wanted: kind }),
+        (Some(found), Some(_)) => Err(EngineError::WrongEngine { dir, found: found.name(), wanted: kind.name() }),
         _ => Err(EngineError::Foreign { dir, reason: format!("its {MARK} file is damaged or not ours") }),
     }
 }

@@ -22,13 +22,13 @@ mod guard;
 mod home;
 mod kind;
 mod lsm;
+mod open;
 mod retention;
 mod sled;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::ops::Bound;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,6 +37,7 @@ pub use batch::{Batch, Operation};
 pub use error::EngineError;
 pub use kind::{EngineKind, OpenEngine, OtherEngine, UnknownEngine};
 pub use lsm::{Step, Stepping, open_stepped};
+pub use open::{open, open_cached};
 pub use retention::Retention;
 
 /// The longest key, in bytes: a session key of 1,024 with its prefix (namespace, generation, purpose) fits four times.
@@ -235,31 +236,6 @@ impl Default for EngineOptions {
 
 /// The smallest cache that still holds the upper index blocks of a store of a few GB.
 const MIN_CACHE_BYTES: u64 = 8 * 1024 * 1024;
-
-/// Opens the store of `kind` in `dir`, or creates it if the directory is absent or empty. Recovers a directory whose
-/// creation was cut short.
-///
-/// # Errors
-/// `WrongEngine`, `NewerFormat`, `Foreign`: the directory is somebody else's, and nothing in it was changed. `Locked`:
-/// it is open, here or in another process. `Io`, `Backend`: the store is damaged or the disk fails.
-pub fn open(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
-    let options = EngineOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES), ..options };
-    Ok(match kind {
-        EngineKind::Fjall => Box::new(lsm::LsmEngine::open(dir, options)?),
-        EngineKind::Sled => Box::new(sled::SledEngine::open(dir, &options)?),
-        EngineKind::Other(other) => (other.open)(dir, options)?,
-    })
-}
-
-/// The same, with half of the memory for whole values and half for the engine's blocks or pages.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_cached(kind: EngineKind, dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
-    let cache_bytes = options.cache_bytes / 2;
-    let engine = open(kind, dir, EngineOptions { cache_bytes, ..options })?;
-    Ok(Box::new(cached::Cached::new(engine, cache_bytes)))
-}
 
 /// The smallest key above all keys that begin with `prefix`; `None` if there is none.
 fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {

@@ -102,6 +102,11 @@ pub(super) fn frame_bytes(body_bytes: usize) -> usize {
     FRAME_HEADER_BYTES + body_bytes.next_multiple_of(FRAME_ALIGNMENT)
 }
 
+/// Where in its file something stands, as a frame says it. It fits: a segment is at most [`super::MAX_SEGMENT_BYTES`] long.
+pub(super) fn file_offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 /// What is said of a frame besides its body, before it is encoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stamp {

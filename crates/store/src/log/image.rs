@@ -8,9 +8,8 @@ use std::path::Path;
 use super::checkpoint::Checkpoint;
 use super::disk::Disk;
 use super::fold::Fold;
-use super::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame};
+use super::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame, file_offset};
 use super::header::{HEADER_BYTES, SegmentHeader};
-use super::recovery::offset;
 use super::segment::{SegmentFile, segment_path};
 use super::summary::{decode_summary, summary_at};
 use super::{LogError, MAX_SEGMENT_BYTES};
@@ -99,7 +98,9 @@ impl Image {
                     continue;
                 }
                 let at = from + number * ZERO_PIECE.len() + place * FRAME_ALIGNMENT;
-                let Some(frame) = Frame::decode(&self.bytes[at..], self.segment.salt, offset(at)) else { continue };
+                let Some(frame) = Frame::decode(&self.bytes[at..], self.segment.salt, file_offset(at)) else {
+                    continue;
+                };
                 beyond.proven = beyond.proven.max(usize::try_from(frame.proven).unwrap_or(usize::MAX));
                 beyond.end = Some(at + FRAME_HEADER_BYTES);
                 if beyond.proven > from {

@@ -57,13 +57,14 @@ mod directory;
 mod disk;
 mod error;
 mod fold;
-mod found;
 mod frame;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 mod header;
 mod image;
 mod index;
+mod lookup;
+mod opening;
 mod queue;
 mod raft_log;
 mod recovery;

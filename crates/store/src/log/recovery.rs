@@ -12,7 +12,7 @@ use super::checkpoint::Checkpoint;
 use super::directory::Listing;
 use super::disk::parent_of;
 use super::fold::Fold;
-use super::frame::{FRAME_HEADER_BYTES, Frame, Kind, Salt, frame_bytes};
+use super::frame::{FRAME_HEADER_BYTES, Frame, Kind, Salt, file_offset, frame_bytes};
 use super::header::HEADER_BYTES;
 use super::image::{Head, Image};
 use super::index::Index;
@@ -144,7 +144,7 @@ pub(super) fn recover(directory: &Path, believes_summaries: bool) -> Result<Reco
         head = following;
     };
     // A frame in the last segment proves the seal before it: it was written after the seal had been synced.
-    let seal = seal.filter(|_| tail.end == offset(HEADER_BYTES));
+    let seal = seal.filter(|_| tail.end == file_offset(HEADER_BYTES));
     let floor = index.floor();
     if floor.map(|floor| floor.index) != checkpoint.purged.map(|purged| purged.index) {
         let what = format!("it begins after {floor:?}, but entries were purged only up to {:?}", checkpoint.purged);
@@ -178,10 +178,10 @@ fn cut(image: &Image, scan: &Scan, following: Option<Head>, newest: u32) -> Resu
     let synced = scan.at == scan.marker.map_or(HEADER_BYTES, |marker| marker + FRAME_HEADER_BYTES);
     let unproven = if synced { Vec::new() } else { image.bytes[proven..scan.at].to_vec() };
     let tail = Tail {
-        end: offset(scan.at),
-        proven: offset(proven),
+        end: file_offset(scan.at),
+        proven: file_offset(proven),
         unproven,
-        rubbish_end: beyond.end.map(offset),
+        rubbish_end: beyond.end.map(file_offset),
         file_bytes: image.file_bytes,
     };
     Ok((tail, leftover))
@@ -210,11 +210,6 @@ pub(super) fn read_sealed(segment: &SegmentFile) -> Result<(), LogError> {
     }
 }
 
-/// File offsets fit: a segment is at most [`super::MAX_SEGMENT_BYTES`] long.
-pub(super) fn offset(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
-}
-
 impl Scan {
     /// At the first frame of a segment.
     fn before(checkpoint: &Checkpoint) -> Scan {
@@ -226,7 +221,7 @@ impl Scan {
     fn follow(&mut self, image: &Image) -> Result<(), LogError> {
         let salt = image.segment.salt;
         while let Some(rest) = image.bytes.get(self.at..) {
-            let Some(frame) = Frame::decode(rest, salt, offset(self.at)) else { break };
+            let Some(frame) = Frame::decode(rest, salt, file_offset(self.at)) else { break };
             let Some(body) = frame.body(rest, salt) else { break };
             let next = self.at + frame_bytes(body.len());
             if next > image.bytes.len() || frame.kind == Kind::Summary {
@@ -250,12 +245,12 @@ impl Scan {
     /// What of a sealed segment is not known to be synced: nothing, if the seal has its marker.
     fn unproven_seal(&self, salt: Salt, bytes: &[u8]) -> Option<(u32, Vec<u8>)> {
         let end = self.at + FRAME_HEADER_BYTES;
-        let marker = bytes.get(end..).and_then(|rest| Frame::decode(rest, salt, offset(end)));
-        if marker.is_some_and(|marker| marker.kind == Kind::Synced && marker.proven == offset(end)) {
+        let marker = bytes.get(end..).and_then(|rest| Frame::decode(rest, salt, file_offset(end)));
+        if marker.is_some_and(|marker| marker.kind == Kind::Synced && marker.proven == file_offset(end)) {
             return None;
         }
         let proven = self.marker.unwrap_or(HEADER_BYTES);
-        Some((offset(proven), bytes[proven..end].to_vec()))
+        Some((file_offset(proven), bytes[proven..end].to_vec()))
     }
 
     /// Checks that a frame that verifies also makes sense, then folds it in.
@@ -291,7 +286,7 @@ impl Scan {
         match (frame.kind, frame.position) {
             (Kind::Entry, Some(position)) => {
                 let length = frame_bytes(usize::try_from(frame.body_bytes).unwrap_or(usize::MAX));
-                self.fold.entry(position, segment, frame.offset, frame.offset + offset(length));
+                self.fold.entry(position, segment, frame.offset, frame.offset + file_offset(length));
             }
             (kind, position) => self.fold.other(kind, position),
         }

@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -26,6 +27,9 @@ const SYNCED_PIECE_BYTES: u64 = 2 << 20;
 /// Spares that were no segments before have numbers above this, given downwards, so that no segment ever has the same: it
 /// would take two thousand million segments until they meet.
 const MADE_AHEAD_FROM: u32 = u32::MAX / 2;
+
+/// After each piece it leaves the disk to others for as long as that took, but no longer.
+const LONGEST_REST: Duration = Duration::from_millis(500);
 
 /// How long it waits after a spare could not be made.
 const RETRY: Duration = Duration::from_secs(5);
@@ -160,7 +164,10 @@ impl Spares {
             }
             let end = size.min(at + SYNCED_PIECE_BYTES);
             write_zeros(&self.disk, &file, &unfinished, at, end)?;
+            let began = Instant::now();
             self.disk.sync_data(&file, &unfinished)?;
+            // The log's own syncs go before.
+            thread::sleep(began.elapsed().min(LONGEST_REST));
             // Nobody reads zeros, and the log writes whole pages over them.
             Disk::forget(&file, at, end);
             at = end;

@@ -38,7 +38,7 @@ const PAGE_BYTES: u32 = 4096;
 const MAX_DROPPED: usize = 4;
 
 /// A segment and the highest entry in it that is still in the log.
-pub(super) struct Held {
+pub(super) struct HeldSegment {
     pub(super) file: Arc<SegmentFile>,
     pub(super) highest: Option<u64>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Writer {
     /// The state after the last frame that was encoded.
     pub(super) checkpoint: Checkpoint,
     /// Oldest first; the last is written to.
-    pub(super) held: VecDeque<Held>,
+    pub(super) held: VecDeque<HeldSegment>,
     pub(super) spares: Arc<Spares>,
     /// Where `buffer` will be written.
     pub(super) end: u32,
@@ -261,7 +261,7 @@ impl Writer {
         self.forget_old();
         let file = Arc::new(file);
         self.shared.lock().segments.insert(number, Arc::clone(&file));
-        self.held.push_back(Held { file, highest: None });
+        self.held.push_back(HeldSegment { file, highest: None });
         self.fold = Fold::after(self.checkpoint.last);
         self.end = count(HEADER_BYTES);
         self.proven = self.end;
@@ -272,7 +272,7 @@ impl Writer {
     /// Lets the kernel forget the segment that has become too old to be asked for soon.
     fn forget_old(&self) {
         let old = self.held.len().checked_sub(REMEMBERED_SEGMENTS + 1).and_then(|old| self.held.get(old));
-        if let Some(Held { file, .. }) = old
+        if let Some(HeldSegment { file, .. }) = old
             && let Ok(open) = file.file()
         {
             Disk::forget(&open, 0, file.size.into());
@@ -302,13 +302,13 @@ impl Writer {
             if !self.has_purged() {
                 break;
             }
-            let Some(Held { file, .. }) = self.held.front() else { break };
+            let Some(HeldSegment { file, .. }) = self.held.front() else { break };
             self.shared.lock().segments.remove(&file.number);
             // A reader that found an entry in it before the purge shall find the file. It stays until a later batch.
             if Arc::strong_count(file) > 1 {
                 break;
             }
-            let Some(Held { file, .. }) = self.held.pop_front() else { break };
+            let Some(HeldSegment { file, .. }) = self.held.pop_front() else { break };
             changed = true;
             let (path, number, size) = (file.path.clone(), file.number, file.size);
             // Whoever verifies it may hold it now; then it must not get another life.

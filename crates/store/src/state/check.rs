@@ -3,11 +3,12 @@ use std::time::{Duration, Instant};
 
 use sessile_core::{Recount, State};
 
-use super::session_state::{REMEDY, SessionState};
+use super::engine_dir::EngineDir;
+use super::session_state::SessionState;
 use super::stored::{RECORD_SPACE, decode_record, parse_record_key};
-use super::{CurrentState, session_state::Writer};
-use crate::StoreError;
+use super::writer::Writer;
 use crate::engine::{EngineError, View};
+use crate::error::{DAMAGED_STATE_REMEDY, StoreError};
 
 /// A check beside requests works so long at a time, and rests so long then: it takes a third of a processor.
 const STRETCH: Duration = Duration::from_millis(2);
@@ -63,7 +64,7 @@ impl SessionState {
 
 /// Goes through all records, for as long as it may.
 fn check(
-    current: &CurrentState,
+    current: &EngineDir,
     view: &dyn View,
     state: &State,
     mut go_on: impl FnMut() -> bool,
@@ -89,7 +90,7 @@ fn check(
             group,
             kept_keys: kept.keys,
             there_keys: there.keys,
-            remedy: REMEDY,
+            remedy: DAMAGED_STATE_REMEDY,
         }),
     }
 }

@@ -7,9 +7,9 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use sessile_core::planted::next_pause;
 
 use super::session_state::SessionState;
-use super::snapshot::{Snapshot, SnapshotMeta};
+use super::snapshot::Snapshot;
 use crate::types::Entry;
-use crate::{LogId, StoredMembership, TypeConfig, off_the_runtime};
+use crate::{LogId, SnapshotMeta, StoredMembership, TypeConfig, off_the_runtime};
 
 /// The most entries that are applied in one batch of the engine; a reader that waits for an index waits for no more.
 const MAX_BATCH_ENTRIES: usize = 512;

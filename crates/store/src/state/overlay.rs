@@ -3,7 +3,6 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use sessile_core::{NamespaceId, Record, Records, SessionKey};
 
-use super::session_state::{damaged, get_record};
 use super::stored::{decode_record, encode_record, record_key};
 use crate::StoreError;
 use crate::engine::{Batch, Engine};
@@ -50,13 +49,16 @@ impl Records for Overlay<'_> {
         if let Some(record) = self.written.get(&stored_key) {
             return Ok(record.clone());
         }
-        match self.stored.get(&stored_key) {
-            Some(stored) => {
-                let record = stored.as_ref().map(|bytes| decode_record(&stored_key, bytes)).transpose();
-                record.map_err(|error| damaged(self.dir, &error))
+        let looked_up;
+        let stored = match self.stored.get(&stored_key) {
+            Some(stored) => stored,
+            None => {
+                looked_up = self.engine.get(&stored_key)?;
+                &looked_up
             }
-            None => get_record(self.engine, self.dir, &stored_key),
-        }
+        };
+        let record = stored.as_ref().map(|bytes| decode_record(&stored_key, bytes)).transpose();
+        record.map_err(|error| StoreError::damaged_state(self.dir, &error))
     }
 
     fn put(&mut self, namespace: NamespaceId, key: &SessionKey, record: Record) {

@@ -10,7 +10,7 @@ use crate::types::Entry;
 
 /// Entries that are about to be applied, with what they want and what of their records memory has: whether applying them
 /// may wait for the disk is known before it begins.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedEntries {
     /// With the command of each that has one. What cannot be decoded is told when its turn comes.
     pub(super) entries: Vec<(Entry, Option<Command>)>,
     /// The stored records by their keys, as far as memory has them; `None` for one that is known to be absent.
@@ -18,7 +18,7 @@ pub(crate) struct Prepared {
     in_memory: bool,
 }
 
-impl Prepared {
+impl PreparedEntries {
     pub(super) fn new(entries: Vec<Entry>, engine: &dyn Engine) -> Self {
         let mut prepared = Self { entries: Vec::with_capacity(entries.len()), stored: HashMap::new(), in_memory: true };
         for entry in entries {

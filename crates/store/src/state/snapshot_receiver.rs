@@ -1,5 +1,4 @@
 use std::fmt;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use prost::Message;
@@ -7,15 +6,14 @@ use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{Recount, RestoreError, State};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::StateHome;
-use super::session_state::REMEDY;
-use super::snapshot::{FILL_BATCH_BYTES, Snapshot, SnapshotMeta};
+use super::builder::{FILL_BATCH_BYTES, StateBuilder};
+use super::snapshot::Snapshot;
 use super::snapshot_wire::{Item, decode_chunk};
-use super::staged::Staging;
+use super::state_root::StateRoot;
 use super::stored::{encode_record, encode_row, record_key, row_key};
 use crate::engine::Batch;
-use crate::log_store::position;
-use crate::{StoreError, wire};
+use crate::types::position;
+use crate::{SnapshotMeta, StoreError, wire};
 
 /// Builds a state from another member's snapshot, while it comes, in a directory of its own. Nothing of it is in use
 /// before it is whole, verified and installed. Dropped before that, it removes what it built.
@@ -23,8 +21,8 @@ use crate::{StoreError, wire};
 /// A transfer that broke between two chunks goes on with the next chunk of the same snapshot. After an error of its own it
 /// takes nothing more, and the transfer begins again with another receiver.
 pub struct SnapshotReceiver {
-    staging: Staging,
-    home: StateHome,
+    builder: StateBuilder,
+    root: StateRoot,
     batch: Batch,
     /// The rows so far, and the records so far counted by them.
     state: State,
@@ -48,10 +46,10 @@ fn refused(what: impl Into<String>) -> StoreError {
 }
 
 impl SnapshotReceiver {
-    pub(crate) fn new(home: &StateHome) -> Result<Self, StoreError> {
+    pub(crate) fn new(root: &StateRoot) -> Result<Self, StoreError> {
         Ok(Self {
-            staging: Staging::new(home)?,
-            home: home.clone(),
+            builder: StateBuilder::new(root)?,
+            root: root.clone(),
             batch: Batch::new(),
             state: State::default(),
             recount: Recount::default(),
@@ -112,7 +110,7 @@ impl SnapshotReceiver {
             self.store(Item::from_wire(item).map_err(|error| refused(error.to_string()))?)?;
         }
         if self.batch.bytes() >= FILL_BATCH_BYTES {
-            self.staging.fill(std::mem::take(&mut self.batch))?;
+            self.builder.fill(std::mem::take(&mut self.batch))?;
         }
         Ok(())
     }
@@ -142,17 +140,13 @@ impl SnapshotReceiver {
     pub fn finish(mut self, meta: SnapshotMeta) -> Result<Snapshot, StoreError> {
         self.assert_whole(&meta)?;
         let batch = std::mem::take(&mut self.batch);
-        let Self { staging, home, state, .. } = self;
-        let staged = staging.seal(batch, &meta)?;
+        let Self { builder, root, state, .. } = self;
+        let built = builder.seal(batch, &meta)?;
         // Read back: what the engine holds is what the counts were held against.
-        if staged.writer.state != state {
-            return Err(StoreError::Damaged {
-                dir: home.root,
-                what: "what was received is not what is stored".into(),
-                remedy: REMEDY,
-            });
+        if built.writer.state != state {
+            return Err(StoreError::damaged_state(&root.path, &"what was received is not what is stored"));
         }
-        Ok(Snapshot::received(staged, meta, PathBuf::from(&home.root)))
+        Ok(Snapshot::received(built, meta, root.path))
     }
 
     fn assert_whole(&self, meta: &SnapshotMeta) -> Result<(), StoreError> {
@@ -164,7 +158,7 @@ impl SnapshotReceiver {
         if found != (totals.records, totals.bytes, totals.xxh3) {
             return Err(refused("it is not as much, or not the same, as was sent"));
         }
-        if *totals.cluster != self.home.owner.cluster.to_bytes() {
+        if *totals.cluster != self.root.owner.cluster.to_bytes() {
             return Err(refused("it is of another cluster"));
         }
         let applied = totals.applied.as_ref().map(|applied| (applied.term, applied.index));

@@ -9,13 +9,12 @@ use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{Proposer, Row, State};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::session_state::damaged;
-use super::snapshot::Offer;
+use super::offer::Offer;
 use super::snapshot_wire::{Item, encode_chunk};
 use super::stored::{APPLIED_KEY, Applied, OWNER_KEY, Owner, ROW_SPACE, decode_record, parse_record_key, parse_row};
 use crate::codec::{CodecError, unseal};
 use crate::engine::View;
-use crate::log_store::position;
+use crate::types::position;
 use crate::{StoreError, wire};
 
 /// The most bytes of a chunk; one large item may exceed it. Far below what a gRPC message may have, and large enough
@@ -103,7 +102,7 @@ impl SnapshotChunks {
         let from = self.place.from.clone();
         for pair in view.scan(Bound::Excluded(&from), Bound::Unbounded) {
             let (key, stored) = pair?;
-            let item = self.item(&key, &stored).map_err(|error| damaged(&self.dir, &error))?;
+            let item = self.item(&key, &stored).map_err(|error| StoreError::damaged_state(&self.dir, &error))?;
             if let Some(item) = item {
                 bytes += item.encoded_len() + ITEM_OVERHEAD;
                 if bytes > MAX_CHUNK_BYTES && !items.is_empty() {
@@ -139,9 +138,10 @@ impl SnapshotChunks {
 
     fn totals(&self, view: &dyn View) -> Result<wire::SnapshotTotals, StoreError> {
         let stored = |key| -> Result<Bytes, StoreError> {
-            view.get(key)?.ok_or_else(|| damaged(&self.dir, &"it does not say whose it is, or of when"))
+            view.get(key)?
+                .ok_or_else(|| StoreError::damaged_state(&self.dir, &"it does not say whose it is, or of when"))
         };
-        let unreadable = |error: CodecError| damaged(&self.dir, &error);
+        let unreadable = |error: CodecError| StoreError::damaged_state(&self.dir, &error);
         let owner: Owner = unseal(&stored(OWNER_KEY)?).map_err(unreadable)?;
         let applied = Applied::decode(&stored(APPLIED_KEY)?).map_err(unreadable)?;
         Ok(wire::SnapshotTotals {

@@ -13,8 +13,7 @@ use sessile_core::{Header, NamespaceId, Record, Row, RowKey, SessionKey};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::codec::{CodecError, plain, seal, unplain, unseal};
-use crate::log_store::position;
-use crate::types::log_id;
+use crate::types::{log_id, position};
 use crate::{ClusterId, LogId, Member, Membership, NodeId, StoredMembership};
 
 pub(super) const OWNER_KEY: &[u8] = &[0x00];

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::StateMachine;
 use crate::engine::{Batch, Engine, EngineError, EngineOptions, View};
-use crate::state::{CurrentState, Owner};
+use crate::state::{EngineDir, Owner, StateRoot};
 use crate::{NodeId, SessionState};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -86,8 +86,8 @@ impl Story {
         let dir = tempfile::tempdir().unwrap();
         let owner = Owner { node: NodeId::from(1), cluster: ClusterId::random() };
         let options = EngineOptions::default();
-        let root = dir.path().join("state");
-        let mut current = CurrentState::create(&root, EngineKind::Fjall, options, owner).unwrap();
+        let root = StateRoot { path: dir.path().join("state"), engine: EngineKind::Fjall, options, owner };
+        let mut current = EngineDir::create(&root).unwrap();
         let planned = Arc::new(Mutex::new(None));
         current.engine = Box::new(Interrupted { engine: current.engine, planned: planned.clone() });
         let (state, mut leader) = (SessionState::load(current).unwrap(), Leader::new());

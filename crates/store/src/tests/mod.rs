@@ -26,7 +26,9 @@ use sessile_core::{
 use crate::engine::EngineKind;
 use crate::engine::tests::{copy_tree, crash_image};
 use crate::log::LogOptions;
-use crate::{ClusterId, DataDir, Entry, Found, Opened, Opening, Proposal, Store, StoreError, StoreOptions, log_id};
+use crate::{
+    ClusterId, DataDir, Entry, LiveRecord, Opened, Opening, Proposal, Store, StoreError, StoreOptions, log_id,
+};
 
 const PROPOSER: ProposerId = ProposerId::new(1);
 const START: u64 = 1_700_000_000_000;
@@ -52,6 +54,11 @@ fn open_in(dir: &Path, engine: EngineKind, cluster: ClusterId) -> Result<(Store,
         Opening::Member(store, opened) => Ok((store, opened)),
         Opening::Stateless(stateless) => panic!("{stateless:?}"),
     }
+}
+
+/// Waits for what needs no other thread of a runtime.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 fn key(number: u64) -> SessionKey {
@@ -136,7 +143,7 @@ impl Store {
     }
 
     fn get(&self, key: &SessionKey) -> Option<Bytes> {
-        let found: Option<Found> = self.state().read(NamespaceId::SESSIONS, key).unwrap();
+        let found: Option<LiveRecord> = self.state().read(NamespaceId::SESSIONS, key).unwrap();
         found.map(|found| found.record.value)
     }
 }

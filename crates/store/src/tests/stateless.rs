@@ -4,8 +4,8 @@ use openraft::storage::{RaftLogStorage, StorageHelper};
 
 use super::transfer::{snapshot_of, transfer};
 use super::*;
-use crate::log_store::position;
-use crate::{LogId, Member, Membership, NodeId, Snapshot, SnapshotMeta, StatelessStore, Vote};
+use crate::types::position;
+use crate::{LogId, Member, Membership, NodeId, RecoveringStore, Snapshot, SnapshotMeta, Vote};
 
 const ENGINE: EngineKind = EngineKind::Fjall;
 
@@ -19,10 +19,6 @@ struct Story {
     /// Entries by their index, from 1.
     log: Vec<Entry>,
     leader: Leader,
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 impl Story {
@@ -52,7 +48,7 @@ impl Story {
         Self { dir, _donor_dir: donor_dir, donor, node, log, leader }
     }
 
-    fn open(&self) -> StatelessStore {
+    fn open(&self) -> RecoveringStore {
         match opening(self.dir.path(), ENGINE).unwrap() {
             Opening::Stateless(stateless) => stateless,
             Opening::Pristine(_) => panic!("pristine"),
@@ -61,7 +57,7 @@ impl Story {
     }
 
     /// The donor's snapshot once it has applied so much, received.
-    fn fetch(&self, stateless: &StatelessStore, upto: usize) -> (SnapshotMeta, Snapshot) {
+    fn fetch(&self, stateless: &RecoveringStore, upto: usize) -> (SnapshotMeta, Snapshot) {
         let from = self.donor.state().applied().0.map_or(0, |applied| usize::try_from(applied.index).unwrap());
         if from < upto {
             self.donor.state().apply(&self.log[from..upto]).unwrap();

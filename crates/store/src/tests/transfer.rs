@@ -11,10 +11,6 @@ use crate::{Snapshot, SnapshotMeta, SnapshotReceiver};
 const ENGINES: [(EngineKind, EngineKind); 2] =
     [(EngineKind::Fjall, EngineKind::Sled), (EngineKind::Sled, EngineKind::Fjall)];
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-}
-
 pub(super) fn snapshot_of(store: &Store) -> (SnapshotMeta, Snapshot) {
     let snapshot = wait(store.state_machine().build_snapshot()).unwrap();
     (snapshot.meta, snapshot.snapshot)

@@ -30,7 +30,7 @@ pub(crate) struct Chaos {
     /// On loopback nothing is cut; networks of the nodes' own need root.
     #[arg(long, value_enum, default_value_t = Network::Own)]
     network: Network,
-    /// Built by `cargo build --release -p sessile`.
+    /// Built by `cargo build --profile dist -p sessile`.
     #[arg(long, value_name = "PATH", default_value = super::PROGRAM)]
     pub(super) program: PathBuf,
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// What runs, unless another is named.
-const PROGRAM: &str = "target/release/sessile";
+const PROGRAM: &str = "target/dist/sessile";
 /// As of the program itself (BSD's sysexits.h, EX_USAGE).
 const USAGE: u8 = 64;
 
@@ -71,7 +71,7 @@ pub(crate) fn run() -> ExitCode {
 fn not_there(program: &std::path::Path) -> Option<String> {
     (!program.exists()).then(|| {
         format!(
-            "{} is not there: build it with `cargo build --release -p sessile`, or name another with --program",
+            "{} is not there: build it with `cargo build --profile dist -p sessile`, or name another with --program",
             program.display()
         )
     })

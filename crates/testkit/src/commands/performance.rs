@@ -66,7 +66,7 @@ pub(crate) struct Performance {
     /// What a node keeps in memory of what it read and wrote, in MiB.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one())]
     cache_mb: u64,
-    /// Built by `cargo build --release -p sessile`.
+    /// Built by `cargo build --profile dist -p sessile`.
     #[arg(long, value_name = "PATH", default_value = super::PROGRAM)]
     pub(super) program: PathBuf,
 }

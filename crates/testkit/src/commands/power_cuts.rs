@@ -27,7 +27,7 @@ pub(crate) struct PowerCuts {
     seed: u64,
     #[arg(long, value_enum, default_value_t = Engine::Fjall)]
     engine: Engine,
-    /// Built by `cargo build --release -p sessile`.
+    /// Built by `cargo build --profile dist -p sessile`.
     #[arg(long, value_name = "PATH", default_value = super::PROGRAM)]
     pub(super) program: PathBuf,
 }

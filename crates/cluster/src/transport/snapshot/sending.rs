@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::super::Door;
 use super::super::convert::{ballot_from_wire, ballot_to_wire, log_id_to_wire};
-use super::FullSnapshot;
+use super::super::envelope::Door;
 use super::pace::Pace;
+use crate::raft::FullSnapshot;
 use crate::wire::peer_client::PeerClient;
 use crate::wire::snapshot_part::Part;
 use crate::wire::{SnapshotHead, SnapshotPart, SnapshotPositionRequest};

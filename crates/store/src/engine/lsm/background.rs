@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tracing::{info, warn};
@@ -22,6 +22,9 @@ const MERGERS: usize = 2;
 const LOOK: Duration = Duration::from_secs(1);
 /// What "a few MiB" are.
 const AT_ONCE_BYTES: usize = 4 * 1024 * 1024;
+/// How long lies between two files that are removed: a file system that frees a gigabyte at once, and tells the disk so
+/// (discard), made syncs of the Raft log wait for half a second. Merges replace fewer than ten tables a second.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 /// How often a file that is to be removed is looked at, while somebody reads it.
 const LOOK_AT_READERS: Duration = Duration::from_millis(50);
 /// How long one that found no room waits before it tries again.
@@ -299,10 +302,10 @@ impl Background {
 
     fn remove_until_stopped(&self) {
         while !self.store.is_stopping() {
-            let began = Instant::now();
             if self.store.remove_one() {
-                // A file system that has much to free makes others wait.
-                thread::sleep(began.elapsed());
+                if !self.is_out_of_space() {
+                    thread::sleep(REMOVAL_PAUSE);
+                }
                 continue;
             }
             let again = if self.store.has_gone() { LOOK_AT_READERS } else { LOOK };

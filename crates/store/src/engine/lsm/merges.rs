@@ -101,7 +101,7 @@ fn join(store: &Store, ids: &[RunId]) -> Result<Option<Edit>, Fault> {
     let joined: Vec<&Run> = runs.0.iter().filter(|run| ids.contains(&run.id)).collect();
     let Some(oldest) = joined.last() else { return Ok(Some(Edit::default())) };
     let mut merging = Merging::new(store);
-    let mut writer = store.writer();
+    let mut writer = store.merge_writer();
     let sources = joined.iter().map(|run| all_of(&run.tables)).collect();
     let entries = MergeIter::new(sources);
     if !merging.copy(entries, &mut writer, Keep::Removals)? {
@@ -138,7 +138,7 @@ fn sink(
         beside.0.extend(tables.iter().cloned());
         added.push((*id, tables));
     }
-    let mut writer = store.writer();
+    let mut writer = store.merge_writer();
     let entries = MergeIter::new(sources.iter_mut().map(|source| up_to(source, to)).collect());
     if !merging.copy(entries, &mut writer, Keep::Needed)? {
         return Ok(None);
@@ -170,7 +170,7 @@ fn rest(
     merging: &mut Merging<'_>,
     entries: impl Iterator<Item = Result<Entry, Fault>>,
 ) -> Result<Option<Vec<Arc<Table>>>, Fault> {
-    let mut writer = merging.store.writer();
+    let mut writer = merging.store.merge_writer();
     if !merging.copy(entries, &mut writer, Keep::All)? {
         return Ok(None);
     }

@@ -175,6 +175,11 @@ impl Store {
         RunWriter::new(&self.context, &self.numbers, self.retention())
     }
 
+    /// A writer of tables that leaves the disk to others.
+    pub(super) fn merge_writer(&self) -> RunWriter<'_> {
+        self.writer().giving_way()
+    }
+
     /// What is needed for how long.
     pub(super) fn retention(&self) -> Option<&dyn Retention> {
         self.retention.as_deref()

@@ -2,6 +2,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use lsm_tree::config::BloomConstructionPolicy;
 use lsm_tree::table::Writer;
@@ -27,6 +29,9 @@ const FILTER_BITS: f32 = 10.0;
 /// the Raft log on the same disk would wait behind.
 const WRITEBACK_BYTES: u64 = 4 * 1024 * 1024;
 
+/// A merge rests no longer than that after a sync, however long that took: a disk that stalled has others waiting too.
+const LONGEST_REST: Duration = Duration::from_millis(500);
+
 /// Where the numbers of tables and runs come from.
 pub(super) type Numbers = Arc<AtomicU64>;
 
@@ -35,6 +40,7 @@ pub(super) struct RunWriter<'a> {
     context: &'a TableContext,
     numbers: &'a Numbers,
     retention: Option<&'a dyn Retention>,
+    gives_way: bool,
     open: Option<OpenTable>,
     done: Vec<Arc<Table>>,
     is_finished: bool,
@@ -55,7 +61,14 @@ struct OpenTable {
 
 impl<'a> RunWriter<'a> {
     pub(super) fn new(context: &'a TableContext, numbers: &'a Numbers, retention: Option<&'a dyn Retention>) -> Self {
-        Self { context, numbers, retention, open: None, done: Vec::new(), is_finished: false }
+        Self { context, numbers, retention, gives_way: false, open: None, done: Vec::new(), is_finished: false }
+    }
+
+    /// The same, for somebody who has time: after each sync it leaves the disk to others for as long as that took. A disk that
+    /// is not busy writes on for two merges at a time; one that is has room for the syncs of the Raft log.
+    pub(super) fn giving_way(mut self) -> Self {
+        self.gives_way = true;
+        self
     }
 
     /// Writes the next entry, whose key is greater than the last one's.
@@ -73,6 +86,7 @@ impl<'a> RunWriter<'a> {
         if self.open.is_none() {
             self.open = Some(OpenTable::create(self.context, self.numbers, may_lapse)?);
         }
+        let gives_way = self.gives_way;
         let Some(table) = &mut self.open else { return Ok(()) };
         let bytes = (key.len() + value.as_ref().map_or(0, |value| value.len())) as u64;
         let until = match (&value, self.retention) {
@@ -81,7 +95,12 @@ impl<'a> RunWriter<'a> {
             // Who is behind it is what it is there for, and that is judged by its place.
             (None, _) => 0,
         };
-        table.write(key, value, until, bytes)
+        table.write(key, value, until, bytes)?;
+        let rest = table.sync_in_pieces()?;
+        if gives_way {
+            thread::sleep(rest.min(LONGEST_REST));
+        }
+        Ok(())
     }
 
     /// All tables, durable; nothing names them yet.
@@ -135,11 +154,18 @@ impl OpenTable {
         })?;
         self.lapses.add(until, bytes);
         self.bytes += bytes;
-        if self.bytes - self.synced_bytes >= WRITEBACK_BYTES {
-            self.file.sync_data()?;
-            self.synced_bytes = self.bytes;
-        }
         Ok(())
+    }
+
+    /// Sends what was written to the disk once it is enough, and tells how long that took.
+    fn sync_in_pieces(&mut self) -> Result<Duration, Fault> {
+        if self.bytes - self.synced_bytes < WRITEBACK_BYTES {
+            return Ok(Duration::ZERO);
+        }
+        let began = Instant::now();
+        self.file.sync_data()?;
+        self.synced_bytes = self.bytes;
+        Ok(began.elapsed())
     }
 
     fn finish(mut self, context: &TableContext, written_at: u64) -> Result<Option<Table>, Fault> {

@@ -30,8 +30,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use super::view::{Overlays, SledView};
-use crate::engine::guard::{Fault, Guard};
+use super::overlay::Overlays;
+use super::shared::{Open, Shared, get};
+use super::view::SledView;
+use crate::engine::guard::Fault;
 use crate::engine::home::{self, Home, sync_dir};
 use crate::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, Operation, View, check_key};
 
@@ -49,25 +51,6 @@ pub(super) const VIEWS_MAX_BYTES: usize = 256 * 1024 * 1024;
 const RELEASE_DEADLINE: Duration = Duration::from_secs(30);
 /// How often a shutdown looks whether they have.
 const RELEASE_POLL: Duration = Duration::from_millis(1);
-
-pub(super) struct Open {
-    pub(super) database: sled::Db,
-    segment_bytes: usize,
-    /// Bytes that were written since a write waited for them. When they fill a segment, the write waits for them: with the largest
-    /// batch, three of a new store's segments are under way by then, and one each for a `persist` and for sled's own flush.
-    unflushed_bytes: usize,
-    /// Held from the start, for its own view of write-back errors.
-    file: File,
-    home: Home,
-}
-
-pub(super) struct Shared {
-    pub(super) guard: Guard,
-    /// A write holds it alone while it keeps aside and applies, a reader shares it for one key or one chunk of a scan.
-    /// So a view never sees half of "kept aside, then replaced", and a write waits for one chunk at most.
-    pub(super) open: RwLock<Option<Open>>,
-    pub(super) overlays: Overlays,
-}
 
 /// [`Engine`] on sled.
 pub(in crate::engine) struct SledEngine {
@@ -219,11 +202,6 @@ impl Engine for SledEngine {
     fn kind(&self) -> EngineKind {
         EngineKind::Sled
     }
-}
-
-/// One value; sled's bytes cannot be shared, so it is a copy.
-pub(super) fn get(database: &sled::Db, key: &[u8]) -> Result<Option<Bytes>, Fault> {
-    Ok(database.get(key)?.map(|value| Bytes::copy_from_slice(&value)))
 }
 
 /// The files without which sled would begin an empty store instead of reporting a loss.

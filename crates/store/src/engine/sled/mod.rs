@@ -1,6 +1,8 @@
 //! The session state on sled 0.34, for small stores.
 
 mod engine;
+mod overlay;
+mod shared;
 mod view;
 
 pub(super) use engine::SledEngine;

@@ -46,7 +46,7 @@ fn another_engines_directory_is_refused_and_left_alone(kind: EngineKind) {
     let scratch = closed_store(other(kind));
     let error = refusal(kind, &scratch.path());
     assert!(
-        matches!(&error, EngineError::WrongEngine { found, wanted, .. } if *found == other(kind) && *wanted == kind)
+        matches!(&error, EngineError::WrongEngine { found, wanted, .. } if *found == other(kind).name() && *wanted == kind.name())
     );
     let advice = format!("holds a {0} store, but storage.engine is {kind}: set storage.engine: {0}, or", other(kind));
     assert!(error.to_string().contains(&advice), "{error}");

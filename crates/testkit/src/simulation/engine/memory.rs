@@ -55,7 +55,7 @@ pub(super) fn open(dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>
 }
 
 fn failed(operation: &'static str, dir: &Path, source: io::Error) -> EngineError {
-    EngineError::Io { engine: KIND, operation, dir: dir.into(), source }
+    EngineError::Io { engine: KIND.name(), operation, dir: dir.into(), source }
 }
 
 /// What the batches of the journal come to, up to the first that is not whole.

@@ -1,0 +1,15 @@
+use std::sync::Arc;
+
+use crate::group::Group;
+use crate::health::{ClusterHealth, Readiness};
+use crate::membership::MembershipChanges;
+use crate::reads::Reads;
+
+/// The member that operators ask, and have its cluster changed by.
+pub(crate) struct ManagedMember {
+    pub(crate) group: Arc<Group>,
+    pub(crate) health: Arc<ClusterHealth>,
+    pub(crate) reads: Arc<Reads>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) changes: Arc<MembershipChanges>,
+}

@@ -1,0 +1,12 @@
+//! One Raft group (who leads, who is a member, its log, state and clock), which knows no node, no listener and no
+//! configuration.
+//!
+//! A process may hold several. What it has once (disk, transport, the fault that ends it) is given to each.
+
+mod clock;
+mod leader;
+mod raft_group;
+
+pub(crate) use clock::{LeaderClock, OtherClocks};
+pub(crate) use leader::another_leads;
+pub(crate) use raft_group::{Group, voters};

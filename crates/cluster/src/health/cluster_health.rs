@@ -1,0 +1,177 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::Instant as _;
+use openraft::async_runtime::watch::WatchReceiver;
+use parking_lot::RwLock;
+use sessile_core::{LogTime, RulesVersion};
+use sessile_store::NodeId;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::commit_times::CommitTimes;
+use super::members::{Members, Verdict};
+use super::noticed::Noticed;
+use crate::disk::{Disk, Refuses};
+use crate::group::Group;
+use crate::transport::{Receiving, ThisNode};
+use crate::wire::{MemberReport, StateChecksum};
+
+/// How old the last heartbeat that a member took may be for it to count as one that answers.
+const HEARTBEAT_FRESH: Duration = Duration::from_secs(1);
+
+/// How the members of one group are, this one among them.
+pub(crate) struct ClusterHealth {
+    pub(super) group: Arc<Group>,
+    pub(super) this: Arc<ThisNode>,
+    pub(crate) members: Arc<Members>,
+    pub(super) disk: Arc<Disk>,
+    pub(super) receiving: Arc<Receiving>,
+    pub(super) commit_times: CommitTimes,
+    pub(super) noticed: Noticed,
+    /// When this node started, by its own clock.
+    pub(crate) started_at: LogTime,
+    /// Random: a new one tells the others that this node has started anew.
+    start_id: u64,
+    /// What is refused for want of room; looked at now and then.
+    refuses: RwLock<Refuses>,
+}
+
+impl ClusterHealth {
+    pub(crate) fn new(
+        group: Arc<Group>,
+        this: Arc<ThisNode>,
+        members: Arc<Members>,
+        disk: Arc<Disk>,
+        receiving: Arc<Receiving>,
+    ) -> Self {
+        Self {
+            this,
+            members,
+            disk,
+            receiving,
+            commit_times: CommitTimes::default(),
+            noticed: Noticed::default(),
+            started_at: group.clock.wall(),
+            start_id: rand::random(),
+            refuses: RwLock::default(),
+            group,
+        }
+    }
+
+    /// What is refused now, because a voter has no room.
+    pub(crate) fn refuses(&self) -> Refuses {
+        *self.refuses.read()
+    }
+
+    /// Looks what must be refused, because a voter has no room: by this node's own disk if it has a vote, by the
+    /// leader's word, and without that by what the voters reported lately. A learner's disk is its own business: nobody
+    /// waits for it.
+    pub(crate) fn look_at_disks(&self) {
+        let membership = self.group.membership();
+        let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
+        let own = if voters.contains(&self.group.node) { self.disk.refuses() } else { Refuses::Nothing };
+        let others = self.members.disks_refuse(self.group.leader(), |member| voters.contains(&member));
+        *self.refuses.write() = own.max(others);
+    }
+
+    /// Whether a member answers: it reported lately, or took a heartbeat of this node, as the leader.
+    pub(crate) fn is_well(&self, member: NodeId) -> bool {
+        if member == self.group.node || self.members.get(member).is_some_and(|known| known.reachable) {
+            return true;
+        }
+        let metrics = self.group.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeats| heartbeats.get(&member).copied().flatten());
+        acknowledged.is_some_and(|acknowledged| acknowledged.elapsed() < HEARTBEAT_FRESH)
+    }
+
+    /// How many committed entries a member that answers has not applied; `None` for one that does not answer.
+    pub(crate) fn entries_behind(&self, node: NodeId) -> Option<u64> {
+        let known = self.members.get(node)?;
+        let applied = known.report.as_ref().filter(|_| known.reachable)?.applied;
+        Some(self.group.cluster_committed().map_or(0, |committed| committed.index).saturating_sub(applied))
+    }
+
+    /// How long a member that has applied so many entries has been behind, at the least.
+    pub(crate) fn behind(&self, applied: u64) -> Duration {
+        self.commit_times.behind(Instant::now(), applied)
+    }
+
+    /// From now on the autopilot waits for an operator to look at that. Says what of it is news.
+    pub(crate) fn concerns_are(&self, concerns: BTreeSet<String>) -> Vec<String> {
+        self.noticed.concerns_are(concerns)
+    }
+
+    /// How this member is, for the others.
+    pub(crate) fn report(&self) -> MemberReport {
+        let group = &*self.group;
+        let (term, last, committed) = {
+            // Given back at once: Raft waits for it.
+            let metrics = group.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let committed = metrics.cluster_committed.map_or(0, |log_id| log_id.index);
+            (metrics.current_term, metrics.last_log_index.unwrap_or(0), committed)
+        };
+        let summary = group.state.summary();
+        let disk = self.disk.report();
+        let checksum = |(index, checksum)| StateChecksum { index, checksum };
+        MemberReport {
+            name: self.this.name().to_owned(),
+            version: self.this.version().to_owned(),
+            term,
+            last,
+            committed,
+            applied: summary.applied.map_or(0, |log_id| log_id.index),
+            wall_ms: group.clock.wall().as_millis(),
+            disk_free_bytes: disk.free_bytes,
+            disk_nearly_full: disk.shortage.is_some(),
+            disk_limit_bytes: disk.limit_bytes,
+            disk_low: disk.is_low,
+            disk_seconds_left: disk.time_left.map(|left| left.as_secs()),
+            disk_exhausted: disk.is_exhausted,
+            refuses_writes: group.leads().then(|| self.refuses() >= Refuses::Puts),
+            refuses_deletes: group.leads().then(|| self.refuses() >= Refuses::Deletes),
+            receiving_bytes: self.receiving.bytes(),
+            rules_supported: RulesVersion::SUPPORTED.number(),
+            checksums: group.state.checksums().into_iter().map(checksum).collect(),
+            checksum: summary.checksum,
+            sessions: group.state.sessions(),
+            start_id: self.start_id,
+            started_with_last: group.started_with_last,
+        }
+    }
+
+    /// Takes another member's report, and looks whether the states still agree.
+    pub(crate) fn heard_of(&self, member: NodeId, report: MemberReport) {
+        let group = &*self.group;
+        let committed = group.cluster_committed().map_or(0, |log_id| log_id.index);
+        if self.members.heard(member, report, committed, group.clock.wall()) {
+            info!(node = %member, "{} answers", group.name_of(member));
+        }
+        self.look_at_disks();
+        if let Verdict::ThisNodeDiffers(index) = self.members.compare(&group.state.checksums()) {
+            group.stop_because_damaged(&format!(
+                "its state differs at entry {index} from that of two other members, which agree: it is damaged here; \
+                 start it again, and it sets this one aside and gets theirs"
+            ));
+        }
+    }
+
+    /// What an operator should look at, as sentences.
+    pub(crate) fn alerts(&self) -> Vec<String> {
+        let group = &*self.group;
+        let mut alerts = self.members.alerts(|node| group.name_of(node), group.state.clock());
+        if group.clock.is_held() && group.leads() {
+            alerts.push(format!(
+                "time stands still at {}: the members' clocks want a jump of more than an hour that no majority agrees on; \
+                 set their clocks right",
+                group.state.clock()
+            ));
+        }
+        alerts.extend(self.noticed.sentences());
+        alerts.extend(self.disk.report().alert(self.this.name()));
+        alerts
+    }
+}

@@ -1,0 +1,16 @@
+//! How the members of a group are, as they tell each other, and what follows from that, without knowing the
+//! configuration or how the membership is changed.
+
+mod cluster_health;
+mod commit_times;
+mod disk_watch;
+mod exchange;
+mod members;
+mod noticed;
+mod readiness;
+
+pub(crate) use cluster_health::ClusterHealth;
+pub(crate) use disk_watch::run as watch_disk;
+pub(crate) use exchange::run as exchange_reports;
+pub(crate) use members::Members;
+pub(crate) use readiness::Readiness;

@@ -1,0 +1,44 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::time::Instant;
+
+use crate::error::ClusterError;
+use crate::fault::Fault;
+use crate::reads::Reads;
+use crate::writes::Writes;
+
+/// Whether this node could serve a linearizable read and take a write now.
+pub(crate) struct Readiness {
+    leaving: AtomicBool,
+    fault: Fault,
+    reads: Arc<Reads>,
+    writes: Arc<Writes>,
+}
+
+impl Readiness {
+    pub(crate) fn new(fault: Fault, reads: Arc<Reads>, writes: Arc<Writes>) -> Self {
+        Self { leaving: AtomicBool::new(false), fault, reads, writes }
+    }
+
+    /// From now on this node says that it is not ready; what comes all the same is still done.
+    pub(crate) fn leaves(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is ready. One that is about to stop is not, though it does what comes all the same.
+    pub(crate) async fn prove(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.stays()?;
+        if !self.writes.is_registered() {
+            return Err(ClusterError::NoQuorum);
+        }
+        self.reads.prove(deadline).await?;
+        // It may have been told to stop meanwhile.
+        self.stays()
+    }
+
+    /// Whether this node is not about to stop, by order or by a fault.
+    fn stays(&self) -> Result<(), ClusterError> {
+        if self.leaving.load(Ordering::Relaxed) || self.fault.is_set() { Err(ClusterError::Stopping) } else { Ok(()) }
+    }
+}

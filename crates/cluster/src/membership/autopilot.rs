@@ -1,0 +1,149 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use sessile_core::planted::{Defect, is_planted};
+use sessile_core::{Command, RulesVersion};
+use sessile_store::{Member, NodeId, StoredMembership};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+use tracing::{info, warn};
+
+use super::changes::MembershipChanges;
+use super::quorum::CAUGHT_UP_ENTRIES;
+use crate::group::{Group, voters};
+use crate::writes::Writes;
+
+/// How often the leader looks whether something is to be done.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// What the leader does by itself: ends a change that another leader had begun, gives learners that stay healthy a vote,
+/// puts a reimaged node in its old one's place, raises the rules when every member can follow.
+pub(crate) struct Autopilot {
+    changes: Arc<MembershipChanges>,
+    writes: Arc<Writes>,
+    /// How long a learner must have been healthy before it is promoted; `None` if that is left to commands.
+    stabilise: Option<Duration>,
+}
+
+impl Autopilot {
+    pub(crate) fn new(changes: Arc<MembershipChanges>, writes: Arc<Writes>, stabilise: Option<Duration>) -> Self {
+        Self { changes, writes, stabilise }
+    }
+
+    /// Looks around until it is cancelled.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut rounds = interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+            if self.changes.group().leads() {
+                stop.run_until_cancelled(look(&self)).await;
+            } else {
+                self.changes.health().concerns_are(BTreeSet::new());
+            }
+        }
+    }
+}
+
+async fn look(autopilot: &Autopilot) {
+    let changes = &*autopilot.changes;
+    let (on, is_committed) = {
+        let server = changes.group().server.borrow_watched();
+        let (effective, committed) = (&server.membership_config, &server.committed_membership_config);
+        (StoredMembership::clone(effective), effective.log_id() == committed.log_id())
+    };
+    if !is_committed {
+        return;
+    }
+    // Also with the autopilot off: a change that is half done is nobody's wish.
+    if on.membership().get_joint_config().len() > 1 {
+        // Whoever makes a change holds the lock until both its steps are done; who does not hold it left one behind.
+        if is_planted(Defect::JointChangeLeftUnfinished) {
+            return;
+        }
+        if !changes.is_changing() && changes.finish_joint_change(&on).await.is_ok() {
+            info!("a change of the membership that another leader had begun was ended");
+        }
+        return;
+    }
+    raise_rules(changes.group(), &autopilot.writes, &on).await;
+    let Some(stabilise) = autopilot.stabilise else { return };
+    let voters = voters(&on);
+    let mut concerns = BTreeSet::new();
+    for (&learner, member) in on.membership().nodes().filter(|(node, _)| !voters.contains(node)) {
+        let healthy_for = changes.health().members.get(learner).and_then(|known| known.reachable_for());
+        let caught_up = changes.group().unacknowledged(learner).is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES);
+        let ready = healthy_for.is_some_and(|healthy| healthy >= stabilise) && caught_up;
+        if !ready && !is_planted(Defect::PromotionBeforeCatchUp) {
+            continue;
+        }
+        match place(changes, (learner, member), &on).await {
+            Ok(true) => {
+                // The membership is another one now.
+                break;
+            }
+            Ok(false) => {}
+            Err(concern) => drop(concerns.insert(concern)),
+        }
+    }
+    for news in changes.health().concerns_are(concerns) {
+        warn!("{news}");
+    }
+}
+
+/// Gives a healthy learner its place. Says whether the membership was changed, or what stands in the way.
+async fn place(
+    changes: &MembershipChanges,
+    (learner, member): (NodeId, &Member),
+    on: &StoredMembership,
+) -> Result<bool, String> {
+    let voters = voters(on);
+    let mut predecessor = None;
+    for (&other, old) in on.membership().nodes().filter(|(node, other)| **node != learner && other.name == member.name)
+    {
+        // One whose heartbeats or reports come lives, whatever one more call finds.
+        if changes.health().is_well(other) || changes.still_answers(other, old).await {
+            return Err(format!(
+                "two members that answer are called {}: node {other} and node {learner}; give one of them another \
+                 cluster.name",
+                member.name
+            ));
+        }
+        if voters.contains(&other) {
+            predecessor = Some((other, old));
+        } else {
+            // A learner that came to nothing.
+            return match changes.remove_learner(other, on).await {
+                Ok(_) => Ok(true),
+                Err(status) if passes(&status) => Ok(false),
+                Err(status) => Err(format!("{}, of before, cannot be removed: {}", member.name, status.message())),
+            };
+        }
+    }
+    let placed = match predecessor {
+        Some(old) => changes.replace_node(old, (learner, member), on).await,
+        None => changes.promote(&learner.to_string(), on.log_id().map(|log_id| log_id.index)).await,
+    };
+    match placed {
+        Ok(placed) => Ok(placed.changed),
+        Err(status) if passes(&status) => Ok(false),
+        Err(status) => Err(format!("{} cannot be given a vote: {}", member.name, status.message())),
+    }
+}
+
+/// Whether it is about a moment, as an election or another change, and not about the members: the next round sees.
+fn passes(status: &Status) -> bool {
+    matches!(status.code(), Code::Aborted | Code::Unavailable)
+}
+
+/// Raises the rules in force to the newest that every member can follow.
+async fn raise_rules(group: &Group, writes: &Writes, on: &StoredMembership) {
+    let supported = on.membership().nodes().map(|(_, member)| member.rules_supported).min();
+    let Some(supported) = supported.map(|supported| supported.min(RulesVersion::SUPPORTED)) else { return };
+    if supported > group.state.rules() {
+        info!(version = supported.number(), "every member can follow newer rules: they are raised");
+        writes.propose_here(Command::RaiseRules(supported).encode()).await;
+    }
+}

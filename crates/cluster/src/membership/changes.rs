@@ -1,0 +1,436 @@
+//! Changes of the membership, at the leader: one at a time, each guarded by the membership it was decided on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::ChangeMembers;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::raft::Precondition;
+use sessile_core::RulesVersion;
+use sessile_store::{Member, NodeId, StoredMembership, TypeConfig};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+use tracing::info;
+
+use super::leadership::hand_over;
+use super::quorum::{assert_caught_up, assert_quorum};
+use crate::group::{Group, voters};
+use crate::health::ClusterHealth;
+use crate::reads::Reads;
+use crate::transport::{ThisNode, cluster_to_wire};
+use crate::wire::refusal::Reason;
+use crate::wire::{JoinRequest, JoinResponse};
+
+/// How long a change may take: two entries, each on a majority of both sets.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a leader may take to prove that it leads, before a change: it applies what is committed meanwhile.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long leadership may take to move.
+pub(crate) const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most members, voters and learners together. Every one talks with every other.
+const MAX_MEMBERS: usize = 32;
+
+/// A change that was made, or need not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) changed: bool,
+    /// What was done, or is so already, as a sentence.
+    pub(crate) what: String,
+    /// The log index of the membership in force now.
+    pub(crate) membership: u64,
+}
+
+/// What came of asking a leader for a change that may be its own end.
+pub(crate) enum Asked {
+    Answered(Changed),
+    /// It may be made, and this leader is who goes by it. It has handed over first, because a change that its own maker
+    /// does not see the end of is hard to tell about: the successor makes it.
+    HandedOver(NodeId),
+}
+
+/// A change that may be made: this node leads, and nobody else on it changes the membership until this is dropped.
+struct Change<'group> {
+    group: &'group Group,
+    /// The membership that it is decided on, and made on or not at all.
+    on: StoredMembership,
+    _one_at_a_time: MutexGuard<'group, ()>,
+}
+
+/// Changes the membership of one group, where this node leads it.
+pub(crate) struct MembershipChanges {
+    group: Arc<Group>,
+    this: Arc<ThisNode>,
+    health: Arc<ClusterHealth>,
+    reads: Arc<Reads>,
+    /// Whether a node that asks for it is admitted without a command.
+    admits_without_command: bool,
+    /// Held while this node, as the leader, changes the membership: one change at a time.
+    changing: Mutex<()>,
+}
+
+impl MembershipChanges {
+    pub(crate) fn new(
+        group: Arc<Group>,
+        this: Arc<ThisNode>,
+        health: Arc<ClusterHealth>,
+        reads: Arc<Reads>,
+        admits_without_command: bool,
+    ) -> Self {
+        Self { group, this, health, reads, admits_without_command, changing: Mutex::default() }
+    }
+
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    pub(super) fn health(&self) -> &ClusterHealth {
+        &self.health
+    }
+
+    pub(super) fn this(&self) -> &ThisNode {
+        &self.this
+    }
+
+    /// The one member that a person means by a name or an id.
+    pub(crate) fn find_member(&self, who: &str) -> Result<(NodeId, Member), Status> {
+        let membership = self.group.membership();
+        let by_id = who.parse::<NodeId>().ok();
+        let matching = membership.membership().nodes().filter(|(id, member)| by_id == Some(**id) || member.name == who);
+        let found: Vec<(NodeId, Member)> = matching.map(|(id, member)| (*id, member.clone())).collect();
+        match &found[..] {
+            [(id, member)] => Ok((*id, member.clone())),
+            [] => {
+                let names: BTreeSet<&str> = membership.membership().nodes().map(|(_, member)| &*member.name).collect();
+                let names = Vec::from_iter(names).join(", ");
+                Err(Status::not_found(format!("no member is called {who:?}; the members are {names}")))
+            }
+            several => {
+                let ids: Vec<String> =
+                    several.iter().map(|(id, member)| format!("{id} ({})", member.address)).collect();
+                let text = format!(
+                    "{} members are called {who:?}; say which one by its id: {}",
+                    several.len(),
+                    ids.join(", ")
+                );
+                Err(Status::invalid_argument(text))
+            }
+        }
+    }
+
+    /// Begins a change of the membership, of that of entry `decided_on` if the caller names one.
+    async fn begin_change(&self, decided_on: Option<u64>) -> Result<Change<'_>, Status> {
+        let change = self.begin_on(decided_on).await?;
+        if change.on.membership().get_joint_config().len() > 1 {
+            return Err(Status::aborted("another change of the membership is under way; try again in a moment"));
+        }
+        Ok(change)
+    }
+
+    /// As `begin_change`, also when the membership is one that a change has left half done.
+    async fn begin_on(&self, decided_on: Option<u64>) -> Result<Change<'_>, Status> {
+        let one_at_a_time = self.changing.lock().await;
+        // Three things need this proof. Raft takes no change from a leader that no quorum has answered within a lease, as
+        // one that was just elected. Who has lost its quorum without knowing would decide on what was. And who was removed
+        // is known by what is applied, so that must be everything that is committed.
+        if self.reads.prove(Instant::now() + PROOF_TIMEOUT).await.is_err() || !self.group.leads() {
+            return Err(Status::unavailable("no quorum confirms that this node leads; try again"));
+        }
+        let on = StoredMembership::clone(&self.group.membership());
+        let index = index_of(&on);
+        if let Some(decided_on) = decided_on
+            && decided_on != index
+        {
+            return Err(Status::aborted(format!(
+                "the membership has changed: it was decided on that of entry {decided_on}, and the one in force is of \
+                 entry {index}; look again with `sessile status`"
+            )));
+        }
+        Ok(Change { group: &self.group, on, _one_at_a_time: one_at_a_time })
+    }
+
+    /// Admits a node that asks for it, as a learner; or notes that a member's address, name or rules are other than the
+    /// membership says.
+    pub(crate) async fn join(&self, node: NodeId, request: &JoinRequest) -> Result<JoinResponse, Status> {
+        if !self.group.leads() {
+            let leader = self.group.leader().and_then(|leader| self.group.address_of(leader));
+            return Ok(JoinResponse { cluster: Bytes::new(), leader_address: leader.unwrap_or_default() });
+        }
+        let wanted = Member {
+            name: request.name.clone(),
+            address: request.address.clone(),
+            rules_supported: RulesVersion::new(request.rules_supported),
+        };
+        let is_member = self.group.membership().membership().get_node(&node).is_some();
+        if !is_member && !self.admits_without_command {
+            let text = format!(
+                "cluster.autopilot is off: admit the node with `sessile cluster add-learner {}`",
+                request.address
+            );
+            return Err(self.this.door().refuse(Reason::NotReady, &text));
+        }
+        self.admit(node, wanted, None).await?;
+        Ok(JoinResponse { cluster: cluster_to_wire(self.group.cluster), leader_address: String::new() })
+    }
+
+    /// Makes a node a learner, or sets what the membership says of a member.
+    pub(crate) async fn admit(&self, node: NodeId, wanted: Member, decided_on: Option<u64>) -> Result<Changed, Status> {
+        let change = self.begin_change(decided_on).await?;
+        let on = &change.on;
+        if self.group.state.is_removed(node) {
+            let text = format!(
+                "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
+                 start it with --discard-data-and-rejoin",
+                self.group.cluster
+            );
+            return Err(self.this.door().refuse(Reason::Removed, &text));
+        }
+        let name = wanted.name.clone();
+        let known = on.membership().get_node(&node);
+        if known == Some(&wanted) {
+            return Ok(unchanged(on, format!("{name} is a member already")));
+        }
+        if known.is_none() && on.membership().nodes().count() >= MAX_MEMBERS {
+            return Err(Status::failed_precondition(format!("there are {MAX_MEMBERS} members, and no more are taken")));
+        }
+        self.assert_name_is_free(node, &wanted, on).await?;
+        let (members, what) = match known {
+            Some(_) => (ChangeMembers::SetNodes(BTreeMap::from([(node, wanted.clone())])), "is now known as"),
+            None => (ChangeMembers::AddNodes(BTreeMap::from([(node, wanted.clone())])), "is a learner now:"),
+        };
+        let membership = change.make(members).await?;
+        let what = format!("{name} {what} node {node} at {}", wanted.address);
+        info!("{what}");
+        Ok(changed(membership, what))
+    }
+
+    /// Two that live must not bear one name: by the name a reimaged node takes its old one's place.
+    async fn assert_name_is_free(&self, node: NodeId, wanted: &Member, on: &StoredMembership) -> Result<(), Status> {
+        for (other, member) in on.membership().nodes().filter(|(id, member)| **id != node && member.name == wanted.name)
+        {
+            if self.still_answers(*other, member).await {
+                let text = format!(
+                    "the name {} is borne by node {other}, which answers at {}: give the new one another cluster.name",
+                    wanted.name, member.address
+                );
+                return Err(self.this.door().refuse(Reason::NameTaken, &text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a member's address answers with that member's id.
+    pub(crate) async fn still_answers(&self, node: NodeId, member: &Member) -> bool {
+        node == self.group.node || self.this.probe(&member.address).await.is_ok_and(|(answered, _)| answered == node)
+    }
+
+    /// Gives a learner a vote.
+    pub(crate) async fn promote(&self, who: &str, decided_on: Option<u64>) -> Result<Changed, Status> {
+        let change = self.begin_change(decided_on).await?;
+        let (node, member) = self.find_member(who)?;
+        if voters(&change.on).contains(&node) {
+            return Ok(unchanged(&change.on, format!("{} is a voter already", member.name)));
+        }
+        assert_caught_up(&self.group, &self.health, node, &member)?;
+        let membership = change.make(ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await?;
+        Ok(changed(membership, format!("{} is a voter now", member.name)))
+    }
+
+    /// Puts a learner in the place of a member.
+    pub(crate) async fn replace(
+        &self,
+        old: &str,
+        new: &str,
+        decided_on: Option<u64>,
+        force: bool,
+    ) -> Result<Asked, Status> {
+        let change = self.begin_change(decided_on).await?;
+        let (new, new_member) = self.find_member(new)?;
+        let (old, old_member) = match self.find_member(old) {
+            Ok(found) => found,
+            // Asked twice: it is gone already, and the new one is in its place.
+            Err(_) if self.was_removed(old) && voters(&change.on).contains(&new) => {
+                let what = format!("{} is in its place already", new_member.name);
+                return Ok(Asked::Answered(unchanged(&change.on, what)));
+            }
+            Err(status) => return Err(status),
+        };
+        let (old, new) = ((old, &old_member), (new, &new_member));
+        let members = self.replacement(&change.on, old, new, force)?;
+        if old.0 == self.group.node {
+            return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
+        }
+        change.make_replacement(members, old, new).await.map(Asked::Answered)
+    }
+
+    /// The same, of two that are known, neither of which is this node.
+    pub(crate) async fn replace_node(
+        &self,
+        old: (NodeId, &Member),
+        new: (NodeId, &Member),
+        on: &StoredMembership,
+    ) -> Result<Changed, Status> {
+        let change = self.begin_change(Some(index_of(on))).await?;
+        let members = self.replacement(&change.on, old, new, false)?;
+        change.make_replacement(members, old, new).await
+    }
+
+    /// How one takes the place of another, if it may.
+    fn replacement(
+        &self,
+        on: &StoredMembership,
+        (old, _): (NodeId, &Member),
+        (new, new_member): (NodeId, &Member),
+        force: bool,
+    ) -> Result<ChangeMembers<NodeId, Member>, Status> {
+        if old == new {
+            return Err(Status::invalid_argument("a member cannot take its own place"));
+        }
+        let voters = voters(on);
+        if !voters.contains(&new) {
+            assert_caught_up(&self.group, &self.health, new, new_member)?;
+        }
+        let mut after = voters;
+        let old_voted = after.remove(&old);
+        if old_voted {
+            after.insert(new);
+        }
+        assert_quorum(&self.health, &after, force)?;
+        Ok(if old_voted {
+            let (add, remove) = (BTreeSet::from([new]), BTreeSet::from([old]));
+            ChangeMembers::Batch(vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)])
+        } else {
+            ChangeMembers::RemoveNodes(BTreeSet::from([old]))
+        })
+    }
+
+    /// Removes a member for good.
+    pub(crate) async fn remove(&self, who: &str, decided_on: Option<u64>, force: bool) -> Result<Asked, Status> {
+        let change = self.begin_change(decided_on).await?;
+        let (node, member) = match self.find_member(who) {
+            Ok(found) => found,
+            Err(_) if self.was_removed(who) => {
+                return Ok(Asked::Answered(unchanged(&change.on, format!("node {who} was removed already"))));
+            }
+            Err(status) => return Err(status),
+        };
+        let mut after = voters(&change.on);
+        let members = if after.remove(&node) {
+            assert_quorum(&self.health, &after, force)?;
+            ChangeMembers::RemoveVoters(BTreeSet::from([node]))
+        } else {
+            ChangeMembers::RemoveNodes(BTreeSet::from([node]))
+        };
+        if node == self.group.node {
+            return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
+        }
+        let membership = change.make(members).await?;
+        let what = format!("{} (node {node}) was removed, for good", member.name);
+        info!("{what}");
+        Ok(Asked::Answered(changed(membership, what)))
+    }
+
+    /// Changes where a member is reached.
+    pub(crate) async fn set_address(&self, who: &str, address: &str, decided_on: Option<u64>) -> Result<Asked, Status> {
+        let change = self.begin_change(decided_on).await?;
+        let (node, member) = self.find_member(who)?;
+        if member.address == address {
+            let what = format!("{} is at {address} already", member.name);
+            return Ok(Asked::Answered(unchanged(&change.on, what)));
+        }
+        // With this change the others look for this node at the new address, where it does not listen before it is started
+        // anew: as the leader it would be found by nobody. So another voter leads first, if one can.
+        if node == self.group.node
+            && let Ok(successor) = hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await
+        {
+            return Ok(Asked::HandedOver(successor));
+        }
+        let moved = Member { address: address.to_owned(), ..member.clone() };
+        let membership = change.make(ChangeMembers::SetNodes(BTreeMap::from([(node, moved)]))).await?;
+        let what = format!("{} is reached at {address} now", member.name);
+        Ok(Asked::Answered(changed(membership, what)))
+    }
+
+    /// Whether this node is changing the membership now.
+    pub(super) fn is_changing(&self) -> bool {
+        self.changing.try_lock().is_err()
+    }
+
+    /// Ends a change that another leader had begun.
+    pub(super) async fn finish_joint_change(&self, on: &StoredMembership) -> Result<u64, Status> {
+        self.begin_on(Some(index_of(on))).await?.make(ChangeMembers::AddVoterIds(BTreeSet::new())).await
+    }
+
+    /// Removes a learner that came to nothing.
+    pub(crate) async fn remove_learner(&self, node: NodeId, on: &StoredMembership) -> Result<u64, Status> {
+        let change = self.begin_change(Some(index_of(on))).await?;
+        change.make(ChangeMembers::RemoveNodes(BTreeSet::from([node]))).await
+    }
+
+    fn was_removed(&self, who: &str) -> bool {
+        who.parse().is_ok_and(|node| self.group.state.is_removed(node))
+    }
+}
+
+impl Change<'_> {
+    async fn make_replacement(
+        self,
+        members: ChangeMembers<NodeId, Member>,
+        (old, old_member): (NodeId, &Member),
+        (new, new_member): (NodeId, &Member),
+    ) -> Result<Changed, Status> {
+        let membership = self.make(members).await?;
+        let what = format!("{} (node {new}) has taken the place of {} (node {old})", new_member.name, old_member.name);
+        info!("{what}");
+        Ok(changed(membership, what))
+    }
+
+    /// Makes it, if the membership is still that one. Members that lose their vote leave. Says the index of the membership
+    /// in force then.
+    async fn make(self, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
+        let precondition: Precondition<TypeConfig> =
+            Precondition::LastMembershipLogId { last_membership_log_id: *self.on.log_id() };
+        let changing = self.group.raft.change_membership_if(change, false, [precondition]);
+        let result = timeout(CHANGE_TIMEOUT, changing).await;
+        let result = result.map_err(|_| {
+            let seconds = CHANGE_TIMEOUT.as_secs();
+            Status::deadline_exceeded(format!(
+                "no quorum confirmed the change within {seconds} s; it may still come about: look with `sessile status`"
+            ))
+        })?;
+        match result {
+            Ok(response) => Ok(response.log_id.index),
+            Err(RaftError::APIError(error)) => Err(refused(&error)),
+            Err(RaftError::Fatal(_)) => Err(Status::unavailable("this node is stopping")),
+        }
+    }
+}
+
+fn changed(membership: u64, what: String) -> Changed {
+    Changed { changed: true, what, membership }
+}
+
+fn unchanged(on: &StoredMembership, what: String) -> Changed {
+    Changed { changed: false, what, membership: index_of(on) }
+}
+
+fn index_of(membership: &StoredMembership) -> u64 {
+    membership.log_id().map_or(0, |log_id| log_id.index)
+}
+
+fn refused(error: &ClientWriteError<TypeConfig>) -> Status {
+    match error {
+        ClientWriteError::ForwardToLeader(_) => Status::unavailable("this node does not lead any more; try again"),
+        ClientWriteError::LogEntryDiscarded(_) => {
+            Status::unavailable("another node leads now, and the change may or may not have come about; look again")
+        }
+        ClientWriteError::PreconditionFailed(_) => {
+            Status::aborted("the membership has changed meanwhile; look again with `sessile status`")
+        }
+        ClientWriteError::ChangeMembershipError(error) => {
+            Status::aborted(format!("the change cannot be made now: {error}"))
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Who is a member, as the leader changes it by command and by itself, without knowing the configuration, operators, or
+//! how a node comes to its first cluster.
+
+mod announce;
+mod autopilot;
+mod changes;
+mod leadership;
+mod quorum;
+
+pub(crate) use announce::run as announce;
+pub(crate) use autopilot::Autopilot;
+pub(crate) use changes::{Asked, Changed, HAND_OVER_TIMEOUT, MembershipChanges};
+pub(crate) use leadership::hand_over;
+pub(crate) use quorum::arithmetic;

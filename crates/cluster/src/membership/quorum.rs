@@ -1,0 +1,94 @@
+//! Whether what a change of the membership would leave is a quorum, and who may be given a vote.
+
+use std::collections::BTreeSet;
+
+use sessile_store::{Member, NodeId};
+use tonic::Status;
+
+use crate::group::Group;
+use crate::health::ClusterHealth;
+
+/// A learner that is no further behind than this has caught up: what a busy leader has on its way at a time. Far below
+/// what the log keeps, so that it never needs a snapshot as a voter.
+pub(super) const CAUGHT_UP_ENTRIES: u64 = 1_000;
+
+/// The voters that a change would leave, and which of them are known to be well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arithmetic {
+    pub(crate) voters: usize,
+    pub(crate) healthy: usize,
+}
+
+impl Arithmetic {
+    pub(crate) fn quorum(&self) -> usize {
+        self.voters / 2 + 1
+    }
+
+    /// Why the change would leave a cluster that stands still, if it would.
+    pub(crate) fn loses_quorum(&self) -> Option<String> {
+        let Self { voters, healthy } = *self;
+        if voters == 0 {
+            return Some("that would leave no voter at all".into());
+        }
+        let quorum = self.quorum();
+        (healthy < quorum).then(|| {
+            format!(
+                "that would leave {voters} voters, of which {healthy} answer, and a quorum of {voters} needs {quorum}"
+            )
+        })
+    }
+}
+
+pub(crate) fn arithmetic(health: &ClusterHealth, voters: &BTreeSet<NodeId>) -> Arithmetic {
+    Arithmetic { voters: voters.len(), healthy: voters.iter().filter(|voter| health.is_well(**voter)).count() }
+}
+
+/// Refuses a change that would leave a cluster that stands still.
+pub(super) fn assert_quorum(
+    health: &ClusterHealth,
+    voters_after: &BTreeSet<NodeId>,
+    force: bool,
+) -> Result<(), Status> {
+    match arithmetic(health, voters_after).loses_quorum() {
+        Some(arithmetic) if !force || voters_after.is_empty() => Err(Status::failed_precondition(format!(
+            "{arithmetic}; bring a member back first{}",
+            if voters_after.is_empty() { "" } else { ", or insist with --force" }
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a vote to a learner that could not use it yet.
+pub(super) fn assert_caught_up(
+    group: &Group,
+    health: &ClusterHealth,
+    node: NodeId,
+    member: &Member,
+) -> Result<(), Status> {
+    // What it has taken into its log counts, by the leader's own knowledge; a report is always a moment old.
+    match group.unacknowledged(node).filter(|_| health.is_well(node)) {
+        Some(behind) if behind <= CAUGHT_UP_ENTRIES => Ok(()),
+        Some(behind) => Err(Status::failed_precondition(format!(
+            "{} is {behind} entries behind and must catch up first (to within {CAUGHT_UP_ENTRIES})",
+            member.name
+        ))),
+        None => Err(Status::failed_precondition(format!(
+            "{} does not answer, so it would be a voter that does not vote",
+            member.name
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_lose_quorum_says_the_arithmetic() {
+        assert_eq!(Arithmetic { voters: 3, healthy: 2 }.loses_quorum(), None);
+        assert_eq!(Arithmetic { voters: 1, healthy: 1 }.loses_quorum(), None);
+        let two = Arithmetic { voters: 2, healthy: 1 }.loses_quorum().unwrap();
+        assert_eq!(two, "that would leave 2 voters, of which 1 answer, and a quorum of 2 needs 2");
+        assert!(Arithmetic { voters: 0, healthy: 0 }.loses_quorum().unwrap().contains("no voter"));
+    }
+}

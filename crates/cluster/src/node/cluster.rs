@@ -1,0 +1,160 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use sessile_core::{Action, NamespaceId, Outcome, SessionKey};
+use sessile_store::{Found, LogId, Member, NodeId, Progress};
+use tokio::time::Instant;
+
+use super::peer_service::PeerMember;
+use super::status::{MemberReach, Status};
+use crate::admin::{ManagedMember, StatusResponse, StatusSource};
+use crate::disk::{Disk, Refuses};
+use crate::error::ClusterError;
+use crate::group::Group;
+use crate::health::{ClusterHealth, Readiness};
+use crate::reads::Reads;
+use crate::transport::{Receiving, ThisNode};
+use crate::writes::Writes;
+
+/// Sessions, replicated. Cheap to clone; every request may go through any clone, on any member.
+#[derive(Clone)]
+pub struct Cluster {
+    pub(crate) parts: Arc<Parts>,
+}
+
+/// What a member is made of. Whoever answers for it holds it by this.
+pub(crate) struct Parts {
+    pub(crate) group: Arc<Group>,
+    pub(crate) reads: Arc<Reads>,
+    pub(crate) writes: Arc<Writes>,
+    pub(super) health: Arc<ClusterHealth>,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) this: Arc<ThisNode>,
+    pub(super) disk: Arc<Disk>,
+    pub(super) receiving: Arc<Receiving>,
+    pub(super) status: StatusSource,
+    /// Not asked by requests: they live as long as the member does.
+    pub(super) managed: Arc<ManagedMember>,
+    pub(super) peers: Arc<PeerMember>,
+}
+
+impl Cluster {
+    /// The live record of a key: at least as new as everything acknowledged before the call.
+    pub async fn read(
+        &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
+        deadline: Instant,
+    ) -> Result<Option<Found>, ClusterError> {
+        self.parts.reads.read(namespace, key, deadline).await
+    }
+
+    /// The live record of a key as this node knows it, and how old that knowledge is at most. A node that was never
+    /// current since it started knows nothing.
+    pub async fn read_local(
+        &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
+        deadline: Instant,
+    ) -> Result<(Option<Found>, Duration), ClusterError> {
+        self.parts.reads.read_local(namespace, key, deadline).await
+    }
+
+    /// Does something with a key's record. Acknowledged means fsynced on a majority and applied.
+    pub async fn write(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        action: Action,
+        deadline: Instant,
+    ) -> Result<Outcome, ClusterError> {
+        let needed = if matches!(action, Action::Put(_)) { Refuses::Puts } else { Refuses::Deletes };
+        if self.parts.health.refuses() >= needed {
+            return Err(ClusterError::StorageFull);
+        }
+        self.parts.writes.write(namespace, key, action, deadline).await
+    }
+
+    /// What this node knows of its cluster, as operators see it.
+    pub async fn cluster_status(&self) -> StatusResponse {
+        self.parts.status.status().await
+    }
+
+    /// Whether this node could serve a linearizable read and take a write now. One that is about to stop is not ready,
+    /// though it does what comes all the same.
+    pub async fn ready(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.parts.readiness.prove(deadline).await
+    }
+
+    /// What this node can tell of itself.
+    pub fn status(&self) -> Status {
+        let Parts { group, health, this, disk, receiving, .. } = &*self.parts;
+        let applied = group.state.summary().applied;
+        let disk = disk.report();
+        let metrics = group.raft.metrics().borrow_watched().clone();
+        Status {
+            node: group.node,
+            cluster: group.cluster,
+            is_leader: group.leads(),
+            has_leader: group.leader().is_some(),
+            leader_changes: group.leader_changes(),
+            leads_in: metrics.state.is_leader().then_some(metrics.current_term),
+            term: metrics.current_term,
+            applied: applied.map(|log_id| log_id.index),
+            committed: metrics.cluster_committed.map(|log_id| log_id.index),
+            clock: group.state.clock(),
+            rules: group.state.rules(),
+            log_bytes: group.log.bytes(),
+            state_bytes: disk.state_bytes,
+            disk_free_bytes: disk.free_bytes,
+            disk_limit_bytes: disk.limit_bytes,
+            disk_nearly_full: disk.shortage.is_some(),
+            disk_low: disk.is_low,
+            disk_time_left: disk.time_left,
+            receiving_bytes: receiving.bytes(),
+            counts: group.state.counts(),
+            refusals: this.door().counts(),
+            members: member_reach(group, health),
+            voters: group.membership().membership().voter_ids().collect(),
+            is_joint: group.membership().membership().get_joint_config().len() > 1,
+            removed: group.state.removed(),
+            checksums: group.state.checksums(),
+            alerts: health.alerts(),
+        }
+    }
+
+    /// What this node does one step at a time and on its disk, with the words for it: where one does not come back, the node
+    /// cannot tell so itself.
+    pub fn work(&self) -> Vec<(&'static str, Progress)> {
+        let (state, log) = (self.parts.group.state.progress(), self.parts.group.log.progress());
+        let reads = self.parts.group.state.reads().map(|read| ("reading a session from the state", read.clone()));
+        let one = [("applying what is committed to the state", state.clone()), ("writing the Raft log", log.clone())];
+        one.into_iter().chain(reads).collect()
+    }
+
+    /// The last entry that is applied, and a digest of everything replicated but the records. For tests: it looks at all
+    /// of it.
+    pub fn digest_of_rows(&self) -> (Option<u64>, u64) {
+        let (applied, digest) = self.parts.group.state.digest_of_rows();
+        (applied.map(|log_id| log_id.index), digest)
+    }
+
+    /// Which entries its log holds. For tests: it looks at all of them.
+    pub fn log_ids(&self) -> Vec<LogId> {
+        self.parts.group.log.log_ids()
+    }
+}
+
+/// Who the other members are, and whether they answer.
+fn member_reach(group: &Group, health: &ClusterHealth) -> Vec<MemberReach> {
+    let membership = group.membership();
+    let others = membership.membership().nodes().filter(|(node, _)| **node != group.node);
+    let reach = |(node, member): (&NodeId, &Member)| MemberReach {
+        node: *node,
+        name: member.name.clone(),
+        reachable: health.is_well(*node),
+        lag: health.entries_behind(*node),
+    };
+    others.map(reach).collect()
+}

@@ -1,0 +1,13 @@
+//! What starts, supervises and stops a node, listens for others and hands out [`Cluster`], without knowing HTTP or the
+//! command line. It is the only part that knows all the others.
+
+mod cluster;
+mod listener;
+mod peer_service;
+mod start;
+mod status;
+mod watches;
+
+pub use cluster::Cluster;
+pub use start::Node;
+pub use status::{MemberReach, Status};

@@ -1,0 +1,115 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use sessile_core::planted::{Defect, is_planted};
+use sessile_core::{NamespaceId, SessionKey};
+use sessile_store::{Found, NodeId};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::confirmation::Confirmer;
+use super::rounds::ReadRounds;
+use super::standing::Standing;
+use crate::error::ClusterError;
+use crate::group::Group;
+use crate::transport::{Directory, Door, Told};
+
+/// The reads of one group.
+pub(crate) struct Reads {
+    group: Arc<Group>,
+    pub(super) standing: Standing,
+    pub(super) rounds: ReadRounds,
+}
+
+impl Reads {
+    /// The handle, and the task that runs the rounds until it is cancelled.
+    pub(crate) fn new(
+        group: Arc<Group>,
+        door: Arc<Door>,
+        directory: Directory,
+        told: Told,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (server, log) = (group.server.clone(), group.log.clone());
+        let standing = Standing::new(group.node, server, log, told, &group.state, stop.clone());
+        let confirmer = Confirmer::new(standing.clone(), group.raft.clone(), door, directory);
+        let (rounds, running) = ReadRounds::new(standing.clone(), confirmer, stop);
+        (Self { group, standing, rounds }, running)
+    }
+
+    /// The live record of a key: at least as new as everything acknowledged before the call.
+    pub(crate) async fn read(
+        &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
+        deadline: Instant,
+    ) -> Result<Option<Found>, ClusterError> {
+        self.confirm(deadline).await?;
+        let found = self.look_up(namespace, key, deadline).await?;
+        if is_planted(Defect::ExpiryByWallClock) {
+            return Ok(found.filter(|found| found.record.header.expires_at > self.group.clock.wall()));
+        }
+        Ok(found)
+    }
+
+    /// The live record of a key as this node knows it, and how old that knowledge is at most.
+    pub(crate) async fn read_local(
+        &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
+        deadline: Instant,
+    ) -> Result<(Option<Found>, Duration), ClusterError> {
+        // Asked before the record is read: the record may be newer than that, never older.
+        let age = self.rounds.age().ok_or(ClusterError::NoQuorum)?;
+        let found = self.look_up(namespace, key, deadline).await?;
+        Ok((found, age))
+    }
+
+    /// Returns when the applied state holds everything that was acknowledged before the call.
+    pub(crate) async fn prove(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.rounds.join(deadline).await
+    }
+
+    /// The log index that a read at that member must have applied, which follows this node in that term; nothing if this
+    /// node does not lead.
+    pub(crate) async fn index(&self, member: NodeId, term: u64, deadline: Instant) -> Option<u64> {
+        self.rounds.index(member, term, deadline).await
+    }
+
+    /// The term in which this node's vote is that node's, if it is, and if this node does not stop.
+    pub(crate) fn follows(&self, leader: NodeId) -> Option<u64> {
+        self.standing.follows(leader)
+    }
+
+    async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
+        if is_planted(Defect::ReadWithoutReadIndex) {
+            return Ok(());
+        }
+        loop {
+            match self.rounds.join(deadline).await {
+                Err(ClusterError::NoQuorum) => self.group.await_leader(deadline, false).await?,
+                confirmed => return confirmed,
+            }
+        }
+    }
+
+    /// The live record of a key, from memory or from the disk. A disk that does not answer by the deadline is one that is
+    /// asked for more than it can give.
+    async fn look_up(
+        &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
+        deadline: Instant,
+    ) -> Result<Option<Found>, ClusterError> {
+        let state = &self.group.state;
+        let found = match state.read_in_memory(namespace, key) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                let read = timeout_at(deadline, state.read_from_disk(namespace, key)).await;
+                read.map_err(|_| ClusterError::Overloaded)?
+            }
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| self.group.stop_for(&error))
+    }
+}

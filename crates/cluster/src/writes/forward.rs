@@ -1,0 +1,167 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sessile_core::Outcome;
+use sessile_store::NodeId;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Streaming;
+
+use super::tried::Tried;
+use crate::batches::Batches;
+use crate::byte_room::ByteRoom;
+use crate::group::another_leads;
+use crate::raft::ServerMetrics;
+use crate::transport::{Directory, Door, FromQueue, Link};
+use crate::wire::proposal_result::Failure;
+use crate::wire::{ProposalResults, Proposals, ProposedCommand};
+
+/// How many commands wait to be sent, and within how many bytes says the configuration. Whoever finds no room waits outside.
+const MAX_QUEUED: usize = 1_024;
+/// How many messages wait for the network.
+const MESSAGES_AHEAD: usize = 4;
+/// How long the leader may take to accept the stream.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Takes commands to the leader: all of this node's on one stream, as many in a message as are waiting.
+pub(crate) struct Forwarder {
+    door: Arc<Door>,
+    directory: Directory,
+    server: ServerMetrics,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    stream: Mutex<Option<(NodeId, mpsc::Sender<Queued>)>>,
+    /// For what is queued, and what was sent and has no result yet.
+    room: ByteRoom,
+}
+
+struct Queued {
+    command: Bytes,
+    answer: Answer,
+}
+
+/// Where what became of a command goes, and the room that it takes until that is known.
+struct Answer {
+    tried: oneshot::Sender<Tried>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What was sent and has no result yet.
+type Sent = Mutex<HashMap<u64, Answer>>;
+
+impl Forwarder {
+    pub(crate) fn new(
+        door: Arc<Door>,
+        directory: Directory,
+        server: ServerMetrics,
+        max_bytes: usize,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let room = ByteRoom::new(max_bytes);
+        Self { door, directory, server, tasks, stop, stream: Mutex::default(), room }
+    }
+
+    /// Has the leader propose a command, and waits for what it did, until the deadline or another leader.
+    pub(crate) async fn submit(&self, leader: NodeId, command: Bytes, deadline: Instant) -> Tried {
+        let Ok(room) = timeout_at(deadline, self.room.take(command.len())).await else { return Tried::NoRoom };
+        let (tried, receiver) = oneshot::channel();
+        let queued = Queued { command, answer: Answer { tried, _room: room } };
+        let queue = self.stream_to(leader);
+        match timeout_at(deadline, queue.send(queued)).await {
+            // Waiting for room, or on a stream that has just ended.
+            Err(_) | Ok(Err(_)) => return Tried::NotSent,
+            Ok(Ok(())) => {}
+        }
+        match timeout_at(deadline, receiver).await {
+            Ok(Ok(tried)) => tried,
+            // It was dropped from the queue: nobody sent it.
+            Ok(Err(_)) => Tried::NotSent,
+            Err(_) => Tried::Unknown,
+        }
+    }
+
+    fn stream_to(&self, leader: NodeId) -> mpsc::Sender<Queued> {
+        let mut stream = self.stream.lock();
+        if let Some((to, queue)) = &*stream
+            && *to == leader
+            && !queue.is_closed()
+        {
+            return queue.clone();
+        }
+        let (queue, queued) = mpsc::channel(MAX_QUEUED);
+        let link = Link::new(leader, self.directory.clone(), String::new());
+        self.tasks.spawn(run(link, self.door.clone(), self.server.clone(), queued, self.stop.clone()));
+        *stream = Some((leader, queue.clone()));
+        queue
+    }
+}
+
+/// One stream to one leader, until it breaks or another one leads.
+async fn run(
+    link: Link,
+    door: Arc<Door>,
+    server: ServerMetrics,
+    queue: mpsc::Receiver<Queued>,
+    stop: CancellationToken,
+) {
+    let leader = link.node();
+    let mut queue = Batches::new(queue, |queued: &Queued| queued.command.len());
+    let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
+    let Ok(mut peer) = link.peer() else { return };
+    let opening = peer.propose(door.request(Some(leader), FromQueue(outgoing), None));
+    let Ok(opened) = timeout(OPEN_TIMEOUT, opening).await else { return };
+    let Ok(results) = door.receive(leader, opened) else { return };
+    let sent = Sent::default();
+    tokio::select! {
+        () = send(&mut queue, &messages, &sent) => {}
+        () = receive(results, &sent) => {}
+        () = another_leads(server, leader) => {}
+        () = stop.cancelled() => {}
+    }
+    // What is still in the queue was not sent, and its senders see it dropped.
+    drop(queue);
+    for (_, answer) in sent.into_inner() {
+        let _ = answer.tried.send(Tried::Unknown);
+    }
+}
+
+async fn send(queue: &mut Batches<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent) {
+    static IDS: AtomicU64 = AtomicU64::new(1);
+    loop {
+        // First the place in the stream, then the commands: as many as wait by then.
+        let Ok(place) = messages.reserve().await else { return };
+        let Some(batch) = queue.next().await else { return };
+        let mut sent = sent.lock();
+        let send = |Queued { command, answer }| {
+            let id = IDS.fetch_add(1, Ordering::Relaxed);
+            sent.insert(id, answer);
+            ProposedCommand { id, command }
+        };
+        place.send(Proposals { commands: batch.into_iter().map(send).collect() });
+    }
+}
+
+async fn receive(mut results: Streaming<ProposalResults>, sent: &Sent) {
+    while let Ok(Some(message)) = results.message().await {
+        let mut sent = sent.lock();
+        for result in message.results {
+            let Some(answer) = sent.remove(&result.id) else { continue };
+            let tried = match result.failure() {
+                // One that cannot be read is of a newer program: it was done, and nobody here knows what.
+                Failure::None => Outcome::decode(result.outcome).map_or(Tried::Unknown, Tried::Done),
+                Failure::NotLeader => Tried::NotSent,
+                Failure::Discarded => Tried::Discarded,
+                Failure::Unknown => Tried::Unknown,
+            };
+            // Whoever gave up does not want it.
+            let _ = answer.tried.send(tried);
+        }
+    }
+}

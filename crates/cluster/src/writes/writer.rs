@@ -1,0 +1,165 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sessile_core::planted::{Defect, is_planted};
+use sessile_core::{
+    Action, Command, Condition, NamespaceId, Outcome, ProposerId, Put, Refusal, SessionCommand, SessionKey,
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::forward::Forwarder;
+use super::proposer::{Proposer, Ticket};
+use super::rounds::WriteRounds;
+use super::tried::Tried;
+use crate::error::ClusterError;
+use crate::group::Group;
+use crate::transport::{Directory, Door};
+
+/// The largest command, in bytes: a value of 4 MiB, its key and what stands around them. A log entry holds twice that.
+const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024 + 64 * 1024;
+
+/// The writes of one group.
+pub(crate) struct Writes {
+    pub(super) group: Arc<Group>,
+    pub(super) proposer: Arc<Proposer>,
+    pub(super) rounds: WriteRounds,
+    forwarder: Forwarder,
+}
+
+/// How many bytes of commands may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteRoom {
+    /// For a round of the log, or in one.
+    pub(crate) proposals: usize,
+    /// For the leader's answer.
+    pub(crate) forwarded: usize,
+}
+
+impl Writes {
+    /// The handle, and the task that runs the rounds until it is cancelled.
+    pub(crate) fn new(
+        group: Arc<Group>,
+        door: Arc<Door>,
+        directory: Directory,
+        room: WriteRoom,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (raft, node, server) = (group.raft.clone(), group.node, group.server.clone());
+        let (rounds, running) = WriteRounds::new(raft, node, server.clone(), room.proposals, stop.clone());
+        let forwarder = Forwarder::new(door, directory, server, room.forwarded, tasks, stop);
+        let proposer = Arc::new(Proposer::new(ProposerId::new(node.bits())));
+        let ending = proposer.clone();
+        group.fault.ends(move || ending.end());
+        (Self { group, proposer, rounds, forwarder }, running)
+    }
+
+    /// Whether this node's commands are numbered under an incarnation that the state knows.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.proposer.is_registered()
+    }
+
+    /// Does something with a key's record. Acknowledged means fsynced on a majority and applied.
+    pub(crate) async fn write(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        action: Action,
+        deadline: Instant,
+    ) -> Result<Outcome, ClusterError> {
+        let mut ticket = self.proposer.begin(deadline).await?;
+        // Whether an earlier try may have had an effect that nobody told of.
+        let mut in_doubt = false;
+        loop {
+            // The number makes it the same command; what it no longer waits for may have grown.
+            let command = encode(&ticket, namespace, key.clone(), action.clone());
+            if command.len() > MAX_COMMAND_BYTES {
+                return Err(ClusterError::TooLarge);
+            }
+            match self.submit(command, deadline).await {
+                // Nothing was changed or remembered, so it is still new. The lowest one always finds room.
+                Tried::Done(Outcome::Refused(Refusal::WindowFull)) => {
+                    let overloaded = if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Overloaded };
+                    ticket.becomes_lowest(deadline).await.map_err(|_| overloaded)?;
+                }
+                Tried::Done(Outcome::Refused(Refusal::UnknownIncarnation { .. } | Refusal::Forgotten)) => {
+                    self.proposer.is_unknown(ticket.incarnation);
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::NoQuorum });
+                }
+                Tried::Done(Outcome::Refused(Refusal::Removed)) => {
+                    self.group.stop_because_removed();
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Stopping });
+                }
+                Tried::Done(outcome) => return Ok(outcome),
+                Tried::NotSent => self.group.await_leader(deadline, in_doubt).await?,
+                Tried::NoRoom => {
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Overloaded });
+                }
+                Tried::Ended => {
+                    return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Stopping });
+                }
+                Tried::Discarded | Tried::Unknown => {
+                    in_doubt = true;
+                    self.group.await_leader(deadline, in_doubt).await?;
+                    if forgets_itself(&action) {
+                        ticket = self.proposer.begin(deadline).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has the leader put a command into the log, and waits for what it did.
+    pub(super) async fn submit(&self, command: Bytes, deadline: Instant) -> Tried {
+        if Instant::now() >= deadline {
+            return Tried::NotSent;
+        }
+        match self.group.leader() {
+            Some(leader) if leader == self.group.node => {
+                let Ok(room) = timeout_at(deadline, self.rounds.room(command.len())).await else {
+                    return Tried::NoRoom;
+                };
+                timeout_at(deadline, self.propose(command, room)).await.unwrap_or(Tried::Unknown)
+            }
+            Some(leader) => self.forwarder.submit(leader, command, deadline).await,
+            None => Tried::NotSent,
+        }
+    }
+
+    /// Puts a command into the log of this node, if it leads, and waits until that has come to something.
+    pub(crate) async fn propose_here(&self, command: Bytes) {
+        let room = self.rounds.room(command.len()).await;
+        self.propose(command, room).await;
+    }
+
+    /// Puts a command into the log of this node, if it leads, and waits for what it did. It keeps its room until the round
+    /// that it is in has ended, whoever waits for it.
+    pub(super) async fn propose(&self, command: Bytes, room: OwnedSemaphorePermit) -> Tried {
+        match self.group.stamp().filter(|_| self.group.leads()) {
+            Some(stamp) => self.rounds.join(stamp, command, room).await,
+            None => Tried::NotSent,
+        }
+    }
+}
+
+/// Whether a planted defect makes another command of it when it is tried again.
+fn forgets_itself(action: &Action) -> bool {
+    let unconditional = matches!(action, Action::Put(Put { condition: Condition::None, .. }));
+    is_planted(if unconditional { Defect::PutForgetsItself } else { Defect::ConditionalForgetsItself })
+}
+
+fn encode(ticket: &Ticket<'_>, namespace: NamespaceId, key: SessionKey, action: Action) -> Bytes {
+    let command = SessionCommand {
+        proposer: ticket.id,
+        incarnation: ticket.incarnation,
+        sequence: ticket.sequence,
+        lowest_outstanding: ticket.lowest_outstanding(),
+        namespace,
+        key,
+        action,
+    };
+    Command::Session(command).encode()
+}

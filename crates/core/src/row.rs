@@ -1,0 +1,41 @@
+use crate::{Bucket, GroupName, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion, Tally};
+
+/// Names one row of the state's stored form.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum RowKey {
+    /// The clock and the rules.
+    Clock,
+    /// What a group counts in one bucket.
+    Tally(NamespaceId, GroupName, Bucket),
+    /// What is remembered of a proposer.
+    Proposer(ProposerId),
+    /// That an id was removed.
+    Tombstone(ProposerId),
+}
+
+/// One row of the state's stored form.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Row {
+    /// The clock and the rules.
+    Clock(LogTime, RulesVersion),
+    /// What a group counts in one bucket.
+    Tally(Tally),
+    /// What is remembered of a proposer.
+    Proposer(Proposer),
+    /// That an id was removed, by the entry at this log index.
+    Tombstone(u64),
+}
+
+/// Why a stored row cannot be put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// It is stored under the name of another kind.
+    #[error("a row of the state is stored under the name of another kind")]
+    Misplaced,
+    /// The state goes by rules that this program does not know; going on would decide differently from the others.
+    #[error("it goes by rules version {rules}, but this program knows only {supported}: start the newer one", supported = RulesVersion::SUPPORTED)]
+    RulesTooNew {
+        /// Its rules.
+        rules: RulesVersion,
+    },
+}

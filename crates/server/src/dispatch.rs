@@ -1,0 +1,36 @@
+//! Which command line does what.
+
+use std::panic::PanicHookInfo;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tracing::error;
+
+use crate::cli::{self, Command, Completions};
+use crate::{bench, operate, output, serve};
+
+/// Does what the command says, and blocks until it is done.
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    std::panic::set_hook(Box::new(tell_of_a_panic));
+    match command {
+        Command::Dev(dev) => serve::dev(dev),
+        Command::Serve(serve) => serve::serve(&serve),
+        Command::CheckConfig(check) => serve::check_config(&check),
+        Command::Status(of) => operate::status(&of),
+        Command::Cluster { command } => operate::cluster(&command),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Completions(completions) => print_completions(&completions),
+    }
+}
+
+fn print_completions(completions: &Completions) -> anyhow::Result<ExitCode> {
+    output::to_stdout(&cli::completions(completions.shell)).context(output::UNWRITABLE)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says where a panic was, and never what it said: its text may hold a key or a value. Whoever owns the task that
+/// panicked decides what follows.
+fn tell_of_a_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    error!(location, "a panic; this is a defect, or damage that a library does not expect");
+}

@@ -1,0 +1,199 @@
+//! What is asked for: the command lines of `sessile status` and `sessile cluster`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
+use clap::{Args, Subcommand};
+
+use crate::config::ListenAddress;
+use crate::value_parsers::{address, patience};
+
+/// The variable that names the node to ask.
+pub(crate) const SERVER_VARIABLE: &str = "SESSILE_SERVER";
+
+/// Which node is asked, and for how long.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Server {
+    /// The node to ask: its `cluster.listen`. Any member does
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = SERVER_VARIABLE,
+        hide_env_values = true,
+        default_value = "127.0.0.1:7081",
+        value_parser = address
+    )]
+    pub(crate) server: ListenAddress,
+    /// How long to wait for each answer: seconds, or with a unit such as 500ms, 10s or 2m
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = patience)]
+    pub(crate) timeout: Duration,
+}
+
+/// A change of the membership: who is asked for it, and on which membership it was decided.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Change {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Only if the membership is still the one of that log index: `membership_index` of `status --json`
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) if_membership: Option<u64>,
+}
+
+/// `sessile status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusOf {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print it again whenever the membership, a role or a member's reachability changes
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// A command of `sessile cluster`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Make the node that is asked the first member of a new cluster
+    ///
+    /// For a cluster that begins with one node; seeds with `cluster.expect` make theirs by themselves.
+    #[command(
+        after_help = "Example:\n  sessile cluster init --server 10.0.0.1:7081 --join-token-file /etc/sessile/join.token"
+    )]
+    Init(Init),
+    /// Admit the node that answers at an address, as a learner, and wait until it has caught up
+    ///
+    /// A learner receives the log and has no vote. With `cluster.autopilot` it becomes a voter by itself.
+    #[command(after_help = "Example:\n  sessile cluster add-learner 10.0.0.4:7081 --server 10.0.0.1:7081")]
+    AddLearner(AddLearner),
+    /// Make a learner that has caught up a voter
+    #[command(after_help = "Example:\n  sessile cluster promote n4 --server 10.0.0.1:7081")]
+    Promote(Promote),
+    /// Put a learner in the place of a member, which is removed for good, in one change
+    #[command(after_help = "Example:\n  sessile cluster replace n3 n4 --server 10.0.0.1:7081")]
+    Replace(Replace),
+    /// Remove a member for good
+    ///
+    /// Its id is never accepted again; its machine comes back with `serve --discard-data-and-rejoin`.
+    #[command(after_help = "Example:\n  sessile cluster remove n3 --server 10.0.0.1:7081")]
+    Remove(Remove),
+    /// Hand leadership to another voter
+    #[command(after_help = "Example:\n  sessile cluster transfer-leader n2 --server 10.0.0.1:7081")]
+    TransferLeader(TransferLeader),
+    /// Change where a member is reached
+    #[command(after_help = "Example:\n  sessile cluster set-address n3 10.0.0.33:7081 --server 10.0.0.1:7081")]
+    SetAddress(SetAddress),
+    /// Make a member's state durable, so that its log can be shortened
+    #[command(after_help = "Example:\n  sessile cluster snapshot n2 --server 10.0.0.1:7081")]
+    Snapshot(Snapshot),
+    /// Print a line for every change of the membership, of a role or of a member's reachability
+    #[command(after_help = "Example:\n  sessile cluster watch --server 10.0.0.1:7081")]
+    Watch(Watch),
+}
+
+/// `sessile cluster init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// The file that proves the right to, if the node asks for it: its `cluster.join_token_file`
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new().map(PathBuf::from))]
+    pub(crate) join_token_file: Option<PathBuf>,
+}
+
+/// `sessile cluster add-learner`.
+#[derive(Debug, Args)]
+pub(crate) struct AddLearner {
+    /// The new node's `cluster.advertise`
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub(crate) address: ListenAddress,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    /// Return once it is admitted, before it has caught up
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// `sessile cluster promote`.
+#[derive(Debug, Args)]
+pub(crate) struct Promote {
+    /// The learner's name or id
+    #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) member: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
+}
+
+/// `sessile cluster replace`.
+#[derive(Debug, Args)]
+pub(crate) struct Replace {
+    /// Name or id of who goes
+    #[arg(value_name = "OLD", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) old: String,
+    /// Name or id of who comes: a learner that has caught up
+    #[arg(value_name = "NEW", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) new: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    /// Even if it leaves fewer healthy voters than a majority
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `sessile cluster remove`.
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The member's name or id
+    #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) member: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    /// Even if it leaves fewer healthy voters than a majority
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `sessile cluster transfer-leader`.
+#[derive(Debug, Args)]
+pub(crate) struct TransferLeader {
+    /// Name or id of the voter that is to lead [default: the one that has caught up furthest]
+    #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `sessile cluster set-address`.
+#[derive(Debug, Args)]
+pub(crate) struct SetAddress {
+    /// The member's name or id
+    #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) member: String,
+    /// Where it is reached from now on
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub(crate) address: ListenAddress,
+    #[command(flatten)]
+    pub(crate) change: Change,
+}
+
+/// `sessile cluster snapshot`.
+#[derive(Debug, Args)]
+pub(crate) struct Snapshot {
+    /// The member's name or id [default: the node that is asked]
+    #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) member: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `sessile cluster watch`.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print the whole status as a JSON document a line instead
+    #[arg(long)]
+    pub(crate) json: bool,
+}

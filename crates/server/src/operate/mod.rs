@@ -1,0 +1,146 @@
+//! What an operator asks of a cluster, through the gRPC service of any of its nodes: `sessile status` and
+//! `sessile cluster`. What is asked for is in `args`, how it is asked in `remote`, how the answer is shown in `show`.
+//!
+//! The answer goes to standard output, progress to standard error, and how it ended into the exit code.
+
+mod args;
+mod catch_up;
+mod remote;
+mod show;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use sessile_cluster::admin::{
+    AddLearnerRequest, AdminClient, AdminError, ChangeResponse, PromoteRequest, RemoveRequest, ReplaceRequest,
+    SetAddressRequest,
+};
+use tokio::runtime::Builder;
+
+pub(crate) use args::{ClusterCommand, StatusOf};
+
+use crate::config::JoinTokenFile;
+use crate::exit::{Failure, Status};
+use crate::status::health::{Health, judge};
+use args::{AddLearner, Change, Init, Promote, Remove, Replace, SetAddress, Watch};
+use remote::Remote;
+use show::{between, print, say, told, written};
+
+/// `sessile status`: 0 if the cluster is healthy, else a code of its own.
+pub(crate) fn status(of: &StatusOf) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        let node = Remote::connect(&of.server).await?;
+        if of.watch {
+            return node.watch(|_, now| written(now, of.json, true)).await;
+        }
+        let status = node.status().await?;
+        print(&written(&status, of.json, false))?;
+        Ok(code_of(judge(&status).0))
+    })
+}
+
+/// `sessile cluster …`.
+pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        match command {
+            ClusterCommand::Init(init) => init_cluster(init).await,
+            ClusterCommand::AddLearner(add) => add_learner(add).await,
+            ClusterCommand::Promote(Promote { member, change }) => {
+                let request = PromoteRequest { member: member.clone(), if_membership: change.if_membership };
+                make(change, async |node| node.promote(request).await).await
+            }
+            ClusterCommand::Replace(Replace { old, new, change, force }) => {
+                let request = ReplaceRequest {
+                    old: old.clone(),
+                    new: new.clone(),
+                    if_membership: change.if_membership,
+                    force: *force,
+                };
+                make(change, async |node| node.replace(request).await).await
+            }
+            ClusterCommand::Remove(Remove { member, change, force }) => {
+                let request =
+                    RemoveRequest { member: member.clone(), if_membership: change.if_membership, force: *force };
+                make(change, async |node| node.remove(request).await).await
+            }
+            ClusterCommand::SetAddress(SetAddress { member, address, change }) => {
+                let request = SetAddressRequest {
+                    member: member.clone(),
+                    address: address.to_string(),
+                    if_membership: change.if_membership,
+                };
+                make(change, async |node| node.set_address(request).await).await
+            }
+            ClusterCommand::TransferLeader(transfer) => {
+                let node = Remote::connect(&transfer.server).await?;
+                let answer = node.within(node.client().transfer_leader(transfer.to.as_deref())).await?;
+                let leads = if answer.changed { "leads now" } else { "leads already" };
+                say(&format!("{} {leads}", answer.leader))
+            }
+            ClusterCommand::Snapshot(snapshot) => {
+                let node = Remote::connect(&snapshot.server).await?;
+                let answer = node.within(node.client().trigger_snapshot(snapshot.member.as_deref())).await?;
+                say(&format!("the state is durable up to log index {}", answer.index))
+            }
+            ClusterCommand::Watch(watch) => watch_cluster(watch).await,
+        }
+    })
+}
+
+/// Has a change made, and tells what it did.
+async fn make(
+    change: &Change,
+    ask: impl AsyncFnOnce(&mut AdminClient) -> Result<ChangeResponse, AdminError>,
+) -> anyhow::Result<ExitCode> {
+    let node = Remote::connect(&change.server).await?;
+    let mut client = node.client();
+    told(&node.within(ask(&mut client)).await?)
+}
+
+async fn init_cluster(init: &Init) -> anyhow::Result<ExitCode> {
+    let token = init.join_token_file.as_deref().map(|path| {
+        let fault = |why| Failure::new(Status::Usage, format!("the join token file {} {why}", path.display()));
+        JoinTokenFile::read(path).map_err(fault)
+    });
+    let token = token.transpose()?;
+    let node = Remote::connect(&init.server).await?;
+    let secret = token.as_ref().map_or("", JoinTokenFile::secret);
+    let answer = node.within(node.client().init(secret)).await?;
+    let made = if answer.changed { "is the first member of the new" } else { "is a member already of the" };
+    say(&format!("{} {made} cluster {}", init.server.server, answer.cluster_id))
+}
+
+async fn add_learner(add: &AddLearner) -> anyhow::Result<ExitCode> {
+    let node = Remote::connect(&add.change.server).await?;
+    let address = add.address.to_string();
+    let request = AddLearnerRequest { address: address.clone(), if_membership: add.change.if_membership };
+    let answer = node.within(node.client().add_learner(request)).await?;
+    let ended = told(&answer)?;
+    if !add.no_wait {
+        catch_up::watch(&node, &address).await?;
+        say(&format!("{address} has caught up"))?;
+    }
+    Ok(ended)
+}
+
+async fn watch_cluster(watch: &Watch) -> anyhow::Result<ExitCode> {
+    let node = Remote::connect(&watch.server).await?;
+    node.watch(|before, now| match before {
+        _ if watch.json => written(now, true, true),
+        None => judge(now).1 + "\n",
+        Some(before) => between(before, now).into_iter().map(|change| change + "\n").collect(),
+    })
+    .await
+}
+
+fn code_of(health: Health) -> ExitCode {
+    match health {
+        Health::Healthy => ExitCode::SUCCESS,
+        Health::Degraded | Health::NotReady => Status::Failure.into(),
+        Health::NoQuorum => Status::NoQuorum.into(),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    Builder::new_current_thread().enable_all().build().context("there is no runtime")?.block_on(work)
+}

@@ -1,0 +1,103 @@
+//! Running a node, `sessile serve` and `sessile dev`, and saying what a configuration would run, `sessile check-config`.
+
+mod args;
+mod banner;
+mod directory;
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+pub(crate) use args::{CheckConfig, Dev, Serve};
+pub use banner::{Keeping, banner};
+use directory::Directory;
+
+use crate::config::Config;
+use crate::exit::{Failure, Status};
+use crate::logging::{self, Format};
+use crate::opening::OldData;
+use crate::signals::Signals;
+use crate::{node, output};
+
+/// Threads of the runtime: one a core, and on a machine with one core a second. Reads and the application of entries wait for
+/// the disk now and then, and timers, heartbeats and probes must not wait with them.
+const MIN_THREADS: usize = 2;
+
+/// `sessile serve`.
+pub(crate) fn serve(serve: &Serve) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&serve.config)?;
+    let old = old_data(serve, &config)?;
+    let _log = logging::start(config.log_level, Format::Kask { appname: config.service_name.clone() })?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.storage.data_dir.display(), "starting");
+    let base_uri = config.base_uri.clone();
+    run_node(config, old, move |address| info!(%address, %base_uri, "listening"))
+        // Standard error has the same sentence, but only this one reaches those who read the logs.
+        .inspect_err(|error| error!(fatal = true, "{error:#}"))
+}
+
+/// A single node that set its data aside would have nobody to get any from, and could begin nothing either.
+fn old_data(serve: &Serve, config: &Config) -> Result<OldData, Failure> {
+    match (serve.discard_data_and_rejoin, &config.cluster) {
+        (false, _) => Ok(OldData::Keep),
+        (true, Some(_)) => Ok(OldData::SetAside),
+        (true, None) => {
+            let sentence = format!(
+                "--discard-data-and-rejoin wants a cluster to join, and {} has no `cluster`; add it, or move {} away to \
+                 begin anew",
+                serve.config.display(),
+                config.storage.data_dir.display()
+            );
+            Err(Failure::new(Status::Usage, sentence))
+        }
+    }
+}
+
+/// `sessile dev`.
+pub(crate) fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
+    let directory = Directory::of(dev.data_dir.as_deref())?;
+    let config = Config::dev(dev.listen, dev.engine, directory.path().to_owned())?;
+    let _log = logging::start(config.log_level, Format::Plain)?;
+    let base_uri = config.base_uri.clone();
+    let announce = |address| {
+        // That nobody can read it is no reason to stop.
+        let _ = output::to_stdout(&banner(address, &base_uri, directory.keeping()));
+    };
+    run_node(config, OldData::Keep, announce)
+}
+
+/// `sessile check-config`.
+pub(crate) fn check_config(check: &CheckConfig) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&check.file)?;
+    output::to_stdout(&config.describe()).context(output::UNWRITABLE)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the node until it ends by itself or by the first signal; at once by the second.
+fn run_node(config: Config, old: OldData, listening: impl FnOnce(SocketAddr) + Send) -> anyhow::Result<ExitCode> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).max(MIN_THREADS);
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).enable_all();
+    // What a task wakes would go before everything else that waits, and rounds would begin before they are full.
+    #[cfg(tokio_unstable)]
+    builder.disable_lifo_slot();
+    let runtime = builder.build().context("no threads for the runtime")?;
+    let ended = runtime.block_on(async {
+        let signals = Signals::install().context("the signals could not be taken over")?;
+        let stop = CancellationToken::new();
+        tokio::select! {
+            ended = node::run(config, old, stop.clone(), listening) => ended,
+            code = signals.watch(stop) => Ok(code),
+        }
+    });
+    // A node that ended left nothing behind; one that was ended by a second signal must not be waited for.
+    runtime.shutdown_background();
+    ended
+}

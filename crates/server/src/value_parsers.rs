@@ -1,0 +1,56 @@
+//! Values on the command line that commands of several families take.
+
+use std::time::Duration;
+
+use crate::config::ListenAddress;
+
+/// An address to connect to.
+pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {
+    let expected = "HOST:PORT was expected, such as 127.0.0.1:7081 or n1.example:7081";
+    ListenAddress::parse(text).ok().filter(|address| address.port() != 0).ok_or_else(|| expected.to_owned())
+}
+
+/// A time from a millisecond to an hour.
+pub(crate) fn patience(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(3600);
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ms" => Duration::from_millis(1),
+        "" | "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        _ => Duration::ZERO,
+    };
+    let number = digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let time = number.and_then(|number| unit.checked_mul(number));
+    let fits = time.filter(|time| !time.is_zero() && *time <= LONGEST);
+    fits.ok_or_else(|| "a time from 1ms to 60m was expected, such as 500ms, 10s or 2m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        for (text, millis) in
+            [("1ms", 1), ("500ms", 500), ("3", 3_000), ("10s", 10_000), ("2m", 120_000), ("60m", 3_600_000)]
+        {
+            assert_eq!(patience(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in
+            ["", "s", "0", "0s", "61m", "3601", "-1s", "+1s", "1.5s", "1h", "1 s", "1s ", "99999999999999s", "ä"]
+        {
+            assert!(patience(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_can_be_connected_to() {
+        for text in ["127.0.0.1:7081", "[::1]:1", "n1.example:65535"] {
+            assert_eq!(address(text).unwrap().to_string(), text);
+        }
+        for text in ["", "n1", "n1:0", ":7081", "n1:x", "http://n1:7081"] {
+            assert!(address(text).is_err(), "{text:?}");
+        }
+    }
+}

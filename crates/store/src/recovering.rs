@@ -1,0 +1,204 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use openraft::EntryPayload;
+
+use crate::codec::{decode_entry, seal, unseal};
+use crate::data_dir::DataDir;
+use crate::log::{LogPosition, RaftLog};
+use crate::state::{Owner, SessionState, Snapshot, SnapshotReceiver, StateRoot};
+use crate::types::{log_id_at, position};
+use crate::{ClusterId, LogId, Member, NodeId, SnapshotMeta, Store, StoreError, StoreOptions};
+use sessile_core::planted::{Defect, is_planted};
+
+/// How many entries are read at a time in the search for the newest membership.
+const SEARCH_ENTRIES: u64 = 1_024;
+
+/// What became of a state that was lost or is damaged.
+pub(crate) struct LostState {
+    pub(crate) reason: String,
+    pub(crate) aside: Option<PathBuf>,
+    /// Who was a member by what it could still say.
+    pub(crate) members: Vec<(NodeId, Member)>,
+}
+
+/// The disk of a member whose state is lost or damaged and whose log, whole, no longer reaches back to the beginning:
+/// still the same node, with its id, its vote and its log. No Raft runs over it before another member has given it a
+/// state.
+///
+/// What marks it is that no state is in use. A crash at any point of `complete` leaves either that, and it begins
+/// again, or the new state in use over a log that fits it.
+pub struct RecoveringStore {
+    dir: DataDir,
+    root: StateRoot,
+    log: RaftLog,
+    lost: LostState,
+}
+
+impl fmt::Debug for RecoveringStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecoveringStore(node {}, {})", self.node(), self.lost.reason)
+    }
+}
+
+impl RecoveringStore {
+    pub(crate) fn new(
+        dir: DataDir,
+        options: &StoreOptions,
+        owner: Owner,
+        log: RaftLog,
+        lost: LostState,
+    ) -> Result<Self, StoreError> {
+        let root = options.state_root(&dir, owner);
+        root.prepare()?;
+        Ok(Self { dir, root, log, lost })
+    }
+
+    /// Which node this is.
+    pub fn node(&self) -> NodeId {
+        self.root.owner.node
+    }
+
+    /// Which cluster it belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.root.owner.cluster
+    }
+
+    /// What was wrong with the state.
+    pub fn reason(&self) -> &str {
+        &self.lost.reason
+    }
+
+    /// Where the damaged state is kept; `None` if there was none.
+    pub fn aside(&self) -> Option<&Path> {
+        self.lost.aside.as_deref()
+    }
+
+    /// The log index that a snapshot must reach: what was purged of the log, and what was known to be committed.
+    pub fn must_reach(&self) -> u64 {
+        self.floor().map_or(0, |floor| floor.index)
+    }
+
+    fn floor(&self) -> Option<LogPosition> {
+        [self.log.purged(), self.log.committed()].into_iter().flatten().max_by_key(|position| position.index)
+    }
+
+    /// The members by the newest membership entry that the log still has; without one, by what the lost state could
+    /// still say. None if neither knows.
+    pub fn members(&self) -> Vec<(NodeId, Member)> {
+        let logged = self.members_in_the_log();
+        if logged.is_empty() { self.lost.members.clone() } else { logged }
+    }
+
+    fn members_in_the_log(&self) -> Vec<(NodeId, Member)> {
+        let (Some(first), Some(last)) = (self.log.first_index(), self.log.last()) else { return Vec::new() };
+        let mut end = last.index + 1;
+        while end > first {
+            let start = end.saturating_sub(SEARCH_ENTRIES).max(first);
+            let records = self.log.read(start..end, usize::MAX).unwrap_or_default();
+            for record in records.into_iter().rev() {
+                let entry = decode_entry(log_id_at(record.position), record.payload);
+                if let Ok(EntryPayload::Membership(membership)) = entry.map(|entry| entry.payload) {
+                    return membership.nodes().map(|(node, member)| (*node, member.clone())).collect();
+                }
+            }
+            end = start;
+        }
+        Vec::new()
+    }
+
+    /// Begins to receive a snapshot.
+    ///
+    /// # Errors
+    /// The disk, or the engine.
+    pub fn receive(&self) -> Result<SnapshotReceiver, StoreError> {
+        SnapshotReceiver::new(&self.root)
+    }
+
+    /// Fits the log to a snapshot, and puts its state in use. If the log holds exactly the snapshot's last id, what
+    /// stands behind it stays; otherwise the log up to it and whatever follows goes: it is older than what a majority
+    /// has, or was never committed. The vote is raised to at least the snapshot's term.
+    ///
+    /// # Errors
+    /// A snapshot that does not reach what this log had committed, or is of another history: nothing was changed, and
+    /// another may be tried. A failed disk: the next start begins again.
+    pub fn complete(self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<Store, Box<(Self, StoreError)>> {
+        match self.put_in_use(snapshot, meta) {
+            Ok(state) => {
+                let Self { dir, root: StateRoot { owner, .. }, log, .. } = self;
+                Ok(Store::new(dir, owner.node, owner.cluster, log, state))
+            }
+            Err(error) => Err(Box::new((self, error))),
+        }
+    }
+
+    fn put_in_use(&self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<SessionState, StoreError> {
+        let last = self.assert_reaches(meta)?;
+        let built = snapshot.into_built(&self.root, meta)?;
+        // The log first: as long as no state is in use, the next start is at this point again, whatever was done to
+        // the log. The other way round it could find a state behind which the log has a hole, or another history.
+        self.raise_vote(last)?;
+        let conflicts = self.log.position_of(last.index) != Some(last);
+        if conflicts && !is_planted(Defect::StateOverConflictingLog) {
+            self.replace_log(last)?;
+        }
+        self.log.sync()?;
+        let state = SessionState::of(built)?;
+        state.persist()?;
+        Ok(state)
+    }
+
+    fn assert_reaches(&self, meta: &SnapshotMeta) -> Result<LogPosition, StoreError> {
+        let refused = |what: String| StoreError::Transfer { what };
+        let (wanted, last) = (self.must_reach(), meta.last_log_id.as_ref().map(position));
+        let Some(last) = last.filter(|last| last.index >= wanted) else {
+            let reached = last.map_or(0, |last| last.index);
+            return Err(refused(format!("it ends at entry {reached}, but entry {wanted} was committed here")));
+        };
+        match self.floor().filter(|floor| floor.index == last.index && floor.term != last.term) {
+            Some(floor) => Err(refused(format!(
+                "its entry {} is of term {}, but here it was committed in term {}: it is of another history",
+                last.index, last.term, floor.term
+            ))),
+            None => Ok(last),
+        }
+    }
+
+    pub(crate) fn raise_vote(&self, last: LogPosition) -> Result<(), StoreError> {
+        let voted = match self.log.vote() {
+            Some(bytes) => unseal::<(u64, NodeId, bool)>(&bytes)
+                .map_err(|error| self.dir.disagreement(format!("the vote in the Raft log cannot be read: {error}")))?,
+            None => (0, self.node(), false),
+        };
+        if voted.0 >= last.term {
+            return Ok(());
+        }
+        // For itself: the term has its leader, who is told by its own word, so nobody else may be voted for in it.
+        let raised = seal(&(last.term, self.node(), false));
+        Ok(self.log.durably(|done| self.log.save_vote(&raised, done))?)
+    }
+
+    pub(crate) fn replace_log(&self, last: LogPosition) -> Result<(), StoreError> {
+        // Whatever stands at or behind the snapshot's place goes first: a purge would keep what stands behind it.
+        let before = last.index.checked_sub(1);
+        if self.log.last().is_some_and(|newest| newest.index >= last.index) {
+            self.log.durably(|done| self.log.truncate_after(before, done))?;
+        }
+        Ok(self.log.durably(|done| self.log.purge(last, done))?)
+    }
+
+    /// The last entry of the log.
+    pub fn last(&self) -> Option<LogId> {
+        self.log.last().map(log_id_at)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn close_log(&self) {
+        drop(self.log.close());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log_store(&self) -> crate::LogStore {
+        crate::LogStore::new(self.log.clone(), None)
+    }
+}
