@@ -23,7 +23,7 @@ pub struct Cluster {
     pub(crate) parts: Arc<Parts>,
 }
 
-/// What a member is made of. Whoever answers for it holds it by this.
+/// What a member is made of. It goes when nobody has its [`Cluster`] any more.
 pub(crate) struct Parts {
     pub(crate) group: Arc<Group>,
     pub(crate) reads: Arc<Reads>,

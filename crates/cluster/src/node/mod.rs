@@ -3,8 +3,10 @@
 
 mod cluster;
 mod listener;
+mod member;
 mod peer_service;
 mod start;
+mod starting;
 mod status;
 mod watches;
 
