@@ -12,8 +12,8 @@ use sessile_core::LogTime;
 use sessile_store::engine::{Step, Stepping};
 use tokio_util::sync::CancellationToken;
 
-use super::{disk::Disk, engine};
 use super::invariants::Once;
+use super::{disk::Disk, engine};
 use crate::{Operation, Value};
 
 /// When the simulation begins, by a clock that is right: 2030-01-01, in milliseconds.

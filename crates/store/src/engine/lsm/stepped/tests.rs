@@ -43,7 +43,12 @@ impl Bench {
         let steps = self.steps.clone();
         let told = Arc::new(move |step| steps.lock().push(step));
         let options = EngineOptions { retention: Some(self.clock.clone()), ..EngineOptions::with_cache(1 << 20) };
-        open_stepped(&self.dir.path().join("engine"), options, Stepping { kind: EngineKind::Fjall, seed: self.seed, told }).unwrap()
+        open_stepped(
+            &self.dir.path().join("engine"),
+            options,
+            Stepping { kind: EngineKind::Fjall, seed: self.seed, told },
+        )
+        .unwrap()
     }
 
     /// Writes, waits, persists, stops and dies by the seed. After each turn, what is there is what a plain map has, but
