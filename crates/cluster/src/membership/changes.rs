@@ -278,6 +278,7 @@ impl MembershipChanges {
         change.make_replacement(members, (old, &new.1.name), new).await
     }
 
+    /// [`decide::replacement`], by what is known here.
     fn replacement(
         &self,
         on: &StoredMembership,
