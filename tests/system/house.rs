@@ -1,4 +1,5 @@
-//! The arrows between the crates, and between the folders of `crates/cluster`, as ARCHITECTURE.md draws them.
+//! The arrows between the crates, and between the folders of `crates/cluster`, as ARCHITECTURE.md draws them; and where the
+//! links of the pages for people lead.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -316,4 +317,86 @@ fn without_comments_and_strings(text: &str) -> String {
         }
     }
     code
+}
+
+/// A link of a page for people: `[text](target)`.
+struct PageLink {
+    page: String,
+    text: String,
+    /// What it leads to, from the root of the repository; a page's own heading leads to the page.
+    target: PathBuf,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The links to files of this repository, of every page for people.
+fn links() -> Vec<PageLink> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let docs = docs.map(|name| format!("docs/{}", name.to_str().unwrap())).filter(|page| page.ends_with(".md"));
+    let pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned).into_iter().chain(docs);
+    pages.flat_map(|page| links_of(&fs::read_to_string(root().join(&page)).unwrap(), &page)).collect()
+}
+
+fn links_of(text: &str, page: &str) -> Vec<PageLink> {
+    // Each piece but the last ends with a link's text, and each but the first begins with a link's target.
+    let pieces: Vec<&str> = text.split("](").collect();
+    let link = |pair: &[&str]| {
+        let text = pair[0].rsplit('[').next()?.to_owned();
+        let (target, _) = pair[1].split_once(')')?;
+        let (target, _) = target.split_once('#').unwrap_or((target, ""));
+        let target = if target.is_empty() { page.into() } else { Path::new(page).parent()?.join(target) };
+        Some(PageLink { page: page.to_owned(), text, target }).filter(|_| !pair[1].starts_with("http"))
+    };
+    pieces.windows(2).filter_map(link).collect()
+}
+
+#[test]
+fn every_link_of_a_page_leads_to_a_file() {
+    let links = links();
+    assert!(links.len() > 50, "there were more once: {}", links.len());
+    let dead = links.iter().filter(|link| !root().join(&link.target).exists());
+    let dead: Vec<_> = dead.map(|link| format!("{}: [{}] leads nowhere", link.page, link.text)).collect();
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+}
+
+/// A newcomer who follows the tour, and does not find a function where it should be, does not believe the rest either.
+#[test]
+fn every_item_that_a_page_names_is_in_the_file_that_it_links_to() {
+    let is_code = |file: &Path| file.extension().is_some_and(|kind| kind == "rs" || kind == "proto");
+    let named = links().into_iter().filter(|link| link.text.starts_with('`') && is_code(&link.target));
+    let named: Vec<_> = named.collect();
+    assert!(named.len() > 50, "there were more once: {}", named.len());
+    let missing = named.iter().flat_map(|PageLink { page, text, target }| {
+        let code = fs::read_to_string(root().join(target)).unwrap_or_default();
+        let names = text.trim_matches('`').split("::").filter(move |name| !is_defined(&code, name));
+        names.map(move |name| format!("{page}: {text} is named, and there is no {name} in {}", target.display()))
+    });
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Whether some code defines an item, a method, a variant or a message of that name, or implements something for it.
+fn is_defined(code: &str, name: &str) -> bool {
+    const BEFORE: [&str; 8] = ["fn", "struct", "enum", "trait", "const", "type", "message", "for"];
+    code.lines().any(|line| {
+        let is_word = |next: char| next.is_alphanumeric() || next == '_';
+        let words: Vec<&str> = line.split(|next| !is_word(next)).filter(|word| !word.is_empty()).collect();
+        let defined = words.windows(2).any(|pair| pair[1] == name && BEFORE.contains(&pair[0]));
+        let inherent = words.first() == Some(&"impl") && words.get(1) == Some(&name);
+        let variant = line.trim_start().strip_prefix(name).is_some_and(|rest| rest.starts_with(['(', ',', ' ']));
+        defined || inherent || variant && line.starts_with("    ") && !line.starts_with("     ")
+    })
+}
+
+#[test]
+fn a_definition_is_told_from_a_mention() {
+    let code = "pub enum Step {\n    Join(ClusterId),\n}\nimpl Step {\n    pub(super) async fn take(&self) {\n        Other::new(gone)\n    }\n}\n";
+    for name in ["Step", "Join", "take"] {
+        assert!(is_defined(code, name), "{name}");
+    }
+    for name in ["Other", "new", "gone", "ClusterId", "Joi"] {
+        assert!(!is_defined(code, name), "{name}");
+    }
 }

@@ -14,6 +14,8 @@ mod lobby;
 mod newcomer;
 mod recover;
 mod service;
+#[cfg(test)]
+mod stories;
 
 pub(crate) use begin::begin;
 pub(crate) use enter::{Entered, enter};

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::changes::MembershipChanges;
-use super::quorum::CAUGHT_UP_ENTRIES;
+use super::decide::{Namesake, Placing, is_ready};
 use crate::group::{Group, voters};
 use crate::writes::Writes;
 
@@ -74,9 +74,8 @@ async fn look(autopilot: &Autopilot) {
     let mut concerns = BTreeSet::new();
     for (&learner, member) in on.membership().nodes().filter(|(node, _)| !voters.contains(node)) {
         let healthy_for = changes.health().members.get(learner).and_then(|known| known.reachable_for());
-        let caught_up = changes.group().unacknowledged(learner).is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES);
-        let ready = healthy_for.is_some_and(|healthy| healthy >= stabilise) && caught_up;
-        if !ready && !is_planted(Defect::PromotionBeforeCatchUp) {
+        let behind = changes.group().unacknowledged(learner);
+        if !is_ready(healthy_for, stabilise, behind) && !is_planted(Defect::PromotionBeforeCatchUp) {
             continue;
         }
         match place(changes, (learner, member), &on).await {
@@ -99,32 +98,28 @@ async fn place(
     (learner, member): (NodeId, &Member),
     on: &StoredMembership,
 ) -> Result<bool, String> {
-    let voters = voters(on);
-    let mut predecessor = None;
-    for (&other, old) in on.membership().nodes().filter(|(node, other)| **node != learner && other.name == member.name)
-    {
+    let (voters, membership) = (voters(on), on.membership());
+    let namesakes = membership.nodes().filter(|(node, other)| **node != learner && other.name == member.name);
+    let mut placing = Placing::Promote;
+    for (&node, other) in namesakes {
         // One whose heartbeats or reports come lives, whatever one more call finds.
-        if changes.health().is_well(other) || changes.still_answers(other, old).await {
-            return Err(format!(
-                "two members that answer are called {}: node {other} and node {learner}; give one of them another \
-                 cluster.name",
-                member.name
-            ));
+        let answers = changes.health().is_well(node) || changes.still_answers(node, other).await;
+        let namesake = Namesake { node, votes: voters.contains(&node), answers };
+        placing = placing.beside(namesake, learner, &member.name)?;
+        if matches!(placing, Placing::Remove(_)) {
+            break;
         }
-        if voters.contains(&other) {
-            predecessor = Some((other, old));
-        } else {
-            // A learner that came to nothing.
+    }
+    let placed = match placing {
+        Placing::Remove(other) => {
             return match changes.remove_learner(other, on).await {
                 Ok(_) => Ok(true),
                 Err(status) if passes(&status) => Ok(false),
                 Err(status) => Err(format!("{}, of before, cannot be removed: {}", member.name, status.message())),
             };
         }
-    }
-    let placed = match predecessor {
-        Some(old) => changes.replace_node(old, (learner, member), on).await,
-        None => changes.promote(&learner.to_string(), on.log_id().map(|log_id| log_id.index)).await,
+        Placing::Replace(old) => changes.replace_node(old, (learner, member), on).await,
+        Placing::Promote => changes.promote(&learner.to_string(), on.log_id().map(|log_id| log_id.index)).await,
     };
     match placed {
         Ok(placed) => Ok(placed.changed),

@@ -15,8 +15,9 @@ use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::info;
 
+use super::decide;
 use super::leadership::hand_over;
-use super::quorum::{assert_caught_up, assert_quorum};
+use super::quorum::assert_caught_up;
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
 use crate::reads::Reads;
@@ -233,7 +234,7 @@ impl MembershipChanges {
         if voters(&change.on).contains(&node) {
             return Ok(unchanged(&change.on, format!("{} is a voter already", member.name)));
         }
-        assert_caught_up(&self.group, &self.health, node, &member)?;
+        assert_caught_up(&member, self.behind(node))?;
         let membership = change.make(ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await?;
         Ok(changed(membership, format!("{} is a voter now", member.name)))
     }
@@ -257,53 +258,41 @@ impl MembershipChanges {
             }
             Err(status) => return Err(status),
         };
-        let (old, new) = ((old, &old_member), (new, &new_member));
+        let new = (new, &new_member);
         let members = self.replacement(&change.on, old, new, force)?;
-        if old.0 == self.group.node {
+        if old == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
-        change.make_replacement(members, old, new).await.map(Asked::Answered)
+        change.make_replacement(members, (old, &old_member.name), new).await.map(Asked::Answered)
     }
 
-    /// The same, of two that are known, neither of which is this node.
+    /// The same, of two of one name, neither of which is this node.
     pub(crate) async fn replace_node(
         &self,
-        old: (NodeId, &Member),
+        old: NodeId,
         new: (NodeId, &Member),
         on: &StoredMembership,
     ) -> Result<Changed, Status> {
         let change = self.begin_change(Some(index_of(on))).await?;
         let members = self.replacement(&change.on, old, new, false)?;
-        change.make_replacement(members, old, new).await
+        change.make_replacement(members, (old, &new.1.name), new).await
     }
 
-    /// How one takes the place of another, if it may.
+    /// [`decide::replacement`], by what is known here.
     fn replacement(
         &self,
         on: &StoredMembership,
-        (old, _): (NodeId, &Member),
-        (new, new_member): (NodeId, &Member),
+        old: NodeId,
+        new: (NodeId, &Member),
         force: bool,
     ) -> Result<ChangeMembers<NodeId, Member>, Status> {
-        if old == new {
-            return Err(Status::invalid_argument("a member cannot take its own place"));
-        }
-        let voters = voters(on);
-        if !voters.contains(&new) {
-            assert_caught_up(&self.group, &self.health, new, new_member)?;
-        }
-        let mut after = voters;
-        let old_voted = after.remove(&old);
-        if old_voted {
-            after.insert(new);
-        }
-        assert_quorum(&self.health, &after, force)?;
-        Ok(if old_voted {
-            let (add, remove) = (BTreeSet::from([new]), BTreeSet::from([old]));
-            ChangeMembers::Batch(vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)])
-        } else {
-            ChangeMembers::RemoveNodes(BTreeSet::from([old]))
-        })
+        let is_well = |node| self.health.is_well(node);
+        decide::replacement(&voters(on), old, new, || self.behind(new.0), is_well, force)
+    }
+
+    /// How many entries of this leader's log a member that answers has not taken into its own.
+    fn behind(&self, node: NodeId) -> Option<u64> {
+        self.group.unacknowledged(node).filter(|_| self.health.is_well(node))
     }
 
     /// Removes a member for good.
@@ -316,13 +305,7 @@ impl MembershipChanges {
             }
             Err(status) => return Err(status),
         };
-        let mut after = voters(&change.on);
-        let members = if after.remove(&node) {
-            assert_quorum(&self.health, &after, force)?;
-            ChangeMembers::RemoveVoters(BTreeSet::from([node]))
-        } else {
-            ChangeMembers::RemoveNodes(BTreeSet::from([node]))
-        };
+        let members = decide::removal(&voters(&change.on), node, |voter| self.health.is_well(voter), force)?;
         if node == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
@@ -378,11 +361,11 @@ impl Change<'_> {
     async fn make_replacement(
         self,
         members: ChangeMembers<NodeId, Member>,
-        (old, old_member): (NodeId, &Member),
+        (old, old_name): (NodeId, &str),
         (new, new_member): (NodeId, &Member),
     ) -> Result<Changed, Status> {
         let membership = self.make(members).await?;
-        let what = format!("{} (node {new}) has taken the place of {} (node {old})", new_member.name, old_member.name);
+        let what = format!("{} (node {new}) has taken the place of {old_name} (node {old})", new_member.name);
         info!("{what}");
         Ok(changed(membership, what))
     }

@@ -1,11 +1,14 @@
 //! Who is a member, as the leader changes it by command and by itself, without knowing the configuration, operators, or
-//! how a node comes to its first cluster.
+//! how a node comes to its first cluster. `decide` and `quorum` hold the rules, the rest carries them out.
 
 mod announce;
 mod autopilot;
 mod changes;
+mod decide;
 mod leadership;
 mod quorum;
+#[cfg(test)]
+mod stories;
 
 pub(crate) use announce::run as announce;
 pub(crate) use autopilot::Autopilot;

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use sessile_store::{Member, NodeId};
 use tonic::Status;
 
-use crate::group::Group;
 use crate::health::ClusterHealth;
 
 /// A learner that is no further behind than this has caught up: what a busy leader has on its way at a time. Far below
@@ -20,6 +19,10 @@ pub(crate) struct Arithmetic {
 }
 
 impl Arithmetic {
+    pub(super) fn of(voters: &BTreeSet<NodeId>, is_well: impl Fn(NodeId) -> bool) -> Self {
+        Self { voters: voters.len(), healthy: voters.iter().filter(|voter| is_well(**voter)).count() }
+    }
+
     pub(crate) fn quorum(&self) -> usize {
         self.voters / 2 + 1
     }
@@ -39,17 +42,18 @@ impl Arithmetic {
     }
 }
 
+/// The same of what is known here of these voters.
 pub(crate) fn arithmetic(health: &ClusterHealth, voters: &BTreeSet<NodeId>) -> Arithmetic {
-    Arithmetic { voters: voters.len(), healthy: voters.iter().filter(|voter| health.is_well(**voter)).count() }
+    Arithmetic::of(voters, |voter| health.is_well(voter))
 }
 
 /// Refuses a change that would leave a cluster that stands still.
 pub(super) fn assert_quorum(
-    health: &ClusterHealth,
     voters_after: &BTreeSet<NodeId>,
+    is_well: impl Fn(NodeId) -> bool,
     force: bool,
 ) -> Result<(), Status> {
-    match arithmetic(health, voters_after).loses_quorum() {
+    match Arithmetic::of(voters_after, is_well).loses_quorum() {
         Some(arithmetic) if !force || voters_after.is_empty() => Err(Status::failed_precondition(format!(
             "{arithmetic}; bring a member back first{}",
             if voters_after.is_empty() { "" } else { ", or insist with --force" }
@@ -58,15 +62,10 @@ pub(super) fn assert_quorum(
     }
 }
 
-/// Refuses a vote to a learner that could not use it yet.
-pub(super) fn assert_caught_up(
-    group: &Group,
-    health: &ClusterHealth,
-    node: NodeId,
-    member: &Member,
-) -> Result<(), Status> {
-    // What it has taken into its log counts, by the leader's own knowledge; a report is always a moment old.
-    match group.unacknowledged(node).filter(|_| health.is_well(node)) {
+/// Refuses a vote to a learner that could not use it yet. `behind` are the entries that it has not taken into its log, by the
+/// leader's own knowledge, because a report is always a moment old; `None` for one that does not answer.
+pub(super) fn assert_caught_up(member: &Member, behind: Option<u64>) -> Result<(), Status> {
+    match behind {
         Some(behind) if behind <= CAUGHT_UP_ENTRIES => Ok(()),
         Some(behind) => Err(Status::failed_precondition(format!(
             "{} is {behind} entries behind and must catch up first (to within {CAUGHT_UP_ENTRIES})",

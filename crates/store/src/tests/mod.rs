@@ -10,6 +10,7 @@ mod raft_suite;
 mod restart;
 mod retention;
 mod snapshots;
+mod start_up;
 mod stateless;
 mod transfer;
 

@@ -1,0 +1,100 @@
+//! What a change of the membership would be, if it may be made, and which learner gets a vote. Pure: who is well, and how far
+//! behind, is given.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use sessile_store::{Member, NodeId};
+use tonic::Status;
+
+use super::quorum::{CAUGHT_UP_ENTRIES, assert_caught_up, assert_quorum};
+
+type Change = ChangeMembers<NodeId, Member>;
+
+/// How a member leaves for good, if it may.
+pub(super) fn removal(
+    voters: &BTreeSet<NodeId>,
+    node: NodeId,
+    is_well: impl Fn(NodeId) -> bool,
+    force: bool,
+) -> Result<Change, Status> {
+    let mut after = voters.clone();
+    if !after.remove(&node) {
+        return Ok(ChangeMembers::RemoveNodes(BTreeSet::from([node])));
+    }
+    assert_quorum(&after, is_well, force)?;
+    Ok(ChangeMembers::RemoveVoters(BTreeSet::from([node])))
+}
+
+/// How one takes the place of another, if it may. `behind` as for [`assert_caught_up`].
+pub(super) fn replacement(
+    voters: &BTreeSet<NodeId>,
+    old: NodeId,
+    (new, new_member): (NodeId, &Member),
+    behind: impl FnOnce() -> Option<u64>,
+    is_well: impl Fn(NodeId) -> bool,
+    force: bool,
+) -> Result<Change, Status> {
+    if old == new {
+        return Err(Status::invalid_argument("a member cannot take its own place"));
+    }
+    if !voters.contains(&new) {
+        assert_caught_up(new_member, behind())?;
+    }
+    let mut after = voters.clone();
+    let old_voted = after.remove(&old);
+    if old_voted {
+        after.insert(new);
+    }
+    assert_quorum(&after, is_well, force)?;
+    Ok(if old_voted {
+        let (add, remove) = (BTreeSet::from([new]), BTreeSet::from([old]));
+        ChangeMembers::Batch(vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)])
+    } else {
+        ChangeMembers::RemoveNodes(BTreeSet::from([old]))
+    })
+}
+
+/// Whether a learner has been healthy for long enough and is near enough to be given a vote.
+pub(super) fn is_ready(healthy_for: Option<Duration>, stabilise: Duration, behind: Option<u64>) -> bool {
+    healthy_for.is_some_and(|healthy| healthy >= stabilise) && behind.is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES)
+}
+
+/// Another member of a learner's name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Namesake {
+    pub(super) node: NodeId,
+    pub(super) votes: bool,
+    pub(super) answers: bool,
+}
+
+/// What is to be done with a learner that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placing {
+    /// It gets a vote of its own.
+    Promote,
+    /// It takes the place of that voter, whose machine was reimaged.
+    Replace(NodeId),
+    /// That learner of its name, which came to nothing, is removed first.
+    Remove(NodeId),
+}
+
+impl Placing {
+    /// The same once one more member of its name was looked at.
+    ///
+    /// # Errors
+    /// What an operator must see to: two that live bear one name.
+    pub(super) fn beside(self, namesake: Namesake, learner: NodeId, name: &str) -> Result<Self, String> {
+        let Namesake { node, votes, answers } = namesake;
+        match self {
+            Self::Remove(_) => Ok(self),
+            _ if answers => Err(format!(
+                "two members that answer are called {name}: node {node} and node {learner}; give one of them another \
+                 cluster.name"
+            )),
+            _ if votes => Ok(Self::Replace(node)),
+            _ => Ok(Self::Remove(node)),
+        }
+    }
+}
