@@ -3,7 +3,7 @@
 //! It deliberately knows nothing of how sessions are stored, replicated or served: it reads what it was told, hands it
 //! to the node ([`node::run`]) and turns how that ends into an exit code.
 
-#[cfg(not(any(tokio_unstable, fuzzing)))]
+#[cfg(not(any(tokio_unstable, fuzzing, doc)))]
 compile_error!(
     "build with the flags of .cargo/config.toml: without them another scheduler runs than the one that is tested. The \
      variable RUSTFLAGS replaces them; unset it, or add --cfg tokio_unstable to it"
