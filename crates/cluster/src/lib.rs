@@ -39,6 +39,6 @@ pub use config::{NodeConfig, PeersConfig, QueueBytes};
 pub use error::{ClusterError, StartError};
 pub use join_token::JoinToken;
 pub use node::{Cluster, MemberReach, Node, Status};
-pub use sessile_store::Found;
+pub use sessile_store::LiveRecord;
 pub use transport::{Dial, Incoming, Reach, RefusalCount, Wire};
 pub use wall_clock::WallClock;

@@ -21,7 +21,7 @@ pub(crate) fn refuse_alone(opening: Opening, dir: &Path) -> Result<Opening, Stor
         Opening::Pristine(store) if store.former().is_some() => {
             refused("it once held a cluster, so it may join one and must not begin one".to_owned())
         }
-        Opening::Stateless(store) => refused(format!(
+        Opening::Recovering(store) => refused(format!(
             "its state is lost or damaged ({}), and its log no longer reaches back to the beginning",
             store.reason()
         )),
@@ -58,7 +58,7 @@ pub(crate) fn tell(opening: &Opening) {
     let (store, opened) = match opening {
         Opening::Pristine(store) => return info!(node = %store.node(), "this is a new node"),
         // Whoever asks the others for a state says so.
-        Opening::Stateless(_) => return,
+        Opening::Recovering(_) => return,
         Opening::Member(store, opened) => (store, opened),
     };
     match opened {

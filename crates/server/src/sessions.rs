@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sessile_cluster::{Cluster, ClusterError, Found};
+use sessile_cluster::{Cluster, ClusterError, LiveRecord};
 use sessile_core::{Action, Delete, LogTime, NamespaceId, Outcome, Put, Refusal, SessionKey, Taken};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::SetOnce;
@@ -85,7 +85,7 @@ impl Sessions for ClusterSessions {
     }
 }
 
-fn live(found: Found) -> Session {
+fn live(found: LiveRecord) -> Session {
     Session {
         version: found.record.header.version,
         remaining: remaining(found.record.header.expires_at, found.clock),

@@ -56,11 +56,7 @@ pub use opening::Opening;
 pub use pristine::PristineStore;
 pub use progress::{Progress, Step};
 pub use recovering::RecoveringStore;
-/// The former name of [`RecoveringStore`].
-pub use recovering::RecoveringStore as StatelessStore;
 pub use retention::{LogSegment, Retention};
-/// The former name of [`LiveRecord`].
-pub use state::LiveRecord as Found;
 pub use state::{
     CheckReport, LiveRecord, Reaped, SessionState, Snapshot, SnapshotChunks, SnapshotReceiver, StateMachine,
     StateSummary,

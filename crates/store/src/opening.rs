@@ -7,7 +7,7 @@
 //! empty  yes      no                           Member: an adoption that was cut short is ended
 //! yes    yes      whole                        Member
 //! yes    yes      lost, damaged or too old     Member, if the log reaches back to its beginning and makes it again;
-//!                                              Stateless, if it does not
+//!                                              Recovering, if it does not
 //! anything else: something is lost that nobody can make again, or ids disagree: refused
 //! ```
 
@@ -33,7 +33,7 @@ pub enum Opening {
     /// It belongs to one, and goes on.
     Member(Store, Opened),
     /// It belongs to one, with its log, and needs a state from another member before Raft may run.
-    Stateless(RecoveringStore),
+    Recovering(RecoveringStore),
 }
 
 /// A directory with a whole log and the mark of its cluster.
@@ -153,7 +153,7 @@ impl MemberDir {
     fn stateless(self, options: &StoreOptions, lost: LostState) -> Result<Opening, StoreError> {
         let Self { dir, node, cluster, log, .. } = self;
         marks::remove_clean(&dir)?;
-        RecoveringStore::new(dir, options, Owner { node, cluster }, log, lost).map(Opening::Stateless)
+        RecoveringStore::new(dir, options, Owner { node, cluster }, log, lost).map(Opening::Recovering)
     }
 
     /// As far as a damaged state can still say.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_store::{NodeId, StatelessStore, Store, off_the_runtime};
+use sessile_store::{NodeId, RecoveringStore, Store, off_the_runtime};
 use tracing::{info, warn};
 
 use super::newcomer::Newcomer;
@@ -16,22 +16,22 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Waits for a member that can give a state, which must hold what this node's log had committed. While none can it waits
 /// and says so: a node with a whole log never throws it away.
-pub(crate) async fn recover(newcomer: &Newcomer, stateless: StatelessStore) -> Result<Store, StartError> {
-    newcomer.this.door().enter(stateless.cluster());
+pub(crate) async fn recover(newcomer: &Newcomer, recovering: RecoveringStore) -> Result<Store, StartError> {
+    newcomer.this.door().enter(recovering.cluster());
     warn!(
-        reason = stateless.reason(),
-        aside = %stateless.aside().map(|aside| aside.display().to_string()).unwrap_or_default(),
+        reason = recovering.reason(),
+        aside = %recovering.aside().map(|aside| aside.display().to_string()).unwrap_or_default(),
         "the state of this node is lost or damaged: another member's is fetched; id, vote and log are kept"
     );
-    let mut stateless = Arc::new(stateless);
+    let mut recovering = Arc::new(recovering);
     // What came of a transfer that broke: the same member goes on with it.
     let mut fetching = Fetching::default();
     loop {
         let mut failures = Vec::new();
-        for (node, address) in members(newcomer, &stateless).await {
+        for (node, address) in members(newcomer, &recovering).await {
             let link = Link::new(node, newcomer.this.directory().clone(), address.clone());
             let Ok(peer) = link.peer() else { continue };
-            let (receiving, reach) = (stateless.clone(), stateless.must_reach());
+            let (receiving, reach) = (recovering.clone(), recovering.must_reach());
             let fetched =
                 fetch(newcomer.this.door(), node, peer, reach, &mut fetching, move || receiving.receive()).await;
             let (meta, snapshot) = match fetched {
@@ -42,7 +42,7 @@ pub(crate) async fn recover(newcomer: &Newcomer, stateless: StatelessStore) -> R
                 }
             };
             // Nobody else holds it: what received is done.
-            let owned = Arc::try_unwrap(stateless)
+            let owned = Arc::try_unwrap(recovering)
                 .map_err(|_| StartError::Raft("a state is still being received; this is a defect".into()))?;
             let index = meta.last_log_id.map_or(0, |last| last.index);
             let completed = off_the_runtime(move || owned.complete(snapshot, &meta)).await;
@@ -56,15 +56,15 @@ pub(crate) async fn recover(newcomer: &Newcomer, stateless: StatelessStore) -> R
                 Err(refused) => {
                     let (back, error) = *refused;
                     failures.push(format!("what node {node} gave is not used: {error}"));
-                    stateless = Arc::new(back);
+                    recovering = Arc::new(back);
                 }
             }
         }
         let mut waiting = vec![format!(
             "for a state that holds entry {}: this node's own is lost or damaged ({}), its log is whole and kept; if \
              no member has one, restore a backup",
-            stateless.must_reach(),
-            stateless.reason()
+            recovering.must_reach(),
+            recovering.reason()
         )];
         waiting.extend(failures);
         let text = waiting.join("; ");
@@ -77,20 +77,20 @@ pub(crate) async fn recover(newcomer: &Newcomer, stateless: StatelessStore) -> R
 
 /// The other members as far as they can be found: those that the log names, and whoever answers at a seed's address as
 /// a node of the same cluster.
-async fn members(newcomer: &Newcomer, stateless: &StatelessStore) -> BTreeMap<NodeId, String> {
-    let named = stateless.members().into_iter().map(|(node, member)| (node, member.address));
+async fn members(newcomer: &Newcomer, recovering: &RecoveringStore) -> BTreeMap<NodeId, String> {
+    let named = recovering.members().into_iter().map(|(node, member)| (node, member.address));
     let mut members: BTreeMap<NodeId, String> = named.collect();
     let seeds = newcomer.config.peers.as_ref().map(|peers| peers.seeds.clone()).unwrap_or_default();
     for seed in seeds.iter().filter(|seed| *seed != newcomer.this.address()) {
         match newcomer.probe(seed).await {
-            Ok((node, identity)) if cluster_from_wire(&identity.cluster) == Some(stateless.cluster()) => {
+            Ok((node, identity)) if cluster_from_wire(&identity.cluster) == Some(recovering.cluster()) => {
                 members.insert(node, seed.clone());
             }
             Ok(_) => {}
             Err(status) => info!("seed {seed} {}", why_silent(&status)),
         }
     }
-    members.remove(&stateless.node());
+    members.remove(&recovering.node());
     members.retain(|_, address| !address.is_empty());
     members
 }

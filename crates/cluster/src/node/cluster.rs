@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use sessile_core::{Action, NamespaceId, Outcome, SessionKey};
-use sessile_store::{Found, LogId, Member, NodeId, Progress};
+use sessile_store::{LiveRecord, LogId, Member, NodeId, Progress};
 use tokio::time::Instant;
 
 use super::peer_service::PeerMember;
@@ -46,7 +46,7 @@ impl Cluster {
         namespace: NamespaceId,
         key: &SessionKey,
         deadline: Instant,
-    ) -> Result<Option<Found>, ClusterError> {
+    ) -> Result<Option<LiveRecord>, ClusterError> {
         self.parts.reads.read(namespace, key, deadline).await
     }
 
@@ -57,7 +57,7 @@ impl Cluster {
         namespace: NamespaceId,
         key: &SessionKey,
         deadline: Instant,
-    ) -> Result<(Option<Found>, Duration), ClusterError> {
+    ) -> Result<(Option<LiveRecord>, Duration), ClusterError> {
         self.parts.reads.read_local(namespace, key, deadline).await
     }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sessile_store::{Opened, Opening, StatelessStore, Store, off_the_runtime};
+use sessile_store::{Opened, Opening, RecoveringStore, Store, off_the_runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -35,7 +35,7 @@ impl Node {
             Opening::Member(store, opened) => {
                 (store.node(), Lobby::default(), Known::All(store, opened == Opened::Unchecked))
             }
-            Opening::Stateless(store) => (store.node(), Lobby::default(), Known::Log(store)),
+            Opening::Recovering(store) => (store.node(), Lobby::default(), Known::Log(store)),
         };
         let starting = Starting::new(node, lobby, config);
         let stops = starting.stop.clone().drop_guard();
@@ -93,7 +93,7 @@ impl Node {
 /// What a node's disk holds when it starts.
 enum Known {
     Nothing,
-    Log(StatelessStore),
+    Log(RecoveringStore),
     /// With a state whose counts are yet to be checked, or not.
     All(Store, bool),
 }

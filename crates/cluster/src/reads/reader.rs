@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{NamespaceId, SessionKey};
-use sessile_store::{Found, NodeId};
+use sessile_store::{LiveRecord, NodeId};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ impl Reads {
         namespace: NamespaceId,
         key: &SessionKey,
         deadline: Instant,
-    ) -> Result<Option<Found>, ClusterError> {
+    ) -> Result<Option<LiveRecord>, ClusterError> {
         self.confirm(deadline).await?;
         let found = self.look_up(namespace, key, deadline).await?;
         if is_planted(Defect::ExpiryByWallClock) {
@@ -58,7 +58,7 @@ impl Reads {
         namespace: NamespaceId,
         key: &SessionKey,
         deadline: Instant,
-    ) -> Result<(Option<Found>, Duration), ClusterError> {
+    ) -> Result<(Option<LiveRecord>, Duration), ClusterError> {
         // Asked before the record is read: the record may be newer than that, never older.
         let age = self.rounds.age().ok_or(ClusterError::NoQuorum)?;
         let found = self.look_up(namespace, key, deadline).await?;
@@ -100,7 +100,7 @@ impl Reads {
         namespace: NamespaceId,
         key: &SessionKey,
         deadline: Instant,
-    ) -> Result<Option<Found>, ClusterError> {
+    ) -> Result<Option<LiveRecord>, ClusterError> {
         let state = &self.group.state;
         let found = match state.read_in_memory(namespace, key) {
             Ok(Some(found)) => Ok(found),

@@ -120,7 +120,7 @@ impl Cast {
     pub(crate) fn pristine(&mut self, name: &str) -> PristineStore {
         match try_open(&self.data_dir(name), self.engine).unwrap() {
             Opening::Pristine(store) => store,
-            Opening::Member(..) | Opening::Stateless(_) => panic!("{name} was started before"),
+            Opening::Member(..) | Opening::Recovering(_) => panic!("{name} was started before"),
         }
     }
 

@@ -86,7 +86,7 @@ fn a_data_directory_of_the_first_version_is_opened_with_every_session_and_gone_o
         assert!(status.unwrap().success(), "{}", archive.display());
         let open = || match Opening::open(DataDir::open(dir.path()).unwrap(), &golden_options(engine)).unwrap() {
             Opening::Member(store, opened) => (store, opened),
-            Opening::Pristine(_) | Opening::Stateless(_) => panic!("{engine} took it for something else"),
+            Opening::Pristine(_) | Opening::Recovering(_) => panic!("{engine} took it for something else"),
         };
         let (store, opened) = open();
         assert!(if engine.reports_damage() { opened == Opened::Clean } else { matches!(opened, Opened::Checked(_)) });

@@ -53,7 +53,7 @@ fn open_in(dir: &Path, engine: EngineKind, cluster: ClusterId) -> Result<(Store,
     match opening(dir, engine)? {
         Opening::Pristine(pristine) => Ok((pristine.adopt(cluster)?, Opened::New)),
         Opening::Member(store, opened) => Ok((store, opened)),
-        Opening::Stateless(stateless) => panic!("{stateless:?}"),
+        Opening::Recovering(stateless) => panic!("{stateless:?}"),
     }
 }
 

@@ -7,7 +7,7 @@ fn pristine(dir: &Path) -> PristineStore {
     match opening(dir, EngineKind::Fjall).unwrap() {
         Opening::Pristine(pristine) => pristine,
         Opening::Member(_, opened) => panic!("a member: {opened:?}"),
-        Opening::Stateless(stateless) => panic!("{stateless:?}"),
+        Opening::Recovering(stateless) => panic!("{stateless:?}"),
     }
 }
 

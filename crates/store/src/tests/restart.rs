@@ -274,7 +274,7 @@ fn a_state_that_ends_before_the_log_begins_is_as_good_as_lost() {
     store.close().unwrap();
     std::fs::remove_dir_all(dir.path().join("state")).unwrap();
     copy_tree(older.path(), &dir.path().join("state"));
-    let Opening::Stateless(stateless) = opening(dir.path(), EngineKind::Fjall).unwrap() else { panic!("not noticed") };
+    let Opening::Recovering(stateless) = opening(dir.path(), EngineKind::Fjall).unwrap() else { panic!("not noticed") };
     assert_eq!(stateless.reason(), "it ends at entry 1, but the log begins at entry 4");
     assert!(stateless.aside().unwrap().join("CURRENT").is_file(), "and kept");
 }

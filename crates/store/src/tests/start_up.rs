@@ -123,7 +123,7 @@ impl World {
                 format!("{said}\n{}", self.sessions())
             }
             // Nothing of it is kept: no member that could give a state is in these stories.
-            Ok(Opening::Stateless(stateless)) => {
+            Ok(Opening::Recovering(stateless)) => {
                 let aside = aside(stateless.aside());
                 let (reason, reach) = (stateless.reason(), stateless.must_reach());
                 let who = self.name(stateless.node());

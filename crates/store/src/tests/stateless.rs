@@ -50,7 +50,7 @@ impl Story {
 
     fn open(&self) -> RecoveringStore {
         match opening(self.dir.path(), ENGINE).unwrap() {
-            Opening::Stateless(stateless) => stateless,
+            Opening::Recovering(stateless) => stateless,
             Opening::Pristine(_) => panic!("pristine"),
             Opening::Member(_, opened) => panic!("a member: {opened:?}"),
         }
@@ -133,7 +133,7 @@ fn a_damaged_state_still_says_who_the_members_are_when_the_log_does_not() {
     store.state().persist().unwrap();
     assert!(store.state().check_beside(|| true).is_err(), "the check beside the service notices it");
     drop(store);
-    let Opening::Stateless(stateless) = opening(dir.path(), ENGINE).unwrap() else { panic!("forgotten") };
+    let Opening::Recovering(stateless) = opening(dir.path(), ENGINE).unwrap() else { panic!("forgotten") };
     assert_eq!(stateless.members(), [(node, Member::default())]);
 }
 
@@ -146,7 +146,7 @@ fn a_log_that_knows_of_more_than_it_holds_does_not_make_the_state_again() {
     wait(store.log_store().save_committed(Some(log_id(1, 9)))).unwrap();
     store.close().unwrap();
     std::fs::remove_dir_all(dir.path().join("state")).unwrap();
-    let Opening::Stateless(stateless) = opening(dir.path(), ENGINE).unwrap() else { panic!("made from half a log") };
+    let Opening::Recovering(stateless) = opening(dir.path(), ENGINE).unwrap() else { panic!("made from half a log") };
     assert_eq!(stateless.must_reach(), 9);
 }
 
@@ -254,7 +254,7 @@ fn whatever_a_crash_leaves_of_it_begins_again_or_is_complete() {
                 assert!(step == 4 && opened == Opened::Unchecked, "step {step}: {opened:?}");
                 store
             }
-            Opening::Stateless(stateless) => {
+            Opening::Recovering(stateless) => {
                 assert_ne!(step, 4);
                 assert!(stateless.must_reach() >= 25, "step {step}: what was committed is not forgotten");
                 let (meta, snapshot) = story.fetch(&stateless, 31);

@@ -9,7 +9,7 @@ use crate::simulation::world::Host;
 /// notice. Not what the simulation itself took away, until there is a state again.
 pub(in super::super) fn kept_state(host: &Host, opening: &Opening) -> Result<(), String> {
     let lost = match opening {
-        Opening::Stateless(store) => Some(store.reason()),
+        Opening::Recovering(store) => Some(store.reason()),
         Opening::Member(_, Opened::Rebuilt { reason, .. }) => Some(&**reason),
         Opening::Member(..) | Opening::Pristine(_) => None,
     };

@@ -15,7 +15,7 @@ pub(in super::super) fn recounted(host: &Host) -> Result<(), String> {
     match Opening::open(dir, &options).map_err(|error| failed(&error))? {
         Opening::Member(store, Opened::Checked(_)) => store.close().map_err(|error| failed(&error)),
         Opening::Member(_, opened) => Err(format!("the state of {} is not as it was left: {opened:?}", host.name)),
-        Opening::Stateless(_) => Err(format!("{} has lost its state", host.name)),
+        Opening::Recovering(_) => Err(format!("{} has lost its state", host.name)),
         Opening::Pristine(_) => Err(format!("{} has lost everything", host.name)),
     }
 }
