@@ -15,6 +15,9 @@ pub enum ClusterError {
     /// The disk is nearly full; nothing was changed. Deletes still work.
     #[error("the disk is nearly full")]
     StorageFull,
+    /// The disk is full, and so is what was reserved for deletes; nothing was changed.
+    #[error("the disk is full, and the reserve for deletes is used up")]
+    StorageExhausted,
     /// The command is larger than a log entry may be; nothing was changed.
     #[error("the value is too large for the log")]
     TooLarge,

@@ -30,6 +30,7 @@ pub(crate) enum Problem {
     NoRoom,
     ShuttingDown,
     InsufficientStorage,
+    StorageExhausted,
 }
 
 /// An error's status, and the words of its body. The first four that Kask knows are Kask's, to the letter.
@@ -56,6 +57,7 @@ impl From<&SessionsError> for Problem {
             SessionsError::OutcomeUnknown => Self::OutcomeUnknown,
             SessionsError::Overloaded => Self::Overloaded,
             SessionsError::StorageFull => Self::InsufficientStorage,
+            SessionsError::StorageExhausted => Self::StorageExhausted,
             SessionsError::ShuttingDown => Self::ShuttingDown,
             SessionsError::ConditionFailed => Self::PreconditionFailed,
             SessionsError::Internal(_) => Self::ServerError,
@@ -135,6 +137,12 @@ impl Problem {
                 "Insufficient storage",
                 "The storage is full; values can be read and deleted, but not written",
             ),
+            Self::StorageExhausted => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "storage_exhausted",
+                "Storage exhausted",
+                "The storage is full, and its reserve for deletes is used up; values can be read, but not written or deleted",
+            ),
         };
         Words { status, kind, title, detail }
     }
@@ -181,7 +189,8 @@ impl Problem {
             | Self::PreconditionFailed
             | Self::UriTooLong
             | Self::ServerError
-            | Self::InsufficientStorage => {}
+            | Self::InsufficientStorage
+            | Self::StorageExhausted => {}
         }
         response
     }

@@ -100,6 +100,9 @@ pub enum SessionsError {
     /// A disk or a quota is full; nothing was changed.
     #[error("the storage is full")]
     StorageFull,
+    /// A disk is full, and so is what was reserved for deletes; nothing was changed.
+    #[error("the storage is full, and its reserve for deletes is used up")]
+    StorageExhausted,
     /// This node is about to stop; nothing was changed.
     #[error("the node is shutting down")]
     ShuttingDown,

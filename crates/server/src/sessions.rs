@@ -107,6 +107,7 @@ fn unanswered(error: ClusterError) -> SessionsError {
         ClusterError::OutcomeUnknown => SessionsError::OutcomeUnknown,
         ClusterError::Overloaded => SessionsError::Overloaded,
         ClusterError::StorageFull => SessionsError::StorageFull,
+        ClusterError::StorageExhausted => SessionsError::StorageExhausted,
         ClusterError::Stopping => SessionsError::ShuttingDown,
         ClusterError::TooLarge => SessionsError::Internal(Box::new(error)),
     }

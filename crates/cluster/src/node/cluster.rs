@@ -70,8 +70,10 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Outcome, ClusterError> {
         let needed = if matches!(action, Action::Put(_)) { Refuses::Puts } else { Refuses::Deletes };
-        if self.parts.health.refuses() >= needed {
-            return Err(ClusterError::StorageFull);
+        let refuses = self.parts.health.refuses();
+        if refuses >= needed {
+            let exhausted = refuses >= Refuses::Deletes;
+            return Err(if exhausted { ClusterError::StorageExhausted } else { ClusterError::StorageFull });
         }
         self.parts.writes.write(namespace, key, action, deadline).await
     }

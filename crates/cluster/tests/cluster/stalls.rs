@@ -163,7 +163,7 @@ async fn what_is_left_of_the_reserve_is_for_the_clock_and_not_for_deletes() {
         cluster.write(SESSIONS, key(2), Action::Delete(Delete { condition: Condition::None, take: false }), deadline())
     };
     Need { is_refused: true, is_exhausted: true, ..Need::default() }.is_of(dir.path());
-    eventually("deletes are refused", async || delete().await == Err(ClusterError::StorageFull)).await;
+    eventually("deletes are refused", async || delete().await == Err(ClusterError::StorageExhausted)).await;
     let status = cluster.status();
     assert!(status.alerts.iter().any(|alert| alert.contains("writes and deletes are refused")), "{:?}", status.alerts);
     assert_eq!(read(cluster, &key(1)).await.as_deref(), Some(&b"there"[..]), "reads go on");

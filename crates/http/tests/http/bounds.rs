@@ -10,12 +10,13 @@ use crate::world::{BASE, World, config};
 #[tokio::test]
 async fn each_trouble_of_the_store_has_its_own_answer() {
     let world = World::new().await;
-    let table: [(Failure, u16, &str); 7] = [
+    let table: [(Failure, u16, &str); 8] = [
         (|| SessionsError::NoQuorum, 503, "no_quorum"),
         (|| SessionsError::OutcomeUnknown, 503, "outcome_unknown"),
         (|| SessionsError::Overloaded, 503, "overloaded"),
         (|| SessionsError::ShuttingDown, 503, "shutting_down"),
         (|| SessionsError::StorageFull, 507, "insufficient_storage"),
+        (|| SessionsError::StorageExhausted, 507, "storage_exhausted"),
         (|| SessionsError::ConditionFailed, 412, "precondition_failed"),
         (|| SessionsError::Internal("a defect".into()), 500, "server_error"),
     ];

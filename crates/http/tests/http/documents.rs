@@ -1,4 +1,4 @@
-//! What is public to the letter: every error body, `/healthz`, `/openapi`. `GOLDEN=write` writes the files anew.
+//! What is public to the letter: every error body, `/healthz`, `/openapi`. `SESSILE_REGENERATE_GOLDEN=1` writes the files anew.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::world::{World, config};
 
 fn assert_golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    if std::env::var_os("GOLDEN").is_some_and(|mode| mode == "write") {
+    if std::env::var_os("SESSILE_REGENERATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();
     }
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
@@ -39,12 +39,13 @@ async fn every_error_has_its_body() {
     assert_problem(&world.request("POST", target, "Content-Length: 2\r\n", b"").await, 408, "request_timeout");
     let long = format!("/sessions/v1/{}", "k".repeat(1025));
     assert_problem(&world.request("GET", &long, "", b"").await, 414, "uri_too_long");
-    let troubles: [(Failure, u16, &str); 6] = [
+    let troubles: [(Failure, u16, &str); 7] = [
         (|| SessionsError::NoQuorum, 503, "no_quorum"),
         (|| SessionsError::OutcomeUnknown, 503, "outcome_unknown"),
         (|| SessionsError::Overloaded, 503, "overloaded"),
         (|| SessionsError::ShuttingDown, 503, "shutting_down"),
         (|| SessionsError::StorageFull, 507, "insufficient_storage"),
+        (|| SessionsError::StorageExhausted, 507, "storage_exhausted"),
         (|| SessionsError::Internal("a defect".into()), 500, "server_error"),
     ];
     for (error, status, name) in troubles {
@@ -134,7 +135,7 @@ async fn openapi_names_every_status_that_is_answered() {
         ("head", &["200", "304"]),
         ("post", &written),
         ("put", &written),
-        ("delete", &["200", "204"]),
+        ("delete", &["200", "204", "507"]),
     ] {
         let responses = spec["paths"]["/sessions/v1/{key}"][method]["responses"].as_mapping().unwrap();
         let mut named: Vec<_> = responses.keys().map(|status| status.as_str().unwrap()).collect();
