@@ -26,6 +26,7 @@ mod discard;
 mod error;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod give_way;
 mod identity;
 mod log_store;
 mod marks;

@@ -7,8 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -17,6 +16,7 @@ use super::disk::Disk;
 use super::header::HEADER_BYTES;
 use super::segment::{RESERVED_BYTES, SegmentFile, spare_path, write_zeros};
 use super::summary::summary_at;
+use crate::give_way::sync_and_rest;
 
 /// The name a spare has until its blocks are durable. A crash leaves it behind; opening removes it.
 pub(super) const UNFINISHED_SPARE_NAME: &str = "unfinished-spare.tmp";
@@ -27,9 +27,6 @@ const SYNCED_PIECE_BYTES: u64 = 2 << 20;
 /// Spares that were no segments before have numbers above this, given downwards, so that no segment ever has the same: it
 /// would take two thousand million segments until they meet.
 const MADE_AHEAD_FROM: u32 = u32::MAX / 2;
-
-/// After each piece it leaves the disk to others for as long as that took, but no longer.
-const LONGEST_REST: Duration = Duration::from_millis(500);
 
 /// How long it waits after a spare could not be made.
 const RETRY: Duration = Duration::from_secs(5);
@@ -164,10 +161,8 @@ impl Spares {
             }
             let end = size.min(at + SYNCED_PIECE_BYTES);
             write_zeros(&self.disk, &file, &unfinished, at, end)?;
-            let began = Instant::now();
-            self.disk.sync_data(&file, &unfinished)?;
             // The log's own syncs go before.
-            thread::sleep(began.elapsed().min(LONGEST_REST));
+            sync_and_rest(|| self.disk.sync_data(&file, &unfinished))?;
             // Nobody reads zeros, and the log writes whole pages over them.
             Disk::forget(&file, at, end);
             at = end;

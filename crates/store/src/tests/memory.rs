@@ -1,65 +1,12 @@
 //! What is done where nothing may wait for a disk.
 
-use std::cell::Cell;
-
+use super::watched::{ASKED, AT_ONCE, WATCHED};
 use super::*;
-use crate::engine::{self, Batch, Engine, EngineError, EngineOptions, OtherEngine, View};
-
-const COUNTING: EngineKind = EngineKind::Other(OtherEngine { name: "counting", open: open_counting });
-
-thread_local! {
-    /// How often this thread asked the engine under the cache for a value.
-    static ASKED: Cell<u64> = const { Cell::new(0) };
-    /// Whether that engine takes writes at once.
-    static AT_ONCE: Cell<bool> = const { Cell::new(true) };
-}
-
-/// fjall, and how often it is asked.
-struct Counting(Box<dyn Engine>);
-
-fn open_counting(dir: &Path, options: EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
-    Ok(Box::new(Counting(engine::open(EngineKind::Fjall, dir, options)?)))
-}
-
-impl Engine for Counting {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        ASKED.set(ASKED.get() + 1);
-        self.0.get(key)
-    }
-
-    fn takes_writes_at_once(&self) -> bool {
-        AT_ONCE.get()
-    }
-
-    fn write(&self, batch: Batch) -> Result<(), EngineError> {
-        self.0.write(batch)
-    }
-
-    fn persist(&self) -> Result<(), EngineError> {
-        self.0.persist()
-    }
-
-    fn view(&self) -> Result<Box<dyn View>, EngineError> {
-        self.0.view()
-    }
-
-    fn shutdown(&self) -> Result<(), EngineError> {
-        self.0.shutdown()
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.0.disk_bytes()
-    }
-
-    fn kind(&self) -> EngineKind {
-        COUNTING
-    }
-}
 
 #[test]
 fn entries_are_applied_where_nothing_may_wait_only_if_memory_has_all_that_they_need() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path(), COUNTING).unwrap();
+    let (store, _) = open(dir.path(), WATCHED).unwrap();
     let state = store.state();
     let mut leader = Leader::new();
     state.apply(&[leader.register(), leader.put(key(1), value(1, 0), day())]).unwrap();
@@ -91,7 +38,7 @@ fn entries_are_applied_where_nothing_may_wait_only_if_memory_has_all_that_they_n
 #[test]
 fn memory_answers_a_read_or_says_that_it_cannot() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path(), COUNTING).unwrap();
+    let (store, _) = open(dir.path(), WATCHED).unwrap();
     let mut leader = Leader::new();
     let short = Ttl::from_secs(1).unwrap();
     let mut entries = vec![leader.register(), leader.put(key(1), value(1, 0), day())];

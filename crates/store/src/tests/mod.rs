@@ -13,6 +13,7 @@ mod snapshots;
 mod start_up;
 mod stateless;
 mod transfer;
+mod watched;
 
 use std::path::Path;
 

@@ -1,10 +1,8 @@
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use openraft::RaftSnapshotBuilder;
 use openraft::storage::{RaftLogStorage, RaftStateMachine};
 
+use super::watched::{HAS_ROOM, WATCHED};
 use super::*;
-use crate::engine::{Batch, Engine, EngineError, OtherEngine, View};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_the_state_of_its_moment_on_either_engine_while_writes_go_on() {
@@ -53,59 +51,16 @@ async fn an_install_that_is_cut_short_leaves_the_old_state_in_use() {
     assert!(!dir.path().join("state/2").exists());
 }
 
-/// Tables that are written when a buffer is full, and a disk that has no room for more when somebody asks.
-struct Crowded(Box<dyn Engine>);
-
-impl Engine for Crowded {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.0.get(key)
-    }
-
-    fn write(&self, batch: Batch) -> Result<(), EngineError> {
-        self.0.write(batch)
-    }
-
-    fn persist(&self) -> Result<(), EngineError> {
-        self.0.persist()?;
-        if IS_CROWDED.load(Ordering::SeqCst) {
-            return Err(EngineError::NoRoom { dir: "the disk".into(), reason: "it is full".into() });
-        }
-        Ok(())
-    }
-
-    fn view(&self) -> Result<Box<dyn View>, EngineError> {
-        self.0.view()
-    }
-
-    fn shutdown(&self) -> Result<(), EngineError> {
-        self.0.shutdown()
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.0.disk_bytes()
-    }
-
-    fn kind(&self) -> EngineKind {
-        CROWDED
-    }
-}
-
-static IS_CROWDED: AtomicBool = AtomicBool::new(false);
-const CROWDED: EngineKind = EngineKind::Other(OtherEngine {
-    name: "crowded",
-    open: |dir, options| Ok(Box::new(Crowded(crate::engine::open(EngineKind::Fjall, dir, options)?))),
-});
-
 #[test]
 fn the_log_goes_up_to_what_is_durable_on_a_full_disk_too() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path(), CROWDED).unwrap();
+    let (store, _) = open(dir.path(), WATCHED).unwrap();
     let mut leader = Leader::new();
     store.commit(vec![leader.register(), leader.put(key(1), value(1, 0), day())]);
-    IS_CROWDED.store(true, Ordering::SeqCst);
+    HAS_ROOM.set(false);
     let snapshot = wait(store.state_machine().build_snapshot()).unwrap();
     let place = snapshot.meta.last_log_id.unwrap();
     assert_eq!(place.index, 2, "a table had it before there was no room");
     wait(store.log_store().purge(place)).unwrap();
-    IS_CROWDED.store(false, Ordering::SeqCst);
+    HAS_ROOM.set(true);
 }

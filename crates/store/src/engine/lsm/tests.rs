@@ -21,7 +21,7 @@ use crate::engine::{Batch, EngineKind, EngineOptions, Operation, Retention};
 
 /// A clock that a test moves. A value begins with the time until when it is needed; keys that begin with `r` may lapse.
 #[derive(Debug, Default)]
-struct Clock(AtomicU64);
+pub(super) struct Clock(pub(super) AtomicU64);
 
 impl Retention for Clock {
     fn may_lapse(&self, key: &[u8]) -> bool {

@@ -2,8 +2,6 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use lsm_tree::config::BloomConstructionPolicy;
 use lsm_tree::table::Writer;
@@ -14,6 +12,7 @@ use super::merge::Entry;
 use super::table::{Facts, Table, TableContext};
 use crate::engine::Retention;
 use crate::engine::guard::Fault;
+use crate::give_way::sync_and_rest;
 
 /// What a table's records take at most: a merge takes some of them, and a disk has room for that.
 pub(super) const TABLE_BYTES: u64 = 64 * 1024 * 1024;
@@ -28,9 +27,6 @@ const FILTER_BITS: f32 = 10.0;
 /// So much of a table is written to the disk at a time while it is made, and not all of it at its end, which an fdatasync of
 /// the Raft log on the same disk would wait behind.
 const WRITEBACK_BYTES: u64 = 4 * 1024 * 1024;
-
-/// A merge rests no longer than that after a sync, however long that took: a disk that stalled has others waiting too.
-const LONGEST_REST: Duration = Duration::from_millis(500);
 
 /// Where the numbers of tables and runs come from.
 pub(super) type Numbers = Arc<AtomicU64>;
@@ -96,11 +92,7 @@ impl<'a> RunWriter<'a> {
             (None, _) => 0,
         };
         table.write(key, value, until, bytes)?;
-        let rest = table.sync_in_pieces()?;
-        if gives_way {
-            thread::sleep(rest.min(LONGEST_REST));
-        }
-        Ok(())
+        table.sync_in_pieces(gives_way)
     }
 
     /// All tables, durable; nothing names them yet.
@@ -157,15 +149,18 @@ impl OpenTable {
         Ok(())
     }
 
-    /// Sends what was written to the disk once it is enough, and tells how long that took.
-    fn sync_in_pieces(&mut self) -> Result<Duration, Fault> {
+    /// Sends what was written to the disk once it is enough.
+    fn sync_in_pieces(&mut self, gives_way: bool) -> Result<(), Fault> {
         if self.bytes - self.synced_bytes < WRITEBACK_BYTES {
-            return Ok(Duration::ZERO);
+            return Ok(());
         }
-        let began = Instant::now();
-        self.file.sync_data()?;
+        if gives_way {
+            sync_and_rest(|| self.file.sync_data())?;
+        } else {
+            self.file.sync_data()?;
+        }
         self.synced_bytes = self.bytes;
-        Ok(began.elapsed())
+        Ok(())
     }
 
     fn finish(mut self, context: &TableContext, written_at: u64) -> Result<Option<Table>, Fault> {

@@ -1,25 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-
-/// A clock that a test moves; a value under a key that begins with `r` is needed until the moment that it begins with.
-#[derive(Debug, Default)]
-struct Clock(AtomicU64);
-
-impl Retention for Clock {
-    fn may_lapse(&self, key: &[u8]) -> bool {
-        key.first() == Some(&b'r')
-    }
-
-    fn needed_until(&self, key: &[u8], value: &[u8]) -> u64 {
-        let until = value.first_chunk::<8>().map_or(u64::MAX, |until| u64::from_be_bytes(*until));
-        if self.may_lapse(key) { until } else { u64::MAX }
-    }
-
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::engine::lsm::tests::Clock;
 
 type Model = BTreeMap<Bytes, Bytes>;
 
