@@ -3,7 +3,7 @@
 //! `SESSILE_SNAPSHOT_SESSIONS` says how many sessions there are (20,000):
 //!
 //! ```text
-//! SESSILE_SNAPSHOT_SESSIONS=500000 SESSILE_PROGRAM=$PWD/target/release/sessile \
+//! SESSILE_SNAPSHOT_SESSIONS=500000 SESSILE_PROGRAM=$PWD/target/dist/sessile \
 //!     cargo test --release -p sessile --test incident joining -- --nocapture
 //! ```
 //!
