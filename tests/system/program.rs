@@ -254,7 +254,7 @@ fn a_second_process_on_a_directory_is_refused_and_disturbs_nobody() {
         let mut client = Client::connect(first.ready()).unwrap();
         assert_eq!(client.request("PUT", &format!("{BASE}k"), "", b"v").unwrap().status, 201);
         // Stands still, so that whatever changes was changed by the second.
-        first.signal(Signal::STOP);
+        first.freeze();
         let before = Tree::of(&place.data_dir());
         let (code, said) = refused(place.serve(""));
         assert_eq!(code, 73, "{said}");

@@ -1,5 +1,7 @@
+use std::fs;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +19,12 @@ pub struct Process {
     stdout: Captured,
     stderr: Captured,
     readers: Vec<JoinHandle<()>>,
+}
+
+/// Whether a thread of `/proc` was stopped by a signal, or has ended (proc(5): the state follows the name in brackets).
+fn stands_still(thread: &Path) -> bool {
+    let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
 }
 
 /// What a stream brought so far, and whoever waits for more.
@@ -79,6 +87,16 @@ impl Process {
         {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    /// SIGSTOP, and waits until each of its threads stands still: one that is in the kernel first ends what it does there.
+    pub fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        eventually("all threads stand still", || {
+            let mut threads = fs::read_dir(&tasks).ok()?.flatten();
+            threads.all(|thread| stands_still(&thread.path())).then_some(())
+        });
     }
 
     /// `kill -9`, and waits until it is gone and all that it said is here.

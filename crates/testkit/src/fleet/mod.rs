@@ -214,7 +214,7 @@ impl Fleet {
 
     /// SIGSTOP: it holds its ports and its connections, and does nothing.
     pub fn freeze(&mut self, name: &str) {
-        self.process(name).signal(Signal::STOP);
+        self.process(name).freeze();
     }
 
     /// SIGCONT.
