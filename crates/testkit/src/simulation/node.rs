@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::engine;
 use super::invariants::kept_state;
 use super::net::{PEER_PORT, Simulated, incoming, listen};
+use super::planted::{Defect, PlantedSessions, without_a_silent_one};
 use super::world::Host;
 
 /// Where the namespaces are served, each on a port of its own. There is one so far.
@@ -30,17 +31,29 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 
 type Failed = Box<dyn std::error::Error>;
 
+/// What a machine gives to the program that runs on it.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub(super) host: Arc<Host>,
+    /// Whose clock it shows.
+    pub(super) clock: Arc<Host>,
+    pub(super) seeds: Vec<String>,
+    pub(super) planted: Option<Defect>,
+}
+
 /// Runs it until it is told to stop or has a fault; what it says at its end is kept with the host.
-pub(super) async fn run(host: Arc<Host>, seeds: Vec<String>, expect: usize) {
+pub(super) async fn run(setting: Setting) {
+    let host = setting.host.clone();
     host.begins();
-    let ended = match Box::pin(serve(&host, seeds, expect)).await {
+    let ended = match Box::pin(serve(setting)).await {
         Ok(()) => "stopped".to_owned(),
         Err(error) => error.to_string(),
     };
     host.ends(ended);
 }
 
-async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<(), Failed> {
+async fn serve(setting: Setting) -> Result<(), Failed> {
+    let Setting { host, clock, mut seeds, planted } = setting;
     let data_dir = host.disk().root().to_path_buf();
     let pause = host.clone();
     let options = StoreOptions {
@@ -56,14 +69,20 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
         ..StoreOptions::default()
     };
     let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
-    kept_state(host, &opening)?;
+    kept_state(&host, &opening)?;
     let sessions = Arc::new(ClusterSessions::default());
     let mut listeners = JoinSet::new();
     for (port, namespace) in NAMESPACES {
         let listener = listen(port).await?;
         let metrics = HttpMetrics::register(&Registry::new())?;
         let config = ApiConfig { namespace, ..ApiConfig::default() };
-        let router = sessile_http::router(sessions.clone(), config, metrics.clone(), String::new);
+        let router = match planted {
+            None => sessile_http::router(sessions.clone(), config, metrics.clone(), String::new),
+            Some(defect) => {
+                let planted = Arc::new(PlantedSessions::new(sessions.clone(), host.clone(), defect));
+                sessile_http::router(planted, config, metrics.clone(), String::new)
+            }
+        };
         let server = Server::new(router, Limits::default(), &metrics, "api");
         listeners.spawn(async move {
             let mut accepted = 0;
@@ -73,12 +92,14 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
             }
         });
     }
-    let clock = host.clone();
+    if planted == Some(Defect::BootstrapWithOneSeedSilent) && matches!(opening, Opening::Pristine(_)) {
+        seeds = without_a_silent_one(seeds, NAMESPACES[0].0, LISTEN_FOR).await;
+    }
     let address = format!("{}:{PEER_PORT}", host.name);
     let peers = PeersConfig {
         advertise: address,
+        expect: Some(seeds.len()),
         seeds,
-        expect: Some(expect),
         join_token: JoinToken::new("a token of the simulation"),
         listen_for: LISTEN_FOR,
         stabilise: STABILISE,

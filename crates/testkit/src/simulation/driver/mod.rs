@@ -21,7 +21,7 @@ use super::invariants::{
     linearizable, outlived, recounted, whole,
 };
 use super::world::{Host, World, lock};
-use super::{Failure, Fault, Ran, SimulationOptions, engine, interpose, node};
+use super::{Defect, Failure, Fault, Ran, SimulationOptions, engine, interpose, node};
 use crate::Outcome;
 
 /// How fine virtual time is for messages between hosts.
@@ -82,6 +82,7 @@ struct Driver {
     /// Hosts that run no node.
     guests: Vec<String>,
     only: Option<BTreeSet<usize>>,
+    planted: Option<Defect>,
     /// Hosts that do not run.
     down: BTreeSet<String>,
     /// Of these, the ones whose disk is to be emptied before they start.
@@ -122,7 +123,9 @@ impl Driver {
         let count = if rng.random_bool(0.1) { 5 } else { 3 };
         let names: Vec<String> = (1..=count).map(|nth| format!("n{nth}")).collect();
         let host = |name: &String| {
-            let disk = Disk::new(scratch.path().join(name)).unwrap_or_else(|error| panic!("no disk: {error}"));
+            let log_lags = options.planted == Some(Defect::AckBeforeFsync);
+            let disk =
+                Disk::new(scratch.path().join(name), log_lags).unwrap_or_else(|error| panic!("no disk: {error}"));
             Host::new(name.clone(), disk)
         };
         let world = Arc::new(World::new(names.iter().map(host)));
@@ -143,11 +146,15 @@ impl Driver {
             .build();
         let seeds: Vec<String> = names.iter().map(|name| format!("{name}:{}", super::net::PEER_PORT)).collect();
         for name in &names {
-            let (host, seeds) = (world.host(name).clone(), seeds.clone());
+            let host = world.host(name).clone();
+            // What all nodes read is one member's clock, or each its own.
+            let one = options.planted == Some(Defect::FollowersClockStamped);
+            let clock = if one { world.host(&names[0]).clone() } else { host.clone() };
+            let setting = node::Setting { host, clock, seeds: seeds.clone(), planted: options.planted };
             sim.host(name.as_str(), move || {
-                let (host, seeds) = (host.clone(), seeds.clone());
+                let setting = setting.clone();
                 async move {
-                    node::run(host, seeds, count).await;
+                    node::run(setting).await;
                     // A program that has ended leaves its machine running.
                     std::future::pending().await
                 }
@@ -172,6 +179,7 @@ impl Driver {
             names,
             guests: Vec::new(),
             only: options.only.clone(),
+            planted: options.planted,
             down: BTreeSet::new(),
             to_wipe: BTreeSet::new(),
             cuts: BTreeSet::new(),

@@ -1,0 +1,1 @@
+pub use sessile_core::planted::Defect;

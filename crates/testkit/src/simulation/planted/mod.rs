@@ -1,0 +1,17 @@
+//! Defects that are planted on purpose: what looks for broken promises is itself tried on a cluster that breaks one.
+//!
+//! Nearly all are made at a seam that the simulation has anyhow: what hands out answers,
+//! the engine, the log's files, the disk, the clock, the list of seeds. The others are conditions in the program
+//! (`sessile_core::planted`).
+
+mod defect;
+mod engine;
+mod log;
+mod seeds;
+mod sessions;
+
+pub use defect::Defect;
+pub(super) use engine::open_planted;
+pub(super) use log::{forget_votes, wipe};
+pub(super) use seeds::without_a_silent_one;
+pub(super) use sessions::PlantedSessions;
