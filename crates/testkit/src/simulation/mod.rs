@@ -37,7 +37,7 @@ pub use faults::Fault;
 pub use planted::Defect;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use sessile_core::planted::{pause_before_applying, plant};
+use sessile_core::injected::{Decisions, inject, pause_before_applying};
 pub use sessile_store::engine::Step;
 
 /// A simulation's thread does everything, futures within futures.
@@ -127,7 +127,7 @@ pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failu
 
 fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<Ran, Box<Failure>> {
     interpose::seed_this_thread(seed);
-    plant(options.planted);
+    inject(options.planted.map_or(Decisions::OWN, Defect::decisions));
     engine::plant(options.planted);
     let mut busy = SmallRng::seed_from_u64(!seed);
     pause_before_applying(move || {

@@ -1,8 +1,8 @@
 //! Defects that are planted on purpose: what looks for broken promises is itself tried on a cluster that breaks one.
 //!
-//! Nearly all are made at a seam that the simulation has anyhow: what hands out answers,
-//! the engine, the log's files, the disk, the clock, the list of seeds. The others are conditions in the program
-//! (`sessile_core::planted`).
+//! The program knows nothing of them. Nearly all are made at a seam that the simulation has anyhow: what hands out answers,
+//! the engine, the log's files, the disk, the clock, the list of seeds. For a few there is no such seam; these are decisions
+//! that a simulation may take in the program's place (`sessile_core::injected`).
 
 mod defect;
 mod engine;
