@@ -1,6 +1,6 @@
 //! One run of the program on a simulated host: the store, the cluster and the session API as `sessile serve` wires them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -12,12 +12,13 @@ use sessile_store::log::{LogOptions, LogWriter, MIN_SEGMENT_BYTES};
 use sessile_store::{DataDir, Opening, StoreOptions};
 
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::engine;
 use super::invariants::kept_state;
 use super::net::{PEER_PORT, Simulated, incoming, listen};
-use super::planted::{Defect, PlantedSessions, without_a_silent_one};
-use super::world::Host;
+use super::planted::{Defect, PlantedSessions};
+use super::world::{Host, lock};
 
 /// Where the namespaces are served, each on a port of its own. There is one so far.
 pub(super) const NAMESPACES: [(u16, NamespaceId); 1] = [(8081, NamespaceId::SESSIONS)];
@@ -38,7 +39,14 @@ pub(super) struct Setting {
     /// Whose clock it shows.
     pub(super) clock: Arc<Host>,
     pub(super) seeds: Vec<String>,
+    /// Of all machines the one that nobody hears, if it is one.
+    pub(super) silent: Arc<Mutex<Option<String>>>,
     pub(super) planted: Option<Defect>,
+}
+
+/// Where a node listens for others.
+pub(super) fn address_of(name: &str) -> String {
+    format!("{name}:{PEER_PORT}")
 }
 
 /// Runs it until it is told to stop or has a fault; what it says at its end is kept with the host.
@@ -53,7 +61,7 @@ pub(super) async fn run(setting: Setting) {
 }
 
 async fn serve(setting: Setting) -> Result<(), Failed> {
-    let Setting { host, clock, mut seeds, planted } = setting;
+    let Setting { host, clock, mut seeds, silent, planted } = setting;
     let data_dir = host.disk().root().to_path_buf();
     let pause = host.clone();
     let options = StoreOptions {
@@ -93,9 +101,12 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         });
     }
     if planted == Some(Defect::BootstrapWithOneSeedSilent) && matches!(opening, Opening::Pristine(_)) {
-        seeds = without_a_silent_one(seeds, NAMESPACES[0].0, LISTEN_FOR).await;
+        // As long as a node listens before it makes a cluster. Then the list leaves out who says nothing to anybody.
+        sleep(LISTEN_FOR).await;
+        let silent = lock(&silent).clone();
+        seeds.retain(|seed| silent.as_ref().is_none_or(|name| *name == host.name || *seed != address_of(name)));
     }
-    let address = format!("{}:{PEER_PORT}", host.name);
+    let address = address_of(&host.name);
     let peers = PeersConfig {
         advertise: address,
         expect: Some(seeds.len()),

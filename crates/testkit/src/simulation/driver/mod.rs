@@ -83,6 +83,8 @@ struct Driver {
     guests: Vec<String>,
     only: Option<BTreeSet<usize>>,
     planted: Option<Defect>,
+    /// Who is heard by nobody, if it is one.
+    silent: Arc<Mutex<Option<String>>>,
     /// Hosts that do not run.
     down: BTreeSet<String>,
     /// Of these, the ones whose disk is to be emptied before they start.
@@ -144,13 +146,15 @@ impl Driver {
             .simulation_duration(Duration::from_secs(3_600))
             .tcp_capacity(4_096)
             .build();
-        let seeds: Vec<String> = names.iter().map(|name| format!("{name}:{}", super::net::PEER_PORT)).collect();
+        let seeds: Vec<String> = names.iter().map(|name| node::address_of(name)).collect();
+        let silent = Arc::new(Mutex::default());
         for name in &names {
             let host = world.host(name).clone();
             // What all nodes read is one member's clock, or each its own.
             let one = options.planted == Some(Defect::FollowersClockStamped);
             let clock = if one { world.host(&names[0]).clone() } else { host.clone() };
-            let setting = node::Setting { host, clock, seeds: seeds.clone(), planted: options.planted };
+            let setting =
+                node::Setting { host, clock, seeds: seeds.clone(), silent: silent.clone(), planted: options.planted };
             sim.host(name.as_str(), move || {
                 let setting = setting.clone();
                 async move {
@@ -180,6 +184,7 @@ impl Driver {
             guests: Vec::new(),
             only: options.only.clone(),
             planted: options.planted,
+            silent,
             down: BTreeSet::new(),
             to_wipe: BTreeSet::new(),
             cuts: BTreeSet::new(),
@@ -284,8 +289,19 @@ impl Driver {
         self.story.push(line);
     }
 
+    /// The one that is down or cut off from all others.
+    fn silent(&self) -> Option<String> {
+        let is_heard = |name: &String| {
+            let hears = |other: &String| !self.cuts.contains(&(name.clone(), other.clone()));
+            !self.down.contains(name) && self.others(name).iter().any(hears)
+        };
+        let mut silent = self.names.iter().filter(|name| !is_heard(name));
+        silent.next().filter(|_| silent.next().is_none()).cloned()
+    }
+
     /// One step of virtual time.
     fn step(&mut self) -> Result<(), String> {
+        *lock(&self.silent) = self.silent();
         self.sim.step().map_err(|error| format!("the simulation broke: {error}"))?;
         let steps = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some((name, until)) = self.held.clone()

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -29,7 +30,7 @@ pub(in crate::simulation) fn open_planted(
         }
         Defect::PurgeAheadOfPersist | Defect::OutcomesLostInSnapshot | Defect::SnapshotMissesTheLastWrite => {
             let engine = open(dir, options)?;
-            Ok(Box::new(PlantedEngine { engine, defect, earlier: Mutex::default() }))
+            Ok(Box::new(PlantedEngine { engine, defect, earlier: Mutex::default(), persists: AtomicU64::new(0) }))
         }
         _ => open(dir, options),
     }
@@ -58,6 +59,8 @@ struct PlantedEngine {
     defect: Defect,
     /// The view that was taken last.
     earlier: Mutex<Option<Arc<dyn View>>>,
+    /// How often its state was to be made durable.
+    persists: AtomicU64,
 }
 
 impl PlantedEngine {
@@ -88,10 +91,12 @@ impl Engine for PlantedEngine {
     }
 
     fn persist(&self) -> Result<(), EngineError> {
-        match self.defect {
-            Defect::PurgeAheadOfPersist => Ok(()),
-            _ => self.engine.persist(),
+        // Every other time it only says so, and what made the state is purged.
+        let nth = self.persists.fetch_add(1, Ordering::Relaxed);
+        if self.defect == Defect::PurgeAheadOfPersist && !nth.is_multiple_of(2) {
+            return Ok(());
         }
+        self.engine.persist()
     }
 
     fn view(&self) -> Result<Box<dyn View>, EngineError> {

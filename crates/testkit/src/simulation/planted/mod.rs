@@ -7,11 +7,9 @@
 mod defect;
 mod engine;
 mod log;
-mod seeds;
 mod sessions;
 
 pub use defect::Defect;
 pub(super) use engine::open_planted;
 pub(super) use log::{forget_votes, wipe};
-pub(super) use seeds::without_a_silent_one;
 pub(super) use sessions::PlantedSessions;
