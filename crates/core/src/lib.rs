@@ -45,7 +45,7 @@ mod state;
 
 mod recount;
 
-pub mod planted;
+pub mod injected;
 
 #[cfg(test)]
 mod examples;

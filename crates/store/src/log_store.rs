@@ -9,7 +9,6 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use parking_lot::RwLock;
 use sessile_core::LogTime;
-use sessile_core::planted::{Defect, is_planted};
 use tokio::sync::oneshot;
 
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
@@ -238,9 +237,6 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         *self.ballot.write() = Some(*vote);
-        if is_planted(Defect::VoteNotPersisted) {
-            return Ok(());
-        }
         let bytes = seal(&(vote.leader_id.term, vote.leader_id.voted_for, vote.committed));
         self.durably(|done| self.log.save_vote(&bytes, done)).await
     }
@@ -263,11 +259,6 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let record = |entry: Entry| LogRecord { position: position(&entry.log_id), payload: encode_entry(&entry) };
         let records = entries.into_iter().map(record).collect();
-        if is_planted(Defect::AckBeforeFsync) {
-            self.log.append(records, Box::new(drop)).map_err(io::Error::other)?;
-            callback.io_completed(Ok(()));
-            return Ok(());
-        }
         let done = move |result: Result<(), LogError>| callback.io_completed(result.map_err(io::Error::other));
         self.log.append(records, Box::new(done)).map_err(io::Error::other)
     }
@@ -277,7 +268,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        if let Some(state) = self.state.clone().filter(|_| !is_planted(Defect::PurgeAheadOfPersist)) {
+        if let Some(state) = self.state.clone() {
             // What made the state must not go before the state is on disk. Not clamped to what is: openraft takes a
             // purge that returns as done up to `upto`, and after an installed snapshot appends right behind it, so a log
             // that kept less would have a hole. It asks only once the snapshot up to there is built or installed, and

@@ -13,8 +13,6 @@
 
 use std::path::Path;
 
-use sessile_core::planted::{Defect, is_planted};
-
 use crate::codec::unseal;
 use crate::data_dir::DataDir;
 use crate::engine::EngineOptions;
@@ -63,11 +61,7 @@ impl Opening {
                 let what = "its Raft log, with this node's identity and vote, is lost";
                 return Err(dir.disagreement(what));
             }
-            let node = if is_planted(Defect::IdentityReusedAfterWipe) {
-                NodeId::from_bits(xxhash_rust::xxh3::xxh3_128(dir.path().as_os_str().as_encoded_bytes()))
-            } else {
-                NodeId::random()
-            };
+            let node = NodeId::random();
             let log = RaftLog::create(&path, &identity_of(node), options.log.clone())?;
             return PristineStore::new(dir, options, node, log).map(Self::Pristine);
         }

@@ -9,7 +9,7 @@ use crate::log::{LogPosition, RaftLog};
 use crate::state::{Owner, SessionState, Snapshot, SnapshotReceiver, StateRoot};
 use crate::types::{log_id_at, position};
 use crate::{ClusterId, LogId, Member, NodeId, SnapshotMeta, Store, StoreError, StoreOptions};
-use sessile_core::planted::{Defect, is_planted};
+use sessile_core::injected::decisions;
 
 /// How many entries are read at a time in the search for the newest membership.
 const SEARCH_ENTRIES: u64 = 1_024;
@@ -139,7 +139,7 @@ impl RecoveringStore {
         // the log. The other way round it could find a state behind which the log has a hole, or another history.
         self.raise_vote(last)?;
         let conflicts = self.log.position_of(last.index) != Some(last);
-        if conflicts && !is_planted(Defect::StateOverConflictingLog) {
+        if conflicts && decisions().state_replaces_another_history {
             self.replace_log(last)?;
         }
         self.log.sync()?;

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use sessile_core::planted::{Defect, is_planted};
 use sessile_store::{ClusterId, NodeId, Reservation};
 
 /// A pristine node, as it sees itself.
@@ -88,7 +87,6 @@ pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<St
         .filter(|seed| **seed != me.address)
         .filter_map(|address| match answers.get(address) {
             None => Some(format!("seed {address} was not asked yet")),
-            Some(Answer::Silent(_)) if is_planted(Defect::BootstrapWithOneSeedSilent) => None,
             Some(Answer::Silent(why)) => Some(format!("seed {address} {why}")),
             Some(Answer::Node(seed)) if seed.node == me.node => {
                 Some(format!("seed {address} is this node itself: cluster.advertise must be one of cluster.seeds"))
@@ -108,8 +106,7 @@ pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<St
         return Step::Wait(waiting);
     }
     let ids: BTreeSet<NodeId> = nodes().map(|(_, seed)| seed.node).chain([me.node]).collect();
-    let enough = if is_planted(Defect::BootstrapWithOneSeedSilent) { expect - 1 } else { expect };
-    if me.seeds.len() != expect || ids.len() < enough {
+    if me.seeds.len() != expect || ids.len() < expect {
         return Step::Wait(vec![format!(
             "cluster.expect is {expect}, but cluster.seeds names {} different nodes",
             ids.len().min(me.seeds.len())

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sessile_core::RulesVersion;
-use sessile_core::planted::{Defect, is_planted};
 use sessile_store::{ClusterId, Member, NodeId, Reservation, Store, off_the_runtime};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
@@ -151,9 +150,6 @@ async fn initiate(newcomer: &Newcomer, found: &Found) -> Result<(ClusterId, BTre
     };
     let mut first = BTreeMap::from([(newcomer.this.node(), newcomer.this.as_member())]);
     for (address, answer) in found {
-        if answer.is_err() && is_planted(Defect::BootstrapWithOneSeedSilent) {
-            continue;
-        }
         let Ok((node, identity)) = answer else { return Err(vec![format!("seed {address} is gone again")]) };
         reserve(newcomer, address, *node, own).await?;
         first.insert(*node, seed_as_member(address, identity));

@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{LogTime, Stamp, stamp};
 use sessile_store::NodeId;
 use tokio::time::Instant;
@@ -65,11 +64,6 @@ impl LeaderClock {
         // What is stamped long before its time would have expired when time goes on.
         if !majority_is_known && own.since(previous) > STANDS_STILL {
             return None;
-        }
-        if is_planted(Defect::FollowersClockStamped) {
-            let follower = others.first().copied().unwrap_or(own).max(previous);
-            *last = Last { stamped: follower, held: false, at: Some(Instant::now()) };
-            return Some(follower);
         }
         let next = if majority_is_known { stamp(previous, &others, voters) } else { Stamp::At(previous) };
         let held = matches!(next, Stamp::Held { .. });

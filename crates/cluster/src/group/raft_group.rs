@@ -7,7 +7,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use sessile_core::LogTime;
-use sessile_core::planted::{Defect, is_planted};
+use sessile_core::injected::decisions;
 use sessile_store::engine::EngineError;
 use sessile_store::{
     ClusterId, LogId, LogStore, NodeId, Notes, SessionState, Store, StoreError, StoredMembership, off_the_runtime,
@@ -221,7 +221,7 @@ fn raft_config() -> Result<Config, openraft::ConfigError> {
         api_channel_size: Some(MAX_QUEUED),
         enable_pre_vote: Some(true),
         // A restarted leader wins a new term before it serves.
-        enable_leader_restore: Some(is_planted(Defect::LeaderResumesItsTerm)),
+        enable_leader_restore: Some(decisions().leader_resumes_its_term),
         ..Config::default()
     };
     config.validate()

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use sessile_core::planted::{Defect, is_planted};
+use sessile_core::injected::decisions;
 use sessile_core::{Command, RulesVersion};
 use sessile_store::{Member, NodeId, StoredMembership};
 use tokio::time::{MissedTickBehavior, interval};
@@ -60,10 +60,8 @@ async fn look(autopilot: &Autopilot) {
     // Also with the autopilot off: a change that is half done is nobody's wish.
     if on.membership().get_joint_config().len() > 1 {
         // Whoever makes a change holds the lock until both its steps are done; who does not hold it left one behind.
-        if is_planted(Defect::JointChangeLeftUnfinished) {
-            return;
-        }
-        if !changes.is_changing() && changes.finish_joint_change(&on).await.is_ok() {
+        let left_behind = !changes.is_changing() && decisions().leader_ends_changes_of_others;
+        if left_behind && changes.finish_joint_change(&on).await.is_ok() {
             info!("a change of the membership that another leader had begun was ended");
         }
         return;
@@ -75,7 +73,7 @@ async fn look(autopilot: &Autopilot) {
     for (&learner, member) in on.membership().nodes().filter(|(node, _)| !voters.contains(node)) {
         let healthy_for = changes.health().members.get(learner).and_then(|known| known.reachable_for());
         let behind = changes.group().unacknowledged(learner);
-        if !is_ready(healthy_for, stabilise, behind) && !is_planted(Defect::PromotionBeforeCatchUp) {
+        if !is_ready(healthy_for, stabilise, behind) && decisions().learners_wait_for_a_vote {
             continue;
         }
         match place(changes, (learner, member), &on).await {

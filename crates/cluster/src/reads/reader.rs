@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_core::planted::{Defect, is_planted};
 use sessile_core::{NamespaceId, SessionKey};
 use sessile_store::{LiveRecord, NodeId};
 use tokio::time::{Instant, timeout_at};
@@ -45,11 +44,7 @@ impl Reads {
         deadline: Instant,
     ) -> Result<Option<LiveRecord>, ClusterError> {
         self.confirm(deadline).await?;
-        let found = self.look_up(namespace, key, deadline).await?;
-        if is_planted(Defect::ExpiryByWallClock) {
-            return Ok(found.filter(|found| found.record.header.expires_at > self.group.clock.wall()));
-        }
-        Ok(found)
+        self.look_up(namespace, key, deadline).await
     }
 
     /// The live record of a key as this node knows it, and how old that knowledge is at most.
@@ -82,9 +77,6 @@ impl Reads {
     }
 
     async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
-        if is_planted(Defect::ReadWithoutReadIndex) {
-            return Ok(());
-        }
         loop {
             match self.rounds.join(deadline).await {
                 Err(ClusterError::NoQuorum) => self.group.await_leader(deadline, false).await?,

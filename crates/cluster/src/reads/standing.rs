@@ -3,7 +3,6 @@
 
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use sessile_core::planted::{Defect, is_planted};
 use sessile_store::{LogId, LogStore, NodeId, SessionState, term_of};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -76,11 +75,7 @@ impl Standing {
     /// Up to where this node may answer for everybody, if it turns out to lead still.
     pub(crate) fn leading(&self) -> Option<Leading> {
         let term = self.leads_in()?;
-        let committed = if is_planted(Defect::LeaderAnswersForItsOwnState) {
-            *self.reached.borrow()
-        } else {
-            self.log.committed().max(self.told.newest())
-        };
+        let committed = self.log.committed().max(self.told.newest());
         committed.filter(|last| term_of(last) == term).map(|last| Leading { term, index: last.index })
     }
 
@@ -101,7 +96,7 @@ impl Standing {
     /// is applying right now nobody but its own readers can have seen.
     pub(crate) fn is_current_alone(&self) -> bool {
         let Some(term) = self.leads_in() else { return false };
-        let is_alone = is_planted(Defect::LeaderAsksNobody) || self.is_quorum(|node| node == self.node);
+        let is_alone = self.is_quorum(|node| node == self.node);
         let reached = *self.reached.borrow();
         is_alone && reached >= self.told.newest() && reached.is_some_and(|reached| term_of(&reached) == term)
     }

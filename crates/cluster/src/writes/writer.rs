@@ -1,10 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sessile_core::planted::{Defect, is_planted};
-use sessile_core::{
-    Action, Command, Condition, NamespaceId, Outcome, ProposerId, Put, Refusal, SessionCommand, SessionKey,
-};
+use sessile_core::{Action, Command, NamespaceId, Outcome, ProposerId, Refusal, SessionCommand, SessionKey};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +67,7 @@ impl Writes {
         action: Action,
         deadline: Instant,
     ) -> Result<Outcome, ClusterError> {
-        let mut ticket = self.proposer.begin(deadline).await?;
+        let ticket = self.proposer.begin(deadline).await?;
         // Whether an earlier try may have had an effect that nobody told of.
         let mut in_doubt = false;
         loop {
@@ -104,9 +101,6 @@ impl Writes {
                 Tried::Discarded | Tried::Unknown => {
                     in_doubt = true;
                     self.group.await_leader(deadline, in_doubt).await?;
-                    if forgets_itself(&action) {
-                        ticket = self.proposer.begin(deadline).await?;
-                    }
                 }
             }
         }
@@ -143,12 +137,6 @@ impl Writes {
             None => Tried::NotSent,
         }
     }
-}
-
-/// Whether a planted defect makes another command of it when it is tried again.
-fn forgets_itself(action: &Action) -> bool {
-    let unconditional = matches!(action, Action::Put(Put { condition: Condition::None, .. }));
-    is_planted(if unconditional { Defect::PutForgetsItself } else { Defect::ConditionalForgetsItself })
 }
 
 fn encode(ticket: &Ticket<'_>, namespace: NamespaceId, key: SessionKey, action: Action) -> Bytes {

@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
-use sessile_core::planted::next_pause;
+use sessile_core::injected::next_pause;
 
 use super::session_state::SessionState;
 use super::snapshot::Snapshot;

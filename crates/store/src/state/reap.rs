@@ -2,8 +2,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sessile_core::planted::{Defect, is_planted};
-use sessile_core::{LogTime, Version};
+use sessile_core::Version;
 
 use super::engine_dir::EngineDir;
 use super::session_state::SessionState;
@@ -69,13 +68,7 @@ impl SessionState {
         limit: usize,
     ) -> Result<(Reaped, Vec<(Bytes, Version)>), StoreError> {
         // What the last persist made durable, and nothing newer: a crash rewinds the clock to there.
-        let horizon = if is_planted(Defect::ReapedByUnpersistedClock) {
-            let mut horizon = *self.inner().writer.lock().state.horizon();
-            horizon.clock = LogTime::from_millis(horizon.clock.as_millis() + 10_000);
-            horizon
-        } else {
-            self.persisted_horizon()
-        };
+        let horizon = self.persisted_horizon();
         let start = from.map_or(&[RECORD_SPACE][..], |key| key);
         // Whatever it has let go of was there at the last persist, or will be at the next.
         let view = current.engine.view_since_persist()?;

@@ -1,12 +1,11 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use sessile_core::planted::{Defect, is_planted};
-use sessile_core::{Proposer, Row, State};
+use sessile_core::State;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::offer::Offer;
@@ -119,11 +118,7 @@ impl SnapshotChunks {
     /// What a pair says, verified; `None` for a record that has left the counts, whose bytes may go at any time.
     fn item(&mut self, key: &Bytes, stored: &Bytes) -> Result<Option<wire::SnapshotItem>, CodecError> {
         if key.first() == Some(&ROW_SPACE) {
-            let (key, mut row) = parse_row(key, stored)?;
-            if let (true, Row::Proposer(known)) = (is_planted(Defect::OutcomesLostInSnapshot), &row) {
-                let (incarnation, nonce, lowest) = (known.incarnation(), known.nonce(), known.lowest());
-                row = Row::Proposer(Proposer::from_parts(incarnation, nonce, lowest, BTreeMap::new()));
-            }
+            let (key, row) = parse_row(key, stored)?;
             let restored = self.state.restore(key.clone(), row.clone());
             restored.map_err(|_| CodecError::Damaged("a row is stored under the name of another kind"))?;
             return Item::Row(key, row).into_wire().map(Some);

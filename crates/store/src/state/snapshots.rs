@@ -1,12 +1,8 @@
 //! Snapshots of the session state: taken, received, and put in the place of the state in use.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openraft::type_config::alias::SnapshotOf;
-use sessile_core::planted::{Defect, is_planted};
 
 use super::offer::Offer;
 use super::session_state::SessionState;
@@ -16,14 +12,6 @@ use super::status::StateStatus;
 use super::writer::Writer;
 use crate::engine::{EngineError, View};
 use crate::{SnapshotMeta, StoreError, TypeConfig};
-
-/// For a planted defect: the view of the snapshot before this one.
-fn earlier(dir: &Path, view: Arc<dyn View>) -> Arc<dyn View> {
-    thread_local! {
-        static TAKEN: RefCell<HashMap<PathBuf, Arc<dyn View>>> = RefCell::default();
-    }
-    TAKEN.with_borrow_mut(|taken| taken.insert(dir.into(), view.clone())).unwrap_or(view)
-}
 
 impl SessionState {
     /// A view of now, durable before it is handed out: openraft purges the log up to its place.
@@ -37,8 +25,7 @@ impl SessionState {
             let live_bytes = writer.state.namespaces().map(live).sum();
             (current.engine.view()?, writer.applied.clone(), current.dir.clone(), live_bytes)
         };
-        let persisted = if is_planted(Defect::PurgeAheadOfPersist) { Ok(()) } else { self.persist() };
-        let (view, applied) = match persisted {
+        let (view, applied) = match self.persist() {
             Ok(()) => (view, applied),
             // Of what is durable already, then: the log stays behind it until there is room.
             Err(StoreError::Engine(EngineError::NoRoom { .. })) => {
@@ -52,7 +39,6 @@ impl SessionState {
             Err(error) => return Err(error),
         };
         let view: Arc<dyn View> = Arc::from(view);
-        let view = if is_planted(Defect::SnapshotMissesTheLastWrite) { earlier(&dir, view) } else { view };
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
         let id = rand::random::<u64>().max(1);
         Ok(Snapshot::offered(Arc::new(Offer { id, view, dir, meta, live_bytes })))

@@ -16,7 +16,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(10);
 ///
 /// Each seed is one cluster, and as many run at once as there are processors. Every promise is checked. A seed that finds
 /// something is repeated with fewer faults as long as it still finds something, and prints its story and the line that
-/// repeats it. With a planted defect it is to find something: of all, it says after how many seeds each was found.
+/// repeats it. With a planted defect it is to find something: of several, it says after how many seeds each was found.
 #[derive(clap::Args)]
 pub(crate) struct Simulate {
     /// How many.
@@ -31,18 +31,18 @@ pub(crate) struct Simulate {
     /// Of the faults that the seed draws, by their order, only these.
     #[arg(long, value_name = "N,N,…", value_parser = numbers)]
     only: Option<Faults>,
-    /// A defect's name, or all in turn.
-    #[arg(long, value_name = "all|DEFECT", value_parser = planted)]
+    /// A defect's name, or several or all in turn.
+    #[arg(long, value_name = "all|DEFECT,DEFECT,…", value_parser = planted)]
     planted: Option<Planted>,
     /// Where to write everything that happened, line by line; the last seed's.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Planted {
     One(Defect),
-    All,
+    Each(Vec<Defect>),
 }
 
 #[derive(Clone)]
@@ -54,12 +54,15 @@ fn numbers(text: &str) -> Result<Faults, std::num::ParseIntError> {
 
 fn planted(text: &str) -> Result<Planted, String> {
     if text == "all" {
-        return Ok(Planted::All);
+        return Ok(Planted::Each(Defect::ALL.to_vec()));
     }
-    let defect = Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == text);
-    defect
-        .map(Planted::One)
-        .ok_or_else(|| format!("the defects are {}", Defect::ALL.map(|defect| format!("{defect:?}")).join(", ")))
+    let named = |name: &str| Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == name);
+    let defects: Option<Vec<Defect>> = text.split(',').map(named).collect();
+    match defects.as_deref() {
+        Some([defect]) => Ok(Planted::One(*defect)),
+        Some(defects) => Ok(Planted::Each(defects.to_vec())),
+        None => Err(format!("the defects are {}", Defect::ALL.map(|defect| format!("{defect:?}")).join(", "))),
+    }
 }
 
 #[derive(Default)]
@@ -76,7 +79,7 @@ impl Simulate {
     fn options(&self) -> SimulationOptions {
         let planted = match self.planted {
             Some(Planted::One(defect)) => Some(defect),
-            Some(Planted::All) | None => None,
+            Some(Planted::Each(_)) | None => None,
         };
         SimulationOptions { only: self.only.clone().map(|Faults(only)| only), planted }
     }
@@ -86,14 +89,14 @@ impl Simulate {
         jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
-    /// Plants every defect in turn, and runs seeds until one finds it.
-    fn plant_all(&self) -> ExitCode {
+    /// Plants each defect in turn, and runs seeds until one finds it.
+    fn plant_each(&self, defects: &[Defect]) -> ExitCode {
         let (next, missed) = (AtomicU64::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for _ in 0..self.jobs() {
                 scope.spawn(|| {
                     while let Some(defect) =
-                        Defect::ALL.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX))
+                        defects.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX))
                     {
                         let options = SimulationOptions { planted: Some(*defect), ..self.options() };
                         let mut seeds = self.from..self.from.saturating_add(self.seeds);
@@ -120,8 +123,8 @@ impl Simulate {
         if std::env::var_os(simulation::LOG).is_none() {
             std::panic::set_hook(Box::new(|_| {}));
         }
-        if matches!(self.planted, Some(Planted::All)) {
-            return self.plant_all();
+        if let Some(Planted::Each(defects)) = &self.planted {
+            return self.plant_each(defects);
         }
         let options = self.options();
         let (next, failed) = (AtomicU64::new(self.from), AtomicBool::new(false));

@@ -36,8 +36,10 @@ pub(super) struct Disk {
     directories: BTreeMap<Inode, BTreeMap<OsString, Inode>>,
     /// How many syncs go well until one fails, if one is to.
     pub(super) fails_after: Option<u32>,
-    /// Whether fsync answers and does nothing: a disk that lies.
-    pub(super) lies: bool,
+    /// Whether an fsync of the Raft log answers at once, and is done at the next fsync of anything: a cache that lies.
+    log_lags: bool,
+    /// What the last fsync of the log saw, until it is done.
+    lagging: Option<(Inode, Vec<u8>)>,
 }
 
 /// Files and directories, as they are at one moment.
@@ -72,10 +74,10 @@ enum Numbered {
 
 impl Disk {
     /// An empty one. `root` must not be there.
-    pub(super) fn new(root: PathBuf) -> io::Result<Self> {
+    pub(super) fn new(root: PathBuf, log_lags: bool) -> io::Result<Self> {
         fs::create_dir(&root)?;
-        let mut disk =
-            Self { root, files: BTreeMap::new(), directories: BTreeMap::new(), fails_after: None, lies: false };
+        let (files, directories) = (BTreeMap::new(), BTreeMap::new());
+        let mut disk = Self { root, files, directories, fails_after: None, log_lags, lagging: None };
         disk.everything_is_durable()?;
         Ok(disk)
     }
@@ -91,15 +93,18 @@ impl Disk {
             Some(left) => *left -= 1,
             None => {}
         }
-        if self.lies {
-            return Ok(());
+        if let Some((inode, bytes)) = self.lagging.take() {
+            self.files.insert(inode, bytes);
         }
         let path = PathBuf::from(format!("/proc/self/fd/{file}"));
         let metadata = fs::metadata(&path)?;
+        let inode = metadata.ino();
         if metadata.is_dir() {
-            self.directories.insert(metadata.ino(), list(&path)?);
+            self.directories.insert(inode, list(&path)?);
+        } else if self.log_lags && fs::read_link(&path)?.extension().is_some_and(|kind| kind == "seg") {
+            self.lagging = Some((inode, fs::read(&path)?));
         } else {
-            self.files.insert(metadata.ino(), fs::read(&path)?);
+            self.files.insert(inode, fs::read(&path)?);
         }
         Ok(())
     }
@@ -128,7 +133,10 @@ impl Disk {
         let root = fs::metadata(&self.root)?.ino();
         let cached = read(&self.root)?;
         let mut numbers = Numbers::default_of(&cached);
-        let mut chance = |_: Inode, sectors: usize| match rng.random_range(0..5) {
+        let lags = |inode| self.lagging.as_ref().is_some_and(|(lagging, _)| *lagging == inode);
+        let mut chance = |inode: Inode, sectors: usize| match rng.random_range(0..5) {
+            // The cache has them all, or none.
+            _ if lags(inode) => Chance::Synced,
             0 | 1 => Chance::Synced,
             2 => Chance::Cached,
             _ => Chance::Sectors((0..sectors).map(|_| rng.random()).collect()),
@@ -144,6 +152,7 @@ impl Disk {
     }
 
     fn everything_is_durable(&mut self) -> io::Result<()> {
+        self.lagging = None;
         self.files.clear();
         self.directories.clear();
         let tree = read(&self.root)?;
@@ -309,7 +318,7 @@ mod tests {
     #[test]
     fn a_power_cut_keeps_what_was_synced_and_nothing_else_for_sure() {
         let scratch = tempfile::tempdir().unwrap();
-        let mut disk = Disk::new(scratch.path().join("n1")).unwrap();
+        let mut disk = Disk::new(scratch.path().join("n1"), false).unwrap();
         let root = File::open(disk.root()).unwrap();
         let mut kept = File::create(disk.root().join("kept")).unwrap();
         kept.write_all(&[1; 2000]).unwrap();

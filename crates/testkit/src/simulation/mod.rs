@@ -23,6 +23,7 @@ mod invariants;
 mod net;
 mod node;
 mod operator;
+mod planted;
 mod world;
 
 use std::collections::BTreeMap;
@@ -33,10 +34,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 pub use faults::Fault;
+pub use planted::Defect;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-pub use sessile_core::planted::Defect;
-use sessile_core::planted::{pause_before_applying, plant};
+use sessile_core::injected::{Decisions, inject, pause_before_applying};
 pub use sessile_store::engine::Step;
 
 /// A simulation's thread does everything, futures within futures.
@@ -126,7 +127,8 @@ pub fn simulate(seed: u64, options: &SimulationOptions) -> Result<Ran, Box<Failu
 
 fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<Ran, Box<Failure>> {
     interpose::seed_this_thread(seed);
-    plant(options.planted);
+    inject(options.planted.map_or(Decisions::OWN, Defect::decisions));
+    engine::plant(options.planted);
     let mut busy = SmallRng::seed_from_u64(!seed);
     pause_before_applying(move || {
         busy.random_ratio(1, BUSY_ONE_IN).then(|| Duration::from_millis(busy.random_range(BUSY_MS)))
@@ -140,6 +142,7 @@ fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<
     let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, options, steps, &mut story)));
     interpose::sync_by_the_kernel();
     engine::choose_memory();
+    engine::plant(None);
     ended.unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));

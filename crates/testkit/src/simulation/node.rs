@@ -1,6 +1,6 @@
 //! One run of the program on a simulated host: the store, the cluster and the session API as `sessile serve` wires them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -12,11 +12,13 @@ use sessile_store::log::{LogOptions, LogWriter, MIN_SEGMENT_BYTES};
 use sessile_store::{DataDir, Opening, StoreOptions};
 
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::engine;
 use super::invariants::kept_state;
 use super::net::{PEER_PORT, Simulated, incoming, listen};
-use super::world::Host;
+use super::planted::{Defect, PlantedSessions};
+use super::world::{Host, lock};
 
 /// Where the namespaces are served, each on a port of its own. There is one so far.
 pub(super) const NAMESPACES: [(u16, NamespaceId); 1] = [(8081, NamespaceId::SESSIONS)];
@@ -30,17 +32,36 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 
 type Failed = Box<dyn std::error::Error>;
 
+/// What a machine gives to the program that runs on it.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub(super) host: Arc<Host>,
+    /// Whose clock it shows.
+    pub(super) clock: Arc<Host>,
+    pub(super) seeds: Vec<String>,
+    /// Of all machines the one that nobody hears, if it is one.
+    pub(super) silent: Arc<Mutex<Option<String>>>,
+    pub(super) planted: Option<Defect>,
+}
+
+/// Where a node listens for others.
+pub(super) fn address_of(name: &str) -> String {
+    format!("{name}:{PEER_PORT}")
+}
+
 /// Runs it until it is told to stop or has a fault; what it says at its end is kept with the host.
-pub(super) async fn run(host: Arc<Host>, seeds: Vec<String>, expect: usize) {
+pub(super) async fn run(setting: Setting) {
+    let host = setting.host.clone();
     host.begins();
-    let ended = match Box::pin(serve(&host, seeds, expect)).await {
+    let ended = match Box::pin(serve(setting)).await {
         Ok(()) => "stopped".to_owned(),
         Err(error) => error.to_string(),
     };
     host.ends(ended);
 }
 
-async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<(), Failed> {
+async fn serve(setting: Setting) -> Result<(), Failed> {
+    let Setting { host, clock, mut seeds, silent, planted } = setting;
     let data_dir = host.disk().root().to_path_buf();
     let pause = host.clone();
     let options = StoreOptions {
@@ -56,14 +77,20 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
         ..StoreOptions::default()
     };
     let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
-    kept_state(host, &opening)?;
+    kept_state(&host, &opening)?;
     let sessions = Arc::new(ClusterSessions::default());
     let mut listeners = JoinSet::new();
     for (port, namespace) in NAMESPACES {
         let listener = listen(port).await?;
         let metrics = HttpMetrics::register(&Registry::new())?;
         let config = ApiConfig { namespace, ..ApiConfig::default() };
-        let router = sessile_http::router(sessions.clone(), config, metrics.clone(), String::new);
+        let router = match planted {
+            None => sessile_http::router(sessions.clone(), config, metrics.clone(), String::new),
+            Some(defect) => {
+                let planted = Arc::new(PlantedSessions::new(sessions.clone(), host.clone(), defect));
+                sessile_http::router(planted, config, metrics.clone(), String::new)
+            }
+        };
         let server = Server::new(router, Limits::default(), &metrics, "api");
         listeners.spawn(async move {
             let mut accepted = 0;
@@ -73,12 +100,17 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
             }
         });
     }
-    let clock = host.clone();
-    let address = format!("{}:{PEER_PORT}", host.name);
+    if planted == Some(Defect::BootstrapWithOneSeedSilent) && matches!(opening, Opening::Pristine(_)) {
+        // As long as a node listens before it makes a cluster. Then the list leaves out who says nothing to anybody.
+        sleep(LISTEN_FOR).await;
+        let silent = lock(&silent).clone();
+        seeds.retain(|seed| silent.as_ref().is_none_or(|name| *name == host.name || *seed != address_of(name)));
+    }
+    let address = address_of(&host.name);
     let peers = PeersConfig {
         advertise: address,
+        expect: Some(seeds.len()),
         seeds,
-        expect: Some(expect),
         join_token: JoinToken::new("a token of the simulation"),
         listen_for: LISTEN_FOR,
         stabilise: STABILISE,

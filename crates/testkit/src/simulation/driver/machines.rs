@@ -1,11 +1,12 @@
 //! The simulation's machines: they end, their disks change, they start.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use rand::rngs::SmallRng;
 
+use super::super::Defect;
 use super::super::disk::{Disk, Tree};
+use super::super::planted::{forget_votes, wipe};
 use super::Driver;
 
 impl Driver {
@@ -62,8 +63,10 @@ impl Driver {
     pub(super) fn start(&mut self, name: &str) -> Result<(), String> {
         if self.to_wipe.remove(name) {
             self.tell(&format!("the disk of {name} is emptied"));
-            let empty = Tree::Directory(BTreeMap::new());
-            self.world.host(name).disk().becomes(&empty).map_err(|error| error.to_string())?;
+            wipe(self.world.host(name), self.planted)?;
+        }
+        if self.planted == Some(Defect::VoteNotPersisted) {
+            forget_votes(self.world.host(name))?;
         }
         // After an outage two members may go by the clock that is behind, because nobody knows which one is right, and time
         // jumps once there is a third (docs/proof.md).

@@ -21,7 +21,7 @@ use super::invariants::{
     linearizable, outlived, recounted, whole,
 };
 use super::world::{Host, World, lock};
-use super::{Failure, Fault, Ran, SimulationOptions, engine, interpose, node};
+use super::{Defect, Failure, Fault, Ran, SimulationOptions, engine, interpose, node};
 use crate::Outcome;
 
 /// How fine virtual time is for messages between hosts.
@@ -82,6 +82,9 @@ struct Driver {
     /// Hosts that run no node.
     guests: Vec<String>,
     only: Option<BTreeSet<usize>>,
+    planted: Option<Defect>,
+    /// Who is heard by nobody, if it is one.
+    silent: Arc<Mutex<Option<String>>>,
     /// Hosts that do not run.
     down: BTreeSet<String>,
     /// Of these, the ones whose disk is to be emptied before they start.
@@ -122,7 +125,9 @@ impl Driver {
         let count = if rng.random_bool(0.1) { 5 } else { 3 };
         let names: Vec<String> = (1..=count).map(|nth| format!("n{nth}")).collect();
         let host = |name: &String| {
-            let disk = Disk::new(scratch.path().join(name)).unwrap_or_else(|error| panic!("no disk: {error}"));
+            let log_lags = options.planted == Some(Defect::AckBeforeFsync);
+            let disk =
+                Disk::new(scratch.path().join(name), log_lags).unwrap_or_else(|error| panic!("no disk: {error}"));
             Host::new(name.clone(), disk)
         };
         let world = Arc::new(World::new(names.iter().map(host)));
@@ -141,13 +146,19 @@ impl Driver {
             .simulation_duration(Duration::from_secs(3_600))
             .tcp_capacity(4_096)
             .build();
-        let seeds: Vec<String> = names.iter().map(|name| format!("{name}:{}", super::net::PEER_PORT)).collect();
+        let seeds: Vec<String> = names.iter().map(|name| node::address_of(name)).collect();
+        let silent = Arc::new(Mutex::default());
         for name in &names {
-            let (host, seeds) = (world.host(name).clone(), seeds.clone());
+            let host = world.host(name).clone();
+            // What all nodes read is one member's clock, or each its own.
+            let one = options.planted == Some(Defect::FollowersClockStamped);
+            let clock = if one { world.host(&names[0]).clone() } else { host.clone() };
+            let setting =
+                node::Setting { host, clock, seeds: seeds.clone(), silent: silent.clone(), planted: options.planted };
             sim.host(name.as_str(), move || {
-                let (host, seeds) = (host.clone(), seeds.clone());
+                let setting = setting.clone();
                 async move {
-                    node::run(host, seeds, count).await;
+                    node::run(setting).await;
                     // A program that has ended leaves its machine running.
                     std::future::pending().await
                 }
@@ -172,6 +183,8 @@ impl Driver {
             names,
             guests: Vec::new(),
             only: options.only.clone(),
+            planted: options.planted,
+            silent,
             down: BTreeSet::new(),
             to_wipe: BTreeSet::new(),
             cuts: BTreeSet::new(),
@@ -276,8 +289,19 @@ impl Driver {
         self.story.push(line);
     }
 
+    /// The one that is down or cut off from all others.
+    fn silent(&self) -> Option<String> {
+        let is_heard = |name: &String| {
+            let hears = |other: &String| !self.cuts.contains(&(name.clone(), other.clone()));
+            !self.down.contains(name) && self.others(name).iter().any(hears)
+        };
+        let mut silent = self.names.iter().filter(|name| !is_heard(name));
+        silent.next().filter(|_| silent.next().is_none()).cloned()
+    }
+
     /// One step of virtual time.
     fn step(&mut self) -> Result<(), String> {
+        *lock(&self.silent) = self.silent();
         self.sim.step().map_err(|error| format!("the simulation broke: {error}"))?;
         let steps = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some((name, until)) = self.held.clone()

@@ -1,11 +1,4 @@
-//! Defects to plant on purpose: what looks for broken promises is itself tried on broken ones. And pauses where a simulated
-//! node would take no time otherwise.
-//!
-//! Without the feature `planted-defects`, which only the test kit asks for, none is ever there, and nothing of this is in the
-//! program. With it there is one on a thread that asked for it, and on no other.
-
-#[cfg(not(feature = "planted-defects"))]
-use std::time::Duration;
+use sessile_core::injected::Decisions;
 
 /// A way to break a promise, each one that somebody has made a cluster of before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,54 +66,15 @@ impl Defect {
         Self::SnapshotMissesTheLastWrite,
         Self::PromotionBeforeCatchUp,
     ];
-}
 
-#[cfg(feature = "planted-defects")]
-mod switch {
-    use std::cell::{Cell, RefCell};
-    use std::time::Duration;
-
-    use super::Defect;
-
-    type Pauses = Box<dyn FnMut() -> Option<Duration>>;
-
-    thread_local! {
-        static PLANTED: Cell<Option<Defect>> = const { Cell::new(None) };
-        static PAUSES: RefCell<Option<Pauses>> = const { RefCell::new(None) };
+    /// What is decided in the program's place.
+    pub(in crate::simulation) fn decisions(self) -> Decisions {
+        match self {
+            Self::LeaderResumesItsTerm => Decisions { leader_resumes_its_term: true, ..Decisions::OWN },
+            Self::JointChangeLeftUnfinished => Decisions { leader_ends_changes_of_others: false, ..Decisions::OWN },
+            Self::PromotionBeforeCatchUp => Decisions { learners_wait_for_a_vote: false, ..Decisions::OWN },
+            Self::StateOverConflictingLog => Decisions { state_replaces_another_history: false, ..Decisions::OWN },
+            _ => Decisions::OWN,
+        }
     }
-
-    /// From now on entries wait on this thread for that long before they are applied.
-    pub fn pause_before_applying(pauses: impl FnMut() -> Option<Duration> + 'static) {
-        PAUSES.set(Some(Box::new(pauses)));
-    }
-
-    /// How long the next entries wait before they are applied.
-    pub fn next_pause() -> Option<Duration> {
-        PAUSES.with_borrow_mut(|pauses| pauses.as_mut().and_then(|pauses| pauses()))
-    }
-
-    /// From now on it is there on this thread, and no other is.
-    pub fn plant(defect: Option<Defect>) {
-        PLANTED.set(defect);
-    }
-
-    /// Whether it is there.
-    pub fn is_planted(defect: Defect) -> bool {
-        PLANTED.get() == Some(defect)
-    }
-}
-
-#[cfg(feature = "planted-defects")]
-pub use switch::{is_planted, next_pause, pause_before_applying, plant};
-
-/// Whether it is there: never.
-#[cfg(not(feature = "planted-defects"))]
-pub const fn is_planted(_: Defect) -> bool {
-    false
-}
-
-/// How long the next entries wait before they are applied: not at all.
-#[cfg(not(feature = "planted-defects"))]
-pub const fn next_pause() -> Option<Duration> {
-    None
 }

@@ -1,0 +1,82 @@
+//! Decisions that a simulation may take in the program's place, where no clock, disk, engine or network of its own could: what
+//! looks for broken promises is itself tried on a program that breaks one. And pauses where a simulated node would take no
+//! time otherwise.
+//!
+//! Without the feature `planted-defects`, which only the test kit asks for, every decision is the program's own and a
+//! constant. With it, a thread has the decisions that it asked for, and no other thread has them. Each is read at one place.
+
+#[cfg(not(feature = "planted-defects"))]
+use std::time::Duration;
+
+/// What is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decisions {
+    /// Whether a leader that was restarted goes on in its old term. If not, it serves only when it has won a new one.
+    pub leader_resumes_its_term: bool,
+    /// Whether a leader ends a joint change of the membership that another leader began.
+    pub leader_ends_changes_of_others: bool,
+    /// Whether a learner is given a vote only once it has been healthy for long enough and has caught up.
+    pub learners_wait_for_a_vote: bool,
+    /// Whether a log of another history goes when a fetched state is put in use.
+    pub state_replaces_another_history: bool,
+}
+
+impl Decisions {
+    /// The program's own.
+    pub const OWN: Self = Self {
+        leader_resumes_its_term: false,
+        leader_ends_changes_of_others: true,
+        learners_wait_for_a_vote: true,
+        state_replaces_another_history: true,
+    };
+}
+
+#[cfg(feature = "planted-defects")]
+mod switch {
+    use std::cell::{Cell, RefCell};
+    use std::time::Duration;
+
+    use super::Decisions;
+
+    type Pauses = Box<dyn FnMut() -> Option<Duration>>;
+
+    thread_local! {
+        static DECISIONS: Cell<Decisions> = const { Cell::new(Decisions::OWN) };
+        static PAUSES: RefCell<Option<Pauses>> = const { RefCell::new(None) };
+    }
+
+    /// From now on entries wait on this thread for that long before they are applied.
+    pub fn pause_before_applying(pauses: impl FnMut() -> Option<Duration> + 'static) {
+        PAUSES.set(Some(Box::new(pauses)));
+    }
+
+    /// How long the next entries wait before they are applied.
+    pub fn next_pause() -> Option<Duration> {
+        PAUSES.with_borrow_mut(|pauses| pauses.as_mut().and_then(|pauses| pauses()))
+    }
+
+    /// From now on this thread's decisions are these.
+    pub fn inject(decisions: Decisions) {
+        DECISIONS.set(decisions);
+    }
+
+    /// The decisions of this thread.
+    pub fn decisions() -> Decisions {
+        DECISIONS.get()
+    }
+}
+
+#[cfg(feature = "planted-defects")]
+pub use switch::{decisions, inject, next_pause, pause_before_applying};
+
+/// The program's own.
+#[cfg(not(feature = "planted-defects"))]
+pub const fn decisions() -> Decisions {
+    Decisions::OWN
+}
+
+/// How long the next entries wait before they are applied: not at all.
+#[cfg(not(feature = "planted-defects"))]
+pub const fn next_pause() -> Option<Duration> {
+    None
+}
