@@ -11,15 +11,13 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::commit_times::CommitTimes;
+use super::distances::Distances;
 use super::members::{Members, Verdict};
 use super::noticed::Noticed;
 use crate::disk::{Disk, Refuses};
 use crate::group::Group;
 use crate::transport::{Receiving, ThisNode};
 use crate::wire::{MemberReport, StateChecksum};
-
-/// How old the last heartbeat that a member took may be for it to count as one that answers.
-const HEARTBEAT_FRESH: Duration = Duration::from_secs(1);
 
 /// How the members of one group are, this one among them.
 pub(crate) struct ClusterHealth {
@@ -30,6 +28,7 @@ pub(crate) struct ClusterHealth {
     pub(super) receiving: Arc<Receiving>,
     pub(super) commit_times: CommitTimes,
     pub(super) noticed: Noticed,
+    pub(super) distances: Distances,
     /// When this node started, by its own clock.
     pub(crate) started_at: LogTime,
     /// Random: a new one tells the others that this node has started anew.
@@ -53,6 +52,7 @@ impl ClusterHealth {
             receiving,
             commit_times: CommitTimes::default(),
             noticed: Noticed::default(),
+            distances: Distances::default(),
             started_at: group.clock.wall(),
             start_id: rand::random(),
             refuses: RwLock::default(),
@@ -84,7 +84,7 @@ impl ClusterHealth {
         let metrics = self.group.raft.metrics();
         let metrics = metrics.borrow_watched();
         let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeats| heartbeats.get(&member).copied().flatten());
-        acknowledged.is_some_and(|acknowledged| acknowledged.elapsed() < HEARTBEAT_FRESH)
+        acknowledged.is_some_and(|acknowledged| acknowledged.elapsed() < self.group.timing.answers())
     }
 
     /// How many committed entries a member that answers has not applied; `None` for one that does not answer.
@@ -140,6 +140,7 @@ impl ClusterHealth {
             sessions: group.state.sessions(),
             start_id: self.start_id,
             started_with_last: group.started_with_last,
+            max_rtt_ms: u32::try_from(group.timing.max_rtt().as_millis()).unwrap_or(u32::MAX),
         }
     }
 
@@ -171,6 +172,7 @@ impl ClusterHealth {
             ));
         }
         alerts.extend(self.noticed.sentences());
+        alerts.extend(self.distances.sentences());
         alerts.extend(self.disk.report().alert(self.this.name()));
         alerts
     }

@@ -4,6 +4,7 @@
 mod cluster_health;
 mod commit_times;
 mod disk_watch;
+mod distances;
 mod exchange;
 mod members;
 mod noticed;

@@ -18,11 +18,11 @@ use crate::config::{NodeConfig, PeersConfig};
 use crate::disk::Disk;
 use crate::error::StartError;
 use crate::fault::Fault;
-use crate::group::{Group, LeaderClock};
+use crate::group::{Group, LeaderClock, campaign};
 use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_disk};
 use crate::membership::{Autopilot, MembershipChanges, announce};
 use crate::reads::Reads;
-use crate::transport::{Network, RaftReceiver, Receiving, Sending, Told};
+use crate::transport::{Elections, Network, RaftReceiver, Receiving, Sending, Told};
 use crate::upkeep::{Keep, Maintenance, check_state};
 use crate::writes::{WriteRoom, Writes, register};
 
@@ -78,6 +78,7 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
         sending: sending.clone(),
         told: told.clone(),
         disk: disk.clone(),
+        elections: Elections::default(),
     };
     let members = Arc::new(Members::new());
     let clock = LeaderClock::new(config.wall_clock.clone());
@@ -137,6 +138,7 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
     let mut own: Vec<Task> = vec![
         ("the watch over Raft", watches::raft(group.clone(), stop.clone()).boxed()),
         ("the watch over the membership", watch_membership.boxed()),
+        ("the first campaign", campaign(group.clone(), stop.clone()).boxed()),
         ("the registration", register(writes.clone(), stop.clone()).boxed()),
         ("the watch over the disk", watch_disk(health.clone(), sending, stop.clone()).boxed()),
         ("the upkeep", maintenance.run(stop.clone()).boxed()),

@@ -16,8 +16,6 @@ use crate::wire::{AdmitRequest, Identity, JoinRequest, JoinResponse};
 
 /// How long somebody may take to say who they are.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a node may take to hear that it is admitted.
-const ADMIT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the leader may take to admit a node: one entry of the log, and perhaps an election before it.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -157,7 +155,7 @@ impl ThisNode {
     /// Tells a node that answers at an address that it may enter this cluster: the proof is the token.
     pub(crate) async fn admit_at(&self, address: &str, node: NodeId, cluster: ClusterId) -> Result<(), Status> {
         let admit = AdmitRequest { join_token: self.join_token().to_owned(), cluster: cluster_to_wire(cluster) };
-        let request = self.door.request(Some(node), admit, Some(ADMIT_TIMEOUT));
+        let request = self.door.request(Some(node), admit, Some(self.directory.timing().call()));
         self.door.receive_stranger(self.admission_at(address)?.admit(request).await).map(drop)
     }
 }

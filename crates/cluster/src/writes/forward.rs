@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -11,14 +10,15 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::Streaming;
+use tonic::transport::Channel;
+use tonic::{Response, Status, Streaming};
 
 use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
 use crate::group::another_leads;
 use crate::raft::ServerMetrics;
-use crate::transport::{Directory, Door, FromQueue, Link};
+use crate::transport::{Directory, Door, FromQueue, peer, refusal_of};
 use crate::wire::proposal_result::Failure;
 use crate::wire::{ProposalResults, Proposals, ProposedCommand};
 
@@ -26,8 +26,6 @@ use crate::wire::{ProposalResults, Proposals, ProposedCommand};
 const MAX_QUEUED: usize = 1_024;
 /// How many messages wait for the network.
 const MESSAGES_AHEAD: usize = 4;
-/// How long the leader may take to accept the stream.
-const OPEN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Takes commands to the leader: all of this node's on one stream, as many in a message as are waiting.
 pub(crate) struct Forwarder {
@@ -96,39 +94,77 @@ impl Forwarder {
             return queue.clone();
         }
         let (queue, queued) = mpsc::channel(MAX_QUEUED);
-        let link = Link::new(leader, self.directory.clone(), String::new());
-        self.tasks.spawn(run(link, self.door.clone(), self.server.clone(), queued, self.stop.clone()));
+        let way = Way {
+            leader,
+            door: self.door.clone(),
+            directory: self.directory.clone(),
+            server: self.server.clone(),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(way.run(queued));
         *stream = Some((leader, queue.clone()));
         queue
     }
 }
 
-/// One stream to one leader, until it breaks or another one leads.
-async fn run(
-    link: Link,
+/// The way to one leader.
+struct Way {
+    leader: NodeId,
     door: Arc<Door>,
+    directory: Directory,
     server: ServerMetrics,
-    queue: mpsc::Receiver<Queued>,
     stop: CancellationToken,
-) {
-    let leader = link.node();
-    let mut queue = Batches::new(queue, |queued: &Queued| queued.command.len());
-    let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
-    let Ok(mut peer) = link.peer() else { return };
-    let opening = peer.propose(door.request(Some(leader), FromQueue(outgoing), None));
-    let Ok(opened) = timeout(OPEN_TIMEOUT, opening).await else { return };
-    let Ok(results) = door.receive(leader, opened) else { return };
-    let sent = Sent::default();
-    tokio::select! {
-        () = send(&mut queue, &messages, &sent) => {}
-        () = receive(results, &sent) => {}
-        () = another_leads(server, leader) => {}
-        () = stop.cancelled() => {}
+}
+
+impl Way {
+    /// One stream, until it breaks or another one leads.
+    async fn run(self, queue: mpsc::Receiver<Queued>) {
+        let mut queue = Batches::new(queue, |queued: &Queued| queued.command.len());
+        let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
+        let leads = another_leads(self.server.clone(), self.leader);
+        let mut ends = std::pin::pin!(async {
+            tokio::select! { () = leads => {}, () = self.stop.cancelled() => {} }
+        });
+        let channel = tokio::select! {
+            channel = self.connect() => channel,
+            () = &mut ends => None,
+        };
+        // Nothing was sent to a leader that is gone.
+        let Some(channel) = channel else { return };
+        let sent = Sent::default();
+        let refused = tokio::select! {
+            () = send(&mut queue, &messages, &sent) => false,
+            refused = self.converse(channel, outgoing, &sent) => refused,
+            () = ends => false,
+        };
+        // What is still in the queue was not sent, and its senders see it dropped.
+        drop(queue);
+        for (_, answer) in sent.into_inner() {
+            let _ = answer.tried.send(if refused { Tried::NotSent } else { Tried::Unknown });
+        }
     }
-    // What is still in the queue was not sent, and its senders see it dropped.
-    drop(queue);
-    for (_, answer) in sent.into_inner() {
-        let _ = answer.tried.send(Tried::Unknown);
+
+    async fn connect(&self) -> Option<Channel> {
+        let address = self.directory.address(self.leader)?;
+        self.directory.connect_now(&address).await.ok()
+    }
+
+    /// Opens the stream, and hands out the results. The commands do not wait until it is accepted, which would cost a round
+    /// trip more. Says whether it was refused, with none of them taken.
+    async fn converse(&self, channel: Channel, outgoing: mpsc::Receiver<Proposals>, sent: &Sent) -> bool {
+        let mut peer = peer(channel);
+        let opening = peer.propose(self.door.request(Some(self.leader), FromQueue(outgoing), None));
+        let opened: Result<Response<_>, Status> = match timeout(self.directory.timing().call(), opening).await {
+            Ok(opened) => opened,
+            Err(_) => return false,
+        };
+        match self.door.receive(self.leader, opened) {
+            Ok(results) => {
+                receive(results, sent).await;
+                false
+            }
+            Err(status) => refusal_of(&status).is_some(),
+        }
     }
 }
 
