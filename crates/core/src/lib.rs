@@ -55,9 +55,9 @@ pub mod fuzzing;
 mod golden;
 
 mod wire {
-    //! Generated from proto/sessile/v1/{command,outcome}.proto.
+    //! Generated from proto/sessile/v1/{command,outcome}.proto, and kept in proto/generated.
     #![allow(missing_docs, clippy::all, unreachable_pub)]
-    include!(concat!(env!("OUT_DIR"), "/sessile.v1.rs"));
+    include!("../../../proto/generated/core.rs");
 }
 
 pub use bucket::Bucket;

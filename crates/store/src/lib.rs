@@ -41,9 +41,9 @@ mod store;
 mod types;
 
 mod wire {
-    //! Generated from proto/sessile/v1/{log,snapshot}.proto.
+    //! Generated from proto/sessile/v1/{log,snapshot}.proto, and kept in proto/generated.
     #![allow(missing_docs, clippy::all, unreachable_pub)]
-    include!(concat!(env!("OUT_DIR"), "/sessile.v1.rs"));
+    include!("../../../proto/generated/store.rs");
 }
 
 pub use codec::{CodecError, decode_entry, decode_membership, encode_entry, encode_membership};

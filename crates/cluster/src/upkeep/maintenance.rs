@@ -35,6 +35,8 @@ const MIN_KEEP_LOG_BYTES: u64 = 256 * 1024 * 1024;
 /// The log may take so much while the disk is nearly full: about what gathers before the state is made durable, which
 /// stays anyway.
 const NEARLY_FULL_LOG_BYTES: u64 = PERSIST_AFTER_LOG_BYTES;
+/// A member catches up from so many bytes on that its log is ahead of its state, until it is down to so many.
+const CATCHES_UP_LOG_BYTES: (u64, u64) = (64 * 1024 * 1024, 4 * 1024 * 1024);
 /// How many records one round looks at for expired ones: writes wait for the removal of at most this many.
 const REAP_RECORDS: usize = 500;
 
@@ -65,6 +67,7 @@ pub(crate) struct Maintenance {
     purged_at: Instant,
     /// In hundredths, how long and for how much log it waits before it makes the state durable again.
     patience: u32,
+    catches_up: bool,
     reap_from: Option<Bytes>,
     reap_again_at: Instant,
 }
@@ -82,6 +85,7 @@ impl Maintenance {
             purged_for: None,
             purged_at: now,
             patience: rand::random_range(SCATTER),
+            catches_up: false,
             reap_from: None,
             reap_again_at: now + keep.reap_pause,
             keep,
@@ -99,6 +103,7 @@ impl Maintenance {
             }
             self.tick().await;
             self.prove().await;
+            self.catch_up();
             self.persist().await;
             self.purge().await;
             self.reap().await;
@@ -121,6 +126,17 @@ impl Maintenance {
     /// Keeps fresh what is known of how old the state is at most, for reads that are content with that.
     async fn prove(&self) {
         let _ = self.reads.prove(Instant::now() + ROUND).await;
+    }
+
+    /// Lets the state put off what can wait while it is far behind its log.
+    fn catch_up(&mut self) {
+        let group = &*self.group;
+        let applied = group.state.summary().applied.map_or(0, |applied| applied.index);
+        let behind = group.log.bytes_after(applied);
+        let (begin, end) = CATCHES_UP_LOG_BYTES;
+        self.catches_up = behind > if self.catches_up { end } else { begin };
+        // Again and again: a state that was received meanwhile knows nothing of it.
+        group.state.set_catches_up(self.catches_up);
     }
 
     /// Makes the state durable. A snapshot here is a view: nothing is copied.

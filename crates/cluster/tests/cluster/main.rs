@@ -4,6 +4,7 @@
 mod bounds;
 mod cuts;
 mod one_node;
+mod protobuf;
 mod stalling;
 mod stalls;
 mod support;

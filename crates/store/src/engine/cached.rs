@@ -160,6 +160,10 @@ impl Engine for Cached {
         self.engine.reserve_bytes()
     }
 
+    fn set_catches_up(&self, catches_up: bool) {
+        self.engine.set_catches_up(catches_up);
+    }
+
     fn removes_lapsed(&self) -> bool {
         self.engine.removes_lapsed()
     }

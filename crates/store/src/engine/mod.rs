@@ -166,6 +166,11 @@ pub trait Engine: Send + Sync {
         false
     }
 
+    /// Says that much has to be written at once from now on, or no longer: what can wait until then may.
+    fn set_catches_up(&self, catches_up: bool) {
+        let _ = catches_up;
+    }
+
     /// Which engine this is.
     fn kind(&self) -> EngineKind;
 }

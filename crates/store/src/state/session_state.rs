@@ -271,6 +271,11 @@ impl SessionState {
         self.current().engine.is_out_of_space()
     }
 
+    /// Says that much has to be applied at once from now on, or no longer ([`Engine::set_catches_up`]).
+    pub fn set_catches_up(&self, catches_up: bool) {
+        self.current().engine.set_catches_up(catches_up);
+    }
+
     /// Makes everything that is applied durable. Blocks on the disk, and holds up no writer.
     ///
     /// # Errors

@@ -204,6 +204,17 @@ impl Background {
         self.store.throttle.set_behind(self.store.pace.is_behind(buffered));
     }
 
+    /// From now on the store catches up, or no longer.
+    pub(super) fn set_catches_up(&self, catches_up: bool) {
+        let pace = &self.store.pace;
+        if pace.set_catches_up(catches_up) == catches_up {
+            return;
+        }
+        pace.set_shape(&self.store.shape());
+        self.set_throttle(self.store.buffered_bytes());
+        self.call_mergers();
+    }
+
     fn flush_until_stopped(&self) {
         let mut lacks_room = false;
         loop {

@@ -5,20 +5,45 @@
 //! merged with every version of a session in them. Here a session that is renewed again and again is one entry, which
 //! becomes part of a table when the state is made durable.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::merge::{Entry, Source};
 use crate::engine::{Batch, Operation};
 
-/// What an entry costs besides its key and its value: its place in the tree, and two handles.
+/// What an entry costs besides its key and its value: its place in the map and in the order, and two handles.
 const ENTRY_BYTES: usize = 128;
 
-/// The last operation on each key.
-pub(super) type Changes = BTreeMap<Bytes, Operation>;
+/// The last operation on each key, of a layer that does not change any more.
+///
+/// A map by hash and not by order: each write looks for what was there before, each read looks here first, and both mostly
+/// find nothing. The order is needed once, when a flush or a scan comes.
+pub(super) struct Changes {
+    operations: HashMap<Bytes, Operation>,
+    ascending: OnceLock<Vec<Bytes>>,
+}
+
+impl Changes {
+    fn new(operations: HashMap<Bytes, Operation>) -> Self {
+        Self { operations, ascending: OnceLock::new() }
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Operation> {
+        self.operations.get(key)
+    }
+
+    /// Its keys in ascending order. The first call sorts them: milliseconds for a full layer, outside of all locks.
+    fn ascending(&self) -> &[Bytes] {
+        self.ascending.get_or_init(|| {
+            let mut keys: Vec<Bytes> = self.operations.keys().cloned().collect();
+            keys.sort_unstable();
+            keys
+        })
+    }
+}
 
 /// Layers of changes, each over those before it.
 ///
@@ -26,7 +51,7 @@ pub(super) type Changes = BTreeMap<Bytes, Operation>;
 /// in tables.
 #[derive(Default)]
 pub(super) struct Buffer {
-    fresh: Changes,
+    fresh: HashMap<Bytes, Operation>,
     fresh_bytes: usize,
     /// Oldest first.
     sealed: Vec<(Arc<Changes>, usize)>,
@@ -65,7 +90,9 @@ impl Buffer {
     pub(super) fn seal(&mut self) -> Vec<Arc<Changes>> {
         if !self.fresh.is_empty() {
             let bytes = std::mem::take(&mut self.fresh_bytes);
-            self.sealed.push((Arc::new(std::mem::take(&mut self.fresh)), bytes));
+            // The next layer becomes as large, and whoever writes shall not wait while it grows step by step.
+            let next = HashMap::with_capacity(self.fresh.len());
+            self.sealed.push((Arc::new(Changes::new(std::mem::replace(&mut self.fresh, next))), bytes));
         }
         self.sealed.iter().map(|(layer, _)| layer.clone()).collect()
     }
@@ -85,10 +112,22 @@ fn size_of_value(operation: &Operation) -> usize {
 
 /// What a layer has between two bounds, in ascending order.
 pub(super) fn source<'a>(layer: &'a Changes, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Source<'a> {
-    Box::new(layer.range::<[u8], _>((from, to)).map(|(key, operation)| {
-        let value = match operation {
-            Operation::Put(value) => Some(value.clone().into()),
-            Operation::Remove => None,
+    let keys = layer.ascending();
+    let begin = match from {
+        Bound::Unbounded => 0,
+        Bound::Included(from) => keys.partition_point(|key| key < from),
+        Bound::Excluded(from) => keys.partition_point(|key| key <= from),
+    };
+    let end = match to {
+        Bound::Unbounded => keys.len(),
+        Bound::Included(to) => keys.partition_point(|key| key <= to),
+        Bound::Excluded(to) => keys.partition_point(|key| key < to),
+    };
+    let keys = keys.get(begin..end).unwrap_or_default();
+    Box::new(keys.iter().map(|key| {
+        let value = match layer.get(key) {
+            Some(Operation::Put(value)) => Some(value.clone().into()),
+            Some(Operation::Remove) | None => None,
         };
         Ok(Entry { key: key.clone().into(), value })
     }))

@@ -161,6 +161,12 @@ impl Engine for LsmEngine {
         condemn(&self.shared.guard.dir(), why);
     }
 
+    fn set_catches_up(&self, catches_up: bool) {
+        if let Ok(open) = self.shared.open() {
+            open.set_catches_up(catches_up);
+        }
+    }
+
     fn removes_lapsed(&self) -> bool {
         true
     }

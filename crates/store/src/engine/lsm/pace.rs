@@ -16,6 +16,9 @@ const BUFFERED: (u64, u64) = (150, 300);
 const BEHIND: (usize, u64, u64) = (16, 115, 125);
 /// How many buffers there are.
 const BUFFERS: usize = 3;
+/// What may lie over the base while the store catches up, however small the base is: otherwise a small base would be
+/// written anew for each fraction of what comes.
+const CATCHING_UP_BYTES: u64 = 4 << 30;
 /// Smaller tables than what a megabyte makes would be merged without end.
 const MIN_BUFFER_BYTES: usize = 1024 * 1024;
 /// The slowest that a write becomes: so long for each KiB, 2 MB a second.
@@ -30,6 +33,10 @@ pub(super) struct Pace {
     unmerged: AtomicU64,
     /// Whether merges should not rest.
     merges_are_behind: AtomicBool,
+    /// Whether much has to be written at once, and merges into the base have time until then.
+    catches_up: AtomicBool,
+    /// Whether more may lie over the base than its share because of that: until what came has been merged.
+    caught_up_lately: AtomicBool,
 }
 
 impl Pace {
@@ -37,7 +44,13 @@ impl Pace {
     /// write has to wait.
     pub(super) fn new(buffers_bytes: u64) -> Self {
         let buffer_bytes = usize::try_from(buffers_bytes / BUFFERS as u64).unwrap_or(usize::MAX).max(MIN_BUFFER_BYTES);
-        Self { buffer_bytes, unmerged: AtomicU64::new(0), merges_are_behind: AtomicBool::new(false) }
+        Self {
+            buffer_bytes,
+            unmerged: AtomicU64::new(0),
+            merges_are_behind: AtomicBool::new(false),
+            catches_up: AtomicBool::new(false),
+            caught_up_lately: AtomicBool::new(false),
+        }
     }
 
     /// From so many bytes on what was written goes into tables.
@@ -50,9 +63,26 @@ impl Pace {
         self.buffer_bytes.saturating_mul(BUFFERS)
     }
 
+    /// From now on much has to be written at once, or no longer. How it was before comes back.
+    pub(super) fn set_catches_up(&self, catches_up: bool) -> bool {
+        self.catches_up.swap(catches_up, Ordering::Relaxed)
+    }
+
+    /// So much may lie over the base before it is merged into it, though the base's share were less.
+    pub(super) fn allowed_bytes(&self) -> u64 {
+        if self.catches_up.load(Ordering::Relaxed) { CATCHING_UP_BYTES } else { 0 }
+    }
+
     /// Takes note of what is to be merged.
     pub(super) fn set_shape(&self, shape: &Shape) {
-        let (runs, overlay) = (shape.overlay_runs(), shape.overlay_bytes().saturating_mul(100) / shape.overlay_limit());
+        let catches_up = shape.allowed_bytes > 0;
+        if catches_up || shape.overlay_bytes() <= shape.overlay_limit() {
+            self.caught_up_lately.store(catches_up, Ordering::Relaxed);
+        }
+        // What came then is merged now, and no write waits for that.
+        let late = if self.caught_up_lately.load(Ordering::Relaxed) { CATCHING_UP_BYTES } else { 0 };
+        let limit = shape.overlay_limit().max(late);
+        let (runs, overlay) = (shape.overlay_runs(), shape.overlay_bytes().saturating_mul(100) / limit);
         self.merges_are_behind.store(runs >= BEHIND.0 || overlay >= BEHIND.1, Ordering::Relaxed);
         let runs = thousandths(runs as u64, (RUNS.0 as u64, RUNS.1 as u64));
         self.unmerged.store(runs.max(thousandths(overlay, OVERLAY)), Ordering::Relaxed);
@@ -87,9 +117,50 @@ fn thousandths(what: u64, (from, to): (u64, u64)) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::engine::lsm::plan::{RunShape, TableShape};
 
     const BUFFER: usize = 64 << 20;
+
+    /// A base of one table, and so much over it.
+    fn shape(pace: &Pace, over: u64) -> Shape {
+        let table = |bytes| TableShape {
+            id: bytes,
+            min: Bytes::new(),
+            max: Bytes::new(),
+            bytes,
+            lapsed_bytes: 0,
+            is_over: false,
+            is_short_lived: false,
+        };
+        let runs = [over, 64 << 20].map(|bytes| RunShape { id: bytes, tables: vec![table(bytes)] });
+        Shape { runs: runs.into(), allowed_bytes: pace.allowed_bytes() }
+    }
+
+    #[test]
+    fn a_store_that_catches_up_merges_into_the_base_afterwards_and_no_write_waits_for_that() {
+        let pace = Pace::new((BUFFERS * BUFFER) as u64);
+        pace.set_shape(&shape(&pace, 2 << 30));
+        assert!(pace.wait(0, 1 << 10) > Duration::ZERO, "so much should not lie over so small a base");
+        pace.set_catches_up(true);
+        let is_over_limit = |over| {
+            let shape = shape(&pace, over);
+            shape.overlay_bytes() > shape.overlay_limit()
+        };
+        assert!(!is_over_limit(2 << 30) && is_over_limit(5 << 30));
+        pace.set_shape(&shape(&pace, 2 << 30));
+        assert_eq!(pace.wait(0, 1 << 10), Duration::ZERO);
+        assert!(!pace.is_behind(0), "merges rest");
+        pace.set_catches_up(false);
+        assert!(is_over_limit(2 << 30), "now it is merged");
+        pace.set_shape(&shape(&pace, 2 << 30));
+        assert_eq!(pace.wait(0, 1 << 10), Duration::ZERO);
+        pace.set_shape(&shape(&pace, 1 << 20));
+        pace.set_shape(&shape(&pace, 2 << 30));
+        assert!(pace.wait(0, 1 << 10) > Duration::ZERO, "it was merged, and came again");
+    }
 
     #[test]
     fn a_write_waits_for_nothing_until_merges_or_flushes_are_behind_and_then_a_little_longer_each_time() {

@@ -61,9 +61,14 @@ pub(super) struct RunShape {
     pub(super) tables: Vec<TableShape>,
 }
 
-/// All runs, newest first.
+/// All runs, and what may lie over the base.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shape(pub(super) Vec<RunShape>);
+pub(super) struct Shape {
+    /// Newest first.
+    pub(super) runs: Vec<RunShape>,
+    /// So much may lie over the base, though its share of the base were less.
+    pub(super) allowed_bytes: u64,
+}
 
 /// What is being merged, and so cannot be merged by another.
 #[derive(Debug, Clone, Default)]
@@ -134,23 +139,28 @@ impl Shape {
 
     /// How much may lie over the base.
     pub(super) fn overlay_limit(&self) -> u64 {
-        (self.0.last().map_or(0, RunShape::bytes) / OVERLAY_SHARE).max(OVERLAY_FLOOR_BYTES)
+        self.share_of_base().max(self.allowed_bytes)
+    }
+
+    /// How much may lie over the base for long.
+    pub(super) fn share_of_base(&self) -> u64 {
+        (self.runs.last().map_or(0, RunShape::bytes) / OVERLAY_SHARE).max(OVERLAY_FLOOR_BYTES)
     }
 
     /// Room on the disk that the merges of a store of this shape need at a time, and no more than all of it takes.
     pub(super) fn merge_bytes(&self) -> u64 {
-        let all = self.0.iter().map(RunShape::bytes).sum::<u64>();
+        let all = self.runs.iter().map(RunShape::bytes).sum::<u64>();
         let stretch = STRETCH_TABLES as u64 * TABLE_BYTES;
         // Runs are joined while they lie over the base: the largest that can come of it.
         let mut joined = TABLE_BYTES;
-        while joined * FANOUT as u64 <= self.overlay_limit() {
+        while joined * FANOUT as u64 <= self.share_of_base() {
             joined *= FANOUT as u64;
         }
         (stretch + stretch / OVERLAY_SHARE).max(joined).min(all)
     }
 
     fn overlay(&self) -> &[RunShape] {
-        self.0.split_last().map_or(&[], |(_, overlay)| overlay)
+        self.runs.split_last().map_or(&[], |(_, overlay)| overlay)
     }
 }
 
@@ -169,9 +179,9 @@ pub(super) fn choose(shape: &Shape, busy: &Busy, room: u64) -> Option<Job> {
 /// Tables of which nothing is needed, with nothing older under them that would show again.
 fn droppable(shape: &Shape, busy: &Busy) -> Vec<TableId> {
     let mut over = HashSet::new();
-    for (at, run) in shape.0.iter().enumerate().rev() {
+    for (at, run) in shape.runs.iter().enumerate().rev() {
         for table in run.tables.iter().filter(|table| table.is_over && !busy.tables.contains(&table.id)) {
-            let mut older = shape.0[at + 1..].iter().flat_map(|run| run.tables.iter());
+            let mut older = shape.runs[at + 1..].iter().flat_map(|run| run.tables.iter());
             let hides =
                 older.any(|other| !over.contains(&other.id) && other.min <= table.max && table.min <= other.max);
             if !hides && !busy.runs.contains(&run.id) {
@@ -260,7 +270,7 @@ impl Stretch<'_> {
 /// A merge of a stretch of the base with what lies over it: where that is the most, if there is too much over the base, or
 /// where a good part has lapsed.
 fn sink(shape: &Shape, busy: &Busy, room: u64, is_over_limit: bool) -> Option<Job> {
-    let (base, overlay) = shape.0.split_last()?;
+    let (base, overlay) = shape.runs.split_last()?;
     if busy.runs.contains(&base.id) {
         return None;
     }

@@ -248,7 +248,7 @@ fn fails_without_a_list(store: &Store, work: impl FnOnce() -> Result<(), Fault>)
 
 /// The same shape, of tables as large as the choice of a merge is made for.
 fn as_of_full_tables(mut shape: Shape) -> Shape {
-    for table in shape.0.iter_mut().flat_map(|run| &mut run.tables) {
+    for table in shape.runs.iter_mut().flat_map(|run| &mut run.tables) {
         table.bytes *= writer::TABLE_BYTES / COUNTED_BYTES;
         table.lapsed_bytes *= writer::TABLE_BYTES / COUNTED_BYTES;
     }

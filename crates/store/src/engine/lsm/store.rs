@@ -264,6 +264,6 @@ impl Store {
         };
         let runs = self.runs();
         let run = |run: &super::runs::Run| RunShape { id: run.id, tables: run.tables.iter().map(table).collect() };
-        Shape(runs.0.iter().map(run).collect())
+        Shape { runs: runs.0.iter().map(run).collect(), allowed_bytes: self.pace.allowed_bytes() }
     }
 }

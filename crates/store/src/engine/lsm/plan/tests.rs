@@ -24,7 +24,8 @@ fn run(id: u64, megabytes: u64) -> RunShape {
 }
 
 fn shape(megabytes: &[u64]) -> Shape {
-    Shape(megabytes.iter().zip(1..).map(|(megabytes, id)| run(id, *megabytes)).collect())
+    let runs = megabytes.iter().zip(1..).map(|(megabytes, id)| run(id, *megabytes)).collect();
+    Shape { runs, allowed_bytes: 0 }
 }
 
 fn chosen(shape: &Shape) -> Option<Job> {
@@ -45,8 +46,8 @@ fn what_lies_over_the_base_is_sunk_where_the_most_lies_over_the_least_once_it_is
     assert_eq!(chosen(&shape(&[1_900, 8_000])), None);
     let mut over = shape(&[2_100, 8_000]);
     // Twice as much over the last part of the base.
-    let last = over.0[0].tables.len() - 8;
-    over.0[0].tables[last..].iter_mut().for_each(|table| table.bytes *= 2);
+    let last = over.runs[0].tables.len() - 8;
+    over.runs[0].tables[last..].iter_mut().for_each(|table| table.bytes *= 2);
     let Some(Job::Sink { from: Bound::Included(from), runs, .. }) = chosen(&over) else {
         panic!("the last stretch is merged: {:?}", chosen(&over))
     };
@@ -92,20 +93,20 @@ fn a_merge_takes_no_more_room_than_there_is_and_two_merges_share_no_table() {
 #[test]
 fn what_has_lapsed_is_merged_away_once_it_is_a_third_and_waits_if_it_will_soon_go_as_a_whole() {
     let mut all = shape(&[64, 8_000]);
-    all.0[1].tables[20..40].iter_mut().for_each(|table| table.lapsed_bytes = table.bytes / 4);
+    all.runs[1].tables[20..40].iter_mut().for_each(|table| table.lapsed_bytes = table.bytes / 4);
     assert_eq!(chosen(&all), None);
-    all.0[1].tables[20..40].iter_mut().for_each(|table| table.lapsed_bytes = table.bytes / 2);
+    all.runs[1].tables[20..40].iter_mut().for_each(|table| table.lapsed_bytes = table.bytes / 2);
     assert!(matches!(chosen(&all), Some(Job::Sink { .. })));
-    all.0.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
+    all.runs.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
     assert_eq!(chosen(&all), None);
 }
 
 #[test]
 fn runs_that_are_nearly_over_are_not_joined_until_there_are_twice_as_many() {
     let mut all = shape(&[64; 9]);
-    all.0.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
+    all.runs.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
     assert_eq!(chosen(&all), None);
     let mut all = shape(&[64; 17]);
-    all.0.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
+    all.runs.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
     assert!(matches!(chosen(&all), Some(Job::Join(_))));
 }

@@ -8,14 +8,18 @@ use super::*;
 fn a_store_that_grows_for_ever_stays_in_shape() {
     let (mut all, mut next, mut written, mut flushed) = (Shape::default(), 1, 0_u64, 0_u64);
     while flushed < 90_000 {
-        all.0.insert(0, run(next, 64));
+        all.runs.insert(0, run(next, 64));
         (next, written, flushed) = (next + 1, written + 64, flushed + 64);
         while let Some(job) = chosen(&all) {
             written += carry_out(&mut all, &job, &mut next) / MB;
         }
-        assert!(all.0.len() <= 3 * FANOUT, "{} runs", all.0.len());
+        assert!(all.runs.len() <= 3 * FANOUT, "{} runs", all.runs.len());
         let over = all.overlay_bytes() as f64 / all.overlay_limit() as f64;
-        println!("{flushed} MB: {} runs, {over:.2}, written {:.1} times", all.0.len(), written as f64 / flushed as f64);
+        println!(
+            "{flushed} MB: {} runs, {over:.2}, written {:.1} times",
+            all.runs.len(),
+            written as f64 / flushed as f64
+        );
         assert!(over < 2.1, "{over} of what may lie over the base");
     }
     let amplification = written as f64 / flushed as f64;
@@ -27,10 +31,10 @@ fn carry_out(all: &mut Shape, job: &Job, next: &mut u64) -> u64 {
     match job {
         Job::Drop(_) => panic!("nothing lapses here"),
         Job::Join(ids) => {
-            let bytes = all.0.iter().filter(|run| ids.contains(&run.id)).map(RunShape::bytes).sum::<u64>();
-            let place = all.0.iter().position(|run| run.id == ids[0]).unwrap();
-            all.0.retain(|run| !ids.contains(&run.id));
-            all.0.insert(place, run(*next, bytes / MB));
+            let bytes = all.runs.iter().filter(|run| ids.contains(&run.id)).map(RunShape::bytes).sum::<u64>();
+            let place = all.runs.iter().position(|run| run.id == ids[0]).unwrap();
+            all.runs.retain(|run| !ids.contains(&run.id));
+            all.runs.insert(place, run(*next, bytes / MB));
             *next += 1;
             bytes
         }
@@ -47,7 +51,7 @@ fn carry_out(all: &mut Shape, job: &Job, next: &mut u64) -> u64 {
             };
             let base = runs.last().unwrap().0;
             for (id, tables) in runs {
-                let run = all.0.iter_mut().find(|run| run.id == *id).unwrap();
+                let run = all.runs.iter_mut().find(|run| run.id == *id).unwrap();
                 let mut stay = Vec::new();
                 for table in std::mem::take(&mut run.tables) {
                     if !tables.contains(&table.id) {
@@ -70,7 +74,7 @@ fn carry_out(all: &mut Shape, job: &Job, next: &mut u64) -> u64 {
                 run.tables = stay;
             }
             let tables = merged.div_ceil(64 * MB).max(1);
-            let run = all.0.iter_mut().find(|run| run.id == base).unwrap();
+            let run = all.runs.iter_mut().find(|run| run.id == base).unwrap();
             for at in 0..tables {
                 *next += 1;
                 let place = |at: u64| low + (high - low) * at / tables;
@@ -85,7 +89,7 @@ fn carry_out(all: &mut Shape, job: &Job, next: &mut u64) -> u64 {
                 });
             }
             run.tables.sort_by(|one, other| one.min.cmp(&other.min));
-            all.0.retain(|run| !run.tables.is_empty());
+            all.runs.retain(|run| !run.tables.is_empty());
             merged + copied
         }
     }
