@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
+use super::claim::Claim;
 use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
@@ -41,6 +43,8 @@ pub(crate) struct Forwarder {
 
 struct Queued {
     command: Bytes,
+    deadline: Instant,
+    claim: Claim,
     answer: Answer,
 }
 
@@ -70,7 +74,8 @@ impl Forwarder {
     pub(crate) async fn submit(&self, leader: NodeId, command: Bytes, deadline: Instant) -> Tried {
         let Ok(room) = timeout_at(deadline, self.room.take(command.len())).await else { return Tried::NoRoom };
         let (tried, receiver) = oneshot::channel();
-        let queued = Queued { command, answer: Answer { tried, _room: room } };
+        let claim = Claim::default();
+        let queued = Queued { command, deadline, claim: claim.clone(), answer: Answer { tried, _room: room } };
         let queue = self.stream_to(leader);
         match timeout_at(deadline, queue.send(queued)).await {
             // Waiting for room, or on a stream that has just ended.
@@ -81,6 +86,7 @@ impl Forwarder {
             Ok(Ok(tried)) => tried,
             // It was dropped from the queue: nobody sent it.
             Ok(Err(_)) => Tried::NotSent,
+            Err(_) if claim.get() => Tried::NotSent,
             Err(_) => Tried::Unknown,
         }
     }
@@ -133,7 +139,7 @@ impl Way {
         let Some(channel) = channel else { return };
         let sent = Sent::default();
         let refused = tokio::select! {
-            () = send(&mut queue, &messages, &sent) => false,
+            () = send(&mut queue, &messages, &sent, self.directory.timing().max_rtt()) => false,
             refused = self.converse(channel, outgoing, &sent) => refused,
             () = ends => false,
         };
@@ -168,19 +174,27 @@ impl Way {
     }
 }
 
-async fn send(queue: &mut Batches<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent) {
+/// Sends what is in the queue. With each command goes how long it may wait there, so that the answer that it did not get into
+/// the log is back by its deadline.
+async fn send(queue: &mut Batches<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent, round_trip: Duration) {
     static IDS: AtomicU64 = AtomicU64::new(1);
     loop {
         // First the place in the stream, then the commands: as many as wait by then.
         let Ok(place) = messages.reserve().await else { return };
         let Some(batch) = queue.next().await else { return };
+        let now = Instant::now();
         let mut sent = sent.lock();
-        let send = |Queued { command, answer }| {
+        let send = |Queued { command, deadline, claim, answer }: Queued| {
+            // Whoever gave up was told that it was not sent.
+            if !claim.get() {
+                return None;
+            }
             let id = IDS.fetch_add(1, Ordering::Relaxed);
             sent.insert(id, answer);
-            ProposedCommand { id, command }
+            let wait = deadline.saturating_duration_since(now).saturating_sub(round_trip).as_millis();
+            Some(ProposedCommand { id, command, wait_ms: u32::try_from(wait).unwrap_or(u32::MAX).max(1) })
         };
-        place.send(Proposals { commands: batch.into_iter().map(send).collect() });
+        place.send(Proposals { commands: batch.into_iter().filter_map(send).collect() });
     }
 }
 

@@ -9,9 +9,10 @@ use openraft::raft::WriteResult;
 use sessile_core::LogTime;
 use sessile_store::{NodeId, Proposal, TypeConfig};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::claim::Claim;
 use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
@@ -40,6 +41,9 @@ pub(crate) struct WriteRounds {
 
 struct Waiting {
     proposal: Proposal,
+    /// It goes into no round after that.
+    deadline: Instant,
+    claim: Claim,
     answer: Answer,
 }
 
@@ -69,15 +73,28 @@ impl WriteRounds {
         self.room.take(bytes).await
     }
 
-    /// Puts a command into the log, and waits for what it did.
-    pub(crate) async fn join(&self, stamp: LogTime, command: Bytes, room: OwnedSemaphorePermit) -> Tried {
+    /// Puts a command into the log, and waits for what it did. One that is in no round by its deadline reaches no log.
+    pub(crate) async fn join(
+        &self,
+        stamp: LogTime,
+        command: Bytes,
+        room: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Tried {
         let (tried, receiver) = oneshot::channel();
-        let answer = Answer { tried, _room: room };
-        if self.waiting.send(Waiting { proposal: Proposal { stamp, command }, answer }).await.is_err() {
-            return Tried::Ended;
+        let (answer, claim) = (Answer { tried, _room: room }, Claim::default());
+        let waiting = Waiting { proposal: Proposal { stamp, command }, deadline, claim: claim.clone(), answer };
+        match timeout_at(deadline, self.waiting.send(waiting)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Tried::Ended,
+            Err(_) => return Tried::NotSent,
         }
-        // Dropped with its round, which may be in the log.
-        receiver.await.unwrap_or(Tried::Unknown)
+        match timeout_at(deadline, receiver).await {
+            // Dropped with its round, which may be in the log.
+            Ok(tried) => tried.unwrap_or(Tried::Unknown),
+            Err(_) if claim.get() => Tried::NotSent,
+            Err(_) => Tried::Unknown,
+        }
     }
 }
 
@@ -93,14 +110,14 @@ async fn run(
     loop {
         tokio::select! {
             round = queue.next_of(ENOUGH, at_once_from), if under_way.len() < UNDER_WAY => {
-                let Some(mut round) = round else { return };
+                let Some(round) = round else { return };
                 if round.len() > 1 {
                     at_once_from = Instant::now() + PACE;
                 }
-                // Whoever gave up must not be in the log later.
-                round.retain(|waiting| !waiting.answer.tried.is_closed());
-                let (proposals, answers): (Vec<_>, Vec<_>) =
-                    round.into_iter().map(|Waiting { proposal, answer }| (proposal, answer)).unzip();
+                let (proposals, answers) = in_time(round);
+                if proposals.is_empty() {
+                    continue;
+                }
                 match raft.client_write_many(proposals).await {
                     Ok(results) => under_way.push(tell(results, answers)),
                     Err(_) => tell_all(answers, || Tried::Ended),
@@ -121,6 +138,18 @@ async fn run(
         }
     }
     tell_all(queue.end().map(|waiting| waiting.answer), || Tried::Ended);
+}
+
+/// The commands of a round whose clients still wait for them. Whoever was told that a command reached no log must not find
+/// its effect later.
+fn in_time(round: Vec<Waiting>) -> (Vec<Proposal>, Vec<Answer>) {
+    let now = Instant::now();
+    let is_wanted = |waiting: &Waiting| {
+        now < waiting.deadline && !waiting.answer.tried.is_closed() && waiting.claim.get()
+    };
+    let (wanted, late): (Vec<_>, Vec<_>) = round.into_iter().partition(is_wanted);
+    tell_all(late.into_iter().map(|waiting| waiting.answer), || Tried::NotSent);
+    wanted.into_iter().map(|waiting| (waiting.proposal, waiting.answer)).unzip()
 }
 
 /// Tells each command of a round what became of it.
