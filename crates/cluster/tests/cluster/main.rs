@@ -4,7 +4,6 @@
 mod bounds;
 mod cuts;
 mod one_node;
-mod protobuf;
 mod stalling;
 mod stalls;
 mod support;
