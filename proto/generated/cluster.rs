@@ -268,6 +268,10 @@ pub struct ProposedCommand {
     /// An encoded sessile.v1.Command.
     #[prost(bytes = "bytes", tag = "2")]
     pub command: ::prost::bytes::Bytes,
+    /// How long it may wait for a place in the log, in milliseconds: after that it is not put there. 0 from members that do
+    /// not say.
+    #[prost(uint32, tag = "3")]
+    pub wait_ms: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProposalResults {
@@ -343,6 +347,9 @@ pub struct ReadIndexResponse {
     /// Absent if whoever answers does not lead, or no quorum confirmed it.
     #[prost(uint64, optional, tag = "1")]
     pub index: ::core::option::Option<u64>,
+    /// Whether whoever answers takes no writes now: as a leader, because no quorum has answered it lately.
+    #[prost(bool, tag = "2")]
+    pub refuses_writes: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfirmRequest {}
@@ -412,6 +419,9 @@ pub struct MemberReport {
     /// From the leader: whether deletes are refused too, because that is so for a voter. Absent from others.
     #[prost(bool, optional, tag = "22")]
     pub refuses_deletes: ::core::option::Option<bool>,
+    /// Its `cluster.max_rtt_ms`; 0 from a program that does not have it.
+    #[prost(uint32, tag = "23")]
+    pub max_rtt_ms: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StateChecksum {

@@ -144,9 +144,8 @@ async fn run(
 /// its effect later.
 fn in_time(round: Vec<Waiting>) -> (Vec<Proposal>, Vec<Answer>) {
     let now = Instant::now();
-    let is_wanted = |waiting: &Waiting| {
-        now < waiting.deadline && !waiting.answer.tried.is_closed() && waiting.claim.get()
-    };
+    let is_wanted =
+        |waiting: &Waiting| now < waiting.deadline && !waiting.answer.tried.is_closed() && waiting.claim.get();
     let (wanted, late): (Vec<_>, Vec<_>) = round.into_iter().partition(is_wanted);
     tell_all(late.into_iter().map(|waiting| waiting.answer), || Tried::NotSent);
     wanted.into_iter().map(|waiting| (waiting.proposal, waiting.answer)).unzip()
