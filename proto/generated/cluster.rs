@@ -368,7 +368,7 @@ pub struct MemberReport {
     pub version: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub term: u64,
-    /// The last log index it has, has committed, and has applied.
+    /// The last log index that is durable, is known to be committed, and is applied.
     #[prost(uint64, tag = "4")]
     pub last: u64,
     #[prost(uint64, tag = "5")]

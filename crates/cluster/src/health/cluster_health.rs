@@ -107,12 +107,12 @@ impl ClusterHealth {
     /// How this member is, for the others.
     pub(crate) fn report(&self) -> MemberReport {
         let group = &*self.group;
-        let (term, last, committed) = {
+        let (term, committed) = {
             // Given back at once: Raft waits for it.
             let metrics = group.raft.metrics();
             let metrics = metrics.borrow_watched();
             let committed = metrics.cluster_committed.map_or(0, |log_id| log_id.index);
-            (metrics.current_term, metrics.last_log_index.unwrap_or(0), committed)
+            (metrics.current_term, committed)
         };
         let summary = group.state.summary();
         let disk = self.disk.report();
@@ -121,7 +121,8 @@ impl ClusterHealth {
             name: self.this.name().to_owned(),
             version: self.this.version().to_owned(),
             term,
-            last,
+            // What Raft has accepted and is not on the disk may be gone after a crash, which is no older image.
+            last: group.log.durable_index(),
             committed,
             applied: summary.applied.map_or(0, |log_id| log_id.index),
             wall_ms: group.clock.wall().as_millis(),
