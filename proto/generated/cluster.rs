@@ -310,6 +310,8 @@ pub mod proposal_result {
         Discarded = 2,
         /// It may or may not have happened.
         Unknown = 3,
+        /// It is in no log: too many others were before it until its time was up.
+        Overloaded = 4,
     }
     impl Failure {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -322,6 +324,7 @@ pub mod proposal_result {
                 Self::NotLeader => "FAILURE_NOT_LEADER",
                 Self::Discarded => "FAILURE_DISCARDED",
                 Self::Unknown => "FAILURE_UNKNOWN",
+                Self::Overloaded => "FAILURE_OVERLOADED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -331,6 +334,7 @@ pub mod proposal_result {
                 "FAILURE_NOT_LEADER" => Some(Self::NotLeader),
                 "FAILURE_DISCARDED" => Some(Self::Discarded),
                 "FAILURE_UNKNOWN" => Some(Self::Unknown),
+                "FAILURE_OVERLOADED" => Some(Self::Overloaded),
                 _ => None,
             }
         }

@@ -26,6 +26,8 @@ use crate::wire::{ProposalResults, Proposals, ProposedCommand};
 
 /// How many commands wait to be sent, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_QUEUED: usize = 1_024;
+/// How many bytes one message takes, beyond its first command: small ones need not wait long behind large ones.
+const MESSAGE_BYTES: usize = 1024 * 1024;
 /// How many messages wait for the network.
 const MESSAGES_AHEAD: usize = 4;
 
@@ -125,7 +127,7 @@ struct Way {
 impl Way {
     /// One stream, until it breaks or another one leads.
     async fn run(self, queue: mpsc::Receiver<Queued>) {
-        let mut queue = Batches::new(queue, |queued: &Queued| queued.command.len());
+        let mut queue = Batches::new(queue, MESSAGE_BYTES, |queued: &Queued| queued.command.len());
         let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
         let leads = another_leads(self.server.clone(), self.leader);
         let mut ends = std::pin::pin!(async {
@@ -207,6 +209,7 @@ async fn receive(mut results: Streaming<ProposalResults>, sent: &Sent) {
                 // One that cannot be read is of a newer program: it was done, and nobody here knows what.
                 Failure::None => Outcome::decode(result.outcome).map_or(Tried::Unknown, Tried::Done),
                 Failure::NotLeader => Tried::NotSent,
+                Failure::Overloaded => Tried::NoRoom,
                 Failure::Discarded => Tried::Discarded,
                 Failure::Unknown => Tried::Unknown,
             };

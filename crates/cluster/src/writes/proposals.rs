@@ -71,7 +71,8 @@ async fn propose(writes: &Writes, command: ProposedCommand) -> ProposalResult {
 fn result(id: u64, tried: Tried) -> ProposalResult {
     let (failure, outcome) = match tried {
         Tried::Done(outcome) => (Failure::None, outcome.encode()),
-        Tried::NotSent | Tried::NoRoom | Tried::Ended => (Failure::NotLeader, Bytes::new()),
+        Tried::NotSent | Tried::Ended => (Failure::NotLeader, Bytes::new()),
+        Tried::NoRoom => (Failure::Overloaded, Bytes::new()),
         Tried::Discarded => (Failure::Discarded, Bytes::new()),
         Tried::Unknown => (Failure::Unknown, Bytes::new()),
     };

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +22,9 @@ use crate::raft::{Raft, ServerMetrics};
 
 /// How many commands wait for a round, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_WAITING: usize = 1_024;
+/// How many bytes one round takes, beyond its first command. A round of one value of a megabyte costs as much waiting as one
+/// of many; this is what a disk and a link carry in tens of milliseconds.
+const ROUND_BYTES: usize = 8 * 1024 * 1024;
 /// How many rounds are under way. With one, all commands that come while it is on its way to the disks and the members are
 /// the next. Two made smaller rounds, each of which costs an fsync and two messages for each member whatever its size: a
 /// tenth more processor time for every request of the mix, and no less waiting.
@@ -37,6 +42,8 @@ const PACE: Duration = Duration::from_millis(2);
 pub(crate) struct WriteRounds {
     waiting: mpsc::Sender<Waiting>,
     room: ByteRoom,
+    /// How many rounds have ended.
+    ended: Arc<AtomicU64>,
 }
 
 struct Waiting {
@@ -64,8 +71,10 @@ impl WriteRounds {
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
         let (waiting, queue) = mpsc::channel(MAX_WAITING);
-        let queue = Batches::new(queue, |waiting: &Waiting| waiting.proposal.command.len());
-        (Self { waiting, room: ByteRoom::new(max_bytes) }, run(raft, node, server, queue, stop))
+        let queue = Batches::new(queue, ROUND_BYTES, |waiting: &Waiting| waiting.proposal.command.len());
+        let ended = Arc::<AtomicU64>::default();
+        let running = run(raft, node, server, queue, ended.clone(), stop);
+        (Self { waiting, room: ByteRoom::new(max_bytes), ended }, running)
     }
 
     /// Waits for room for a command of so many bytes.
@@ -84,15 +93,19 @@ impl WriteRounds {
         let (tried, receiver) = oneshot::channel();
         let (answer, claim) = (Answer { tried, _room: room }, Claim::default());
         let waiting = Waiting { proposal: Proposal { stamp, command }, deadline, claim: claim.clone(), answer };
+        let ended = || self.ended.load(Ordering::Relaxed);
+        let before = ended();
+        // Where rounds end there is a quorum, and too much to do.
+        let too_late = || if ended() > before { Tried::NoRoom } else { Tried::NotSent };
         match timeout_at(deadline, self.waiting.send(waiting)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Tried::Ended,
-            Err(_) => return Tried::NotSent,
+            Err(_) => return too_late(),
         }
         match timeout_at(deadline, receiver).await {
             // Dropped with its round, which may be in the log.
             Ok(tried) => tried.unwrap_or(Tried::Unknown),
-            Err(_) if claim.get() => Tried::NotSent,
+            Err(_) if claim.get() => too_late(),
             Err(_) => Tried::Unknown,
         }
     }
@@ -103,6 +116,7 @@ async fn run(
     node: NodeId,
     mut server: ServerMetrics,
     mut queue: Batches<Waiting>,
+    ended: Arc<AtomicU64>,
     stop: CancellationToken,
 ) {
     let mut under_way = FuturesUnordered::new();
@@ -123,7 +137,9 @@ async fn run(
                     Err(_) => tell_all(answers, || Tried::Ended),
                 }
             }
-            Some(()) = under_way.next(), if !under_way.is_empty() => {}
+            Some(()) = under_way.next(), if !under_way.is_empty() => {
+                ended.fetch_add(1, Ordering::Relaxed);
+            }
             // The rounds of a leader that was deposed may take long to end, and nobody is to wait for them who can go to
             // the new one.
             changed = server.changed() => {
