@@ -463,6 +463,10 @@ pub struct Identity {
     /// The newest rules version that it can follow.
     #[prost(uint32, tag = "10")]
     pub rules_supported: u32,
+    /// Drawn anew by each process when it starts: another one under the same node id runs on a copy of its data directory. 0 from
+    /// members that do not say.
+    #[prost(uint64, tag = "11")]
+    pub start_id: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReserveRequest {
@@ -504,6 +508,9 @@ pub struct JoinRequest {
     pub address: ::prost::alloc::string::String,
     #[prost(uint32, tag = "5")]
     pub rules_supported: u32,
+    /// As in Identity.
+    #[prost(uint64, tag = "6")]
+    pub start_id: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JoinResponse {

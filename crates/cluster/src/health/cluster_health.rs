@@ -32,7 +32,6 @@ pub(crate) struct ClusterHealth {
     /// When this node started, by its own clock.
     pub(crate) started_at: LogTime,
     /// Random: a new one tells the others that this node has started anew.
-    start_id: u64,
     /// What is refused for want of room; looked at now and then.
     refuses: RwLock<Refuses>,
 }
@@ -54,7 +53,6 @@ impl ClusterHealth {
             noticed: Noticed::default(),
             distances: Distances::default(),
             started_at: group.clock.wall(),
-            start_id: rand::random(),
             refuses: RwLock::default(),
             group,
         }
@@ -139,7 +137,7 @@ impl ClusterHealth {
             checksums: group.state.checksums().into_iter().map(checksum).collect(),
             checksum: summary.checksum,
             sessions: group.state.sessions(),
-            start_id: self.start_id,
+            start_id: self.this.start_id(),
             started_with_last: group.started_with_last,
             max_rtt_ms: u32::try_from(group.timing.max_rtt().as_millis()).unwrap_or(u32::MAX),
         }
