@@ -24,6 +24,8 @@ pub(crate) struct LeaderClock {
 
 /// How far this node's clock may be ahead of a time that stands still before nothing is stamped with it any more.
 const STANDS_STILL: Duration = Duration::from_secs(5);
+/// A jump that ends many sessions at once is told.
+const LARGE_JUMP: Duration = Duration::from_secs(3_600);
 /// How long a stamp serves for all entries: time in the log is for lifetimes of seconds.
 const STAMP_SERVES: Duration = Duration::from_millis(5);
 
@@ -77,6 +79,11 @@ impl LeaderClock {
             && !last.held
         {
             warn!(%at, %wanted, "the members' clocks want a jump that no majority agrees on; the replicated clock waits");
+        }
+        let jump = next.time().since(previous);
+        if jump > LARGE_JUMP && previous != LogTime::default() {
+            warn!(from = %previous, to = %next.time(), seconds = jump.as_secs(), "the replicated clock goes on after a while, or a \
+                   clock was set: what had less time left has expired");
         }
         *last = Last { stamped: next.time(), held, at: Some(Instant::now()) };
         (next.time() != LogTime::default()).then_some(next.time())

@@ -10,12 +10,13 @@ use sessile_store::NodeId;
 use tokio::time::Instant;
 use tracing::info;
 
+use super::clocks;
 use super::commit_times::CommitTimes;
 use super::distances::Distances;
 use super::members::{Members, Verdict};
 use super::noticed::Noticed;
 use crate::disk::{Disk, Refuses};
-use crate::group::Group;
+use crate::group::{Group, voters};
 use crate::transport::{Receiving, ThisNode};
 use crate::wire::{MemberReport, StateChecksum};
 
@@ -162,7 +163,8 @@ impl ClusterHealth {
     /// What an operator should look at, as sentences.
     pub(crate) fn alerts(&self) -> Vec<String> {
         let group = &*self.group;
-        let mut alerts = self.members.alerts(|node| group.name_of(node), group.state.clock());
+        let mut alerts = self.members.alerts(|node| group.name_of(node));
+        alerts.extend(self.clock_alerts());
         if group.clock.is_held() && group.leads() {
             alerts.push(format!(
                 "time stands still at {}: the members' clocks want a jump of more than an hour that no majority agrees on; \
@@ -174,5 +176,17 @@ impl ClusterHealth {
         alerts.extend(self.distances.sentences());
         alerts.extend(self.disk.report().alert(self.this.name()));
         alerts
+    }
+
+    /// Once time has begun.
+    fn clock_alerts(&self) -> Vec<String> {
+        let group = &*self.group;
+        let cluster = group.state.clock();
+        if cluster == LogTime::default() {
+            return Vec::new();
+        }
+        let others = self.members.fresh_walls(|_| true).into_iter().map(|(node, wall)| (group.name_of(node), wall));
+        let walls = others.chain([(self.this.name().to_owned(), group.clock.wall())]).collect();
+        clocks::alerts(cluster, walls, voters(&group.membership()).len())
     }
 }
