@@ -97,13 +97,14 @@ impl Group {
         self.leader() == Some(self.node)
     }
 
-    /// Whether this node leads, and a quorum has followed it so lately that Raft takes a write from it.
+    /// Whether this node leads, has a time to stamp writes with, and a quorum has followed it so lately that Raft takes one.
     pub(crate) fn takes_writes(&self) -> bool {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let is_alone = metrics.membership_config.membership().voter_ids().all(|voter| voter == self.node);
         let acknowledged = metrics.last_quorum_acked.map(|acknowledged| acknowledged.elapsed());
-        metrics.state.is_leader() && (is_alone || acknowledged.is_some_and(|ago| ago < self.timing.lease()))
+        let is_followed = is_alone || acknowledged.is_some_and(|ago| ago < self.timing.lease());
+        metrics.state.is_leader() && is_followed && !self.clock.is_held()
     }
 
     /// Waits until this node leads. For ever, if its Raft ends before.

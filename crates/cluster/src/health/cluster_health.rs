@@ -167,8 +167,8 @@ impl ClusterHealth {
         alerts.extend(self.clock_alerts());
         if group.clock.is_held() && group.leads() {
             alerts.push(format!(
-                "time stands still at {}: the members' clocks want a jump of more than an hour that no majority agrees on; \
-                 set their clocks right",
+                "time stands still at {}, and writes are refused: the members' clocks want a jump of more than an hour that no \
+                 majority agrees on; set them to within a minute of each other",
                 group.state.clock()
             ));
         }
