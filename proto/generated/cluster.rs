@@ -268,6 +268,10 @@ pub struct ProposedCommand {
     /// An encoded sessile.v1.Command.
     #[prost(bytes = "bytes", tag = "2")]
     pub command: ::prost::bytes::Bytes,
+    /// How long it may wait for a place in the log, in milliseconds: after that it is not put there. 0 from members that do
+    /// not say.
+    #[prost(uint32, tag = "3")]
+    pub wait_ms: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProposalResults {
@@ -306,6 +310,8 @@ pub mod proposal_result {
         Discarded = 2,
         /// It may or may not have happened.
         Unknown = 3,
+        /// It is in no log: too many others were before it until its time was up.
+        Overloaded = 4,
     }
     impl Failure {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -318,6 +324,7 @@ pub mod proposal_result {
                 Self::NotLeader => "FAILURE_NOT_LEADER",
                 Self::Discarded => "FAILURE_DISCARDED",
                 Self::Unknown => "FAILURE_UNKNOWN",
+                Self::Overloaded => "FAILURE_OVERLOADED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -327,6 +334,7 @@ pub mod proposal_result {
                 "FAILURE_NOT_LEADER" => Some(Self::NotLeader),
                 "FAILURE_DISCARDED" => Some(Self::Discarded),
                 "FAILURE_UNKNOWN" => Some(Self::Unknown),
+                "FAILURE_OVERLOADED" => Some(Self::Overloaded),
                 _ => None,
             }
         }
@@ -343,6 +351,9 @@ pub struct ReadIndexResponse {
     /// Absent if whoever answers does not lead, or no quorum confirmed it.
     #[prost(uint64, optional, tag = "1")]
     pub index: ::core::option::Option<u64>,
+    /// Whether whoever answers takes no writes now: as a leader, because no quorum has answered it lately.
+    #[prost(bool, tag = "2")]
+    pub refuses_writes: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfirmRequest {}
@@ -361,7 +372,7 @@ pub struct MemberReport {
     pub version: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub term: u64,
-    /// The last log index it has, has committed, and has applied.
+    /// The last log index that is durable, is known to be committed, and is applied.
     #[prost(uint64, tag = "4")]
     pub last: u64,
     #[prost(uint64, tag = "5")]
@@ -412,6 +423,9 @@ pub struct MemberReport {
     /// From the leader: whether deletes are refused too, because that is so for a voter. Absent from others.
     #[prost(bool, optional, tag = "22")]
     pub refuses_deletes: ::core::option::Option<bool>,
+    /// Its `cluster.max_rtt_ms`; 0 from a program that does not have it.
+    #[prost(uint32, tag = "23")]
+    pub max_rtt_ms: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StateChecksum {
@@ -449,6 +463,10 @@ pub struct Identity {
     /// The newest rules version that it can follow.
     #[prost(uint32, tag = "10")]
     pub rules_supported: u32,
+    /// Drawn anew by each process when it starts: another one under the same node id runs on a copy of its data directory. 0 from
+    /// members that do not say.
+    #[prost(uint64, tag = "11")]
+    pub start_id: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReserveRequest {
@@ -490,6 +508,9 @@ pub struct JoinRequest {
     pub address: ::prost::alloc::string::String,
     #[prost(uint32, tag = "5")]
     pub rules_supported: u32,
+    /// As in Identity.
+    #[prost(uint64, tag = "6")]
+    pub start_id: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JoinResponse {

@@ -39,6 +39,31 @@ fn one_wrong_clock_ends_no_session_early_and_keeps_none_for_ever() {
     assert_eq!(read(&fleet, "n3", "long").as_deref(), Some("v"));
 }
 
+#[test]
+fn a_time_that_is_ahead_of_all_clocks_is_told_by_all_until_they_have_reached_it() {
+    let mut fleet = fleet(3);
+    let clock = WrongClock::build().unwrap();
+    for name in ["n1", "n2", "n3"] {
+        fleet.settings(name).environment = clock.environment();
+    }
+    clock.is_wrong_by(24 * HOUR).unwrap();
+    fleet.start_all();
+    fleet.wait_until_formed();
+    store_for(&fleet, "n1", "short", "v", SHORT_TTL);
+    clock.is_wrong_by(0).unwrap();
+    for name in ["n1", "n2", "n3"] {
+        fleet.wait_until("it says why nothing expires", |fleet| {
+            fleet.status(name).filter(|status| status.says("ahead of its members' clocks"))
+        });
+    }
+    assert_eq!(read(&fleet, "n2", "short").as_deref(), Some("v"), "it was promised to live for a while");
+    clock.is_wrong_by(24 * HOUR + 60).unwrap();
+    eventually("time goes on when the clocks have reached it", || read(&fleet, "n3", "short").is_none().then_some(()));
+    fleet.wait_until("nobody complains any more", |fleet| {
+        fleet.status("n3").filter(|status| !status.says("ahead of its members' clocks"))
+    });
+}
+
 fn sessions_live_as_long_as_they_should(fleet: &mut Fleet, what: &str) {
     let begin = Instant::now();
     store_for(fleet, "n3", "short", "v", SHORT_TTL);

@@ -12,6 +12,7 @@ mod becoming;
 mod clocks;
 mod commands;
 mod disks;
+mod distance;
 mod losses;
 mod strangers;
 mod world;

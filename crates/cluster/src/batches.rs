@@ -5,6 +5,8 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) struct Batches<T> {
     queue: mpsc::Receiver<T>,
     bytes_of: fn(&T) -> usize,
+    /// How many bytes one batch takes, beyond its first item.
+    max_bytes: usize,
     /// What is taken from the queue for the next batch, and how many bytes that are.
     gathered: Vec<T>,
     bytes: usize,
@@ -12,12 +14,10 @@ pub(crate) struct Batches<T> {
 
 /// How many one batch takes.
 const MAX_COUNT: usize = 256;
-/// How many bytes one batch takes, beyond its first item.
-const MAX_BYTES: usize = 1024 * 1024;
 
 impl<T> Batches<T> {
-    pub(crate) fn new(queue: mpsc::Receiver<T>, bytes_of: fn(&T) -> usize) -> Self {
-        Self { queue, bytes_of, gathered: Vec::new(), bytes: 0 }
+    pub(crate) fn new(queue: mpsc::Receiver<T>, max_bytes: usize, bytes_of: fn(&T) -> usize) -> Self {
+        Self { queue, bytes_of, max_bytes, gathered: Vec::new(), bytes: 0 }
     }
 
     /// Waits for the first, and takes what waits by then; `None` at the end of the queue. Nothing is lost when it is
@@ -41,7 +41,7 @@ impl<T> Batches<T> {
                 },
             };
             let bytes = (self.bytes_of)(&next);
-            if !self.gathered.is_empty() && self.bytes + bytes > MAX_BYTES {
+            if !self.gathered.is_empty() && self.bytes + bytes > self.max_bytes {
                 self.bytes = bytes;
                 return Some(std::mem::replace(&mut self.gathered, vec![next]));
             }
@@ -73,10 +73,12 @@ mod tests {
 
     use super::*;
 
+    const MAX_BYTES: usize = 1024 * 1024;
+
     #[tokio::test(start_paused = true)]
     async fn a_batch_that_is_to_be_larger_waits_for_more_but_no_longer_than_it_may_and_loses_nothing() {
         let (sender, queue) = mpsc::channel(1_000);
-        let mut batches = Batches::new(queue, |bytes: &usize| *bytes);
+        let mut batches = Batches::new(queue, MAX_BYTES, |bytes: &usize| *bytes);
         let begin = Instant::now();
         let (soon, later) = (begin + Duration::from_secs(1), begin + Duration::from_secs(2));
         for number in 1..=2 {
@@ -106,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_is_what_waits_within_bounds_and_nothing_is_lost() {
         let (sender, queue) = mpsc::channel(1_000);
-        let mut batches = Batches::new(queue, |bytes: &usize| *bytes);
+        let mut batches = Batches::new(queue, MAX_BYTES, |bytes: &usize| *bytes);
         let sizes = [1, 2, MAX_BYTES - 3, 1, MAX_BYTES * 2, 1, 1];
         for size in sizes {
             sender.try_send(size).unwrap();

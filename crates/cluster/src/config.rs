@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::join_token::JoinToken;
+use crate::timing::Timing;
 use crate::transport::Reach;
 use crate::wall_clock::WallClock;
 
@@ -39,6 +40,8 @@ pub struct NodeConfig {
     pub keep_log_bytes: u64,
     /// How it reaches other members.
     pub reach: Reach,
+    /// How far they are at the most, and what follows from that.
+    pub timing: Timing,
     /// What its clock shows.
     pub wall_clock: WallClock,
     /// How it finds and meets other members; `None` for a cluster of one, which listens for nobody.
@@ -71,6 +74,7 @@ impl NodeConfig {
             keep_log_for: Self::DEFAULT_KEEP_LOG_FOR,
             keep_log_bytes: Self::DEFAULT_KEEP_LOG_BYTES,
             reach: Reach::Tcp,
+            timing: Timing::default(),
             wall_clock: WallClock::default(),
             peers: None,
         }

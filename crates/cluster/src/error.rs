@@ -35,6 +35,17 @@ pub enum StartError {
     /// The storage engine panicked, as it does when the disk fails under it.
     #[error("the storage engine gave up on {}, as it does when the disk fails under it; see to the disk and start again", .0.display())]
     EngineGaveUp(std::path::PathBuf),
+    /// Another process has this node's id: two disks must not vote under one.
+    #[error(
+        "node {node} runs already, at {address}: this data directory is a copy of its own; remove it, or start with \
+         --discard-data-and-rejoin to come back as a new node"
+    )]
+    Copied {
+        /// The id of both.
+        node: sessile_store::NodeId,
+        /// Where the other one answers.
+        address: String,
+    },
     /// Raft.
     #[error("Raft: {0}")]
     Raft(String),

@@ -86,6 +86,11 @@ impl LogStore {
         self.log.last().map(log_id_at)
     }
 
+    /// The index of the newest entry that this node can have acknowledged: no crash takes it back. 0 if there is none.
+    pub fn durable_index(&self) -> u64 {
+        self.log.durable_index()
+    }
+
     /// The last entry that was purged.
     pub fn purged(&self) -> Option<LogId> {
         self.log.purged().map(log_id_at)

@@ -5,6 +5,7 @@
 
 pub mod chaos;
 mod client;
+mod delay_line;
 mod failing_disk;
 mod fleet;
 mod history;
@@ -27,6 +28,7 @@ mod tree;
 mod wrong_clock;
 
 pub use client::{Answer, Client};
+pub use delay_line::{DelayLine, Distance};
 pub use failing_disk::{FailingDisk, Fault, FaultReport, Watched};
 pub use fleet::{Fleet, Said, Settings};
 pub use history::{Action, History, Operation, Outcome, Value};

@@ -1,6 +1,8 @@
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
+use openraft::base::BoxStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -43,6 +45,10 @@ pub enum AdminErrorKind {
     Other,
 }
 
+/// An answer on its way. Boxed, as all that the program awaits of this crate but reads and writes: the body of an `async fn`
+/// is compiled by the crate that awaits it, and the program would compile most of this crate a second time.
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send + 'a>>;
+
 /// Talks to the admin service of one node, which passes on what only the leader can do.
 #[derive(Clone)]
 pub struct AdminClient {
@@ -52,8 +58,8 @@ pub struct AdminClient {
 
 impl AdminClient {
     /// Connects to `host:port`, and waits at most that long for each answer.
-    pub async fn connect(server: &str, timeout: Duration) -> Result<Self, AdminError> {
-        Self::connect_through(&Reach::Tcp, server, timeout).await
+    pub fn connect(server: &str, timeout: Duration) -> Answer<'_, Self> {
+        Box::pin(Self::connect_through(&Reach::Tcp, server, timeout))
     }
 
     /// The same, by another way than TCP.
@@ -72,68 +78,87 @@ impl AdminClient {
     }
 
     /// What that node knows of its cluster.
-    pub async fn status(&mut self) -> Result<StatusResponse, AdminError> {
-        let answer = self.grpc.status(StatusRequest {}).await;
-        self.answer(answer)
+    pub fn status(&mut self) -> Answer<'_, StatusResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.status(StatusRequest {}).await;
+            self.answer(answer)
+        })
     }
 
     /// The status now, and whenever the membership, a role or a member's reachability changes.
-    pub async fn watch(
-        &mut self,
-    ) -> Result<impl Stream<Item = Result<StatusResponse, AdminError>> + use<>, AdminError> {
-        let answer = self.grpc.watch_membership(WatchMembershipRequest {}).await;
-        let server = self.server.clone();
-        Ok(self.answer(answer)?.map(move |item| item.map_err(|status| refused(&server, &status))))
+    pub fn watch(&mut self) -> Answer<'_, BoxStream<'static, Result<StatusResponse, AdminError>>> {
+        Box::pin(async move {
+            let answer = self.grpc.watch_membership(WatchMembershipRequest {}).await;
+            let server = self.server.clone();
+            Ok(self.answer(answer)?.map(move |item| item.map_err(|status| refused(&server, &status))).boxed())
+        })
     }
 
     /// Makes that node the first member of a new cluster.
-    pub async fn init(&mut self, join_token: &str) -> Result<InitResponse, AdminError> {
-        let answer = self.grpc.init(InitRequest { join_token: join_token.to_owned() }).await;
-        self.answer(answer)
+    pub fn init(&mut self, join_token: &str) -> Answer<'_, InitResponse> {
+        let request = InitRequest { join_token: join_token.to_owned() };
+        Box::pin(async move {
+            let answer = self.grpc.init(request).await;
+            self.answer(answer)
+        })
     }
 
     /// Admits the node at an address as a learner.
-    pub async fn add_learner(&mut self, request: AddLearnerRequest) -> Result<ChangeResponse, AdminError> {
-        let answer = self.grpc.add_learner(request).await;
-        self.answer(answer)
+    pub fn add_learner(&mut self, request: AddLearnerRequest) -> Answer<'_, ChangeResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.add_learner(request).await;
+            self.answer(answer)
+        })
     }
 
     /// Makes a learner a voter.
-    pub async fn promote(&mut self, request: PromoteRequest) -> Result<ChangeResponse, AdminError> {
-        let answer = self.grpc.promote(request).await;
-        self.answer(answer)
+    pub fn promote(&mut self, request: PromoteRequest) -> Answer<'_, ChangeResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.promote(request).await;
+            self.answer(answer)
+        })
     }
 
     /// Puts a learner in a member's place.
-    pub async fn replace(&mut self, request: ReplaceRequest) -> Result<ChangeResponse, AdminError> {
-        let answer = self.grpc.replace(request).await;
-        self.answer(answer)
+    pub fn replace(&mut self, request: ReplaceRequest) -> Answer<'_, ChangeResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.replace(request).await;
+            self.answer(answer)
+        })
     }
 
     /// Removes a member for good.
-    pub async fn remove(&mut self, request: RemoveRequest) -> Result<ChangeResponse, AdminError> {
-        let answer = self.grpc.remove(request).await;
-        self.answer(answer)
+    pub fn remove(&mut self, request: RemoveRequest) -> Answer<'_, ChangeResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.remove(request).await;
+            self.answer(answer)
+        })
     }
 
     /// Hands leadership to that member, or to the best one.
-    pub async fn transfer_leader(&mut self, to: Option<&str>) -> Result<TransferLeaderResponse, AdminError> {
+    pub fn transfer_leader(&mut self, to: Option<&str>) -> Answer<'_, TransferLeaderResponse> {
         let request = TransferLeaderRequest { to: to.unwrap_or_default().to_owned() };
-        let answer = self.grpc.transfer_leader(request).await;
-        self.answer(answer)
+        Box::pin(async move {
+            let answer = self.grpc.transfer_leader(request).await;
+            self.answer(answer)
+        })
     }
 
     /// Makes a member's state durable; the node that is asked if none is named.
-    pub async fn trigger_snapshot(&mut self, member: Option<&str>) -> Result<TriggerSnapshotResponse, AdminError> {
+    pub fn trigger_snapshot(&mut self, member: Option<&str>) -> Answer<'_, TriggerSnapshotResponse> {
         let request = TriggerSnapshotRequest { member: member.unwrap_or_default().to_owned() };
-        let answer = self.grpc.trigger_snapshot(request).await;
-        self.answer(answer)
+        Box::pin(async move {
+            let answer = self.grpc.trigger_snapshot(request).await;
+            self.answer(answer)
+        })
     }
 
     /// Changes where a member is reached.
-    pub async fn set_address(&mut self, request: SetAddressRequest) -> Result<ChangeResponse, AdminError> {
-        let answer = self.grpc.set_address(request).await;
-        self.answer(answer)
+    pub fn set_address(&mut self, request: SetAddressRequest) -> Answer<'_, ChangeResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.set_address(request).await;
+            self.answer(answer)
+        })
     }
 
     fn answer<T>(&self, answer: Result<tonic::Response<T>, Status>) -> Result<T, AdminError> {

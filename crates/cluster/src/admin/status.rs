@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use sessile_store::{Member, NodeId};
@@ -10,9 +9,6 @@ use crate::admission::Lobby;
 use crate::late::Late;
 use crate::transport::ThisNode;
 use crate::wire::{MemberStatus, Role, StatusResponse};
-
-/// How long a node may take to prove that it could serve, for its status.
-const READY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a node knows of its cluster, or of its way to one.
 #[derive(Clone)]
@@ -83,7 +79,7 @@ async fn status_of(managed: &ManagedMember, mut status: StatusResponse) -> Statu
     status.term = term;
     status.membership_index = membership.log_id().map_or(0, |log_id| log_id.index);
     status.joint = membership.membership().get_joint_config().len() > 1;
-    status.ready = managed.readiness.prove(Instant::now() + READY_TIMEOUT).await.is_ok();
+    status.ready = managed.readiness.prove(Instant::now() + group.timing.read_round()).await.is_ok();
     status.alerts = health.alerts();
     status.removed = group.state.removed().len() as u64;
     status.rules = group.state.rules().number();

@@ -68,7 +68,7 @@ async fn enter_among(newcomer: &Newcomer, peers: &PeersConfig) -> Result<Entered
         let found = ask_seeds(newcomer, peers).await;
         let me = me(newcomer, peers, began);
         let heard = newcomer.lobby.clusters();
-        let waiting = match decide(&me, &heard.keys().copied().collect(), &answers(&found)) {
+        let waiting = match decide(&me, &heard.keys().copied().collect(), &answers(newcomer, &found)) {
             Step::Join(cluster) => {
                 let mut via: BTreeSet<String> = heard.get(&cluster).cloned().unwrap_or_default();
                 via.extend(found.iter().filter(|(_, answer)| knows(answer, cluster)).map(|(at, _)| at.clone()));
@@ -122,8 +122,13 @@ fn me(newcomer: &Newcomer, peers: &PeersConfig, began: Instant) -> Me {
     }
 }
 
-fn answers(found: &Found) -> BTreeMap<String, Answer> {
+fn answers(newcomer: &Newcomer, found: &Found) -> BTreeMap<String, Answer> {
     let answer = |answer: &Result<(NodeId, Identity), Status>| match answer {
+        Ok(found) if newcomer.this.is_copy(found) => Answer::Silent(format!(
+            "has the id of this node, {}: one data directory is a copy of the other; empty one of them, and start its node \
+             again",
+            found.0
+        )),
         Ok((node, identity)) => Answer::Node(Seed {
             node: *node,
             name: identity.name.clone(),

@@ -23,6 +23,8 @@ pub(crate) struct LeaderClock {
 
 /// How far this node's clock may be ahead of a time that stands still before nothing is stamped with it any more.
 const STANDS_STILL: Duration = Duration::from_secs(5);
+/// A jump that ends many sessions at once is told.
+const LARGE_JUMP: Duration = Duration::from_secs(3_600);
 /// How long a stamp serves for all entries: time in the log is for lifetimes of seconds.
 const STAMP_SERVES: Duration = Duration::from_millis(5);
 
@@ -53,8 +55,8 @@ impl LeaderClock {
 
     /// The stamp for the next entry, after what the log has reached, by this node's clock and the fresh ones of the other
     /// voters. While a majority of the clocks is not known, time stands still: one clock alone must not move it. `None`
-    /// when it has stood still for long or has not begun: what would be stamped with it would have expired when it goes
-    /// on.
+    /// when it has stood still for long, waits for clocks that agree, or has not begun: what would be stamped with it would
+    /// have expired when it goes on.
     pub(crate) fn stamp(&self, reached: LogTime, mut others: Vec<LogTime>, voters: usize) -> Option<LogTime> {
         let mut last = self.last.lock();
         let previous = last.stamped.max(reached);
@@ -71,6 +73,15 @@ impl LeaderClock {
             && !last.held
         {
             warn!(%at, %wanted, "the members' clocks want a jump that no majority agrees on; the replicated clock waits");
+        }
+        if held {
+            *last = Last { stamped: previous, held, at: None };
+            return None;
+        }
+        let jump = next.time().since(previous);
+        if jump > LARGE_JUMP && previous != LogTime::default() {
+            warn!(from = %previous, to = %next.time(), seconds = jump.as_secs(), "the replicated clock goes on after a while, or a \
+                   clock was set: what had less time left has expired");
         }
         *last = Last { stamped: next.time(), held, at: Some(Instant::now()) };
         (next.time() != LogTime::default()).then_some(next.time())
@@ -96,6 +107,21 @@ mod tests {
         assert_eq!(clock.stamp(LogTime::default(), vec![], 1), Some(at(1_000)));
         assert_eq!(clock.stamp(at(5_000), vec![], 1), Some(at(5_000)), "the log is ahead of the wall");
         assert_eq!(clock.stamp(LogTime::default(), vec![], 1), Some(at(5_000)));
+    }
+
+    #[test]
+    fn nothing_is_stamped_with_a_time_that_waits_for_clocks_that_agree() {
+        let (hour, minute) = (3_600_000, 60_000);
+        let clock = LeaderClock::new(WallClock::new(move || LogTime::from_millis(2 * hour)));
+        assert_eq!(
+            clock.stamp(at(minute), vec![at(2 * hour + minute + 1)], 3),
+            None,
+            "all were down, and two disagree"
+        );
+        assert!(clock.is_held());
+        assert_eq!(clock.fresh_stamp(at(minute)), None);
+        assert_eq!(clock.stamp(at(minute), vec![at(2 * hour + minute)], 3), Some(at(2 * hour)), "they were set right");
+        assert!(!clock.is_held());
     }
 
     #[test]

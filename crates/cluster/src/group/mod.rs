@@ -3,10 +3,12 @@
 //!
 //! A process may hold several. What it has once (disk, transport, the fault that ends it) is given to each.
 
+mod campaign;
 mod clock;
 mod leader;
 mod raft_group;
 
+pub(crate) use campaign::run as campaign;
 pub(crate) use clock::{LeaderClock, OtherClocks};
 pub(crate) use leader::another_leads;
 pub(crate) use raft_group::{Group, voters};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{Config, SnapshotPolicy};
+use openraft::{Config, Instant as _, SnapshotPolicy, StepDownPolicy};
 use sessile_core::LogTime;
 use sessile_core::injected::decisions;
 use sessile_store::engine::EngineError;
@@ -19,12 +19,9 @@ use super::clock::{LeaderClock, OtherClocks};
 use crate::error::{ClusterError, StartError};
 use crate::fault::Fault;
 use crate::raft::{Raft, ServerMetrics};
+use crate::timing::Timing;
 use crate::transport::Network;
 
-/// How often a leader is heard of, at least.
-const HEARTBEAT: Duration = Duration::from_millis(50);
-/// A leader that is silent for as long as this may be campaigned against.
-const ELECTION_TIMEOUT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(400));
 /// How many commands wait for Raft to take them up. A batch takes all there are.
 const MAX_QUEUED: u64 = 1_024;
 /// How long a request that found no leader waits before it looks again, unless a leader turns up first.
@@ -43,6 +40,7 @@ pub(crate) struct Group {
     pub(crate) started_with_last: u64,
     /// What ends this node.
     pub(crate) fault: Fault,
+    pub(crate) timing: Timing,
     other_clocks: Arc<dyn OtherClocks>,
     notes: Notes,
     /// How often another leader became known since the start.
@@ -58,7 +56,8 @@ impl Group {
         other_clocks: Arc<dyn OtherClocks>,
         fault: Fault,
     ) -> Result<Self, StartError> {
-        let config = Arc::new(raft_config().map_err(|error| StartError::Raft(error.to_string()))?);
+        let timing = network.directory.timing();
+        let config = Arc::new(raft_config(timing).map_err(|error| StartError::Raft(error.to_string()))?);
         let log = store.log_store();
         let raft = Raft::build(store.node(), config, network, log.clone(), store.state_machine()).await;
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
@@ -82,6 +81,7 @@ impl Group {
             log,
             clock,
             fault,
+            timing,
             other_clocks,
             notes: store.notes(),
             leader_changes: AtomicU64::new(0),
@@ -95,6 +95,16 @@ impl Group {
 
     pub(crate) fn leads(&self) -> bool {
         self.leader() == Some(self.node)
+    }
+
+    /// Whether this node leads, has a time to stamp writes with, and a quorum has followed it so lately that Raft takes one.
+    pub(crate) fn takes_writes(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let is_alone = metrics.membership_config.membership().voter_ids().all(|voter| voter == self.node);
+        let acknowledged = metrics.last_quorum_acked.map(|acknowledged| acknowledged.elapsed());
+        let is_followed = is_alone || acknowledged.is_some_and(|ago| ago < self.timing.lease());
+        metrics.state.is_leader() && is_followed && !self.clock.is_held()
     }
 
     /// Waits until this node leads. For ever, if its Raft ends before.
@@ -205,15 +215,17 @@ pub(crate) fn voters(membership: &StoredMembership) -> BTreeSet<NodeId> {
     membership.membership().get_joint_config().last().cloned().unwrap_or_default()
 }
 
-fn raft_config() -> Result<Config, openraft::ConfigError> {
+fn raft_config(timing: Timing) -> Result<Config, openraft::ConfigError> {
+    let election_timeout = timing.election_timeout();
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
         // Maintenance says what may go.
         max_in_snapshot_log_to_keep: u64::MAX,
         cluster_name: "sessile".into(),
-        heartbeat_interval: millis(HEARTBEAT),
-        election_timeout_min: millis(ELECTION_TIMEOUT.0),
-        election_timeout_max: millis(ELECTION_TIMEOUT.1),
+        heartbeat_interval: millis(timing.heartbeat()),
+        election_timeout_min: millis(*election_timeout.start()),
+        election_timeout_max: millis(*election_timeout.end()),
+        removed_leader_step_down: StepDownPolicy::After(millis(timing.step_down())),
         // A snapshot's place must never be ahead of what is durable, so maintenance asks for them.
         snapshot_policy: SnapshotPolicy::Never,
         purge_batch_size: 1,
@@ -241,7 +253,7 @@ mod tests {
     use crate::disk::Disk;
     use crate::health::Members;
     use crate::reads::Reads;
-    use crate::transport::{Directory, Door, Reach, Sending, Told};
+    use crate::transport::{Directory, Door, Elections, Reach, Sending, Told};
     use crate::wall_clock::WallClock;
     use crate::writes::{WriteRoom, Writes, register};
 
@@ -271,7 +283,7 @@ mod tests {
             Self {
                 cluster,
                 door: Arc::new(door),
-                directory: Directory::new(Reach::Tcp),
+                directory: Directory::new(Reach::Tcp, Timing::default()),
                 disk: Arc::new(Disk::new(root.into(), 0)),
                 fault: Fault::new(),
                 tasks: TaskTracker::new(),
@@ -291,6 +303,7 @@ mod tests {
                 sending: Sending::default(),
                 told: told.clone(),
                 disk: self.disk.clone(),
+                elections: Elections::default(),
             };
             let (clock, others) = (LeaderClock::new(WallClock::default()), Arc::new(Members::new()));
             let group = Arc::new(Group::open(&store, network, clock, others, self.fault.clone()).await.unwrap());

@@ -10,16 +10,15 @@ use sessile_store::NodeId;
 use tokio::time::Instant;
 use tracing::info;
 
+use super::clocks;
 use super::commit_times::CommitTimes;
+use super::distances::Distances;
 use super::members::{Members, Verdict};
 use super::noticed::Noticed;
 use crate::disk::{Disk, Refuses};
-use crate::group::Group;
+use crate::group::{Group, voters};
 use crate::transport::{Receiving, ThisNode};
 use crate::wire::{MemberReport, StateChecksum};
-
-/// How old the last heartbeat that a member took may be for it to count as one that answers.
-const HEARTBEAT_FRESH: Duration = Duration::from_secs(1);
 
 /// How the members of one group are, this one among them.
 pub(crate) struct ClusterHealth {
@@ -30,10 +29,10 @@ pub(crate) struct ClusterHealth {
     pub(super) receiving: Arc<Receiving>,
     pub(super) commit_times: CommitTimes,
     pub(super) noticed: Noticed,
+    pub(super) distances: Distances,
     /// When this node started, by its own clock.
     pub(crate) started_at: LogTime,
     /// Random: a new one tells the others that this node has started anew.
-    start_id: u64,
     /// What is refused for want of room; looked at now and then.
     refuses: RwLock<Refuses>,
 }
@@ -53,8 +52,8 @@ impl ClusterHealth {
             receiving,
             commit_times: CommitTimes::default(),
             noticed: Noticed::default(),
+            distances: Distances::default(),
             started_at: group.clock.wall(),
-            start_id: rand::random(),
             refuses: RwLock::default(),
             group,
         }
@@ -84,7 +83,7 @@ impl ClusterHealth {
         let metrics = self.group.raft.metrics();
         let metrics = metrics.borrow_watched();
         let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeats| heartbeats.get(&member).copied().flatten());
-        acknowledged.is_some_and(|acknowledged| acknowledged.elapsed() < HEARTBEAT_FRESH)
+        acknowledged.is_some_and(|acknowledged| acknowledged.elapsed() < self.group.timing.answers())
     }
 
     /// How many committed entries a member that answers has not applied; `None` for one that does not answer.
@@ -107,12 +106,12 @@ impl ClusterHealth {
     /// How this member is, for the others.
     pub(crate) fn report(&self) -> MemberReport {
         let group = &*self.group;
-        let (term, last, committed) = {
+        let (term, committed) = {
             // Given back at once: Raft waits for it.
             let metrics = group.raft.metrics();
             let metrics = metrics.borrow_watched();
             let committed = metrics.cluster_committed.map_or(0, |log_id| log_id.index);
-            (metrics.current_term, metrics.last_log_index.unwrap_or(0), committed)
+            (metrics.current_term, committed)
         };
         let summary = group.state.summary();
         let disk = self.disk.report();
@@ -121,7 +120,8 @@ impl ClusterHealth {
             name: self.this.name().to_owned(),
             version: self.this.version().to_owned(),
             term,
-            last,
+            // What Raft has accepted and is not on the disk may be gone after a crash, which is no older image.
+            last: group.log.durable_index(),
             committed,
             applied: summary.applied.map_or(0, |log_id| log_id.index),
             wall_ms: group.clock.wall().as_millis(),
@@ -138,8 +138,9 @@ impl ClusterHealth {
             checksums: group.state.checksums().into_iter().map(checksum).collect(),
             checksum: summary.checksum,
             sessions: group.state.sessions(),
-            start_id: self.start_id,
+            start_id: self.this.start_id(),
             started_with_last: group.started_with_last,
+            max_rtt_ms: u32::try_from(group.timing.max_rtt().as_millis()).unwrap_or(u32::MAX),
         }
     }
 
@@ -162,16 +163,30 @@ impl ClusterHealth {
     /// What an operator should look at, as sentences.
     pub(crate) fn alerts(&self) -> Vec<String> {
         let group = &*self.group;
-        let mut alerts = self.members.alerts(|node| group.name_of(node), group.state.clock());
+        let mut alerts = self.members.alerts(|node| group.name_of(node));
+        alerts.extend(self.clock_alerts());
         if group.clock.is_held() && group.leads() {
             alerts.push(format!(
-                "time stands still at {}: the members' clocks want a jump of more than an hour that no majority agrees on; \
-                 set their clocks right",
+                "time stands still at {}, and writes are refused: the members' clocks want a jump of more than an hour that no \
+                 majority agrees on; set them to within a minute of each other",
                 group.state.clock()
             ));
         }
         alerts.extend(self.noticed.sentences());
+        alerts.extend(self.distances.sentences());
         alerts.extend(self.disk.report().alert(self.this.name()));
         alerts
+    }
+
+    /// Once time has begun.
+    fn clock_alerts(&self) -> Vec<String> {
+        let group = &*self.group;
+        let cluster = group.state.clock();
+        if cluster == LogTime::default() {
+            return Vec::new();
+        }
+        let others = self.members.fresh_walls(|_| true).into_iter().map(|(node, wall)| (group.name_of(node), wall));
+        let walls = others.chain([(self.this.name().to_owned(), group.clock.wall())]).collect();
+        clocks::alerts(cluster, walls, voters(&group.membership()).len())
     }
 }

@@ -1,14 +1,15 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sessile_store::{Member, NodeId};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::cluster_health::ClusterHealth;
-use crate::transport::{Link, cluster_from_wire, refusal_of, why_silent};
+use crate::transport::{cluster_from_wire, refusal_of, why_silent};
 use crate::wire::refusal::Reason;
 
 /// How often members tell each other how they are.
@@ -22,7 +23,6 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// that was reimaged hears of its cluster there.
 pub(crate) async fn run(health: Arc<ClusterHealth>, stop: CancellationToken) {
     let group = &*health.group;
-    let mut links: Vec<Link> = Vec::new();
     loop {
         let membership = group.membership();
         let others: Vec<(NodeId, Member)> = membership
@@ -31,13 +31,10 @@ pub(crate) async fn run(health: Arc<ClusterHealth>, stop: CancellationToken) {
             .filter(|(node, _)| **node != group.node)
             .map(|(node, member)| (*node, member.clone()))
             .collect();
-        links.retain(|link| others.iter().any(|(node, _)| *node == link.node()));
-        for (node, member) in &others {
-            if !links.iter().any(|link| link.node() == *node) {
-                links.push(Link::new(*node, health.this.directory().clone(), member.address.clone()));
-            }
-        }
-        let exchange = join_all(links.iter().map(|link| report_to(&health, link)));
+        let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
+        health.distances.retain(|node| voters.contains(&node) && voters.contains(&group.node));
+        let exchange =
+            join_all(others.iter().map(|(node, member)| report_to(&health, *node, member, voters.contains(node))));
         let Some(all) = stop.run_until_cancelled(exchange).await else { return };
         if group.state.is_removed(group.node) {
             group.stop_because_removed();
@@ -53,10 +50,10 @@ pub(crate) async fn run(health: Arc<ClusterHealth>, stop: CancellationToken) {
 }
 
 /// Tells one member how this one is, and hears how it is. Says whether it answered.
-async fn report_to(health: &ClusterHealth, link: &Link) -> bool {
-    let node = link.node();
+async fn report_to(health: &ClusterHealth, node: NodeId, member: &Member, is_voter: bool) -> bool {
+    let begin = Instant::now();
     let answer = async {
-        let mut peer = link.peer()?;
+        let mut peer = health.this.directory().kept(node, &member.address)?;
         let request = health.this.door().request(Some(node), health.report(), Some(REPORT_TIMEOUT));
         let answer = timeout(REPORT_TIMEOUT, peer.report(request)).await;
         let answer = answer.map_err(|_| tonic::Status::deadline_exceeded("it does not answer in time"))?;
@@ -65,6 +62,12 @@ async fn report_to(health: &ClusterHealth, link: &Link) -> bool {
     match answer.await {
         Ok(report) => {
             health.noticed.answers(node);
+            if is_voter {
+                let (took, name, own) = (begin.elapsed(), health.group.name_of(node), health.group.timing);
+                for news in health.distances.answered(node, &name, took, report.max_rtt_ms, own) {
+                    warn!("{news}");
+                }
+            }
             health.heard_of(node, report);
             true
         }

@@ -13,8 +13,6 @@ use crate::wire::MemberReport;
 
 /// How old a report may be for its clock and its disk to count.
 pub(crate) const FRESH: Duration = Duration::from_secs(3);
-/// How far a member's clock may be from the replicated one before it is named.
-const CLOCK_OFF: Duration = Duration::from_secs(5);
 
 /// What this node knows of the other members, from what they reported. Reports never change what is decided about
 /// records; they feed the clock's median, the disk limits, the autopilot, and people.
@@ -145,10 +143,11 @@ impl Members {
     }
 
     /// What the clocks of those members show now, of those that reported lately.
-    pub(crate) fn fresh_walls(&self, of: impl Fn(NodeId) -> bool) -> Vec<LogTime> {
+    pub(crate) fn fresh_walls(&self, of: impl Fn(NodeId) -> bool) -> Vec<(NodeId, LogTime)> {
         let known = self.known.lock();
-        let fresh = known.iter().filter(|(member, _)| of(**member)).filter_map(|(_, known)| known.fresh());
-        fresh.map(|(report, age)| LogTime::from_millis(report.wall_ms).after(age)).collect()
+        let fresh = known.iter().filter(|(member, _)| of(**member));
+        let fresh = fresh.filter_map(|(member, known)| Some((*member, known.fresh()?)));
+        fresh.map(|(member, (report, age))| (member, LogTime::from_millis(report.wall_ms).after(age))).collect()
     }
 
     /// What must be refused because one of the others has no room: by the leader's word, if another leads and
@@ -196,7 +195,7 @@ impl Members {
     }
 
     /// What an operator should look at, as sentences.
-    pub(crate) fn alerts(&self, name: impl Fn(NodeId) -> String, clock: LogTime) -> Vec<String> {
+    pub(crate) fn alerts(&self, name: impl Fn(NodeId) -> String) -> Vec<String> {
         let known = self.known.lock();
         let mut alerts = Vec::new();
         for (&member, known) in known.iter() {
@@ -212,13 +211,7 @@ impl Members {
                     "the state of {name} differs from this node's at entry {index}; one of them is damaged"
                 ));
             }
-            if let Some((report, age)) = known.fresh() {
-                let wall = LogTime::from_millis(report.wall_ms).after(age);
-                let off = wall.since(clock).max(clock.since(wall));
-                if off > CLOCK_OFF && clock != LogTime::default() {
-                    let way = if wall > clock { "ahead of" } else { "behind" };
-                    alerts.push(format!("the clock of {name} is {} s {way} the cluster's", off.as_secs()));
-                }
+            if let Some((report, _)) = known.fresh() {
                 let shortage = report.disk_nearly_full.then(|| (Shortage::Bytes.to_string(), report.disk_exhausted));
                 let time_left = report.disk_seconds_left.map(Duration::from_secs);
                 let (free, limit) = (report.disk_free_bytes, report.disk_limit_bytes);
@@ -231,7 +224,7 @@ impl Members {
 
 impl OtherClocks for Members {
     fn fresh(&self, of: &BTreeSet<NodeId>) -> Vec<LogTime> {
-        self.fresh_walls(|member| of.contains(&member))
+        self.fresh_walls(|member| of.contains(&member)).into_iter().map(|(_, wall)| wall).collect()
     }
 }
 
@@ -258,7 +251,7 @@ mod tests {
         members.heard(id(2), report(3, 94, 94), 120, LogTime::default());
         let found = members.get(id(2)).unwrap().rolled_back;
         assert_eq!(found, Some(RolledBack { acknowledged: 95, started_with: 94 }));
-        assert!(members.alerts(|_| "n2".into(), LogTime::default())[0].starts_with("n2 started with entry 94"));
+        assert!(members.alerts(|_| "n2".into())[0].starts_with("n2 started with entry 94"));
     }
 
     #[test]
@@ -289,7 +282,7 @@ mod tests {
         let full = MemberReport { wall_ms: 5_000, disk_nearly_full: true, ..MemberReport::default() };
         members.heard(id(2), full, 0, LogTime::default());
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(members.fresh_walls(|_| true), [LogTime::from_millis(6_000)]);
+        assert_eq!(members.fresh_walls(|_| true), [(id(2), LogTime::from_millis(6_000))]);
         assert!(members.disks_refuse(None, |_| true) == Refuses::Puts, "a voter");
         assert_eq!(members.disks_refuse(None, |member| member != id(2)), Refuses::Nothing, "a learner");
         tokio::time::advance(FRESH).await;

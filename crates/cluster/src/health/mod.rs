@@ -1,9 +1,11 @@
 //! How the members of a group are, as they tell each other, and what follows from that, without knowing the
 //! configuration or how the membership is changed.
 
+mod clocks;
 mod cluster_health;
 mod commit_times;
 mod disk_watch;
+mod distances;
 mod exchange;
 mod members;
 mod noticed;

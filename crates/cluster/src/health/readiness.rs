@@ -33,6 +33,10 @@ impl Readiness {
             return Err(ClusterError::NoQuorum);
         }
         self.reads.prove(deadline).await?;
+        // A leader whose quorum has not answered it for a while may read by votes, and takes no write.
+        if !self.reads.leader_takes_writes() {
+            return Err(ClusterError::NoQuorum);
+        }
         // It may have been told to stop meanwhile.
         self.stays()
     }

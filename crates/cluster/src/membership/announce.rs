@@ -5,6 +5,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use sessile_store::Member;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tracing::warn;
 
 use super::changes::MembershipChanges;
@@ -63,6 +64,10 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> bool {
         this.announce(&address).await
     };
     if let Err(status) = &told {
+        if status.code() == Code::AlreadyExists {
+            group.stop_for(&status.message());
+            return true;
+        }
         warn!("the leader does not take over this node's new name, address or rules: {}", status.message());
     }
     told.is_ok()

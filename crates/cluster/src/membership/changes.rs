@@ -164,8 +164,11 @@ impl MembershipChanges {
             address: request.address.clone(),
             rules_supported: RulesVersion::new(request.rules_supported),
         };
-        let is_member = self.group.membership().membership().get_node(&node).is_some();
-        if !is_member && !self.admits_without_command {
+        let known = self.group.membership().membership().get_node(&node).cloned();
+        if let Some(known) = known.as_ref().filter(|known| known.address != wanted.address) {
+            self.assert_has_moved(node, known, request.start_id).await?;
+        }
+        if known.is_none() && !self.admits_without_command {
             let text = format!(
                 "cluster.autopilot is off: admit the node with `sessile cluster add-learner {}`",
                 request.address
@@ -205,6 +208,20 @@ impl MembershipChanges {
         let what = format!("{name} {what} node {node} at {}", wanted.address);
         info!("{what}");
         Ok(changed(membership, what))
+    }
+
+    /// A member that is elsewhere now must not be where it was as well: then one of the two runs on a copy of the other's disk.
+    async fn assert_has_moved(&self, node: NodeId, known: &Member, start_id: u64) -> Result<(), Status> {
+        match self.this.probe(&known.address).await {
+            Ok((answered, there)) if answered == node && start_id != 0 && ![0, start_id].contains(&there.start_id) => {
+                Err(Status::already_exists(format!(
+                    "node {node} runs already, at {}: this data directory is a copy of its own; remove it, or start with \
+                     --discard-data-and-rejoin to come back as a new node",
+                    known.address
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Two that live must not bear one name: by the name a reimaged node takes its old one's place.

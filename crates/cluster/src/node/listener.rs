@@ -30,7 +30,7 @@ const MAX_QUESTION_BYTES: usize = 64 << 10;
 const MAX_STREAMS: u32 = 64;
 /// How long calls that are under way may take to end when the node stops.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How often the health service looks whether this node is ready, and how long it may take to prove it.
+/// How often the health service looks whether this node is ready.
 const HEALTH_ROUND: Duration = Duration::from_millis(500);
 
 /// What answers on the gRPC listener.
@@ -51,6 +51,8 @@ pub(super) struct Bounds {
     pub(super) connections: usize,
     /// Bytes of a leader's entries that are not in the log yet.
     pub(super) waiting_entries: usize,
+    /// How long a node may take to prove that it is ready.
+    pub(super) proof: Duration,
 }
 
 impl Services {
@@ -89,7 +91,7 @@ impl Services {
         let serving = async {
             tokio::select! {
                 ended = server => ended,
-                () = tell_health(&readiness, &reporter) => Ok(()),
+                () = tell_health(&readiness, &reporter, bounds.proof) => Ok(()),
             }
         };
         // When the node stops, connections end as their streams do, and Raft's streams end with Raft, later than this.
@@ -116,10 +118,10 @@ fn fail(readiness: &Late<Readiness>, fault: &Fault, error: &dyn std::error::Erro
 }
 
 /// Tells the health service whether this node is ready, for ever.
-async fn tell_health(readiness: &Late<Readiness>, reporter: &HealthReporter) {
+async fn tell_health(readiness: &Late<Readiness>, reporter: &HealthReporter, proof: Duration) {
     loop {
         let ready = match readiness.get() {
-            Some(readiness) => readiness.prove(Instant::now() + HEALTH_ROUND).await.is_ok(),
+            Some(readiness) => readiness.prove(Instant::now() + proof).await.is_ok(),
             None => false,
         };
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };

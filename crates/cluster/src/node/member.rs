@@ -18,11 +18,11 @@ use crate::config::{NodeConfig, PeersConfig};
 use crate::disk::Disk;
 use crate::error::StartError;
 use crate::fault::Fault;
-use crate::group::{Group, LeaderClock};
+use crate::group::{Group, LeaderClock, campaign};
 use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_disk};
 use crate::membership::{Autopilot, MembershipChanges, announce};
 use crate::reads::Reads;
-use crate::transport::{Network, RaftReceiver, Receiving, Sending, Told};
+use crate::transport::{Elections, Network, RaftReceiver, Receiving, Sending, ThisNode, Told};
 use crate::upkeep::{Keep, Maintenance, check_state};
 use crate::writes::{WriteRoom, Writes, register};
 
@@ -39,6 +39,7 @@ pub(super) async fn start_member(
     let Starting { newcomer, fault, tasks, stop, .. } = starting;
     newcomer.this.door().enter(store.cluster());
     newcomer.this.door().keep_out(store.state().removed());
+    assert_only_one(&newcomer.this, store).await?;
     let (parts, mut own) = build(starting, store).await?;
     let Parts { group, health, disk, .. } = &*parts;
     if unchecked {
@@ -65,6 +66,22 @@ pub(super) async fn start_member(
     Ok(Cluster { parts })
 }
 
+/// Before this node can vote: where the membership says that it is, nobody else may be under its id.
+async fn assert_only_one(this: &ThisNode, store: &Store) -> Result<(), StartError> {
+    let (_, membership) = store.state().applied();
+    let Some(known) = membership.membership().get_node(&this.node()) else { return Ok(()) };
+    if this.address().is_empty() || known.address.is_empty() || known.address == this.address() {
+        return Ok(());
+    }
+    match this.probe(&known.address).await {
+        Ok(found) if this.is_copy(&found) => {
+            Err(StartError::Copied { node: this.node(), address: known.address.clone() })
+        }
+        // It has moved, and nobody is where it was.
+        _ => Ok(()),
+    }
+}
+
 /// Makes the parts of a member, from the lowest floor up, and what is to run of them.
 async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Task>), StartError> {
     let Starting { newcomer, fault, tasks, stop, .. } = starting;
@@ -78,6 +95,7 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
         sending: sending.clone(),
         told: told.clone(),
         disk: disk.clone(),
+        elections: Elections::default(),
     };
     let members = Arc::new(Members::new());
     let clock = LeaderClock::new(config.wall_clock.clone());
@@ -137,6 +155,7 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
     let mut own: Vec<Task> = vec![
         ("the watch over Raft", watches::raft(group.clone(), stop.clone()).boxed()),
         ("the watch over the membership", watch_membership.boxed()),
+        ("the first campaign", campaign(group.clone(), stop.clone()).boxed()),
         ("the registration", register(writes.clone(), stop.clone()).boxed()),
         ("the watch over the disk", watch_disk(health.clone(), sending, stop.clone()).boxed()),
         ("the upkeep", maintenance.run(stop.clone()).boxed()),

@@ -1,10 +1,8 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use sessile_store::NodeId;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
@@ -25,8 +23,6 @@ use crate::writes::{Writes, propose_all};
 
 /// How many messages of results wait for the network.
 const RESULTS_AHEAD: usize = 64;
-/// How long a read index may take before whoever asked is told to ask again.
-const READ_INDEX_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What members say to each other, at the receiver: looks at the envelope, and hands on what is in it.
 pub(super) struct PeerService {
@@ -140,8 +136,8 @@ impl Peer for PeerService {
         let answer = move |ReadIndexRequest { follows: term }| {
             let reads = member.reads.clone();
             async move {
-                let index = reads.index(from, term, Instant::now() + READ_INDEX_TIMEOUT).await;
-                ReadIndexResponse { index }
+                let index = reads.index(from, term).await;
+                ReadIndexResponse { index, refuses_writes: !reads.leader_takes_writes() }
             }
         };
         Ok(self.door.answer(from, one_by_one(request.into_inner(), answer)))

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use openraft::base::BoxFuture;
 use sessile_store::{Opened, Opening, RecoveringStore, Store, off_the_runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -29,7 +30,22 @@ impl Node {
     /// Starts a node, and returns once it is a member with Raft running; there need not be a leader yet, requests wait for
     /// one. A pristine node first finds or makes its cluster, and one that lost its state first fetches another one's:
     /// that may take for ever, and ends when this future is dropped. Meanwhile what comes in is answered:  probes and operators.
-    pub async fn start(opening: Opening, config: NodeConfig, incoming: Option<Incoming>) -> Result<Self, StartError> {
+    ///
+    /// The futures of a node are boxed: the body of an `async fn` is compiled by the crate that awaits it, and the program
+    /// would compile most of this crate, and openraft, a second time.
+    pub fn start(
+        opening: Opening,
+        config: NodeConfig,
+        incoming: Option<Incoming>,
+    ) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::start_unboxed(opening, config, incoming))
+    }
+
+    async fn start_unboxed(
+        opening: Opening,
+        config: NodeConfig,
+        incoming: Option<Incoming>,
+    ) -> Result<Self, StartError> {
         let (node, lobby, known) = match opening {
             Opening::Pristine(store) => (store.node(), Lobby::pristine(store), Known::Nothing),
             Opening::Member(store, opened) => {
@@ -67,7 +83,11 @@ impl Node {
 
     /// Tells balancers to look elsewhere, and gives leadership to another voter, if this node leads and there is one that
     /// answers. Returns when it no longer leads, or nobody can take over, or the time is up.
-    pub async fn hand_over(&self, within: Duration) {
+    pub fn hand_over(&self, within: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.hand_over_unboxed(within))
+    }
+
+    async fn hand_over_unboxed(&self, within: Duration) {
         let Parts { group, health, readiness, .. } = &*self.cluster.parts;
         readiness.leaves();
         if !group.leads() || voters(&group.membership()).len() < 2 {
@@ -81,7 +101,11 @@ impl Node {
 
     /// Ends cleanly: what is acknowledged is durable, and the next start need not check the state. Requests must have
     /// ended before.
-    pub async fn stop(self) -> Result<(), StartError> {
+    pub fn stop(self) -> BoxFuture<'static, Result<(), StartError>> {
+        Box::pin(self.stop_unboxed())
+    }
+
+    async fn stop_unboxed(self) -> Result<(), StartError> {
         self.stop.cancel();
         self.tasks.wait().await;
         self.cluster.parts.group.raft.shutdown().await.map_err(|error| StartError::Raft(error.to_string()))?;

@@ -36,7 +36,7 @@ impl Starting {
             join_token: peers.join_token.clone(),
             expect: peers.expect,
         });
-        let (door, directory) = (Arc::new(Door::new(node)), Directory::new(config.reach.clone()));
+        let (door, directory) = (Arc::new(Door::new(node)), Directory::new(config.reach.clone(), config.timing));
         let this = ThisNode::new(door, directory, config.name.clone(), config.version.clone(), among_peers);
         Self {
             newcomer: Newcomer { this: Arc::new(this), lobby: Arc::new(lobby), config: Arc::new(config) },
@@ -72,7 +72,11 @@ impl Starting {
             admin: AdminService::new(self.status(), stop.clone()),
             readiness: self.readiness.clone(),
             fault: self.fault.clone(),
-            bounds: Bounds { connections: config.max_connections, waiting_entries: config.queues.replicated },
+            bounds: Bounds {
+                connections: config.max_connections,
+                waiting_entries: config.queues.replicated,
+                proof: config.timing.read_round(),
+            },
             stop,
         }
     }

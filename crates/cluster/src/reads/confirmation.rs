@@ -15,11 +15,8 @@ use crate::raft::Raft;
 use crate::transport::{Conversation, Directory, Door, Link};
 use crate::wire::{ConfirmRequest, ConfirmResponse, ReadIndexRequest, ReadIndexResponse};
 
-/// How long one round may take before those that wait in it are told to try again. Below the request's deadline, so
-/// that a leader which fell silent costs a retry and not an error.
-const ROUND_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a leader waits for the members that answered it last before it asks the others too: much longer than an answer
-/// takes, much shorter than anybody's patience.
+/// How long a leader waits for the members that answered it last before it asks the others too: twice as long as an answer
+/// took last, but not less than this and no longer than two of the longest round trips. Much shorter than anybody's patience.
 const PATIENCE: Duration = Duration::from_millis(10);
 /// How long a leader goes by Raft's heartbeats before it asks again a member whose program did not know the question.
 const BY_RAFT: Duration = Duration::from_secs(1);
@@ -42,6 +39,8 @@ pub(crate) struct Confirmer {
     /// The same to members that are asked whether they follow this node.
     confirming: BTreeMap<NodeId, Confirming>,
     by_raft_until: Option<Instant>,
+    /// How long the last answer took that a round waited for.
+    took: Duration,
 }
 
 /// What came of a question to a member.
@@ -55,15 +54,17 @@ enum Heard {
 
 impl Confirmer {
     pub(crate) fn new(standing: Standing, raft: Raft, door: Arc<Door>, directory: Directory) -> Self {
-        Self { standing, raft, door, directory, asking: None, confirming: BTreeMap::new(), by_raft_until: None }
+        let (asking, confirming, by_raft_until) = (None, BTreeMap::new(), None);
+        Self { standing, raft, door, directory, asking, confirming, by_raft_until, took: Duration::ZERO }
     }
 
     /// An index that everything acknowledged before this call is at or below.
     pub(crate) async fn confirm(&mut self) -> Result<u64, ClusterError> {
-        let node = self.standing.node();
+        // Below the request's deadline, so that a leader which fell silent costs a retry and not an error.
+        let (node, patience) = (self.standing.node(), self.directory.timing().read_round());
         let confirmed = match self.standing.leader() {
-            Some(leader) if leader == node => timeout(ROUND_TIMEOUT, self.confirm_by_quorum()).await,
-            Some(leader) => timeout(ROUND_TIMEOUT, self.ask_leader(leader)).await,
+            Some(leader) if leader == node => timeout(patience, self.confirm_by_quorum()).await,
+            Some(leader) => timeout(patience, self.ask_leader(leader)).await,
             None => Ok(Err(ClusterError::NoQuorum)),
         };
         confirmed.unwrap_or(Err(ClusterError::NoQuorum))
@@ -82,7 +83,9 @@ impl Confirmer {
         // Those that answered last come last, and are taken first.
         others.sort_by_key(|member| self.confirming.contains_key(member));
         let mut asked = FuturesUnordered::new();
-        let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
+        let begin = Instant::now();
+        let twice = 2 * self.took.min(self.directory.timing().max_rtt());
+        let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE.max(twice)));
         while !self.standing.is_quorum(|member| follow.contains(&member)) {
             // No more than are needed.
             while !self.standing.is_quorum(|member| counted.contains(&member))
@@ -93,7 +96,10 @@ impl Confirmer {
             }
             tokio::select! {
                 Some((member, answer)) = asked.next(), if !asked.is_empty() => match self.hear(member, answer) {
-                    Heard::Follows(term) if term == Some(leading.term) => drop(follow.insert(member)),
+                    Heard::Follows(term) if term == Some(leading.term) => {
+                        self.took = begin.elapsed();
+                        follow.insert(member);
+                    }
                     // One who follows another, or stops, need not be asked first again; the others may be a quorum.
                     Heard::Follows(_) => {
                         self.confirming.remove(&member);
@@ -139,6 +145,7 @@ impl Confirmer {
         };
         let (answer, asking) = answer.map_err(|_| ClusterError::NoQuorum)?;
         self.asking = Some((leader, asking));
+        self.standing.leader_refuses_writes(answer.refuses_writes);
         answer.index.ok_or(ClusterError::NoQuorum)
     }
 

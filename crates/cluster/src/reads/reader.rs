@@ -65,10 +65,15 @@ impl Reads {
         self.rounds.join(deadline).await
     }
 
+    /// Whether the leader takes writes: this node itself, if it leads, or what the leader said when it was last asked.
+    pub(crate) fn leader_takes_writes(&self) -> bool {
+        if self.group.leads() { self.group.takes_writes() } else { self.standing.leader_takes_writes() }
+    }
+
     /// The log index that a read at that member must have applied, which follows this node in that term; nothing if this
     /// node does not lead.
-    pub(crate) async fn index(&self, member: NodeId, term: u64, deadline: Instant) -> Option<u64> {
-        self.rounds.index(member, term, deadline).await
+    pub(crate) async fn index(&self, member: NodeId, term: u64) -> Option<u64> {
+        self.rounds.index(member, term, Instant::now() + self.group.timing.read_round()).await
     }
 
     /// The term in which this node's vote is that node's, if it is, and if this node does not stop.

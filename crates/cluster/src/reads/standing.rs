@@ -1,6 +1,9 @@
 //! Where this node stands with its cluster: whom it follows, whether it leads, and up to where it may then answer for
 //! everybody. Nothing is asked of anybody here, and nothing waits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use sessile_store::{LogId, LogStore, NodeId, SessionState, term_of};
@@ -23,6 +26,8 @@ pub(crate) struct Standing {
     reached: watch::Receiver<Option<LogId>>,
     /// A node that stops follows nobody any more: its next start may vote while this one is still asked.
     stop: CancellationToken,
+    /// What the leader said when this node last asked it.
+    leader_refuses_writes: Arc<AtomicBool>,
 }
 
 /// A term in which this node leads, as far as it knows itself.
@@ -44,7 +49,8 @@ impl Standing {
         state: &SessionState,
         stop: CancellationToken,
     ) -> Self {
-        Self { node, server, log, told, reached: state.reached(), stop }
+        let leader_refuses_writes = Arc::default();
+        Self { node, server, log, told, reached: state.reached(), stop, leader_refuses_writes }
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -126,6 +132,16 @@ impl Standing {
     /// Whether the state has applied an entry.
     pub(crate) fn has_reached(&self, index: u64) -> bool {
         self.reached.borrow().is_some_and(|reached| reached.index >= index)
+    }
+
+    /// The leader has just said whether it takes writes.
+    pub(crate) fn leader_refuses_writes(&self, refuses: bool) {
+        self.leader_refuses_writes.store(refuses, Ordering::Relaxed);
+    }
+
+    /// Whether the leader takes writes, by what it said when this node last asked it.
+    pub(crate) fn leader_takes_writes(&self) -> bool {
+        !self.leader_refuses_writes.load(Ordering::Relaxed)
     }
 
     /// Returns when this node knows of another leader than that one.

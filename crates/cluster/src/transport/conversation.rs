@@ -28,16 +28,8 @@ pub(crate) struct Conversation<Q, A> {
 }
 
 impl<Q, A> Conversation<Q, A> {
-    /// Begins one, by a call that takes the questions as a stream.
-    async fn begin<C>(call: impl FnOnce(FromQueue<Q>) -> C) -> Result<Self, Status>
-    where
-        C: Future<Output = Result<Streaming<A>, Status>>,
-    {
-        let (questions, queue) = mpsc::channel(1);
-        Ok(Self { questions, answers: call(FromQueue(queue)).await? })
-    }
-
-    /// Asks on the conversation that was kept, or on a new one if none was.
+    /// Asks on the conversation that was kept, or on a new one if none was. The call that begins one takes the questions as a
+    /// stream, and the first does not wait until the stream was accepted: that would cost a round trip more.
     pub(crate) async fn go_on<C>(
         kept: Option<Self>,
         call: impl FnOnce(FromQueue<Q>) -> C,
@@ -46,20 +38,21 @@ impl<Q, A> Conversation<Q, A> {
     where
         C: Future<Output = Result<Streaming<A>, Status>>,
     {
-        let conversation = match kept {
-            Some(kept) => kept,
-            None => Self::begin(call).await?,
-        };
-        conversation.ask(question).await
-    }
-
-    /// The answer, and the conversation for the next question. One that is given up in between ends: it would leave an
-    /// answer behind that is nobody's.
-    async fn ask(mut self, question: Q) -> Result<(A, Self), Status> {
         let gone = || Status::unavailable("the other side has ended the stream");
-        self.questions.send(question).await.map_err(|_| gone())?;
-        let answer = self.answers.message().await?.ok_or_else(gone)?;
-        Ok((answer, self))
+        let mut conversation = match kept {
+            Some(kept) => {
+                kept.questions.send(question).await.map_err(|_| gone())?;
+                kept
+            }
+            None => {
+                let (questions, queue) = mpsc::channel(1);
+                questions.send(question).await.map_err(|_| gone())?;
+                Self { questions, answers: call(FromQueue(queue)).await? }
+            }
+        };
+        // One that is given up meanwhile ends: it would leave an answer behind that is nobody's.
+        let answer = conversation.answers.message().await?.ok_or_else(gone)?;
+        Ok((answer, conversation))
     }
 }
 

@@ -11,6 +11,7 @@ mod connections;
 mod conversation;
 mod convert;
 mod envelope;
+mod heartbeats;
 mod links;
 mod network;
 mod reach;
@@ -26,9 +27,9 @@ pub(crate) use convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to
 pub use envelope::RefusalCount;
 pub(crate) use envelope::{Door, refusal_of};
 pub(crate) use links::{
-    CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW,
+    CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, peer,
 };
-pub(crate) use network::Network;
+pub(crate) use network::{Elections, Network};
 pub use reach::{Dial, Incoming, Reach, Wire};
 pub(crate) use receiver::RaftReceiver;
 pub(crate) use snapshot::{Fetching, Receiving, Sending, fetch};

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_ok;
 use futures_util::stream::{self, StreamExt};
 use futures_util::{FutureExt, Stream};
 use openraft::base::{BoxFuture, BoxStream};
@@ -12,22 +14,23 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
     TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use parking_lot::Mutex;
 use sessile_store::{Member, NodeId, Snapshot, TypeConfig, Vote};
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use super::conversation::Conversation;
 use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire};
 use super::envelope::{Door, refusal_of};
+use super::heartbeats::Heartbeats;
 use super::links::{Directory, Link};
 use super::snapshot::{Sending, send};
 use super::told::Told;
 use crate::disk::Disk;
 use crate::raft::FullSnapshot;
 use crate::wire::append_response::Result as Appended;
+use crate::wire::peer_client::PeerClient;
 use crate::wire::{AppendRequest, AppendResponse};
 
-/// How long a heartbeat or a vote may take. As long as the shortest election timeout: later it is of no use.
-const SHORT: Duration = Duration::from_millis(200);
 /// How long to wait before a member that cannot be reached is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -39,7 +42,13 @@ pub(crate) struct Network {
     pub(crate) sending: Sending,
     pub(crate) told: Told,
     pub(crate) disk: Arc<Disk>,
+    pub(crate) elections: Elections,
 }
+
+/// The connections that were made for the newest election, one to each voter. Whoever wins it sends heartbeats over them: a
+/// leader may take writes only once it was heard, and to connect would cost a round trip more.
+#[derive(Clone, Default)]
+pub(crate) struct Elections(Arc<Mutex<BTreeMap<NodeId, Arc<Link>>>>);
 
 /// What a connection is for. Each has a TCP connection of its own, so that none waits behind another.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,20 +61,23 @@ enum Purpose {
 /// One member, for one purpose.
 pub(crate) struct Connection {
     door: Arc<Door>,
-    link: Link,
+    link: Arc<Link>,
     purpose: Purpose,
     sending: Sending,
     told: Told,
     disk: Arc<Disk>,
-    heartbeats: Option<Conversation<AppendRequest, AppendResponse>>,
+    directory: Directory,
+    elections: Elections,
+    heartbeats: Heartbeats<AppendRequest, AppendResponse>,
 }
 
 impl Network {
     fn connection(&self, target: NodeId, member: &Member, purpose: Purpose) -> Connection {
-        let link = Link::new(target, self.directory.clone(), member.address.clone());
-        let (door, sending, told) = (self.door.clone(), self.sending.clone(), self.told.clone());
-        let disk = self.disk.clone();
-        Connection { door, link, purpose, sending, told, disk, heartbeats: None }
+        let of_election = (purpose == Purpose::Heartbeat).then(|| self.elections.0.lock().remove(&target)).flatten();
+        let link =
+            of_election.unwrap_or_else(|| Arc::new(Link::new(target, self.directory.clone(), member.address.clone())));
+        let Self { door, directory, sending, told, disk, elections } = self.clone();
+        Connection { door, link, purpose, sending, told, disk, directory, elections, heartbeats: Heartbeats::new() }
     }
 }
 
@@ -104,46 +116,61 @@ fn to_wire(told: &Told, append: &AppendEntriesRequest<TypeConfig>) -> AppendRequ
 
 impl Connection {
     fn timed_out(&self, action: openraft::network::RPCTypes) -> Rpc {
-        let (id, target) = (self.door.node(), self.link.node());
-        RPCError::Timeout(Timeout { action, id, target, timeout: SHORT })
+        let (id, target, timeout) = (self.door.node(), self.link.node(), self.directory.timing().vote());
+        RPCError::Timeout(Timeout { action, id, target, timeout })
     }
 
+    /// One heartbeat on the stream that is kept for them. openraft says when it is given up.
     async fn heartbeat(
         &mut self,
         append: &AppendEntriesRequest<TypeConfig>,
     ) -> Result<StreamAppendResult<TypeConfig>, Rpc> {
-        let answer = tokio::time::timeout(SHORT, self.beat(to_wire(&self.told, append))).await;
-        let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::AppendEntries))?;
+        let (door, link) = (&self.door, &self.link);
+        let open = |appends| {
+            let (door, link) = (door.clone(), link.clone());
+            async move { Ok(open(&door, &link, appends).await?.boxed()) }.boxed() as BoxFuture<'static, _>
+        };
+        // The other side ends a stream with the first answer that is no match.
+        let last = |answer: &AppendResponse| !matches!(answer.result, Some(Appended::Matched(_)));
+        let answer = self.heartbeats.beat(to_wire(&self.told, append), open, last).await;
         answer.and_then(appended_from_wire).map_err(|status| failed(&status))
     }
 
-    /// One heartbeat on the stream that is kept for them.
-    async fn beat(&mut self, append: AppendRequest) -> Result<AppendResponse, Status> {
-        let kept = self.heartbeats.take();
-        let (answer, heartbeats) = Conversation::go_on(kept, |appends| self.open(appends), append).await?;
-        // The other side ends a stream with the first answer that is no match.
-        self.heartbeats = matches!(answer.result, Some(Appended::Matched(_))).then_some(heartbeats);
-        Ok(answer)
-    }
-
-    /// A stream of appends to the member.
-    async fn open(
-        &self,
-        appends: impl Stream<Item = AppendRequest> + Send + 'static,
-    ) -> Result<Streaming<AppendResponse>, Status> {
-        let mut peer = self.link.peer()?;
-        let request = self.door.request(Some(self.link.node()), appends, None);
-        self.door.receive(self.link.node(), peer.append(request).await)
-    }
-
+    /// Asks on two connections at a time, and takes the first answer: the one that is kept open needs no round trip to come
+    /// about, and a new one is not behind what was lost on the way lately. A vote that is asked for twice is given once.
     async fn ask_for_vote(&self, vote: &VoteRequest<TypeConfig>, pre: bool) -> Result<VoteResponse<TypeConfig>, Rpc> {
-        let mut peer = self.link.peer().map_err(|status| failed(&status))?;
-        let request = self.door.request(Some(self.link.node()), vote_to_wire(vote, pre), Some(SHORT));
-        let answer = tokio::time::timeout(SHORT, peer.vote(request)).await;
+        let (node, patience) = (self.link.node(), self.directory.timing().vote());
+        // An election begins with a pre-vote, or with an offer of leadership.
+        let is_new = pre || vote.leadership_transfer;
+        let fresh = {
+            let mut elections = self.elections.0.lock();
+            let fresh = elections.entry(node).or_insert_with(|| self.link.clone());
+            if is_new {
+                *fresh = self.link.clone();
+            }
+            fresh.clone()
+        };
+        let ask = async |peer: Result<PeerClient<Channel>, Status>| {
+            let request = self.door.request(Some(node), vote_to_wire(vote, pre), Some(patience));
+            let answer = peer?.vote(request).await;
+            self.door.receive(node, answer)
+        };
+        let asked = [ask(self.directory.kept(node, "")).boxed(), ask(fresh.peer()).boxed()];
+        let answer = tokio::time::timeout(patience, select_ok(asked)).await;
         let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::Vote))?;
-        let answer = self.door.receive(self.link.node(), answer).and_then(|answer| voted_from_wire(&answer));
-        answer.map_err(|status| failed(&status))
+        answer.and_then(|(answer, _)| voted_from_wire(&answer)).map_err(|status| failed(&status))
     }
+}
+
+/// A stream of appends to the member.
+async fn open(
+    door: &Door,
+    link: &Link,
+    appends: impl Stream<Item = AppendRequest> + Send + 'static,
+) -> Result<Streaming<AppendResponse>, Status> {
+    let mut peer = link.peer()?;
+    let request = door.request(Some(link.node()), appends, None);
+    door.receive(link.node(), peer.append(request).await)
 }
 
 impl RaftNetworkV2<TypeConfig> for Connection {
@@ -181,7 +208,8 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         }
         async move {
             let told = self.told.clone();
-            let answers = match self.open(input.map(move |append| to_wire(&told, &append))).await {
+            let appends = input.map(move |append| to_wire(&told, &append));
+            let answers = match open(&self.door, &self.link, appends).await {
                 Ok(answers) => answers,
                 Err(status) => {
                     // Raft's own pause is in the stream of requests, which a member that cannot be reached never asks for.
@@ -234,9 +262,10 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         transfer: TransferLeaderRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, Rpc> {
-        let mut peer = self.link.peer().map_err(|status| failed(&status))?;
-        let request = self.door.request(Some(self.link.node()), transfer_to_wire(&transfer), Some(SHORT));
-        let answer = tokio::time::timeout(SHORT, peer.transfer_leader(request)).await;
+        let patience = self.directory.timing().vote();
+        let mut peer = self.directory.kept(self.link.node(), "").map_err(|status| failed(&status))?;
+        let request = self.door.request(Some(self.link.node()), transfer_to_wire(&transfer), Some(patience));
+        let answer = tokio::time::timeout(patience, peer.transfer_leader(request)).await;
         let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::TransferLeader))?;
         let answer = self.door.receive(self.link.node(), answer).map_err(|status| failed(&status))?;
         if answer.refused.is_empty() {

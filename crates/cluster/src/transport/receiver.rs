@@ -44,8 +44,15 @@ impl RaftReceiver {
 
     pub(crate) async fn vote(&self, wanted: VoteRequest) -> Result<VoteResponse, Status> {
         let vote = vote_from_wire(&wanted)?;
+        let last = vote.last_log_id;
         let answer = if wanted.pre_vote { self.raft.pre_vote(vote).await } else { self.raft.vote(vote).await };
-        Ok(voted_to_wire(&answer.map_err(ended)?))
+        let answer = answer.map_err(ended)?;
+        if wanted.pre_vote && !answer.vote_granted && answer.last_log_id > last {
+            // Whoever asks lacks entries that this member has, and cannot lead. If the leader is gone for this member too, it
+            // need not wait for its own turn; if not, Raft does nothing.
+            self.raft.trigger().elect(true).await.map_err(ended)?;
+        }
+        Ok(voted_to_wire(&answer))
     }
 
     pub(crate) async fn transfer_leader(&self, transfer: &LeaderTransfer) -> Result<LeaderTransferResponse, Status> {

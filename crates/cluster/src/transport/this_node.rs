@@ -16,8 +16,6 @@ use crate::wire::{AdmitRequest, Identity, JoinRequest, JoinResponse};
 
 /// How long somebody may take to say who they are.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a node may take to hear that it is admitted.
-const ADMIT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the leader may take to admit a node: one entry of the log, and perhaps an election before it.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -27,6 +25,8 @@ pub(crate) struct ThisNode {
     directory: Directory,
     name: String,
     version: String,
+    /// Drawn when this process started.
+    start_id: u64,
     peers: Option<AmongPeers>,
 }
 
@@ -47,7 +47,7 @@ impl ThisNode {
         version: String,
         peers: Option<AmongPeers>,
     ) -> Self {
-        Self { door, directory, name, version, peers }
+        Self { door, directory, name, version, start_id: rand::random_range(1..=u64::MAX), peers }
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -70,6 +70,17 @@ impl ThisNode {
     /// The version of its program, for people.
     pub(crate) fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What tells this process from all others, an earlier one on the same disk and one on a copy of it too.
+    pub(crate) fn start_id(&self) -> u64 {
+        self.start_id
+    }
+
+    /// Whether an answer comes from another process that has this node's id: one of the two data directories is a copy of the
+    /// other.
+    pub(crate) fn is_copy(&self, (node, identity): &(NodeId, Identity)) -> bool {
+        *node == self.node() && ![0, self.start_id].contains(&identity.start_id)
     }
 
     /// `host:port` at which the others reach this node; empty in a cluster of one.
@@ -97,6 +108,7 @@ impl ThisNode {
             cluster: self.door.cluster().map(cluster_to_wire).unwrap_or_default(),
             expect: expect.map_or(0, |expect| u32::try_from(expect).unwrap_or(u32::MAX)),
             rules_supported: rules_supported.number(),
+            start_id: self.start_id,
             ..Identity::default()
         }
     }
@@ -139,6 +151,7 @@ impl ThisNode {
             name,
             address: own_address,
             rules_supported: rules_supported.number(),
+            start_id: self.start_id,
         };
         let mut client = self.admission_at(address)?;
         let answer = timeout(JOIN_TIMEOUT, client.join(self.door.request(None, request, Some(JOIN_TIMEOUT)))).await;
@@ -157,7 +170,7 @@ impl ThisNode {
     /// Tells a node that answers at an address that it may enter this cluster: the proof is the token.
     pub(crate) async fn admit_at(&self, address: &str, node: NodeId, cluster: ClusterId) -> Result<(), Status> {
         let admit = AdmitRequest { join_token: self.join_token().to_owned(), cluster: cluster_to_wire(cluster) };
-        let request = self.door.request(Some(node), admit, Some(ADMIT_TIMEOUT));
+        let request = self.door.request(Some(node), admit, Some(self.directory.timing().call()));
         self.door.receive_stranger(self.admission_at(address)?.admit(request).await).map(drop)
     }
 }

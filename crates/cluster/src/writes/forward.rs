@@ -11,23 +11,25 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::Streaming;
+use tonic::transport::Channel;
+use tonic::{Response, Status, Streaming};
 
+use super::claim::Claim;
 use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
 use crate::group::another_leads;
 use crate::raft::ServerMetrics;
-use crate::transport::{Directory, Door, FromQueue, Link};
+use crate::transport::{Directory, Door, FromQueue, peer, refusal_of};
 use crate::wire::proposal_result::Failure;
 use crate::wire::{ProposalResults, Proposals, ProposedCommand};
 
 /// How many commands wait to be sent, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_QUEUED: usize = 1_024;
+/// How many bytes one message takes, beyond its first command: small ones need not wait long behind large ones.
+const MESSAGE_BYTES: usize = 1024 * 1024;
 /// How many messages wait for the network.
 const MESSAGES_AHEAD: usize = 4;
-/// How long the leader may take to accept the stream.
-const OPEN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Takes commands to the leader: all of this node's on one stream, as many in a message as are waiting.
 pub(crate) struct Forwarder {
@@ -43,6 +45,8 @@ pub(crate) struct Forwarder {
 
 struct Queued {
     command: Bytes,
+    deadline: Instant,
+    claim: Claim,
     answer: Answer,
 }
 
@@ -72,7 +76,8 @@ impl Forwarder {
     pub(crate) async fn submit(&self, leader: NodeId, command: Bytes, deadline: Instant) -> Tried {
         let Ok(room) = timeout_at(deadline, self.room.take(command.len())).await else { return Tried::NoRoom };
         let (tried, receiver) = oneshot::channel();
-        let queued = Queued { command, answer: Answer { tried, _room: room } };
+        let claim = Claim::default();
+        let queued = Queued { command, deadline, claim: claim.clone(), answer: Answer { tried, _room: room } };
         let queue = self.stream_to(leader);
         match timeout_at(deadline, queue.send(queued)).await {
             // Waiting for room, or on a stream that has just ended.
@@ -83,6 +88,7 @@ impl Forwarder {
             Ok(Ok(tried)) => tried,
             // It was dropped from the queue: nobody sent it.
             Ok(Err(_)) => Tried::NotSent,
+            Err(_) if claim.get() => Tried::NotSent,
             Err(_) => Tried::Unknown,
         }
     }
@@ -96,55 +102,101 @@ impl Forwarder {
             return queue.clone();
         }
         let (queue, queued) = mpsc::channel(MAX_QUEUED);
-        let link = Link::new(leader, self.directory.clone(), String::new());
-        self.tasks.spawn(run(link, self.door.clone(), self.server.clone(), queued, self.stop.clone()));
+        let way = Way {
+            leader,
+            door: self.door.clone(),
+            directory: self.directory.clone(),
+            server: self.server.clone(),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(way.run(queued));
         *stream = Some((leader, queue.clone()));
         queue
     }
 }
 
-/// One stream to one leader, until it breaks or another one leads.
-async fn run(
-    link: Link,
+/// The way to one leader.
+struct Way {
+    leader: NodeId,
     door: Arc<Door>,
+    directory: Directory,
     server: ServerMetrics,
-    queue: mpsc::Receiver<Queued>,
     stop: CancellationToken,
-) {
-    let leader = link.node();
-    let mut queue = Batches::new(queue, |queued: &Queued| queued.command.len());
-    let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
-    let Ok(mut peer) = link.peer() else { return };
-    let opening = peer.propose(door.request(Some(leader), FromQueue(outgoing), None));
-    let Ok(opened) = timeout(OPEN_TIMEOUT, opening).await else { return };
-    let Ok(results) = door.receive(leader, opened) else { return };
-    let sent = Sent::default();
-    tokio::select! {
-        () = send(&mut queue, &messages, &sent) => {}
-        () = receive(results, &sent) => {}
-        () = another_leads(server, leader) => {}
-        () = stop.cancelled() => {}
+}
+
+impl Way {
+    /// One stream, until it breaks or another one leads.
+    async fn run(self, queue: mpsc::Receiver<Queued>) {
+        let mut queue = Batches::new(queue, MESSAGE_BYTES, |queued: &Queued| queued.command.len());
+        let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
+        let leads = another_leads(self.server.clone(), self.leader);
+        let mut ends = std::pin::pin!(async {
+            tokio::select! { () = leads => {}, () = self.stop.cancelled() => {} }
+        });
+        let channel = tokio::select! {
+            channel = self.connect() => channel,
+            () = &mut ends => None,
+        };
+        // Nothing was sent to a leader that is gone.
+        let Some(channel) = channel else { return };
+        let sent = Sent::default();
+        let refused = tokio::select! {
+            () = send(&mut queue, &messages, &sent, self.directory.timing().max_rtt()) => false,
+            refused = self.converse(channel, outgoing, &sent) => refused,
+            () = ends => false,
+        };
+        // What is still in the queue was not sent, and its senders see it dropped.
+        drop(queue);
+        for (_, answer) in sent.into_inner() {
+            let _ = answer.tried.send(if refused { Tried::NotSent } else { Tried::Unknown });
+        }
     }
-    // What is still in the queue was not sent, and its senders see it dropped.
-    drop(queue);
-    for (_, answer) in sent.into_inner() {
-        let _ = answer.tried.send(Tried::Unknown);
+
+    async fn connect(&self) -> Option<Channel> {
+        let address = self.directory.address(self.leader)?;
+        self.directory.connect_now(&address).await.ok()
+    }
+
+    /// Opens the stream, and hands out the results. The commands do not wait until it is accepted, which would cost a round
+    /// trip more. Says whether it was refused, with none of them taken.
+    async fn converse(&self, channel: Channel, outgoing: mpsc::Receiver<Proposals>, sent: &Sent) -> bool {
+        let mut peer = peer(channel);
+        let opening = peer.propose(self.door.request(Some(self.leader), FromQueue(outgoing), None));
+        let opened: Result<Response<_>, Status> = match timeout(self.directory.timing().call(), opening).await {
+            Ok(opened) => opened,
+            Err(_) => return false,
+        };
+        match self.door.receive(self.leader, opened) {
+            Ok(results) => {
+                receive(results, sent).await;
+                false
+            }
+            Err(status) => refusal_of(&status).is_some(),
+        }
     }
 }
 
-async fn send(queue: &mut Batches<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent) {
+/// Sends what is in the queue. With each command goes how long it may wait there, so that the answer that it did not get into
+/// the log is back by its deadline.
+async fn send(queue: &mut Batches<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent, round_trip: Duration) {
     static IDS: AtomicU64 = AtomicU64::new(1);
     loop {
         // First the place in the stream, then the commands: as many as wait by then.
         let Ok(place) = messages.reserve().await else { return };
         let Some(batch) = queue.next().await else { return };
+        let now = Instant::now();
         let mut sent = sent.lock();
-        let send = |Queued { command, answer }| {
+        let send = |Queued { command, deadline, claim, answer }: Queued| {
+            // Whoever gave up was told that it was not sent.
+            if !claim.get() {
+                return None;
+            }
             let id = IDS.fetch_add(1, Ordering::Relaxed);
             sent.insert(id, answer);
-            ProposedCommand { id, command }
+            let wait = deadline.saturating_duration_since(now).saturating_sub(round_trip).as_millis();
+            Some(ProposedCommand { id, command, wait_ms: u32::try_from(wait).unwrap_or(u32::MAX).max(1) })
         };
-        place.send(Proposals { commands: batch.into_iter().map(send).collect() });
+        place.send(Proposals { commands: batch.into_iter().filter_map(send).collect() });
     }
 }
 
@@ -157,6 +209,7 @@ async fn receive(mut results: Streaming<ProposalResults>, sent: &Sent) {
                 // One that cannot be read is of a newer program: it was done, and nobody here knows what.
                 Failure::None => Outcome::decode(result.outcome).map_or(Tried::Unknown, Tried::Done),
                 Failure::NotLeader => Tried::NotSent,
+                Failure::Overloaded => Tried::NoRoom,
                 Failure::Discarded => Tried::Discarded,
                 Failure::Unknown => Tried::Unknown,
             };

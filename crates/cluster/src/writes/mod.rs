@@ -1,6 +1,7 @@
 //! How a command gets into the log and its outcome back (rounds that many commands share, the proposer's window and its
 //! registration, the way to the leader), without knowing reads, the health of other members, or the configuration.
 
+mod claim;
 mod forward;
 mod proposals;
 mod proposer;

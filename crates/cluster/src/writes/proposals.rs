@@ -1,18 +1,23 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
 use super::tried::Tried;
 use super::writer::Writes;
 use crate::wire::proposal_result::Failure;
-use crate::wire::{ProposalResult, ProposalResults, Proposals};
+use crate::wire::{ProposalResult, ProposalResults, Proposals, ProposedCommand};
 
 /// How many commands of one other member may be on their way into the log. Its own window is smaller.
 const MAX_PROPOSED: usize = 8_192;
+
+/// How long a command may wait for its place in the log if it does not say so: those of older members.
+const UNTOLD_WAIT: Duration = Duration::from_secs(60);
 
 /// Puts the commands of another member into the log, all that have come at a time, and sends back what each did. No more is
 /// read while so many bytes of them have no result: the other side sends no more than one message ahead.
@@ -33,10 +38,7 @@ pub(crate) async fn propose_all(
                     let writes = writes.clone();
                     let size = command.command.len();
                     bytes += size;
-                    proposed.push(async move {
-                        let room = writes.rounds.room(size).await;
-                        (size, result(command.id, writes.propose(command.command, room).await))
-                    });
+                    proposed.push(async move { (size, propose(&writes, command).await) });
                 }
             }
             Some(first) = proposed.next(), if !proposed.is_empty() => {
@@ -54,10 +56,23 @@ pub(crate) async fn propose_all(
     }
 }
 
+/// Puts one command into the log, unless it has to wait for too long.
+async fn propose(writes: &Writes, command: ProposedCommand) -> ProposalResult {
+    let ProposedCommand { id, command, wait_ms } = command;
+    let wait = if wait_ms > 0 { Duration::from_millis(wait_ms.into()) } else { UNTOLD_WAIT };
+    let deadline = Instant::now() + wait;
+    let tried = match timeout_at(deadline, writes.rounds.room(command.len())).await {
+        Ok(room) => writes.propose(command, room, deadline).await,
+        Err(_) => Tried::NoRoom,
+    };
+    result(id, tried)
+}
+
 fn result(id: u64, tried: Tried) -> ProposalResult {
     let (failure, outcome) = match tried {
         Tried::Done(outcome) => (Failure::None, outcome.encode()),
-        Tried::NotSent | Tried::NoRoom | Tried::Ended => (Failure::NotLeader, Bytes::new()),
+        Tried::NotSent | Tried::Ended => (Failure::NotLeader, Bytes::new()),
+        Tried::NoRoom => (Failure::Overloaded, Bytes::new()),
         Tried::Discarded => (Failure::Discarded, Bytes::new()),
         Tried::Unknown => (Failure::Unknown, Bytes::new()),
     };

@@ -9,8 +9,6 @@ use tracing::{info, warn};
 use super::tried::Tried;
 use super::writer::Writes;
 
-/// How long one try to register the proposer may take.
-const REGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long between two tries to register the proposer.
 const REGISTER_AGAIN: Duration = Duration::from_millis(50);
 
@@ -22,7 +20,7 @@ pub(crate) async fn run(writes: Arc<Writes>, stop: CancellationToken) {
     let mut previous = group.state.incarnation(proposer.id()).unwrap_or(0);
     while !stop.is_cancelled() && !group.fault.is_set() {
         let command = Command::Register(Register { proposer: proposer.id(), previous, nonce });
-        let deadline = Instant::now() + REGISTER_TIMEOUT;
+        let deadline = Instant::now() + group.timing.registration();
         let written = tokio::select! {
             written = writes.submit(command.encode(), deadline) => written,
             () = stop.cancelled() => return,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +11,10 @@ use openraft::raft::WriteResult;
 use sessile_core::LogTime;
 use sessile_store::{NodeId, Proposal, TypeConfig};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::claim::Claim;
 use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
@@ -19,6 +22,9 @@ use crate::raft::{Raft, ServerMetrics};
 
 /// How many commands wait for a round, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_WAITING: usize = 1_024;
+/// How many bytes one round takes, beyond its first command. A round of one value of a megabyte costs as much waiting as one
+/// of many; this is what a disk and a link carry in tens of milliseconds.
+const ROUND_BYTES: usize = 8 * 1024 * 1024;
 /// How many rounds are under way. With one, all commands that come while it is on its way to the disks and the members are
 /// the next. Two made smaller rounds, each of which costs an fsync and two messages for each member whatever its size: a
 /// tenth more processor time for every request of the mix, and no less waiting.
@@ -36,10 +42,15 @@ const PACE: Duration = Duration::from_millis(2);
 pub(crate) struct WriteRounds {
     waiting: mpsc::Sender<Waiting>,
     room: ByteRoom,
+    /// How many rounds have ended.
+    ended: Arc<AtomicU64>,
 }
 
 struct Waiting {
     proposal: Proposal,
+    /// It goes into no round after that.
+    deadline: Instant,
+    claim: Claim,
     answer: Answer,
 }
 
@@ -60,8 +71,10 @@ impl WriteRounds {
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
         let (waiting, queue) = mpsc::channel(MAX_WAITING);
-        let queue = Batches::new(queue, |waiting: &Waiting| waiting.proposal.command.len());
-        (Self { waiting, room: ByteRoom::new(max_bytes) }, run(raft, node, server, queue, stop))
+        let queue = Batches::new(queue, ROUND_BYTES, |waiting: &Waiting| waiting.proposal.command.len());
+        let ended = Arc::<AtomicU64>::default();
+        let running = run(raft, node, server, queue, ended.clone(), stop);
+        (Self { waiting, room: ByteRoom::new(max_bytes), ended }, running)
     }
 
     /// Waits for room for a command of so many bytes.
@@ -69,15 +82,32 @@ impl WriteRounds {
         self.room.take(bytes).await
     }
 
-    /// Puts a command into the log, and waits for what it did.
-    pub(crate) async fn join(&self, stamp: LogTime, command: Bytes, room: OwnedSemaphorePermit) -> Tried {
+    /// Puts a command into the log, and waits for what it did. One that is in no round by its deadline reaches no log.
+    pub(crate) async fn join(
+        &self,
+        stamp: LogTime,
+        command: Bytes,
+        room: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Tried {
         let (tried, receiver) = oneshot::channel();
-        let answer = Answer { tried, _room: room };
-        if self.waiting.send(Waiting { proposal: Proposal { stamp, command }, answer }).await.is_err() {
-            return Tried::Ended;
+        let (answer, claim) = (Answer { tried, _room: room }, Claim::default());
+        let waiting = Waiting { proposal: Proposal { stamp, command }, deadline, claim: claim.clone(), answer };
+        let ended = || self.ended.load(Ordering::Relaxed);
+        let before = ended();
+        // Where rounds end there is a quorum, and too much to do.
+        let too_late = || if ended() > before { Tried::NoRoom } else { Tried::NotSent };
+        match timeout_at(deadline, self.waiting.send(waiting)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Tried::Ended,
+            Err(_) => return too_late(),
         }
-        // Dropped with its round, which may be in the log.
-        receiver.await.unwrap_or(Tried::Unknown)
+        match timeout_at(deadline, receiver).await {
+            // Dropped with its round, which may be in the log.
+            Ok(tried) => tried.unwrap_or(Tried::Unknown),
+            Err(_) if claim.get() => too_late(),
+            Err(_) => Tried::Unknown,
+        }
     }
 }
 
@@ -86,6 +116,7 @@ async fn run(
     node: NodeId,
     mut server: ServerMetrics,
     mut queue: Batches<Waiting>,
+    ended: Arc<AtomicU64>,
     stop: CancellationToken,
 ) {
     let mut under_way = FuturesUnordered::new();
@@ -93,20 +124,22 @@ async fn run(
     loop {
         tokio::select! {
             round = queue.next_of(ENOUGH, at_once_from), if under_way.len() < UNDER_WAY => {
-                let Some(mut round) = round else { return };
+                let Some(round) = round else { return };
                 if round.len() > 1 {
                     at_once_from = Instant::now() + PACE;
                 }
-                // Whoever gave up must not be in the log later.
-                round.retain(|waiting| !waiting.answer.tried.is_closed());
-                let (proposals, answers): (Vec<_>, Vec<_>) =
-                    round.into_iter().map(|Waiting { proposal, answer }| (proposal, answer)).unzip();
+                let (proposals, answers) = in_time(round);
+                if proposals.is_empty() {
+                    continue;
+                }
                 match raft.client_write_many(proposals).await {
                     Ok(results) => under_way.push(tell(results, answers)),
                     Err(_) => tell_all(answers, || Tried::Ended),
                 }
             }
-            Some(()) = under_way.next(), if !under_way.is_empty() => {}
+            Some(()) = under_way.next(), if !under_way.is_empty() => {
+                ended.fetch_add(1, Ordering::Relaxed);
+            }
             // The rounds of a leader that was deposed may take long to end, and nobody is to wait for them who can go to
             // the new one.
             changed = server.changed() => {
@@ -121,6 +154,17 @@ async fn run(
         }
     }
     tell_all(queue.end().map(|waiting| waiting.answer), || Tried::Ended);
+}
+
+/// The commands of a round whose clients still wait for them. Whoever was told that a command reached no log must not find
+/// its effect later.
+fn in_time(round: Vec<Waiting>) -> (Vec<Proposal>, Vec<Answer>) {
+    let now = Instant::now();
+    let is_wanted =
+        |waiting: &Waiting| now < waiting.deadline && !waiting.answer.tried.is_closed() && waiting.claim.get();
+    let (wanted, late): (Vec<_>, Vec<_>) = round.into_iter().partition(is_wanted);
+    tell_all(late.into_iter().map(|waiting| waiting.answer), || Tried::NotSent);
+    wanted.into_iter().map(|waiting| (waiting.proposal, waiting.answer)).unzip()
 }
 
 /// Tells each command of a round what became of it.

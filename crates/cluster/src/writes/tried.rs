@@ -12,6 +12,6 @@ pub(crate) enum Tried {
     Unknown,
     /// It reached no log, because this node's Raft has ended.
     Ended,
-    /// It reached no log, because the commands that wait took all the room until the deadline.
+    /// It reached no log, because others took all the room, or all the rounds, until the deadline.
     NoRoom,
 }

@@ -116,7 +116,7 @@ impl Writes {
                 let Ok(room) = timeout_at(deadline, self.rounds.room(command.len())).await else {
                     return Tried::NoRoom;
                 };
-                timeout_at(deadline, self.propose(command, room)).await.unwrap_or(Tried::Unknown)
+                self.propose(command, room, deadline).await
             }
             Some(leader) => self.forwarder.submit(leader, command, deadline).await,
             None => Tried::NotSent,
@@ -125,15 +125,16 @@ impl Writes {
 
     /// Puts a command into the log of this node, if it leads, and waits until that has come to something.
     pub(crate) async fn propose_here(&self, command: Bytes) {
+        let deadline = Instant::now() + self.group.timing.registration();
         let room = self.rounds.room(command.len()).await;
-        self.propose(command, room).await;
+        self.propose(command, room, deadline).await;
     }
 
-    /// Puts a command into the log of this node, if it leads, and waits for what it did. It keeps its room until the round
-    /// that it is in has ended, whoever waits for it.
-    pub(super) async fn propose(&self, command: Bytes, room: OwnedSemaphorePermit) -> Tried {
+    /// Puts a command into the log of this node, if it leads, and waits for what it did, until its deadline. It keeps its room
+    /// until the round that it is in has ended, whoever waits for it.
+    pub(super) async fn propose(&self, command: Bytes, room: OwnedSemaphorePermit, deadline: Instant) -> Tried {
         match self.group.stamp().filter(|_| self.group.leads()) {
-            Some(stamp) => self.rounds.join(stamp, command, room).await,
+            Some(stamp) => self.rounds.join(stamp, command, room, deadline).await,
             None => Tried::NotSent,
         }
     }

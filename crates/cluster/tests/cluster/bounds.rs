@@ -3,10 +3,11 @@
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use sessile_cluster::{Cluster, NodeConfig, QueueBytes};
+use sessile_cluster::{Cluster, ClusterError, NodeConfig, QueueBytes};
 use sessile_core::{Action, Condition, Put, Ttl};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant};
 
 use crate::support::*;
 
@@ -44,6 +45,26 @@ async fn queues_of_a_few_kilobytes_slow_writes_down_and_lose_none() {
     for number in 0..WRITES {
         let found = read(&clusters[(number + 1) % 3], &key(number)).await;
         assert_eq!(found.map(|found| found.len()), Some(value(number).len()), "{number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_more_large_values_than_there_is_time_for_each_is_stored_or_refused_without_a_trace() {
+    const WRITES: usize = 120;
+    let (_cast, clusters) = three(|_| {}).await;
+    let written = join_all((0..WRITES).map(|number| {
+        let put = Put { value: vec![b'v'; 1 << 20].into(), ttl: Ttl::FOREVER, condition: Condition::None };
+        let deadline = Instant::now() + Duration::from_millis(500);
+        clusters[number % 3].write(SESSIONS, key(number), Action::Put(put), deadline)
+    }))
+    .await;
+    for (number, written) in written.iter().enumerate() {
+        let found = read(&clusters[(number + 1) % 3], &key(number)).await;
+        match written {
+            Ok(_) => assert!(found.is_some(), "{number}"),
+            Err(ClusterError::OutcomeUnknown) => {}
+            Err(_) => assert_eq!(found, None, "{number} was told that it changed nothing"),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod copies;
 mod cuts;
 mod one_node;
 mod stalling;

@@ -58,6 +58,64 @@ async fn a_member_whose_disk_stalls_tells_how_it_is_and_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_got_no_place_in_the_log_by_its_deadline_is_told_so_and_has_no_effect_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let opening = try_open(dir.path(), STALLING).unwrap();
+    let node = sessile_cluster::Node::start(opening, NodeConfig::new(dir.path().into()), None).await.unwrap();
+    let cluster = node.cluster();
+    write(cluster, key(0), put(b"before")).await;
+    let stall = Stall::of_writes(dir.path());
+    let put_by = |number, deadline| cluster.write(SESSIONS, key(number), Action::Put(put(b"late")), deadline);
+    // The round that it is in ends when the disk goes on.
+    let in_a_round = put_by(1, Instant::now() + Duration::from_millis(200));
+    let others = async {
+        eventually("a round waits for the disk", async || stall.waiting() > 0).await;
+        let deadline = Instant::now() + Duration::from_millis(50);
+        futures_util::future::join_all((2..10).map(|number| put_by(number, deadline))).await
+    };
+    let (first, others) = tokio::join!(in_a_round, others);
+    assert_eq!(first, Err(ClusterError::OutcomeUnknown), "it is in the log");
+    assert!(others.iter().all(|other| *other == Err(ClusterError::NoQuorum)), "{others:?}");
+    drop(stall);
+    write(cluster, key(10), put(b"after")).await;
+    assert_eq!(read(cluster, &key(1)).await.as_deref(), Some(&b"late"[..]));
+    for number in 2..10 {
+        assert_eq!(read(cluster, &key(number)).await, None, "write {number} was told that it changed nothing");
+    }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_of_another_member_is_not_put_into_the_log_after_its_deadline() {
+    let mut cast = Cast::on(STALLING, 3, 3);
+    cast.start_all();
+    let status =
+        cast.until("n1", "three voters", |status| voters(status).len() == 3 && !status.leader.is_empty()).await;
+    let leader = status.leader;
+    let follower = ["n1", "n2", "n3"].into_iter().find(|name| *name != leader).unwrap();
+    let on_follower = cast.cluster(follower).await;
+    write(&on_follower, key(0), put(b"before")).await;
+    let stall = Stall::of_writes(&cast.data_dir(&leader));
+    let put_by = |number, deadline| on_follower.write(SESSIONS, key(number), Action::Put(put(b"late")), deadline);
+    let in_a_round = put_by(1, Instant::now() + Duration::from_millis(600));
+    let others = async {
+        eventually("a round waits for the leader's disk", async || stall.waiting() > 0).await;
+        let deadline = Instant::now() + Duration::from_millis(300);
+        futures_util::future::join_all((2..10).map(|number| put_by(number, deadline))).await
+    };
+    let (_, others) = tokio::join!(in_a_round, others);
+    assert!(others.iter().all(Result::is_err), "{others:?}");
+    drop(stall);
+    write(&on_follower, key(10), put(b"after")).await;
+    for number in 2..10 {
+        assert_eq!(read(&on_follower, &key(number)).await, None, "write {number} had its deadline long before");
+    }
+    for name in ["n1", "n2", "n3"] {
+        cast.stop(name).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_that_wait_for_the_disk_hold_up_none_that_memory_answers() {
     let dir = tempfile::tempdir().unwrap();
     let open = || try_open(dir.path(), STALLING).unwrap();

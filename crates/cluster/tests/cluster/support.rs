@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use sessile_cluster::admin::{AdminClient, StatusResponse};
-use sessile_cluster::{Cluster, Incoming, Node, NodeConfig, PeersConfig};
+use sessile_cluster::{Cluster, Incoming, Node, NodeConfig, PeersConfig, StartError};
 use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
@@ -141,9 +142,25 @@ impl Cast {
     }
 
     pub(crate) fn start_with(&mut self, name: &str, change: impl FnOnce(&mut NodeConfig)) {
+        let starting = self.starting(name, change);
+        let running = self.tasks.spawn(async move { starting.await.unwrap() });
+        self.nodes.get_mut(name).unwrap().running = Some(running);
+    }
+
+    /// Why a node ends before it is a member.
+    pub(crate) async fn start_refused(&mut self, name: &str, change: impl FnOnce(&mut NodeConfig)) -> String {
+        let refused = tokio::time::timeout(PATIENCE, self.starting(name, change)).await.expect("an answer in time");
+        refused.err().expect("a refusal").to_string()
+    }
+
+    fn starting(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut NodeConfig),
+    ) -> BoxFuture<'static, Result<Node, StartError>> {
         let dir = self.data_dir(name);
-        let (seeds, expect, tasks) = (self.seeds.clone(), self.expect, self.tasks.clone());
-        let member = self.nodes.get_mut(name).unwrap();
+        let (seeds, expect) = (self.seeds.clone(), self.expect);
+        let member = &self.nodes[name];
         let mut config = NodeConfig::new(dir.clone());
         config.name = name.into();
         config.peers = Some(PeersConfig {
@@ -158,9 +175,7 @@ impl Cast {
         change(&mut config);
         let listener = TcpListener::from_std(member.listener.try_clone().unwrap()).unwrap();
         let opening = try_open(&dir, self.engine).unwrap();
-        member.running = Some(
-            tasks.spawn(async move { Node::start(opening, config, Some(Incoming::Tcp(listener))).await.unwrap() }),
-        );
+        Node::start(opening, config, Some(Incoming::Tcp(listener)))
     }
 
     pub(crate) fn start_all(&mut self) {

@@ -51,6 +51,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "join_token_file",
             "listen_ms",
             "stabilise_ms",
+            "max_rtt_ms",
             "autopilot",
         ],
     ),

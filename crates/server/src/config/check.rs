@@ -72,6 +72,8 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
         own_port("cluster.listen", &cluster.listen, line, "listen_address and listen_port", &listen)?;
     }
     let shutdown = top.block("shutdown")?;
+    let http = http(&top.block("http")?)?;
+    warnings.extend(cluster.as_ref().and_then(|cluster| outlasts_no_leader(cluster, &http)));
     Ok(Config {
         flavour,
         service_name: service_name(&top, &defaults)?,
@@ -84,7 +86,7 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
         log_level: log_level(&top, &defaults)?,
         openapi: openapi(&top, flavour, &mut warnings)?,
         storage: storage(&top.block("storage")?)?,
-        http: http(&top.block("http")?)?,
+        http,
         shutdown_grace: millis(&shutdown, "grace_ms", &STOP_MS, DEFAULT_GRACE_MS)?,
         shutdown_notice: millis(&shutdown, "notice_ms", &STOP_MS, 0)?,
         warnings,
@@ -181,6 +183,18 @@ fn read_consistency(top: &Block<'_>) -> Result<ReadConsistency, ConfigError> {
             not_one_of("read_consistency", &names, value, line)
         }),
     }
+}
+
+/// What to say where a request that meets the death of a leader fails, because its deadline is shorter than an election takes.
+fn outlasts_no_leader(cluster: &ClusterConfig, http: &HttpLimits) -> Option<String> {
+    let (deadline, needed) = (http.request_timeout.as_millis(), cluster.timing.request().as_millis());
+    let max_rtt = cluster.timing.max_rtt().as_millis();
+    (deadline < needed).then(|| {
+        format!(
+            "`http.request_timeout_ms` is {deadline}, and with `cluster.max_rtt_ms` {max_rtt} there may be no leader for \
+             {needed} ms when one dies; requests in that time fail, unless `http.request_timeout_ms` is {needed} or more"
+        )
+    })
 }
 
 /// Where the second HTTP listener is, if there is one.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sessile_cluster::{JoinToken, PeersConfig};
+use sessile_cluster::{JoinToken, PeersConfig, Timing};
 
 use super::ListenAddress;
 use super::addresses::{address, parse_address};
@@ -33,6 +33,8 @@ pub struct ClusterConfig {
     pub listen_for: Duration,
     /// How long a learner must have been healthy before it becomes a voter.
     pub stabilise: Duration,
+    /// How far its voters are from each other at the most, and what follows from that.
+    pub timing: Timing,
     /// Whether members come, go and change by themselves.
     pub autopilot: bool,
 }
@@ -138,6 +140,8 @@ impl ClusterConfig {
             let found = block.number(key, "milliseconds", &Self::WAIT_MS)?;
             Ok::<_, ConfigError>(found.map_or(default, |found| Duration::from_millis(found.value)))
         };
+        let max_rtt = block.number("max_rtt_ms", "milliseconds", &Timing::MAX_RTT_MS)?;
+        let max_rtt = max_rtt.map_or(Timing::DEFAULT_MAX_RTT, |found| Duration::from_millis(found.value));
         Ok(Some(Self {
             name,
             advertise,
@@ -146,6 +150,7 @@ impl ClusterConfig {
             join_token: join_token.transpose()?,
             listen_for: wait("listen_ms", PeersConfig::DEFAULT_LISTEN)?,
             stabilise: wait("stabilise_ms", PeersConfig::DEFAULT_STABILISE)?,
+            timing: Timing::of(max_rtt),
             autopilot: block.flag("autopilot")?.is_none_or(|found| found.value),
             listen,
         }))

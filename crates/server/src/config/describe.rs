@@ -1,4 +1,5 @@
 use std::fmt::Write;
+use std::time::Duration;
 
 use sessile_core::Ttl;
 
@@ -121,9 +122,26 @@ impl ClusterConfig {
         lines.extend([
             format!("  listen_ms: {}", self.listen_for.as_millis()),
             format!("  stabilise_ms: {}", self.stabilise.as_millis()),
+            format!("  max_rtt_ms: {}", self.timing.max_rtt().as_millis()),
+            self.follows_from_max_rtt(),
             format!("  autopilot: {}", self.autopilot),
         ]);
         lines
+    }
+
+    /// What `max_rtt_ms` means.
+    fn follows_from_max_rtt(&self) -> String {
+        let (timing, election) = (self.timing, self.timing.election_timeout());
+        let millis = |duration: Duration| duration.as_millis();
+        format!(
+            "  # from max_rtt_ms follow: a heartbeat every {} ms, no writes after {} ms without a quorum, an election after {} \
+             to {} ms of silence, and at most {} ms without a leader when one dies",
+            millis(timing.heartbeat()),
+            millis(timing.lease()),
+            millis(timing.first_campaign()),
+            millis(timing.lease() + *election.end()),
+            millis(timing.request()),
+        )
     }
 }
 

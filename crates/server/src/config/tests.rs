@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use sessile_cluster::Timing;
 use sessile_core::{MAX_TTL, Ttl};
 use sessile_store::engine::EngineKind;
 
@@ -197,6 +198,12 @@ fn every_key_takes_what_it_should_and_nothing_else() {
             vec!["{name: n, listen_ms: x}", "{name: n, stabilise_ms: []}", "{name: n, listen_ms: 3600001}"],
             "of milliseconds from 0 to 3600000",
         ),
+        (
+            "cluster",
+            vec!["{name: n, max_rtt_ms: 1}", "{name: n, max_rtt_ms: 400}"],
+            vec!["{name: n, max_rtt_ms: 0}", "{name: n, max_rtt_ms: 401}", "{name: n, max_rtt_ms: 40ms}"],
+            "of milliseconds from 1 to 400",
+        ),
         ("cluster", vec![], vec!["{name: n, join_token_file: /nowhere/token}"], "cannot be read"),
         ("cluster", vec![], vec!["{name: n, join_token_file: ''}"], "must be the path of a file"),
         ("cluster", vec![], vec!["{name: n, port: 1}"], "unknown key \"port\" in `cluster`"),
@@ -223,7 +230,7 @@ fn values_arrive_where_they_belong() {
          request_timeout_ms: 105, header_timeout_ms: 106, body_timeout_ms: 107, idle_timeout_ms: 1008, \
          max_connections: 9}\nshutdown: {grace_ms: 10, notice_ms: 11}\nread_consistency: local\nadmin: {listen: 'a:12'}\n\
          cluster: {name: n2, listen: '[::]:13', advertise: 'n2:14', seeds: ['n1:14', 'n2:14'], expect: 2, listen_ms: 15, \
-         stabilise_ms: 16, autopilot: false}\n",
+         stabilise_ms: 16, max_rtt_ms: 120, autopilot: false}\n",
     );
     let http = HttpLimits {
         max_value_bytes: 4,
@@ -259,6 +266,7 @@ fn values_arrive_where_they_belong() {
         join_token: None,
         listen_for: Duration::from_millis(15),
         stabilise: Duration::from_millis(16),
+        timing: Timing::of(Duration::from_millis(120)),
         autopilot: false,
     };
     assert_eq!(config.cluster.as_ref(), Some(&cluster));
@@ -282,6 +290,22 @@ fn a_member_advertises_where_it_listens_unless_it_says_where() {
     assert_eq!(chosen.peers("127.0.0.1:4711".parse().unwrap()).advertise, "127.0.0.1:4711");
     assert_eq!(member("cluster: {name: n1}\n").listen.to_string(), "127.0.0.1:7081");
     assert_eq!(parse("").cluster, None);
+}
+
+#[test]
+fn it_is_told_what_follows_from_the_longest_round_trip_and_what_deadline_it_wants() {
+    let near = parse(THREE);
+    assert_eq!((near.warnings.len(), near.cluster.as_ref().unwrap().timing), (0, Timing::default()));
+    let text = near.describe();
+    assert!(text.contains("  max_rtt_ms: 40\n  # from max_rtt_ms follow: a heartbeat every 50 ms, "), "{text}");
+    let far = "cluster: {name: n1, max_rtt_ms: 300}\n";
+    let (told, enough) = (parse(far), parse(&format!("{far}http: {{request_timeout_ms: 3400}}\n")));
+    assert!(told.describe().contains("at most 3400 ms without a leader when one dies"), "{}", told.describe());
+    assert!(
+        told.warnings[0].starts_with("`http.request_timeout_ms` is 2000, and with `cluster.max_rtt_ms` 300 there may")
+    );
+    assert_eq!(enough.warnings, [""; 0]);
+    assert_eq!(parse("cluster: {name: n1, max_rtt_ms: 120}\n").warnings, [""; 0], "two seconds are enough");
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) committed: Option<LogPosition>,
     pub(super) purged: Option<LogPosition>,
     pub(super) index: Index,
+    /// The newest entry that is durable is not beyond this, and those up to it are unless they were truncated since.
+    durable: u64,
     /// Files that readers may need. A reader clones the handle under the lock and reads without it.
     pub(super) segments: BTreeMap<u32, Arc<SegmentFile>>,
     queue: VecDeque<Queued>,
@@ -81,7 +83,13 @@ pub(super) struct Shared {
 }
 
 impl State {
+    /// The index of the newest entry that is durable, or of what was purged: what is purged is durable in the state.
+    pub(super) fn durable_index(&self) -> u64 {
+        self.durable.max(self.purged.map_or(0, |purged| purged.index))
+    }
+
     pub(super) fn new(identity: Bytes, index: Index) -> State {
+        let durable = index.last().map_or(0, |last| last.index);
         State {
             identity,
             vote: None,
@@ -92,6 +100,7 @@ impl State {
             queue: VecDeque::new(),
             queued_bytes: 0,
             next_number: 0,
+            durable,
             truncations: VecDeque::new(),
             closing: false,
             failed: None,
@@ -119,6 +128,7 @@ impl State {
         self.next_number += 1;
         if let Operation::Truncate(last) = operation {
             self.truncations.push_back((number, last.map(|last| last.index)));
+            self.durable = self.durable.min(last.map_or(0, |last| last.index));
         }
         self.closing |= matches!(operation, Operation::Close);
         self.queued_bytes += bytes;
@@ -215,6 +225,9 @@ impl Shared {
         }
         let survives = |index: u64| state.truncations.iter().all(|(_, keep)| keep.is_some_and(|keep| index <= keep));
         let surviving: Vec<_> = placed.iter().copied().filter(|placed| survives(placed.index)).collect();
+        if let Some(last) = surviving.last() {
+            state.durable = last.index;
+        }
         for placed in surviving {
             state.index.locate(placed);
         }

@@ -79,6 +79,11 @@ impl RaftLog {
         self.shared().lock().index.last()
     }
 
+    /// The index of the newest entry that no crash takes back; in a log without any, of what was purged last; or 0.
+    pub fn durable_index(&self) -> u64 {
+        self.shared().lock().durable_index()
+    }
+
     /// The oldest entry kept; `None` in a log without entries.
     pub fn first_index(&self) -> Option<u64> {
         self.shared().lock().index.first_index()

@@ -74,6 +74,7 @@ impl Fleet {
             autopilot: true,
             listen_ms: 300,
             stabilise_ms: 500,
+            max_rtt_ms: None,
             engine: "fjall",
             cache_mb: Some(16),
             reserve_mb: Some(0),

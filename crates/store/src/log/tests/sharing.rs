@@ -44,6 +44,34 @@ fn appends_and_votes_that_queue_up_share_one_fsync() {
 }
 
 #[test]
+fn what_is_told_as_durable_is_what_no_crash_takes_back() {
+    let directory = scratch();
+    let log = RaftLog::create(directory.path(), IDENTITY, small(64 << 10)).unwrap();
+    assert_eq!(log.durable_index(), 0);
+    for index in 1..=3 {
+        durably(|done| log.append(vec![record(1, index, "x")], done));
+    }
+    assert_eq!(log.durable_index(), 3);
+    let gate = held_back(&log);
+    let (done, appended) = answer();
+    log.append(vec![record(1, 4, "x")], done).unwrap();
+    assert_eq!((log.last().map(|last| last.index), log.durable_index()), (Some(4), 3), "it is on its way to the disk");
+    let (done, truncated) = answer();
+    log.truncate_after(Some(2), done).unwrap();
+    assert_eq!(log.durable_index(), 2, "a truncation counts at once");
+    gate.open();
+    appended.recv().unwrap().unwrap();
+    truncated.recv().unwrap().unwrap();
+    assert_eq!(log.durable_index(), 2);
+    durably(|done| log.purge(record(1, 2, "x").position, done));
+    durably(|done| log.append(vec![record(2, 3, "y")], done));
+    assert_eq!(log.durable_index(), 3);
+    drop(log);
+    let log = RaftLog::open(directory.path(), small(64 << 10)).unwrap();
+    assert_eq!(log.durable_index(), 3, "and after a start");
+}
+
+#[test]
 fn a_call_alone_is_synced_at_once() {
     let directory = scratch();
     let syncs = Arc::new(CountingSyncs::default());

@@ -1,0 +1,194 @@
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// How long everything between nodes may take, by one number: the longest round trip between two voters
+/// (`cluster.max_rtt_ms`, `R` below).
+///
+/// Nothing is given up in less than the round trips that it needs, and what a leader's death costs is bounded by them. At the
+/// default everything is as fast as on one network; a smaller number changes nothing, because processors and disks take
+/// their time too.
+///
+/// | what | ms | at 40 | at 300 | why |
+/// |---|---|---|---|---|
+/// | heartbeat | 9/8 `R` + 5 | 50 | 342 | openraft gives a heartbeat up when the next one is due, so an answer must fit in between |
+/// | election timeout, least | 2 `R` + 170 | 250 | 770 | openraft gives a vote up after it, and one may need a connection first; longer than a heartbeat |
+/// | election timeout, most | 3 `R` + 280 | 400 | 1180 | the lease: an answer tells of the moment its heartbeat was sent, so this is two heartbeats and an answer, and one more is often lost at 40 |
+/// | first in line | 200 | 200 | 200 | how long after the lease the first voter in line campaigns; the others wait half a round trip longer at the least, so that the vote is not split |
+/// | call | 2 `R` + 420 | 500 | 1020 | to connect, and to hear an answer |
+/// | round of reads | 3 `R` + 380 | 500 | 1280 | to connect to the leader and ask it, which may ask others |
+/// | registration | 4 `R` + 1840 | 2000 | 3040 | to connect, and one entry of the log |
+/// | answers | lease + 600 | 1000 | 1780 | a member that took a heartbeat within that time counts as one that answers |
+/// | request | 8 `R` + 1000 | 1320 | 3400 | the longest wait when a leader dies: half a round trip of news, lease, first in line, pre-vote, vote, first answer, and a command that another member forwards on a new connection |
+///
+/// What needs at most three round trips and has a second or more anyway does not follow.
+///
+/// Members with different numbers do not endanger anything: a lease only tells a leader when to refuse writes, reads are
+/// confirmed by votes, and the longest pause between two heartbeats (540 ms at 400) is shorter than the shortest silence
+/// after which anybody campaigns (600 ms).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    max_rtt: Duration,
+}
+
+/// How long the first voter in line waits when its leader's lease has ended.
+const FIRST_IN_LINE: Duration = Duration::from_millis(200);
+
+impl Timing {
+    /// What `cluster.max_rtt_ms` may be. A longer way to a voter than the upper end makes every write take half a second.
+    pub const MAX_RTT_MS: RangeInclusive<u64> = 1..=400;
+    /// The default of `cluster.max_rtt_ms`.
+    pub const DEFAULT_MAX_RTT: Duration = Duration::from_millis(40);
+
+    /// For voters that are so far from each other at the most.
+    pub fn of(max_rtt: Duration) -> Self {
+        Self { max_rtt }
+    }
+
+    /// What was set.
+    pub fn max_rtt(self) -> Duration {
+        self.max_rtt
+    }
+
+    /// What is reckoned with.
+    fn round_trip(self) -> Duration {
+        self.max_rtt.max(Self::DEFAULT_MAX_RTT)
+    }
+
+    /// How often a leader is heard of, and how long openraft waits for the answer.
+    pub fn heartbeat(self) -> Duration {
+        self.round_trip() * 9 / 8 + Duration::from_millis(5)
+    }
+
+    /// Between these a node that has heard nothing since the lease draws when it campaigns.
+    pub fn election_timeout(self) -> RangeInclusive<Duration> {
+        self.round_trip() * 2 + Duration::from_millis(170)..=self.round_trip() * 3 + Duration::from_millis(280)
+    }
+
+    /// How long a leader takes writes after the last moment at which a quorum is known to have followed it, and how long a
+    /// member that has heard of it helps nobody else to lead.
+    pub fn lease(self) -> Duration {
+        *self.election_timeout().end()
+    }
+
+    /// How long after it last heard of the leader the first voter in line campaigns.
+    pub fn first_campaign(self) -> Duration {
+        self.lease() + FIRST_IN_LINE
+    }
+
+    /// How long a vote may take. openraft waits no longer.
+    pub(crate) fn vote(self) -> Duration {
+        *self.election_timeout().start()
+    }
+
+    /// How long a leader that was removed goes on, so that the others hear that it was.
+    pub(crate) fn step_down(self) -> Duration {
+        self.round_trip() + Duration::from_millis(110)
+    }
+
+    /// How long a connection may take to come about, and a call that may need one.
+    pub(crate) fn call(self) -> Duration {
+        self.round_trip() * 2 + Duration::from_millis(420)
+    }
+
+    /// How long the confirmation of reads may take, before those that wait for it are told to try again.
+    pub(crate) fn read_round(self) -> Duration {
+        self.round_trip() * 3 + Duration::from_millis(380)
+    }
+
+    /// How long one try to register this node's commands may take.
+    pub(crate) fn registration(self) -> Duration {
+        self.round_trip() * 4 + Duration::from_millis(1_840)
+    }
+
+    /// How old the last heartbeat that a member took may be for it to count as one that answers.
+    pub(crate) fn answers(self) -> Duration {
+        self.lease() + Duration::from_millis(600)
+    }
+
+    /// The shortest deadline of a request that outlasts the death of a leader.
+    pub fn request(self) -> Duration {
+        self.round_trip() * 8 + Duration::from_millis(1_000)
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::of(Self::DEFAULT_MAX_RTT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [u64; 9] = [1, 20, 40, 41, 80, 120, 200, 300, 400];
+
+    /// openraft looks whether a heartbeat is due at every 13/64 of the interval.
+    fn longest_pause(timing: Timing) -> Duration {
+        timing.heartbeat() * 77 / 64
+    }
+
+    fn millis(duration: Duration) -> u128 {
+        duration.as_millis()
+    }
+
+    #[test]
+    fn near_nodes_are_as_fast_as_before_there_was_a_setting() {
+        for near in [1, 20, 40] {
+            let timing = Timing::of(Duration::from_millis(near));
+            let election = timing.election_timeout();
+            assert_eq!((millis(timing.heartbeat()), millis(*election.end()), millis(timing.lease())), (50, 400, 400));
+            assert_eq!(millis(timing.first_campaign()), 600, "the soonest that openraft would");
+            assert_eq!((millis(timing.call()), millis(timing.read_round())), (500, 500));
+            assert_eq!((millis(timing.registration()), millis(timing.answers())), (2_000, 1_000));
+            assert_eq!(millis(timing.step_down()), 150);
+        }
+        assert_eq!(Timing::default().max_rtt(), Timing::DEFAULT_MAX_RTT);
+    }
+
+    #[test]
+    fn nothing_is_given_up_in_less_than_the_round_trips_that_it_needs() {
+        for round_trip in ALL.map(Duration::from_millis) {
+            let timing = Timing::of(round_trip);
+            assert!(
+                timing.heartbeat() > round_trip + Duration::from_millis(5),
+                "an answer, before the next one is due"
+            );
+            assert!(timing.vote() > 2 * round_trip && timing.call() > 2 * round_trip, "to connect, and an answer");
+            assert!(timing.read_round() > 3 * round_trip && timing.registration() > 4 * round_trip);
+            let deadline = timing.request();
+            assert!(timing.read_round() < deadline && timing.call() < deadline, "there is time for one more try");
+        }
+    }
+
+    #[test]
+    fn a_lease_outlives_a_heartbeat_whose_answer_is_lost() {
+        for round_trip in ALL.into_iter().filter(|millis| *millis <= 300).map(Duration::from_millis) {
+            let timing = Timing::of(round_trip);
+            assert!(timing.lease() > 2 * longest_pause(timing) + round_trip, "{round_trip:?}");
+        }
+        let farthest = Timing::of(Duration::from_millis(*Timing::MAX_RTT_MS.end()));
+        assert!(farthest.lease() > longest_pause(farthest) + farthest.max_rtt());
+    }
+
+    #[test]
+    fn a_leaders_death_is_over_within_a_second_and_eight_round_trips() {
+        for round_trip in ALL.map(Duration::from_millis) {
+            let timing = Timing::of(round_trip);
+            let reckoned = timing.round_trip();
+            // Half a round trip of news, pre-vote, vote and lease, and a command on a new connection.
+            assert!(timing.first_campaign() + reckoned * 6 < timing.request(), "{round_trip:?}");
+            let others = timing.lease() + *timing.election_timeout().start();
+            assert!(others >= timing.first_campaign() + reckoned / 2, "nobody else splits the vote: {round_trip:?}");
+        }
+    }
+
+    /// A leader with one setting, and a follower with another.
+    #[test]
+    fn no_two_settings_make_a_member_campaign_against_a_leader_that_is_well() {
+        for (leads, follows) in ALL.into_iter().flat_map(|one| ALL.map(|other| (one, other))) {
+            let [leads, follows] = [leads, follows].map(|millis| Timing::of(Duration::from_millis(millis)));
+            assert!(longest_pause(leads) < follows.first_campaign(), "{leads:?} {follows:?}");
+        }
+    }
+}

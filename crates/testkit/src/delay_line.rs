@@ -1,0 +1,194 @@
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How much is read at once, and how many pieces may be under way in one direction: more than a window holds.
+const PIECE_BYTES: usize = 64 << 10;
+const UNDER_WAY: usize = 4_096;
+
+/// How long bytes take from whoever connects to a server, and back: the same for all of them, or by the address that they
+/// come from.
+pub type Distance = Arc<dyn Fn(IpAddr) -> Duration + Send + Sync>;
+
+/// A long way to a TCP server: what is sent arrives half a round trip later, as much at a time as comes, and to connect costs
+/// a round trip. Dropped, it closes every connection and its port.
+///
+/// A [`Proxy`](crate::Proxy) in bad weather holds up one piece after the other, as a narrow way does.
+pub struct DelayLine {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    to: SocketAddr,
+    round_trip: Mutex<Distance>,
+    ends: AtomicBool,
+    /// Both ends of every connection.
+    open: Mutex<BTreeMap<u64, [TcpStream; 2]>>,
+}
+
+impl DelayLine {
+    /// One that listens at `at`, and leads to `to`.
+    pub fn start(at: SocketAddr, to: SocketAddr, round_trip: Distance) -> io::Result<Self> {
+        let listener = TcpListener::bind(at)?;
+        let address = listener.local_addr()?;
+        let (round_trip, open) = (Mutex::new(round_trip), Mutex::default());
+        let shared = Arc::new(Shared { to, round_trip, ends: AtomicBool::new(false), open });
+        let accepting = shared.clone();
+        let acceptor = std::thread::spawn(move || accepting.accepts(&listener));
+        Ok(Self { address, shared, acceptor: Some(acceptor) })
+    }
+
+    /// One on this machine, everybody as far away.
+    pub fn to(server: SocketAddr, round_trip: Duration) -> io::Result<Self> {
+        Self::start(SocketAddr::new(server.ip(), 0), server, Arc::new(move |_| round_trip))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on, for connections that are open too.
+    pub fn is(&self, round_trip: Distance) {
+        *lock(&self.shared.round_trip) = round_trip;
+    }
+}
+
+impl Drop for DelayLine {
+    fn drop(&mut self) {
+        self.shared.ends.store(true, Ordering::SeqCst);
+        // It looks up when somebody connects.
+        let woken = TcpStream::connect(self.address).is_ok();
+        if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
+            let _ = acceptor.join();
+        }
+        lock(&self.shared.open).values().flatten().for_each(close);
+    }
+}
+
+impl Shared {
+    fn accepts(self: Arc<Self>, listener: &TcpListener) {
+        for number in 0.. {
+            let Ok((near, from)) = listener.accept() else { continue };
+            if self.ends.load(Ordering::SeqCst) {
+                return;
+            }
+            let shared = self.clone();
+            // Whoever connects learns from the end of the connection that nobody is there.
+            std::thread::spawn(move || shared.connects(&near, from.ip(), number));
+        }
+    }
+
+    fn round_trip(&self, from: IpAddr) -> Duration {
+        let distance = lock(&self.round_trip).clone();
+        distance(from)
+    }
+
+    fn connects(&self, near: &TcpStream, from: IpAddr, number: u64) -> Option<()> {
+        // The system has accepted already: what a handshake costs is added before anything is passed on.
+        std::thread::sleep(self.round_trip(from));
+        let far = TcpStream::connect(self.to).ok()?;
+        for stream in [near, &far] {
+            stream.set_nodelay(true).ok()?;
+        }
+        let copies = [near.try_clone().ok()?, far.try_clone().ok()?];
+        lock(&self.open).insert(number, copies);
+        std::thread::scope(|scope| {
+            for (from_end, to_end) in [(near, &far), (&far, near)] {
+                let (pieces, under_way) = sync_channel(UNDER_WAY);
+                scope.spawn(move || self.takes(from_end, from, &pieces));
+                scope.spawn(move || arrives(to_end, &under_way));
+            }
+        });
+        lock(&self.open).remove(&number);
+        close(near);
+        close(&far);
+        Some(())
+    }
+
+    /// Reads until the end, which travels as everything else does.
+    fn takes(&self, mut end: &TcpStream, from: IpAddr, pieces: &SyncSender<(Instant, Vec<u8>)>) {
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let read = end.read(&mut piece).unwrap_or(0);
+            let arrives = Instant::now() + self.round_trip(from) / 2;
+            if pieces.send((arrives, piece[..read].to_vec())).is_err() || read == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Writes each piece when it is there.
+fn arrives(mut end: &TcpStream, under_way: &Receiver<(Instant, Vec<u8>)>) {
+    while let Ok((at, piece)) = under_way.recv() {
+        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+        if piece.is_empty() || end.write_all(&piece).is_err() {
+            break;
+        }
+    }
+    let _ = end.shutdown(Shutdown::Write);
+}
+
+fn close(stream: &TcpStream) {
+    // It may be closed already.
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PATIENCE;
+
+    /// A server that sends back what it gets.
+    fn echo() -> SocketAddr {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = server.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in server.incoming() {
+                let stream = stream.unwrap();
+                std::thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        to
+    }
+
+    #[test]
+    fn everything_takes_its_time_and_nothing_waits_for_what_was_sent_before() {
+        let round_trip = Duration::from_millis(100);
+        let line = DelayLine::to(echo(), round_trip).unwrap();
+        let begin = Instant::now();
+        let mut stream = TcpStream::connect(line.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        for piece in 0..20_u8 {
+            stream.write_all(&[piece]).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let mut back = [0; 20];
+        stream.read_exact(&mut back).unwrap();
+        assert!(
+            back.iter().copied().eq(0..20) && begin.elapsed() >= 2 * round_trip,
+            "one to connect, one for the bytes"
+        );
+        line.is(Arc::new(|_| Duration::ZERO));
+        stream.write_all(b"!").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"!", "the end arrives too");
+        let address = line.address();
+        drop(line);
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
