@@ -82,7 +82,7 @@ fn where_no_write_would_pass_because_no_quorum_answers_the_leader_in_time_nobody
     let are = |round_trip: u64| {
         lines.iter().for_each(|line| line.is(Arc::new(move |_| Duration::from_millis(round_trip))));
     };
-    are(120);
+    are(500);
     fleet.wait_until("nobody is ready who would refuse a write", |fleet| {
         names.iter().all(|name| fleet.readiness(name) == Some(503)).then_some(())
     });

@@ -10,9 +10,10 @@ use std::time::Duration;
 ///
 /// | what | ms | at 40 | at 300 | why |
 /// |---|---|---|---|---|
-/// | heartbeat | 9/8 `R` + 5 | 50 | 342 | openraft gives a heartbeat up when the next one is due, so an answer must fit in between |
-/// | election timeout, least | 2 `R` + 170 | 250 | 770 | openraft gives a vote up after it, and one may need a connection first; longer than a heartbeat |
-/// | election timeout, most | 3 `R` + 280 | 400 | 1180 | the lease: an answer tells of the moment its heartbeat was sent, so this is two heartbeats and an answer, and one more is often lost at 40 |
+/// | heartbeat | 50 | 50 | 50 | or as soon as the one before is answered, where that takes longer |
+/// | answer to a heartbeat | `R` + 150 | 190 | 450 | then openraft sends the next one and the answer is nobody's |
+/// | election timeout, least | 2 `R` + 170 | 250 | 770 | openraft gives a vote up after it, and one may need a connection first |
+/// | election timeout, most | 3 `R` + 280 | 400 | 1180 | the lease: an answer tells of the moment at which its heartbeat was sent, so it is two answers and the wait for one that is lost |
 /// | first in line | 200 | 200 | 200 | how long after the lease the first voter in line campaigns; the others wait half a round trip longer at the least, so that the vote is not split |
 /// | call | 2 `R` + 420 | 500 | 1020 | to connect, and to hear an answer |
 /// | round of reads | 3 `R` + 380 | 500 | 1280 | to connect to the leader and ask it, which may ask others |
@@ -23,13 +24,15 @@ use std::time::Duration;
 /// What needs at most three round trips and has a second or more anyway does not follow.
 ///
 /// Members with different numbers do not endanger anything: a lease only tells a leader when to refuse writes, reads are
-/// confirmed by votes, and the longest pause between two heartbeats (540 ms at 400) is shorter than the shortest silence
-/// after which anybody campaigns (600 ms).
+/// confirmed by votes, and no pause between two heartbeats (a round trip and 50 ms) is as long as the shortest silence after
+/// which anybody campaigns (600 ms).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     max_rtt: Duration,
 }
 
+/// How often a leader is heard of.
+const HEARTBEAT: Duration = Duration::from_millis(50);
 /// How long the first voter in line waits when its leader's lease has ended.
 const FIRST_IN_LINE: Duration = Duration::from_millis(200);
 
@@ -54,8 +57,18 @@ impl Timing {
         self.max_rtt.max(Self::DEFAULT_MAX_RTT)
     }
 
-    /// How often a leader is heard of, and how long openraft waits for the answer.
+    /// How often a leader sends a heartbeat, unless the one before has no answer yet.
     pub fn heartbeat(self) -> Duration {
+        HEARTBEAT
+    }
+
+    /// How long it waits for the answer.
+    pub fn heartbeat_answer(self) -> Duration {
+        self.round_trip() + Duration::from_millis(150)
+    }
+
+    /// Who takes longer to answer is further away than was set.
+    pub(crate) fn far(self) -> Duration {
         self.round_trip() * 9 / 8 + Duration::from_millis(5)
     }
 
@@ -123,11 +136,6 @@ mod tests {
 
     const ALL: [u64; 9] = [1, 20, 40, 41, 80, 120, 200, 300, 400];
 
-    /// openraft looks whether a heartbeat is due at every 13/64 of the interval.
-    fn longest_pause(timing: Timing) -> Duration {
-        timing.heartbeat() * 77 / 64
-    }
-
     fn millis(duration: Duration) -> u128 {
         duration.as_millis()
     }
@@ -150,10 +158,8 @@ mod tests {
     fn nothing_is_given_up_in_less_than_the_round_trips_that_it_needs() {
         for round_trip in ALL.map(Duration::from_millis) {
             let timing = Timing::of(round_trip);
-            assert!(
-                timing.heartbeat() > round_trip + Duration::from_millis(5),
-                "an answer, before the next one is due"
-            );
+            assert!(timing.heartbeat_answer() >= round_trip + Duration::from_millis(150));
+            assert!(timing.heartbeat_answer() < timing.vote(), "as openraft wants it");
             assert!(timing.vote() > 2 * round_trip && timing.call() > 2 * round_trip, "to connect, and an answer");
             assert!(timing.read_round() > 3 * round_trip && timing.registration() > 4 * round_trip);
             let deadline = timing.request();
@@ -163,12 +169,12 @@ mod tests {
 
     #[test]
     fn a_lease_outlives_a_heartbeat_whose_answer_is_lost() {
-        for round_trip in ALL.into_iter().filter(|millis| *millis <= 300).map(Duration::from_millis) {
+        for round_trip in ALL.map(Duration::from_millis) {
             let timing = Timing::of(round_trip);
-            assert!(timing.lease() > 2 * longest_pause(timing) + round_trip, "{round_trip:?}");
+            // Sent, answered; the next one is given up; the one after that is answered.
+            let between = round_trip + timing.heartbeat() + timing.heartbeat_answer() + timing.heartbeat() + round_trip;
+            assert!(timing.lease() > between, "{round_trip:?}");
         }
-        let farthest = Timing::of(Duration::from_millis(*Timing::MAX_RTT_MS.end()));
-        assert!(farthest.lease() > longest_pause(farthest) + farthest.max_rtt());
     }
 
     #[test]
@@ -188,7 +194,8 @@ mod tests {
     fn no_two_settings_make_a_member_campaign_against_a_leader_that_is_well() {
         for (leads, follows) in ALL.into_iter().flat_map(|one| ALL.map(|other| (one, other))) {
             let [leads, follows] = [leads, follows].map(|millis| Timing::of(Duration::from_millis(millis)));
-            assert!(longest_pause(leads) < follows.first_campaign(), "{leads:?} {follows:?}");
+            let longest_pause = leads.max_rtt() + leads.heartbeat();
+            assert!(longest_pause < follows.first_campaign(), "{leads:?} {follows:?}");
         }
     }
 }

@@ -19,6 +19,7 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 #[derive(Debug)]
 pub struct Network {
     switch: String,
+    own: IpAddr,
     hosts: BTreeMap<String, Host>,
 }
 
@@ -39,9 +40,10 @@ impl Network {
         let switch = format!("s{process}x{}", nth % 1000);
         let [.., b, c] = process.wrapping_mul(1000).wrapping_add(nth).to_be_bytes();
         let address = |host: u8| IpAddr::V4(Ipv4Addr::new(10, 128 | (b & 127), c, host));
-        let mut network = Self { switch: switch.clone(), hosts: BTreeMap::new() };
+        let own = address(254);
+        let mut network = Self { switch: switch.clone(), own, hosts: BTreeMap::new() };
         ip(&["link", "add", &switch, "type", "bridge"])?;
-        ip(&["addr", "add", &format!("{}/24", address(254)), "dev", &switch])?;
+        ip(&["addr", "add", &format!("{own}/24"), "dev", &switch])?;
         ip(&["link", "set", &switch, "up"])?;
         for (nth, name) in (1..).zip(names) {
             let host = Host { namespace: format!("{switch}-{name}"), address: address(nth) };
@@ -57,6 +59,11 @@ impl Network {
             ip(&["-n", &host.namespace, "link", "set", INTERFACE, "up"])?;
         }
         Ok(network)
+    }
+
+    /// Where its hosts reach this machine.
+    pub fn own_address(&self) -> IpAddr {
+        self.own
     }
 
     /// One of its hosts.

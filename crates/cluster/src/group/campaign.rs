@@ -18,6 +18,10 @@ use super::raft_group::Group;
 /// campaigns as soon as it is asked (`transport::receiver`). It is a pre-vote, which changes nothing where a leader is heard.
 pub(crate) async fn run(group: Arc<Group>, stop: CancellationToken) {
     let watch = async {
+        // A voter that is alone has nobody to wait for, and openraft would look for the first time when a heartbeat is due.
+        if voters(&group) == BTreeSet::from([group.node]) && group.raft.trigger().elect(true).await.is_err() {
+            return;
+        }
         // What ends Raft is told by others.
         while let Ok(heard) = group.raft.with_raft_state(|state| state.vote_last_modified()).await {
             let silent = heard.map_or(Duration::ZERO, |heard| heard.elapsed());
@@ -38,11 +42,16 @@ pub(crate) async fn run(group: Arc<Group>, stop: CancellationToken) {
 
 /// Whether this member has lost a leader, and is the first in line after it.
 fn is_first(group: &Group) -> bool {
-    let server = group.server.borrow_watched();
-    let leader = server.vote.leader_id.voted_for;
-    let voters: BTreeSet<NodeId> = server.membership_config.membership().voter_ids().collect();
-    let follows = server.vote.committed && server.state == ServerState::Follower;
-    follows && first_after(leader, &voters) == Some(group.node)
+    let (leader, follows) = {
+        let server = group.server.borrow_watched();
+        let follows = server.vote.committed && server.state == ServerState::Follower;
+        (server.vote.leader_id.voted_for, follows)
+    };
+    follows && first_after(leader, &voters(group)) == Some(group.node)
+}
+
+fn voters(group: &Group) -> BTreeSet<NodeId> {
+    group.membership().membership().voter_ids().collect()
 }
 
 /// The voter behind that one; behind the last is the first.

@@ -222,7 +222,8 @@ fn raft_config(timing: Timing) -> Result<Config, openraft::ConfigError> {
         // Maintenance says what may go.
         max_in_snapshot_log_to_keep: u64::MAX,
         cluster_name: "sessile".into(),
-        heartbeat_interval: millis(timing.heartbeat()),
+        // What openraft sends by itself comes this seldom: `heartbeats` asks for more.
+        heartbeat_interval: millis(timing.heartbeat_answer()),
         election_timeout_min: millis(*election_timeout.start()),
         election_timeout_max: millis(*election_timeout.end()),
         removed_leader_step_down: StepDownPolicy::After(millis(timing.step_down())),

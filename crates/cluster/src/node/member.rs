@@ -18,7 +18,7 @@ use crate::config::{NodeConfig, PeersConfig};
 use crate::disk::Disk;
 use crate::error::StartError;
 use crate::fault::Fault;
-use crate::group::{Group, LeaderClock, campaign};
+use crate::group::{Group, LeaderClock, campaign, heartbeats};
 use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_disk};
 use crate::membership::{Autopilot, MembershipChanges, announce};
 use crate::reads::Reads;
@@ -155,6 +155,7 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
     let mut own: Vec<Task> = vec![
         ("the watch over Raft", watches::raft(group.clone(), stop.clone()).boxed()),
         ("the watch over the membership", watch_membership.boxed()),
+        ("the heartbeats", heartbeats(group.clone(), stop.clone()).boxed()),
         ("the first campaign", campaign(group.clone(), stop.clone()).boxed()),
         ("the registration", register(writes.clone(), stop.clone()).boxed()),
         ("the watch over the disk", watch_disk(health.clone(), sending, stop.clone()).boxed()),

@@ -15,10 +15,10 @@ const UNANSWERED: usize = 64;
 
 /// Heartbeats to one member, on a stream that stays when a heartbeat is given up.
 ///
-/// openraft drops the wait for an answer when the next heartbeat is due, and takes the answer that it gets for one to the
-/// heartbeat that it sent last: by its sending time it reckons the lease. A member that is far away, or busy, answers later
-/// than that. So each answer goes to its own heartbeat alone, and one that comes late goes to nobody; to begin a new stream
-/// instead would cost more round trips than there are between two heartbeats, for ever.
+/// openraft drops the wait for an answer after a while, and takes the answer that it gets for one to the heartbeat that it
+/// sent last: by its sending time it reckons the lease. So each answer goes to its own heartbeat alone, and one that comes
+/// late goes to nobody. To begin a new stream instead would cost more round trips than the answer, and then the next one is
+/// late too, for ever.
 pub(super) struct Heartbeats<Q, A> {
     /// Locked by nobody: it makes this value one that threads may share, as openraft wants it.
     kept: Mutex<Option<Kept<Q, A>>>,

@@ -140,10 +140,16 @@ impl Way {
         // Nothing was sent to a leader that is gone.
         let Some(channel) = channel else { return };
         let sent = Sent::default();
-        let refused = tokio::select! {
-            () = send(&mut queue, &messages, &sent, self.directory.timing().max_rtt()) => false,
-            refused = self.converse(channel, outgoing, &sent) => refused,
-            () = ends => false,
+        let refused = {
+            let mut conversing = std::pin::pin!(self.converse(channel, outgoing, &sent));
+            tokio::select! {
+                refused = &mut conversing => refused,
+                () = ends => false,
+                // Whoever forwards is gone; or the stream was not accepted, or broke, and which of both is heard next.
+                goes_on = send(&mut queue, &messages, &sent, self.directory.timing().max_rtt()) => {
+                    if goes_on { false } else { conversing.await }
+                }
+            }
         };
         // What is still in the queue was not sent, and its senders see it dropped.
         drop(queue);
@@ -176,14 +182,19 @@ impl Way {
     }
 }
 
-/// Sends what is in the queue. With each command goes how long it may wait there, so that the answer that it did not get into
-/// the log is back by its deadline.
-async fn send(queue: &mut Batches<Queued>, messages: &mpsc::Sender<Proposals>, sent: &Sent, round_trip: Duration) {
+/// Sends what is queued, until there is no queue or no stream any more. Says whether there is a stream. With each command goes
+/// how long it may wait there, so that the answer that it did not get into the log is back by its deadline.
+async fn send(
+    queue: &mut Batches<Queued>,
+    messages: &mpsc::Sender<Proposals>,
+    sent: &Sent,
+    round_trip: Duration,
+) -> bool {
     static IDS: AtomicU64 = AtomicU64::new(1);
     loop {
         // First the place in the stream, then the commands: as many as wait by then.
-        let Ok(place) = messages.reserve().await else { return };
-        let Some(batch) = queue.next().await else { return };
+        let Ok(place) = messages.reserve().await else { return false };
+        let Some(batch) = queue.next().await else { return true };
         let now = Instant::now();
         let mut sent = sent.lock();
         let send = |Queued { command, deadline, claim, answer }: Queued| {

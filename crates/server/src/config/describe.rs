@@ -134,9 +134,10 @@ impl ClusterConfig {
         let (timing, election) = (self.timing, self.timing.election_timeout());
         let millis = |duration: Duration| duration.as_millis();
         format!(
-            "  # from max_rtt_ms follow: a heartbeat every {} ms, no writes after {} ms without a quorum, an election after {} \
+            "  # from max_rtt_ms follow: a heartbeat every {} ms, answered within {}, no writes after {} ms without a quorum, an election after {} \
              to {} ms of silence, and at most {} ms without a leader when one dies",
             millis(timing.heartbeat()),
+            millis(timing.heartbeat_answer()),
             millis(timing.lease()),
             millis(timing.first_campaign()),
             millis(timing.lease() + *election.end()),

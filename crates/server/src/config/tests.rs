@@ -297,7 +297,10 @@ fn it_is_told_what_follows_from_the_longest_round_trip_and_what_deadline_it_want
     let near = parse(THREE);
     assert_eq!((near.warnings.len(), near.cluster.as_ref().unwrap().timing), (0, Timing::default()));
     let text = near.describe();
-    assert!(text.contains("  max_rtt_ms: 40\n  # from max_rtt_ms follow: a heartbeat every 50 ms, "), "{text}");
+    assert!(
+        text.contains("  max_rtt_ms: 40\n  # from max_rtt_ms follow: a heartbeat every 50 ms, answered within 190, no"),
+        "{text}"
+    );
     let far = "cluster: {name: n1, max_rtt_ms: 300}\n";
     let (told, enough) = (parse(far), parse(&format!("{far}http: {{request_timeout_ms: 3400}}\n")));
     assert!(told.describe().contains("at most 3400 ms without a leader when one dies"), "{}", told.describe());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use sessile_testkit::performance::{
-    PerformanceOptions, absence, cold_reads, expiring, failover, full_disk, growth, large, limits, reimage, soak,
-    steady,
+    PerformanceOptions, Shape, absence, cold_reads, distance, expiring, failover, full_disk, growth, large, limits,
+    reimage, soak, steady,
 };
 
 /// Of nothing there is no median.
@@ -66,6 +66,27 @@ pub(crate) struct Performance {
     /// What a node keeps in memory of what it read and wrote, in MiB.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one())]
     cache_mb: u64,
+    /// How far nodes are from each other in distance, in milliseconds there and back.
+    #[arg(
+        long,
+        value_name = "MS",
+        value_delimiter = ',',
+        default_values_t = [0, 2, 20, 30, 40, 60, 80, 120, 200, 300],
+        value_parser = clap::value_parser!(u64).range(0..=400)
+    )]
+    round_trips: Vec<u64>,
+    /// Which nodes are.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Far::All, Far::One, Far::Leader])]
+    far: Vec<Far>,
+    /// For how many seconds nothing happens in distance, while nobody may want to lead.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    idle_seconds: u64,
+    /// How many writes each node takes in distance.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least_one())]
+    writes: u64,
+    /// How many requests of a kind are made alone in distance, of which the median is told.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one())]
+    alone: u64,
     /// Built by `cargo build --profile dist -p sessile`.
     #[arg(long, value_name = "PATH", default_value = super::PROGRAM)]
     pub(super) program: PathBuf,
@@ -95,6 +116,28 @@ enum Part {
     FullDisk,
     /// Few descriptors and many connections, little memory and large bodies.
     Limits,
+    /// Voters that are far from each other: three quarters of an hour; needs root.
+    Distance,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Far {
+    /// Each from each.
+    All,
+    /// One follower from two others.
+    One,
+    /// The leader from two others.
+    Leader,
+}
+
+impl Far {
+    fn shape(self) -> Shape {
+        match self {
+            Self::All => Shape::Equal,
+            Self::One => Shape::FarFollower,
+            Self::Leader => Shape::FarLeader,
+        }
+    }
 }
 
 /// Also less than a whole one, for a look.
@@ -138,6 +181,11 @@ impl Performance {
             rate: self.rate,
             ttl: self.ttl,
             disk_bytes: self.disk_mb * 1_000_000,
+            round_trips: self.round_trips,
+            shapes: self.far.into_iter().map(Far::shape).collect(),
+            idle: Duration::from_secs(self.idle_seconds),
+            writes: usize::try_from(self.writes).unwrap_or(usize::MAX),
+            alone: usize::try_from(self.alone).unwrap_or(usize::MAX),
         };
         for part in self.parts {
             let mut tell = |line: &str| println!("{line}");
@@ -154,6 +202,7 @@ impl Performance {
                 Part::Absence => absence(&options, &mut tell),
                 Part::FullDisk => full_disk(&options, &mut tell),
                 Part::Limits => limits(&options, &mut tell),
+                Part::Distance => distance(&options, &mut tell),
             };
             if let Err(why) = measured {
                 eprintln!("sessile-testkit: {why}");

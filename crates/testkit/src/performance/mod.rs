@@ -7,6 +7,7 @@ use std::time::Duration;
 mod absence;
 mod bench_report;
 mod cold_reads;
+mod distance;
 mod expiring;
 mod failover;
 mod figures;
@@ -27,6 +28,7 @@ mod wrapper;
 
 pub use absence::absence;
 pub use cold_reads::cold_reads;
+pub use distance::distance;
 pub use expiring::expiring;
 pub use failover::failover;
 pub use full_disk::full_disk;
@@ -75,6 +77,27 @@ pub struct PerformanceOptions {
     pub ttl: u32,
     /// What a small disk holds, in bytes.
     pub disk_bytes: u64,
+    /// How far nodes are from each other, in milliseconds there and back.
+    pub round_trips: Vec<u64>,
+    /// Which of them are.
+    pub shapes: Vec<Shape>,
+    /// How long nothing happens, while nobody may want to lead.
+    pub idle: Duration,
+    /// How many writes each of them takes, a few at a time.
+    pub writes: usize,
+    /// How many requests of a kind are made alone.
+    pub alone: usize,
+}
+
+/// Which of three nodes are far from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// All.
+    Equal,
+    /// Two are near, and one of those leads.
+    FarFollower,
+    /// Two are near, and the third leads.
+    FarLeader,
 }
 
 /// Says a line of a table.

@@ -5,9 +5,14 @@ use crate::{Client, Fleet};
 /// Bytes of keys and values of all sessions that a node counts, those among them that have expired and are not dropped
 /// from the counts yet. A node that counts none has no series for it. `None` if it does not answer.
 pub(super) fn counted_bytes(fleet: &Fleet, node: &str) -> Option<f64> {
+    sum_at(fleet, node, "sessile_bytes")
+}
+
+/// The sum of all series of that name at a node. `None` if it does not answer.
+pub(super) fn sum_at(fleet: &Fleet, node: &str, name: &str) -> Option<f64> {
     let mut client = Client::connect(fleet.http(node)).ok()?;
     let answer = client.request("GET", "/metrics", "", b"").ok().filter(|answer| answer.status == 200)?;
-    Some(sum_of(&answer.text(), "sessile_bytes"))
+    Some(sum_of(&answer.text(), name))
 }
 
 /// The sum of all series of that name.
