@@ -16,6 +16,7 @@ use tonic::Status;
 use tracing::info;
 
 use super::decide;
+use super::find::{find, is_one_of};
 use super::leadership::hand_over;
 use super::quorum::assert_caught_up;
 use crate::group::{Group, voters};
@@ -95,30 +96,9 @@ impl MembershipChanges {
         &self.this
     }
 
-    /// The one member that a person means by a name or an id.
+    /// The one member that a person means.
     pub(crate) fn find_member(&self, who: &str) -> Result<(NodeId, Member), Status> {
-        let membership = self.group.membership();
-        let by_id = who.parse::<NodeId>().ok();
-        let matching = membership.membership().nodes().filter(|(id, member)| by_id == Some(**id) || member.name == who);
-        let found: Vec<(NodeId, Member)> = matching.map(|(id, member)| (*id, member.clone())).collect();
-        match &found[..] {
-            [(id, member)] => Ok((*id, member.clone())),
-            [] => {
-                let names: BTreeSet<&str> = membership.membership().nodes().map(|(_, member)| &*member.name).collect();
-                let names = Vec::from_iter(names).join(", ");
-                Err(Status::not_found(format!("no member is called {who:?}; the members are {names}")))
-            }
-            several => {
-                let ids: Vec<String> =
-                    several.iter().map(|(id, member)| format!("{id} ({})", member.address)).collect();
-                let text = format!(
-                    "{} members are called {who:?}; say which one by its id: {}",
-                    several.len(),
-                    ids.join(", ")
-                );
-                Err(Status::invalid_argument(text))
-            }
-        }
+        find(self.group.membership().membership().nodes(), who)
     }
 
     /// Begins a change of the membership, of that of entry `decided_on` if the caller names one.
@@ -353,7 +333,7 @@ impl MembershipChanges {
     }
 
     fn was_removed(&self, who: &str) -> bool {
-        who.parse().is_ok_and(|node| self.group.state.is_removed(node))
+        is_one_of(&self.group.state.removed(), who)
     }
 }
 

@@ -5,6 +5,7 @@ mod announce;
 mod autopilot;
 mod changes;
 mod decide;
+mod find;
 mod leadership;
 mod quorum;
 #[cfg(test)]
