@@ -13,5 +13,6 @@ mod clocks;
 mod commands;
 mod disks;
 mod losses;
+mod readiness;
 mod strangers;
 mod world;

@@ -44,7 +44,7 @@ pub async fn run(
     let address = address_of(&api)?;
     // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
     // and is not ready. Requests wait for it inside their deadline.
-    let sessions = Arc::new(ClusterSessions::default());
+    let sessions = Arc::new(ClusterSessions::new(config.http.ready_patience));
     let metrics = Arc::new(Metrics::new()?);
     let close_listeners = CancellationToken::new();
     let serve = async {

@@ -57,7 +57,7 @@ async fn serve(host: &Arc<Host>, seeds: Vec<String>, expect: usize) -> Result<()
     };
     let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
     kept_state(host, &opening)?;
-    let sessions = Arc::new(ClusterSessions::default());
+    let sessions = Arc::new(ClusterSessions::new(Duration::ZERO));
     let mut listeners = JoinSet::new();
     for (port, namespace) in NAMESPACES {
         let listener = listen(port).await?;
