@@ -251,3 +251,29 @@ fn a_node_can_move_to_another_address() {
     store(&fleet, "n3", "k", "v");
     assert_eq!(read(&fleet, "n1", "k").as_deref(), Some("v"));
 }
+
+/// A change that cannot be committed would hold up everything until it can.
+#[test]
+fn what_could_not_be_committed_is_refused_at_once_whoever_insists() {
+    let (mut fleet, before) = formed(3);
+    let leader = before.leader.unwrap();
+    let live = other_than(&fleet, &leader);
+    let dead = fleet.names().into_iter().find(|name| *name != leader && *name != live).unwrap();
+    fleet.kill(&dead);
+    // Also before anybody has noticed that it is gone.
+    for _ in 0..3 {
+        let said = fleet.refused(&["cluster", "remove", &live, "--force"], &leader);
+        assert_eq!(said.code, Some(65), "{said:?}");
+        assert!(
+            said.stderr.contains("would leave 2 voters, of which 1 answer")
+                && said.stderr.contains("remove that one first")
+        );
+    }
+    store(&fleet, &leader, "k", "v");
+    let status = fleet.status(&leader).unwrap();
+    assert_eq!((status.joint, status.membership_index), (false, before.membership_index));
+    // The way out that it names.
+    fleet.succeed(&["cluster", "remove", &dead], &leader);
+    fleet.succeed(&["cluster", "remove", &live], &leader);
+    assert_eq!(read(&fleet, &leader, "k").as_deref(), Some("v"));
+}

@@ -7,6 +7,7 @@ mod changes;
 mod decide;
 mod find;
 mod leadership;
+mod pending;
 mod quorum;
 #[cfg(test)]
 mod stories;
@@ -15,4 +16,5 @@ pub(crate) use announce::run as announce;
 pub(crate) use autopilot::Autopilot;
 pub(crate) use changes::{Asked, Changed, HAND_OVER_TIMEOUT, MembershipChanges};
 pub(crate) use leadership::hand_over;
+pub(crate) use pending::pending;
 pub(crate) use quorum::arithmetic;

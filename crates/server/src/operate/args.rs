@@ -138,7 +138,7 @@ pub(crate) struct Replace {
     pub(crate) new: String,
     #[command(flatten)]
     pub(crate) change: Change,
-    /// Even if it leaves fewer healthy voters than a majority
+    /// Without effect: what leaves fewer healthy voters than a majority cannot be made, and is refused
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -151,7 +151,7 @@ pub(crate) struct Remove {
     pub(crate) member: String,
     #[command(flatten)]
     pub(crate) change: Change,
-    /// Even if it leaves fewer healthy voters than a majority
+    /// Without effect: what leaves fewer healthy voters than a majority cannot be made, and is refused
     #[arg(long)]
     pub(crate) force: bool,
 }
