@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{fleet, formed, other_than, put, read, says, serves_nothing, store};
+use crate::world::{fleet, formed, other_than, put, read, run_at, says, serves_nothing, store};
 
 #[test]
 fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
@@ -35,6 +35,52 @@ fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
     // Nobody there, and nobody who is told otherwise.
     fleet.kill(&leader);
     assert_ne!(fleet.run(&["status", "--json"], &leader).code, Some(0));
+}
+
+#[test]
+fn a_command_says_what_answers_where_no_node_does() {
+    let (mut fleet, status) = formed(3);
+    let [http, grpc] = [fleet.http("n1"), fleet.grpc("n1")].map(|address| address.to_string());
+    for words in [&["status"][..], &["cluster", "remove", "n3"], &["cluster", "watch"]] {
+        let said = run_at(words, &http);
+        let sentence = format!("sessile: {http} is an HTTP port of a node, and commands go to its gRPC port");
+        assert!(said.code == Some(69) && said.stderr.starts_with(&sentence), "{words:?}: {said:?}");
+    }
+    fleet.freeze("n3");
+    let frozen = fleet.grpc("n3").to_string();
+    let said = run_at(&["status", "--timeout", "500ms"], &frozen);
+    let sentence = format!("sessile: {frozen} has not answered within 500ms: it accepts connections and says nothing");
+    assert!(said.code == Some(75) && said.stderr.starts_with(&sentence), "{said:?}");
+
+    // Of several the first that answers is asked; the others need not be there.
+    fleet.kill("n2");
+    let absent = fleet.grpc("n2").to_string();
+    let said = run_at(&["status", "--json"], &[&*http, &absent, &frozen, &grpc].join(","));
+    assert!(said.stdout.contains(status.cluster_id.as_ref().unwrap()), "{said:?}");
+    let all = [&*http, &absent, &frozen];
+    let said = run_at(&["status", "--timeout", "500ms"], &all.join(","));
+    assert!(said.stderr.starts_with("sessile: none of the 3 nodes that are named answers: "), "{said:?}");
+    assert!(all.iter().all(|address| said.stderr.contains(address)), "{said:?}");
+    let said = run_at(&["cluster", "init"], &[&*absent, &grpc].join(","));
+    assert!(said.code == Some(64) && said.stderr.contains("name one with --server"), "{said:?}");
+    fleet.thaw("n3");
+}
+
+#[test]
+fn a_member_is_named_by_as_much_of_its_id_as_no_other_has() {
+    let (mut fleet, status) = formed(3);
+    let follower = other_than(&fleet, status.leader.as_ref().unwrap());
+    let id = &status.member(&follower).unwrap().id;
+    fleet.succeed(&["cluster", "transfer-leader", &id[..8]], "n1");
+    fleet.wait_until("who was named leads", |fleet| {
+        fleet.agreed().filter(|status| status.leader.as_ref() == Some(&follower))
+    });
+    fleet.succeed(&["cluster", "remove", &id[..8]], "n1");
+    fleet.wait_until("who was named is no member", |fleet| {
+        fleet.status(&other_than(fleet, &follower)).filter(|status| status.member(&follower).is_none())
+    });
+    let at = other_than(&fleet, &follower);
+    fleet.succeed(&["cluster", "remove", &id[..8]], &at);
 }
 
 #[test]
@@ -204,4 +250,30 @@ fn a_node_can_move_to_another_address() {
     assert_eq!((&is.address, &is.id), (&address, &was.id));
     store(&fleet, "n3", "k", "v");
     assert_eq!(read(&fleet, "n1", "k").as_deref(), Some("v"));
+}
+
+/// A change that cannot be committed would hold up everything until it can.
+#[test]
+fn what_could_not_be_committed_is_refused_at_once_whoever_insists() {
+    let (mut fleet, before) = formed(3);
+    let leader = before.leader.unwrap();
+    let live = other_than(&fleet, &leader);
+    let dead = fleet.names().into_iter().find(|name| *name != leader && *name != live).unwrap();
+    fleet.kill(&dead);
+    // Also before anybody has noticed that it is gone.
+    for _ in 0..3 {
+        let said = fleet.refused(&["cluster", "remove", &live, "--force"], &leader);
+        assert_eq!(said.code, Some(65), "{said:?}");
+        assert!(
+            said.stderr.contains("would leave 2 voters, of which 1 answer")
+                && said.stderr.contains("remove that one first")
+        );
+    }
+    store(&fleet, &leader, "k", "v");
+    let status = fleet.status(&leader).unwrap();
+    assert_eq!((status.joint, status.membership_index), (false, before.membership_index));
+    // The way out that it names.
+    fleet.succeed(&["cluster", "remove", &dead], &leader);
+    fleet.succeed(&["cluster", "remove", &live], &leader);
+    assert_eq!(read(&fleet, &leader, "k").as_deref(), Some("v"));
 }

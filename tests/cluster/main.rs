@@ -14,5 +14,6 @@ mod commands;
 mod disks;
 mod distance;
 mod losses;
+mod readiness;
 mod strangers;
 mod world;

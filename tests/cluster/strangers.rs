@@ -2,7 +2,7 @@
 
 use sessile_testkit::Fleet;
 
-use crate::world::{WATCHED, ends_anyhow, formed, read, says, serves_nothing, shows_at_most, store};
+use crate::world::{WATCHED, ends_anyhow, formed, read, says, serves_nothing, shows_at_most, store, waits_for};
 
 #[test]
 fn a_wrong_token_is_said_and_never_admitted() {
@@ -24,6 +24,65 @@ fn a_wrong_token_is_said_and_never_admitted() {
     fleet.settings("n4").join_token = fleet.settings("n1").join_token.clone();
     fleet.start("n4");
     assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3", "n4"]);
+}
+
+/// What cannot follow would stay among the members for ever.
+#[test]
+fn who_cannot_follow_is_not_written_into_the_membership() {
+    let (mut fleet, before) = formed(3);
+    fleet.add("n4");
+    (fleet.settings("n4").join_token, fleet.settings("n4").seeds) = ("another token".into(), Vec::new());
+    fleet.start("n4");
+    let mut theirs = crate::world::fleet(1);
+    theirs.settings("n1").expect = None;
+    theirs.settings("n1").name = "other".into();
+    theirs.start("n1");
+    theirs.wait_until_it_is_a_cluster("n1");
+    fleet.wait_until("n4 listens", |fleet| fleet.status("n4"));
+    for (address, why) in [
+        (fleet.grpc("n4"), "the join token is not the one of node n4"),
+        (theirs.grpc("n1"), "node other belongs to another cluster already"),
+    ] {
+        let said = fleet.refused(&["cluster", "add-learner", &address.to_string()], "n1");
+        assert!(said.code == Some(65) && said.stderr.contains(why), "{said:?}");
+        assert!(said.stderr.contains("nothing was changed"), "{said:?}");
+    }
+    let status = fleet.status("n1").unwrap();
+    assert_eq!((status.members.len(), status.membership_index), (3, before.membership_index));
+}
+
+/// Nobody could send the log to a node that is not where it says.
+#[test]
+fn who_is_not_found_where_it_says_is_not_written_into_the_membership() {
+    let (mut fleet, before) = formed(3);
+    fleet.add("n4");
+    fleet.settings("n4").advertise = Some("127.0.0.1:1".into());
+    fleet.start("n4");
+    waits_for(&mut fleet, "n4", "is reached at 127.0.0.1:1, where the leader finds nobody");
+    assert_eq!(fleet.status("n1").unwrap().membership_index, before.membership_index);
+}
+
+#[test]
+fn a_machine_that_is_wiped_again_and_again_leaves_one_learner_at_most() {
+    let (mut fleet, before) = formed(3);
+    let voter = &before.member("n3").unwrap().id;
+    let mut known = vec![voter.clone()];
+    fleet.kill("n3");
+    for _ in 0..5 {
+        fleet.reimage("n3");
+        fleet.start("n3");
+        let newcomer = fleet.wait_until("it is a member under another id", |fleet| {
+            let status = fleet.status("n1")?;
+            assert!(status.members.len() <= 4, "{status:?}");
+            status.members.iter().find(|member| !known.contains(&member.id) && member.name == "n3").cloned()
+        });
+        known.push(newcomer.id);
+        fleet.kill("n3");
+    }
+    fleet.reimage("n3");
+    fleet.start("n3");
+    let after = fleet.wait_until_formed();
+    assert_eq!((after.voters(), after.members.len()), (vec!["n1", "n2", "n3"], 3));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Clusters, and what a client says to their nodes.
 
+use std::process::Command;
 use std::time::Duration;
 
-use sessile_testkit::{Fleet, Status};
+use sessile_testkit::{Fleet, Said, Status};
 
 /// Under this the sessions are.
 const BASE: &str = "/sessions/v1/";
@@ -123,6 +124,14 @@ pub(crate) fn shows_at_most(fleet: &Fleet, node: &str, key: &str, value: &str) {
 /// Any of them that is not the one.
 pub(crate) fn other_than(fleet: &Fleet, name: &str) -> String {
     fleet.running().into_iter().find(|other| other != name).unwrap()
+}
+
+/// What `sessile …` says with these addresses as `--server`.
+pub(crate) fn run_at(words: &[&str], servers: &str) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+    let output = command.args(words).args(["--server", servers]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
 fn kind(problem: &str) -> String {

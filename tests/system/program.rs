@@ -293,7 +293,8 @@ fn a_file_of_kask_starts_a_durable_single_node() {
 
 #[test]
 fn dev_says_how_to_use_it_and_takes_its_sessions_along() {
-    for (signal, name) in [(Signal::INT, "Ctrl-C"), (Signal::TERM, "SIGTERM")] {
+    for (signal, name) in [(Signal::INT, "Ctrl-C"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "the end of its terminal")]
+    {
         let place = Place::new("fjall");
         let mut dev = sessile();
         dev.args(["dev", "--listen", "127.0.0.1:0"]).env("TMPDIR", place.path());
@@ -311,6 +312,36 @@ fn dev_says_how_to_use_it_and_takes_its_sessions_along() {
         assert_eq!((node.ends().code(), node.stderr().as_str()), (Some(0), ""), "{name}");
         assert_eq!(Tree::of(&place.path()), Tree::default(), "{name}: the directory is gone");
     }
+}
+
+/// A shell that ends tells its jobs, and the kernel tells them again when the terminal goes.
+#[test]
+fn dev_stops_cleanly_however_often_it_is_told_that_its_terminal_goes() {
+    let place = Place::new("fjall");
+    let mut dev = sessile();
+    dev.args(["dev", "--listen", "127.0.0.1:0"]).env("TMPDIR", place.path());
+    let mut node = Process::start(dev).unwrap();
+    node.ready();
+    while !node.has_ended() {
+        node.signal(Signal::HUP);
+    }
+    assert_eq!((node.ends().code(), node.stderr().as_str()), (Some(0), ""));
+    assert_eq!(Tree::of(&place.path()), Tree::default(), "the directory is gone");
+}
+
+#[test]
+fn dev_under_nohup_outlives_its_terminal() {
+    let place = Place::new("fjall");
+    let mut dev = Command::new("nohup");
+    dev.arg(sessile().get_program()).args(["dev", "--listen", "127.0.0.1:0"]).env("TMPDIR", place.path());
+    let mut node = Process::start(dev).unwrap();
+    let mut client = Client::connect(node.ready()).unwrap();
+    node.signal(Signal::HUP);
+    node.says("SIGHUP has no effect");
+    assert_eq!(client.request("POST", &format!("{BASE}k"), "", b"v").unwrap().status, 201);
+    drop(client);
+    node.signal(Signal::INT);
+    assert_eq!(node.ends().code(), Some(0));
 }
 
 #[test]

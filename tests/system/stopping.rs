@@ -1,4 +1,4 @@
-//! SIGTERM and Ctrl-C.
+//! SIGTERM and Ctrl-C; and the signals that end nothing.
 
 use std::net::SocketAddr;
 
@@ -139,4 +139,19 @@ fn the_grace_period_ends() {
     assert!(slow.is_closed(), "cut off");
     assert!(node.ends_within(PATIENCE).unwrap().success());
     node.says("requests were cut off");
+}
+
+#[test]
+fn a_signal_that_asks_for_something_else_ends_no_node() {
+    let place = Place::new("fjall");
+    let mut node = place.start();
+    let mut client = Client::connect(node.ready()).unwrap();
+    for signal in [Signal::USR1, Signal::USR2, Signal::HUP] {
+        node.signal(signal);
+    }
+    node.says("SIGHUP has no effect: the configuration is read at the start only; restart the node to change it");
+    assert_eq!(client.request("PUT", &format!("{BASE}k"), "", b"v").unwrap().status, 201);
+    drop(client);
+    node.signal(Signal::TERM);
+    assert_eq!((node.ends().code(), node.stderr().as_str()), (Some(0), ""), "and the next signal is the first");
 }

@@ -72,6 +72,8 @@ pub struct Limits {
     /// At shutdown, how long an idle HTTP/1 connection may still bring a request, which is then answered with
     /// `Connection: close`. A client that sends just when its connection is being closed would see an error.
     pub drain_idle: Duration,
+    /// The same of a connection whose last request is no longer ago than this when the shutdown begins.
+    pub drain_used: Duration,
     /// At shutdown, how long after its start what is in flight is cut off.
     pub drain: Duration,
 }
@@ -86,6 +88,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(30),
             drain_idle: Duration::from_secs(1),
+            drain_used: Duration::from_secs(3),
             drain: Duration::from_secs(10),
         }
     }

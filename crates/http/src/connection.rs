@@ -36,8 +36,8 @@ pub(crate) struct Connection {
     /// Since when the client has taken nothing of an answer.
     stalled_since: AtomicU64,
     lingering_since: AtomicU64,
-    /// The server's: whether answers tell the client to open its next connection elsewhere.
-    closing: Arc<AtomicBool>,
+    /// The server's.
+    closing: Arc<Closing>,
     http2: AtomicBool,
     unread: AtomicBool,
     finish: AtomicBool,
@@ -46,12 +46,15 @@ pub(crate) struct Connection {
     pub(crate) waker: AtomicWaker,
 }
 
+/// Since when a server is closing: from then on answers tell the client to open its next connection elsewhere.
+pub(crate) struct Closing(AtomicU64);
+
 /// A request without an answer yet.
 pub(crate) struct InFlight(Arc<Connection>);
 
 impl Connection {
     /// A connection accepted now. All connections of a server share its epoch.
-    pub(crate) fn new(epoch: Instant, closing: Arc<AtomicBool>) -> Arc<Self> {
+    pub(crate) fn new(epoch: Instant, closing: Arc<Closing>) -> Arc<Self> {
         let connection = Self {
             epoch,
             in_flight: AtomicU32::new(0),
@@ -98,10 +101,28 @@ impl Connection {
         writing.into_iter().chain(reading).min_by_key(|(deadline, _)| *deadline)
     }
 
+    /// When it is to be told to finish because the server stops and no request comes; `None` while one is there or on its
+    /// way. A client that sends just when its connection is being closed sees an error, and one that does not look before
+    /// it sends again sees one whenever that is. So a connection in use is given time for the request whose answer ends
+    /// it.
+    pub(crate) fn finishes_at(&self, limits: &Limits) -> Option<Instant> {
+        if self.is_http2() || self.is_told_to_finish() || self.is_in_header() {
+            return None;
+        }
+        let (closing, quiet) = (self.at(&self.closing.0)?, self.quiet_since()?);
+        let is_in_use = quiet + limits.drain_used >= closing;
+        Some(closing.max(quiet) + if is_in_use { limits.drain_used.max(limits.drain_idle) } else { limits.drain_idle })
+    }
+
+    /// Whether a request is there or on its way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.quiet_since().is_none() || self.is_in_header()
+    }
+
     /// Whether a part of a request's header has come, and the server, which stops, answers it all the same: the answer
     /// then ends the connection.
     pub(crate) fn brings_its_last_request(&self) -> bool {
-        self.closing.load(Ordering::Acquire) && self.quiet_since().is_some() && self.is_in_header()
+        self.closing.has_begun() && self.quiet_since().is_some() && self.is_in_header()
     }
 
     fn is_in_header(&self) -> bool {
@@ -183,7 +204,7 @@ impl Connection {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(NEVER)
+        micros_since(self.epoch)
     }
 
     fn at(&self, moment: &AtomicU64) -> Option<Instant> {
@@ -192,10 +213,29 @@ impl Connection {
     }
 }
 
+impl Closing {
+    pub(crate) fn not_yet() -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(NEVER)))
+    }
+
+    /// It begins now. The same epoch as the connections'.
+    pub(crate) fn begin(&self, epoch: Instant) {
+        self.0.store(micros_since(epoch), Ordering::Release);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire) != NEVER
+    }
+}
+
+fn micros_since(epoch: Instant) -> u64 {
+    u64::try_from(epoch.elapsed().as_micros()).unwrap_or(NEVER)
+}
+
 impl InFlight {
     /// Whether this request's answer is to be the last of its connection.
     pub(crate) fn is_last(&self) -> bool {
-        self.0.closing.load(Ordering::Acquire)
+        self.0.closing.has_begun()
     }
 }
 
@@ -203,5 +243,42 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.mark_quiet();
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const LIMITS: fn() -> Limits =
+        || Limits { drain_idle: Duration::from_secs(1), drain_used: Duration::from_secs(3), ..Limits::default() };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_used_lately_is_given_longer_for_one_more_request() {
+        for (quiet, seconds) in [(0, 3), (3_000, 3), (3_001, 1), (60_000, 1)] {
+            let (epoch, closing) = (Instant::now(), Closing::not_yet());
+            let connection = Connection::new(epoch, Arc::clone(&closing));
+            drop(connection.begin());
+            advance(Duration::from_millis(quiet)).await;
+            assert_eq!(connection.finishes_at(&LIMITS()), None, "while nobody stops it");
+            closing.begin(epoch);
+            let finishes = connection.finishes_at(&LIMITS()).map(|at| at - Instant::now());
+            assert_eq!(finishes, Some(Duration::from_secs(seconds)), "quiet for {quiet} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_a_request_under_way_is_not_told_to_finish() {
+        let (epoch, closing) = (Instant::now(), Closing::not_yet());
+        let connection = Connection::new(epoch, Arc::clone(&closing));
+        closing.begin(epoch);
+        let request = connection.begin();
+        assert_eq!((connection.finishes_at(&LIMITS()), request.is_last()), (None, true));
+        drop(request);
+        assert!(connection.finishes_at(&LIMITS()).is_some());
+        connection.note_read(false);
+        assert_eq!((connection.finishes_at(&LIMITS()), connection.is_busy()), (None, true), "half a header is there");
     }
 }

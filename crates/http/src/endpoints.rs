@@ -14,6 +14,9 @@ use tokio::time::Instant;
 use crate::problem::Problem;
 use crate::{ApiConfig, Sessions, openapi, target};
 
+/// What `/livez` answers: whoever gets it has found an HTTP port of a node.
+pub const LIVE: &str = "The process is running.\n";
+
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 /// Kask's; RFC 9512's `application/yaml` came later.
@@ -69,7 +72,7 @@ fn probes<S: Sessions>(
 ) -> Router {
     let (sessions, metrics) = (Arc::clone(sessions), Arc::new(metrics));
     Router::new()
-        .route("/livez", only_get(get(|| std::future::ready(answer(TEXT, "The process is running.\n")))))
+        .route("/livez", only_get(get(|| std::future::ready(answer(TEXT, LIVE)))))
         .route(
             "/readyz",
             only_get(get(move || {

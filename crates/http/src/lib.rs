@@ -47,7 +47,7 @@ mod value;
 pub use api::router;
 pub use base_uri::{BaseUri, BaseUriError};
 pub use config::{ApiConfig, BuildInfo, Limits};
-pub use endpoints::admin_router;
+pub use endpoints::{LIVE, admin_router};
 pub use metrics::{HttpMetrics, render};
 pub use read_consistency::ReadConsistency;
 pub use request_id::NO_REQUEST_ID;

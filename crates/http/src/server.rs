@@ -2,7 +2,6 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,7 +23,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::Connection;
+use crate::connection::{Closing, Connection};
 use crate::metrics::{Closed, ConnectionMetrics};
 use crate::paced::Paced;
 use crate::{HttpMetrics, Limits};
@@ -72,8 +71,7 @@ struct Shared {
     owned: Owned,
     places: Arc<Semaphore>,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
-    /// Whether answers tell the client to open its next connection elsewhere.
-    closing: Arc<AtomicBool>,
+    closing: Arc<Closing>,
     epoch: Instant,
 }
 
@@ -108,7 +106,7 @@ impl Server {
                 owned,
                 places,
                 connections: Mutex::default(),
-                closing: Arc::default(),
+                closing: Closing::not_yet(),
                 epoch: Instant::now(),
             }),
         }
@@ -121,7 +119,7 @@ impl Server {
         let mut accepted = 0;
         while let Some(stream) = self.accept(&listener, &shutdown).await {
             let Some(place) = shutdown.run_until_cancelled(self.place()).await else {
-                self.shared.closing.store(true, Ordering::Release);
+                self.shared.closing.begin(self.shared.epoch);
                 self.take_over(accepted, stream, None);
                 accepted += 1;
                 break;
@@ -129,7 +127,7 @@ impl Server {
             self.take_over(accepted, stream, Some(place));
             accepted += 1;
         }
-        self.shared.closing.store(true, Ordering::Release);
+        self.shared.closing.begin(self.shared.epoch);
         self.last_call(listener, accepted).await;
         self.drain().await
     }
@@ -229,15 +227,11 @@ impl Server {
         let Shared { owned, limits, .. } = &*self.shared;
         owned.tasks.close();
         let start = Instant::now();
-        self.shared.finish(Connection::is_http2);
-        let idle_end = start + limits.drain_idle.min(limits.drain);
-        if tokio::time::timeout_at(idle_end, owned.tasks.wait()).await.is_err() {
-            self.shared.finish(|_| true);
-        }
+        self.shared.tell_of_the_end();
         if tokio::time::timeout_at(start + limits.drain, owned.tasks.wait()).await.is_ok() {
             return Drained { cut_off: 0 };
         }
-        let cut_off = self.shared.connections().len();
+        let cut_off = self.shared.connections().values().filter(|connection| connection.is_busy()).count();
         owned.cut_off.cancel();
         owned.tasks.wait().await;
         Drained { cut_off }
@@ -271,8 +265,14 @@ impl Shared {
         Open { shared: self, number, connection }
     }
 
-    fn finish(&self, which: impl Fn(&Connection) -> bool) {
-        self.connections().values().filter(|connection| which(connection)).for_each(|connection| connection.finish());
+    /// Tells HTTP/2 clients that their connections end, and has all others look how long they may stay idle.
+    fn tell_of_the_end(&self) {
+        for connection in self.connections().values() {
+            if connection.is_http2() {
+                connection.finish();
+            }
+            connection.waker.wake();
+        }
     }
 
     fn evict_idle(&self) {
@@ -308,22 +308,29 @@ impl Shared {
         let mut patience = pin!(tokio::time::sleep(self.limits.idle_timeout));
         let mut told = false;
         let ended = std::future::poll_fn(|cx| {
-            if let Poll::Ready(ended) = served.as_mut().poll(cx) {
-                return Poll::Ready(ended);
-            }
-            connection.waker.register(cx.waker());
-            // hyper would close between the first and the last byte of a header.
-            if !told && connection.is_told_to_finish() && !connection.brings_its_last_request() {
-                told = true;
-                served.as_mut().graceful_shutdown();
+            loop {
                 if let Poll::Ready(ended) = served.as_mut().poll(cx) {
                     return Poll::Ready(ended);
                 }
+                connection.waker.register(cx.waker());
+                // hyper would close between the first and the last byte of a header.
+                if !told && connection.is_told_to_finish() && !connection.brings_its_last_request() {
+                    told = true;
+                    served.as_mut().graceful_shutdown();
+                    if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+                        return Poll::Ready(ended);
+                    }
+                }
+                if let Some(finish) = connection.finishes_at(&self.limits) {
+                    ready!(poll_until(patience.as_mut(), finish, cx));
+                    connection.finish();
+                    continue;
+                }
+                let Some((deadline, what)) = connection.deadline(&self.limits) else { return Poll::Pending };
+                ready!(poll_until(patience.as_mut(), deadline, cx));
+                connection.end(what);
+                return Poll::Ready(Ok(()));
             }
-            let Some((deadline, what)) = connection.deadline(&self.limits) else { return Poll::Pending };
-            ready!(poll_until(patience.as_mut(), deadline, cx));
-            connection.end(what);
-            Poll::Ready(Ok(()))
         });
         let ended = ended.await;
         connection.ended().unwrap_or_else(|| ended.map_or_else(|error| why(&*error), |()| Closed::Done))

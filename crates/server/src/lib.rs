@@ -31,6 +31,7 @@ pub mod node;
 mod opening;
 mod operate;
 pub mod output;
+mod ready_patience;
 mod resources;
 mod serve;
 mod sessions;

@@ -44,7 +44,7 @@ pub async fn run(
     let address = address_of(&api)?;
     // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
     // and is not ready. Requests wait for it inside their deadline.
-    let sessions = Arc::new(ClusterSessions::default());
+    let sessions = Arc::new(ClusterSessions::new(config.http.ready_patience));
     let metrics = Arc::new(Metrics::new()?);
     let close_listeners = CancellationToken::new();
     let serve = async {
@@ -58,7 +58,8 @@ pub async fn run(
         anyhow::Ok(())
     };
     let run_node = async {
-        let ended = run_node(&resources, old, peers, &stop, &sessions, &metrics, || listening(address)).await;
+        let ended =
+            run_node(&resources, old, peers, &stop, &close_listeners, &sessions, &metrics, || listening(address)).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
         close_listeners.cancel();
         ended
@@ -88,6 +89,7 @@ async fn run_node(
     old: OldData,
     peers: Option<TcpListener>,
     stop: &CancellationToken,
+    close_listeners: &CancellationToken,
     sessions: &ClusterSessions,
     metrics: &Metrics,
     started: impl FnOnce() + Send,
@@ -105,7 +107,7 @@ async fn run_node(
     started();
     let leave = async {
         stop.cancelled().await;
-        leave(&node, resources.config.shutdown_notice).await;
+        leave(&node, resources.config.shutdown_notice, close_listeners).await;
     };
     let fault = tokio::select! {
         () = leave => None,
@@ -114,16 +116,19 @@ async fn run_node(
     Ok(Some((node, fault)))
 }
 
-/// Says that it is not ready, gives leadership away, and serves on meanwhile and until the notice period is over: a
-/// balancer needs a few of its checks to look away, and no request should meet the election.
-async fn leave(node: &Node, notice: Duration) {
+/// Says that it is not ready, gives leadership away, and meanwhile serves: with a notice period as before, because a
+/// balancer needs a few of its checks to look away; without one, on the connections that it has, and each answer is the
+/// last of its connection.
+async fn leave(node: &Node, notice: Duration, close_listeners: &CancellationToken) {
     let seen = async {
-        if !notice.is_zero() {
+        if notice.is_zero() {
+            close_listeners.cancel();
+        } else {
             info!(notice_ms = notice.as_millis(), "not ready any more, and serving on until the notice period is over");
             tokio::time::sleep(notice).await;
         }
     };
-    tokio::join!(node.hand_over(HAND_OVER), seen);
+    tokio::join!(biased; node.hand_over(HAND_OVER), seen);
 }
 
 async fn serve_api(

@@ -6,13 +6,20 @@ use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written
 use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout_at};
 
+use crate::ready_patience::ReadyPatience;
+
 /// The cluster, as the session API wants it. Until there is one, requests wait for it inside their deadline.
-#[derive(Default)]
 pub struct ClusterSessions {
     cluster: SetOnce<Cluster>,
+    ready_patience: ReadyPatience,
 }
 
 impl ClusterSessions {
+    /// A check of readiness waits for that long for the next leader.
+    pub fn new(ready_patience: Duration) -> Self {
+        Self { cluster: SetOnce::new(), ready_patience: ReadyPatience::new(ready_patience) }
+    }
+
     /// From now on requests go to that cluster.
     pub fn serve(&self, cluster: Cluster) {
         // There is one start; a second call would change nothing.
@@ -81,7 +88,8 @@ impl Sessions for ClusterSessions {
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {
         // A probe wants to know of now.
-        self.cluster.get().ok_or(SessionsError::NoQuorum)?.ready(deadline).await.map_err(unanswered)
+        let cluster = self.cluster.get().ok_or(SessionsError::NoQuorum)?;
+        self.ready_patience.prove(cluster, deadline).await.map_err(unanswered)
     }
 }
 

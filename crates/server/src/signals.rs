@@ -1,4 +1,5 @@
-//! SIGTERM and Ctrl-C: the first asks the process to stop, the second ends it.
+//! Signals: the first SIGTERM or Ctrl-C asks the process to stop, the second ends it. SIGHUP, SIGUSR1 and SIGUSR2 end
+//! nothing, whatever a process supervisor or a log rotation sends; their default would end a leader without a hand-over.
 
 use std::io;
 use std::process::ExitCode;
@@ -7,11 +8,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// The signals that end the process, taken over from the moment of [`Signals::install`].
+/// What SIGHUP means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// Nothing: a service is told to reload by it, and there is nothing that is reloaded.
+    Nothing,
+    /// The terminal has gone, and with it whoever wanted the process: it stops. Not under `nohup`.
+    Stops,
+}
+
+/// The signals that would end the process, taken over from the moment of [`Signals::install`].
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+    hangup_means: Hangup,
+    /// Nobody looks at these. That they are taken over keeps them from ending the process.
+    _ignored: [Signal; 2],
 }
 
 /// Which one came.
@@ -19,6 +33,7 @@ pub struct Signals {
 enum Kind {
     Interrupt,
     Terminate,
+    Hangup,
 }
 
 impl Kind {
@@ -26,6 +41,7 @@ impl Kind {
         match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::Hangup => "SIGHUP",
         }
     }
 
@@ -34,15 +50,23 @@ impl Kind {
         match self {
             Self::Interrupt => 130,
             Self::Terminate => 143,
+            Self::Hangup => 129,
         }
     }
 }
 
 impl Signals {
     /// Takes them over; call it before anything that has to be undone. Needs a runtime with I/O.
-    pub fn install() -> io::Result<Self> {
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate })
+    pub fn install(hangup_means: Hangup) -> io::Result<Self> {
+        // Asked before it is taken over.
+        let hangup_means = if hangup_is_ignored() { Hangup::Nothing } else { hangup_means };
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            hangup_means,
+            _ignored: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+        })
     }
 
     /// Cancels `stop` at the first signal and returns at the second, with the code to exit with at once. To be
@@ -51,15 +75,34 @@ impl Signals {
         let first = self.next().await;
         info!(signal = first.name(), "stopping; a second signal ends the process at once");
         stop.cancel();
+        // A terminal that goes sends SIGHUP more than once: the shell does, and then the kernel.
+        self.hangup_means = Hangup::Nothing;
         let second = self.next().await;
         info!(signal = second.name(), "ended by a second signal");
         ExitCode::from(second.exit_code())
     }
 
+    /// The next signal that asks for the end.
     async fn next(&mut self) -> Kind {
-        tokio::select! {
-            _ = self.interrupt.recv() => Kind::Interrupt,
-            _ = self.terminate.recv() => Kind::Terminate,
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return Kind::Interrupt,
+                _ = self.terminate.recv() => return Kind::Terminate,
+                _ = self.hangup.recv() => match self.hangup_means {
+                    Hangup::Stops => return Kind::Hangup,
+                    Hangup::Nothing => info!(
+                        "SIGHUP has no effect: the configuration is read at the start only; restart the node to change it"
+                    ),
+                },
+            }
         }
     }
+}
+
+/// Whether whoever started this process has it ignore SIGHUP, as `nohup` does.
+fn hangup_is_ignored() -> bool {
+    const SIGHUP_BIT: u64 = 1 << (1 - 1);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & SIGHUP_BIT != 0)
 }

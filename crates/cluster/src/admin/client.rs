@@ -72,7 +72,7 @@ impl AdminClient {
         let endpoint = endpoint.connect_timeout(timeout);
         let channel = reach.connect(&endpoint).await.map_err(|error| AdminError {
             kind: AdminErrorKind::Unreachable,
-            text: format!("no node answers at {server}: {}; start it, or ask another one", root_cause(&error)),
+            text: format!("no node answers at {server}: {}", root_cause(&error)),
         })?;
         Ok(Self { grpc: Grpc::new(channel), server: server.to_owned() })
     }

@@ -214,10 +214,15 @@ impl Admin for AdminService {
         let (node, identity) = self.this().probe(&address).await.map_err(|status| {
             Status::failed_precondition(format!("{address} {}: start the node there first", why_silent(&status)))
         })?;
+        let cluster = member.group.cluster;
+        // Before it is written down: one that cannot follow would stay in the membership.
+        self.this().would_enter(&address, node, cluster).await.map_err(|status| {
+            Status::failed_precondition(format!("{address} {}; nothing was changed", why_silent(&status)))
+        })?;
         let rules_supported = RulesVersion::new(identity.rules_supported);
         let wanted = Member { name: identity.name.clone(), address: address.clone(), rules_supported };
         let changed = member.changes.admit(node, wanted, if_membership).await?;
-        self.this().admit_at(&address, node, member.group.cluster).await.map_err(|status| {
+        self.this().admit_at(&address, node, cluster).await.map_err(|status| {
             let why = why_silent(&status);
             Status::failed_precondition(format!("{address} {why}; it is a learner that does not follow"))
         })?;
@@ -238,7 +243,7 @@ impl Admin for AdminService {
         }
         let request = request.into_inner();
         let member = self.member()?;
-        match member.changes.replace(&request.old, &request.new, request.if_membership, request.force).await? {
+        match member.changes.replace(&request.old, &request.new, request.if_membership).await? {
             Asked::Answered(changed) => Ok(answer(changed)),
             Asked::HandedOver(to) => self.other(to)?.client.replace(self.pass_on(to, request)).await,
         }
@@ -250,7 +255,7 @@ impl Admin for AdminService {
         }
         let request = request.into_inner();
         let member = self.member()?;
-        match member.changes.remove(&request.member, request.if_membership, request.force).await? {
+        match member.changes.remove(&request.member, request.if_membership).await? {
             Asked::Answered(changed) => Ok(answer(changed)),
             Asked::HandedOver(to) => self.other(to)?.client.remove(self.pass_on(to, request)).await,
         }

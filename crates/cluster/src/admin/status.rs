@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::managed::ManagedMember;
 use crate::admission::Lobby;
 use crate::late::Late;
+use crate::membership::pending;
 use crate::transport::ThisNode;
 use crate::wire::{MemberStatus, Role, StatusResponse};
 
@@ -78,6 +79,12 @@ async fn status_of(managed: &ManagedMember, mut status: StatusResponse) -> Statu
     status.leader_id = leader.map(|leader| leader.to_string()).unwrap_or_default();
     status.term = term;
     status.membership_index = membership.log_id().map_or(0, |log_id| log_id.index);
+    let is_committed = {
+        let server = group.server.borrow_watched();
+        server.membership_config.log_id() == server.committed_membership_config.log_id()
+    };
+    let is_well = |node| health.is_well(node);
+    status.pending_change = pending(&membership, is_committed, |node| group.name_of(node), is_well).unwrap_or_default();
     status.joint = membership.membership().get_joint_config().len() > 1;
     status.ready = managed.readiness.prove(Instant::now() + group.timing.read_round()).await.is_ok();
     status.alerts = health.alerts();

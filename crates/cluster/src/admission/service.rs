@@ -124,7 +124,9 @@ impl Admission for AdmissionService {
         let cluster = cluster_from_wire(&request.cluster);
         let cluster = cluster.ok_or_else(|| Status::invalid_argument("the cluster has no readable id"))?;
         if lobby.is_open() {
-            lobby.admitted_to(cluster);
+            if !request.only_asks {
+                lobby.admitted_to(cluster);
+            }
         } else if this.door().cluster().or(lobby.entering()) != Some(cluster) {
             let text = format!("node {} belongs to another cluster already", this.name());
             return Err(this.door().refuse(Reason::WrongCluster, &text));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use openraft::ChangeMembers;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::Precondition;
@@ -16,12 +17,13 @@ use tonic::Status;
 use tracing::info;
 
 use super::decide;
+use super::find::{find, is_one_of};
 use super::leadership::hand_over;
-use super::quorum::assert_caught_up;
+use super::quorum::{assert_caught_up, assert_quorum};
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
 use crate::reads::Reads;
-use crate::transport::{ThisNode, cluster_to_wire};
+use crate::transport::{ThisNode, cluster_to_wire, why_silent};
 use crate::wire::refusal::Reason;
 use crate::wire::{JoinRequest, JoinResponse};
 
@@ -53,11 +55,11 @@ pub(crate) enum Asked {
 }
 
 /// A change that may be made: this node leads, and nobody else on it changes the membership until this is dropped.
-struct Change<'group> {
-    group: &'group Group,
+struct Change<'changes> {
+    changes: &'changes MembershipChanges,
     /// The membership that it is decided on, and made on or not at all.
     on: StoredMembership,
-    _one_at_a_time: MutexGuard<'group, ()>,
+    _one_at_a_time: MutexGuard<'changes, ()>,
 }
 
 /// Changes the membership of one group, where this node leads it.
@@ -95,30 +97,9 @@ impl MembershipChanges {
         &self.this
     }
 
-    /// The one member that a person means by a name or an id.
+    /// The one member that a person means.
     pub(crate) fn find_member(&self, who: &str) -> Result<(NodeId, Member), Status> {
-        let membership = self.group.membership();
-        let by_id = who.parse::<NodeId>().ok();
-        let matching = membership.membership().nodes().filter(|(id, member)| by_id == Some(**id) || member.name == who);
-        let found: Vec<(NodeId, Member)> = matching.map(|(id, member)| (*id, member.clone())).collect();
-        match &found[..] {
-            [(id, member)] => Ok((*id, member.clone())),
-            [] => {
-                let names: BTreeSet<&str> = membership.membership().nodes().map(|(_, member)| &*member.name).collect();
-                let names = Vec::from_iter(names).join(", ");
-                Err(Status::not_found(format!("no member is called {who:?}; the members are {names}")))
-            }
-            several => {
-                let ids: Vec<String> =
-                    several.iter().map(|(id, member)| format!("{id} ({})", member.address)).collect();
-                let text = format!(
-                    "{} members are called {who:?}; say which one by its id: {}",
-                    several.len(),
-                    ids.join(", ")
-                );
-                Err(Status::invalid_argument(text))
-            }
-        }
+        find(self.group.membership().membership().nodes(), who)
     }
 
     /// Begins a change of the membership, of that of entry `decided_on` if the caller names one.
@@ -149,7 +130,7 @@ impl MembershipChanges {
                  entry {index}; look again with `sessile status`"
             )));
         }
-        Ok(Change { group: &self.group, on, _one_at_a_time: one_at_a_time })
+        Ok(Change { changes: self, on, _one_at_a_time: one_at_a_time })
     }
 
     /// Admits a node that asks for it, as a learner; or notes that a member's address, name or rules are other than the
@@ -175,11 +156,28 @@ impl MembershipChanges {
             );
             return Err(self.this.door().refuse(Reason::NotReady, &text));
         }
+        if !is_member {
+            self.assert_is_reached(node, &wanted).await?;
+        }
         self.admit(node, wanted, None).await?;
         Ok(JoinResponse { cluster: cluster_to_wire(self.group.cluster), leader_address: String::new() })
     }
 
-    /// Makes a node a learner, or sets what the membership says of a member.
+    /// Who is to be written into the membership must be found where it says that it is: it is sent the log there.
+    async fn assert_is_reached(&self, node: NodeId, wanted: &Member) -> Result<(), Status> {
+        let Member { name, address, .. } = wanted;
+        let found = match self.this.probe(address).await {
+            Ok((answered, _)) if answered == node => return Ok(()),
+            Ok((answered, _)) => format!("another one, {answered}, answers"),
+            Err(status) => format!("the leader finds nobody: it {}", why_silent(&status)),
+        };
+        let text =
+            format!("node {name} says that it is reached at {address}, where {found}; see to its cluster.advertise");
+        Err(self.this.door().refuse(Reason::NotReady, &text))
+    }
+
+    /// Makes a node a learner, in the place of those of its name that came to nothing; or sets what the membership says of
+    /// a member.
     pub(crate) async fn admit(&self, node: NodeId, wanted: Member, decided_on: Option<u64>) -> Result<Changed, Status> {
         let change = self.begin_change(decided_on).await?;
         let on = &change.on;
@@ -196,13 +194,20 @@ impl MembershipChanges {
         if known == Some(&wanted) {
             return Ok(unchanged(on, format!("{name} is a member already")));
         }
-        if known.is_none() && on.membership().nodes().count() >= MAX_MEMBERS {
+        let superseded = match known {
+            Some(_) => BTreeSet::new(),
+            None => decide::superseded(on.membership().nodes(), &voters(on), (node, &name)),
+        };
+        if known.is_none() && on.membership().nodes().count() - superseded.len() >= MAX_MEMBERS {
             return Err(Status::failed_precondition(format!("there are {MAX_MEMBERS} members, and no more are taken")));
         }
         self.assert_name_is_free(node, &wanted, on).await?;
         let (members, what) = match known {
             Some(_) => (ChangeMembers::SetNodes(BTreeMap::from([(node, wanted.clone())])), "is now known as"),
-            None => (ChangeMembers::AddNodes(BTreeMap::from([(node, wanted.clone())])), "is a learner now:"),
+            None => {
+                let added = ChangeMembers::AddNodes(BTreeMap::from([(node, wanted.clone())]));
+                (ChangeMembers::Batch(vec![ChangeMembers::RemoveNodes(superseded), added]), "is a learner now:")
+            }
         };
         let membership = change.make(members).await?;
         let what = format!("{name} {what} node {node} at {}", wanted.address);
@@ -228,7 +233,9 @@ impl MembershipChanges {
     async fn assert_name_is_free(&self, node: NodeId, wanted: &Member, on: &StoredMembership) -> Result<(), Status> {
         for (other, member) in on.membership().nodes().filter(|(id, member)| **id != node && member.name == wanted.name)
         {
-            if self.still_answers(*other, member).await {
+            // A learner is removed by this. One that was heard of lately lives, whatever one more call finds.
+            let lives = !voters(on).contains(other) && self.health.is_well(*other);
+            if lives || self.still_answers(*other, member).await {
                 let text = format!(
                     "the name {} is borne by node {other}, which answers at {}: give the new one another cluster.name",
                     wanted.name, member.address
@@ -257,13 +264,7 @@ impl MembershipChanges {
     }
 
     /// Puts a learner in the place of a member.
-    pub(crate) async fn replace(
-        &self,
-        old: &str,
-        new: &str,
-        decided_on: Option<u64>,
-        force: bool,
-    ) -> Result<Asked, Status> {
+    pub(crate) async fn replace(&self, old: &str, new: &str, decided_on: Option<u64>) -> Result<Asked, Status> {
         let change = self.begin_change(decided_on).await?;
         let (new, new_member) = self.find_member(new)?;
         let (old, old_member) = match self.find_member(old) {
@@ -276,7 +277,7 @@ impl MembershipChanges {
             Err(status) => return Err(status),
         };
         let new = (new, &new_member);
-        let members = self.replacement(&change.on, old, new, force)?;
+        let members = self.replacement(&change.on, old, new)?;
         if old == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
@@ -291,7 +292,7 @@ impl MembershipChanges {
         on: &StoredMembership,
     ) -> Result<Changed, Status> {
         let change = self.begin_change(Some(index_of(on))).await?;
-        let members = self.replacement(&change.on, old, new, false)?;
+        let members = self.replacement(&change.on, old, new)?;
         change.make_replacement(members, (old, &new.1.name), new).await
     }
 
@@ -301,10 +302,9 @@ impl MembershipChanges {
         on: &StoredMembership,
         old: NodeId,
         new: (NodeId, &Member),
-        force: bool,
     ) -> Result<ChangeMembers<NodeId, Member>, Status> {
         let is_well = |node| self.health.is_well(node);
-        decide::replacement(&voters(on), old, new, || self.behind(new.0), is_well, force)
+        decide::replacement(&voters(on), old, new, || self.behind(new.0), is_well)
     }
 
     /// How many entries of this leader's log a member that answers has not taken into its own.
@@ -313,7 +313,7 @@ impl MembershipChanges {
     }
 
     /// Removes a member for good.
-    pub(crate) async fn remove(&self, who: &str, decided_on: Option<u64>, force: bool) -> Result<Asked, Status> {
+    pub(crate) async fn remove(&self, who: &str, decided_on: Option<u64>) -> Result<Asked, Status> {
         let change = self.begin_change(decided_on).await?;
         let (node, member) = match self.find_member(who) {
             Ok(found) => found,
@@ -322,7 +322,7 @@ impl MembershipChanges {
             }
             Err(status) => return Err(status),
         };
-        let members = decide::removal(&voters(&change.on), node, |voter| self.health.is_well(voter), force)?;
+        let members = decide::removal(&voters(&change.on), node, |voter| self.health.is_well(voter))?;
         if node == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
@@ -370,7 +370,7 @@ impl MembershipChanges {
     }
 
     fn was_removed(&self, who: &str) -> bool {
-        who.parse().is_ok_and(|node| self.group.state.is_removed(node))
+        is_one_of(&self.group.state.removed(), who)
     }
 }
 
@@ -387,12 +387,30 @@ impl Change<'_> {
         Ok(changed(membership, what))
     }
 
+    /// Refuses one that could not be committed now: nothing else would be either, until it can. Whoever votes after it is
+    /// asked, because what is known of members is a few seconds old. That the voters before it answer, its beginning has
+    /// proved.
+    async fn assert_can_be_made(&self, change: &ChangeMembers<NodeId, Member>) -> Result<(), Status> {
+        let before = voters(&self.on);
+        let after = decide::voters_after(&before, change);
+        if after == before {
+            return Ok(());
+        }
+        let asked = after.iter().map(async |voter| match self.on.membership().get_node(voter) {
+            Some(member) if self.changes.still_answers(*voter, member).await => Some(*voter),
+            _ => None,
+        });
+        let answer: BTreeSet<NodeId> = join_all(asked).await.into_iter().flatten().collect();
+        assert_quorum(&after, |voter| answer.contains(&voter))
+    }
+
     /// Makes it, if the membership is still that one. Members that lose their vote leave. Says the index of the membership
     /// in force then.
     async fn make(self, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
+        self.assert_can_be_made(&change).await?;
         let precondition: Precondition<TypeConfig> =
             Precondition::LastMembershipLogId { last_membership_log_id: *self.on.log_id() };
-        let changing = self.group.raft.change_membership_if(change, false, [precondition]);
+        let changing = self.changes.group.raft.change_membership_if(change, false, [precondition]);
         let result = timeout(CHANGE_TIMEOUT, changing).await;
         let result = result.map_err(|_| {
             let seconds = CHANGE_TIMEOUT.as_secs();

@@ -17,13 +17,12 @@ pub(super) fn removal(
     voters: &BTreeSet<NodeId>,
     node: NodeId,
     is_well: impl Fn(NodeId) -> bool,
-    force: bool,
 ) -> Result<Change, Status> {
     let mut after = voters.clone();
     if !after.remove(&node) {
         return Ok(ChangeMembers::RemoveNodes(BTreeSet::from([node])));
     }
-    assert_quorum(&after, is_well, force)?;
+    assert_quorum(&after, is_well)?;
     Ok(ChangeMembers::RemoveVoters(BTreeSet::from([node])))
 }
 
@@ -34,7 +33,6 @@ pub(super) fn replacement(
     (new, new_member): (NodeId, &Member),
     behind: impl FnOnce() -> Option<u64>,
     is_well: impl Fn(NodeId) -> bool,
-    force: bool,
 ) -> Result<Change, Status> {
     if old == new {
         return Err(Status::invalid_argument("a member cannot take its own place"));
@@ -47,13 +45,36 @@ pub(super) fn replacement(
     if old_voted {
         after.insert(new);
     }
-    assert_quorum(&after, is_well, force)?;
+    assert_quorum(&after, is_well)?;
     Ok(if old_voted {
         let (add, remove) = (BTreeSet::from([new]), BTreeSet::from([old]));
         ChangeMembers::Batch(vec![ChangeMembers::AddVoterIds(add), ChangeMembers::RemoveVoters(remove)])
     } else {
         ChangeMembers::RemoveNodes(BTreeSet::from([old]))
     })
+}
+
+/// The learners whose place a newcomer of their name takes: its own earlier lives, which never caught up. The place of a
+/// voter it takes once it has caught up itself ([`Placing::Replace`]).
+pub(super) fn superseded<'members>(
+    members: impl Iterator<Item = (&'members NodeId, &'members Member)>,
+    voters: &BTreeSet<NodeId>,
+    (newcomer, name): (NodeId, &str),
+) -> BTreeSet<NodeId> {
+    let of_its_name = members.filter(|(node, member)| **node != newcomer && member.name == name);
+    of_its_name.map(|(node, _)| *node).filter(|node| !voters.contains(node)).collect()
+}
+
+/// Who votes once that change is made.
+pub(super) fn voters_after(voters: &BTreeSet<NodeId>, change: &Change) -> BTreeSet<NodeId> {
+    match change {
+        ChangeMembers::AddVoterIds(nodes) => voters | nodes,
+        ChangeMembers::RemoveVoters(nodes) => voters - nodes,
+        ChangeMembers::Batch(changes) => {
+            changes.iter().fold(voters.clone(), |voters, change| voters_after(&voters, change))
+        }
+        _ => voters.clone(),
+    }
 }
 
 /// Whether a learner has been healthy for long enough and is near enough to be given a vote.

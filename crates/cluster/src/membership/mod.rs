@@ -5,7 +5,9 @@ mod announce;
 mod autopilot;
 mod changes;
 mod decide;
+mod find;
 mod leadership;
+mod pending;
 mod quorum;
 #[cfg(test)]
 mod stories;
@@ -14,4 +16,5 @@ pub(crate) use announce::run as announce;
 pub(crate) use autopilot::Autopilot;
 pub(crate) use changes::{Asked, Changed, HAND_OVER_TIMEOUT, MembershipChanges};
 pub(crate) use leadership::hand_over;
+pub(crate) use pending::pending;
 pub(crate) use quorum::arithmetic;

@@ -27,6 +27,11 @@ impl Arithmetic {
         self.voters / 2 + 1
     }
 
+    /// Whether too few of them are well.
+    pub(super) fn lacks_quorum(&self) -> bool {
+        self.healthy < self.quorum()
+    }
+
     /// Why the change would leave a cluster that stands still, if it would.
     pub(crate) fn loses_quorum(&self) -> Option<String> {
         let Self { voters, healthy } = *self;
@@ -34,7 +39,7 @@ impl Arithmetic {
             return Some("that would leave no voter at all".into());
         }
         let quorum = self.quorum();
-        (healthy < quorum).then(|| {
+        self.lacks_quorum().then(|| {
             format!(
                 "that would leave {voters} voters, of which {healthy} answer, and a quorum of {voters} needs {quorum}"
             )
@@ -47,19 +52,16 @@ pub(crate) fn arithmetic(health: &ClusterHealth, voters: &BTreeSet<NodeId>) -> A
     Arithmetic::of(voters, |voter| health.is_well(voter))
 }
 
-/// Refuses a change that would leave a cluster that stands still.
-pub(super) fn assert_quorum(
-    voters_after: &BTreeSet<NodeId>,
-    is_well: impl Fn(NodeId) -> bool,
-    force: bool,
-) -> Result<(), Status> {
-    match Arithmetic::of(voters_after, is_well).loses_quorum() {
-        Some(arithmetic) if !force || voters_after.is_empty() => Err(Status::failed_precondition(format!(
-            "{arithmetic}; bring a member back first{}",
-            if voters_after.is_empty() { "" } else { ", or insist with --force" }
-        ))),
-        _ => Ok(()),
-    }
+/// Refuses a change that would leave a cluster that stands still. It could not even be made: a quorum of the voters after
+/// it must take it over, and until then nothing else is committed either.
+pub(super) fn assert_quorum(voters_after: &BTreeSet<NodeId>, is_well: impl Fn(NodeId) -> bool) -> Result<(), Status> {
+    let Some(arithmetic) = Arithmetic::of(voters_after, is_well).loses_quorum() else { return Ok(()) };
+    let way_out = if voters_after.is_empty() {
+        "to end a cluster, stop its nodes"
+    } else {
+        "bring back a member that does not answer, or remove that one first"
+    };
+    Err(Status::failed_precondition(format!("{arithmetic}; it could not be made, with --force neither: {way_out}")))
 }
 
 /// Refuses a vote to a learner that could not use it yet. `behind` are the entries that it has not taken into its log, by the

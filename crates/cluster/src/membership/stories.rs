@@ -8,7 +8,7 @@
 //! node 4 is 5000 behind                 so many entries of the leader's log are not in its own
 //! 10 s pass
 //! autopilot                             one round of it, at the leader
-//! promote 4 | remove 3 | replace 3 4    as `sessile cluster` has it; --force too
+//! promote 4 | remove 3 | replace 3 4    as `sessile cluster` has it
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use openraft::ChangeMembers;
 use sessile_store::{Member, NodeId};
 use tonic::Status;
 
-use super::decide::{Namesake, Placing, is_ready, removal, replacement};
+use super::decide::{Namesake, Placing, is_ready, removal, replacement, superseded};
 use super::quorum::assert_caught_up;
 
 #[allow(clippy::duplicate_mod, reason = "neither floor knows the other, in its tests either")]
@@ -76,18 +76,22 @@ impl World {
             }
             ["autopilot"] => self.autopilot(),
             ["promote", number] => self.promote(node(number)),
-            ["remove", number, ref options @ ..] => {
-                let change = removal(&self.voters, node(number), |voter| self.is_well(voter), forces(options));
+            ["remove", number] => {
+                let change = removal(&self.voters, node(number), |voter| self.is_well(voter));
                 self.told(change)
             }
-            ["replace", old, new, ref options @ ..] => self.replace(node(old), node(new), forces(options)),
+            ["replace", old, new] => self.replace(node(old), node(new)),
             _ => panic!("no command: {command}"),
         }
     }
 
+    /// As the leader admits it: what came to nothing under its name goes.
     fn joins(&mut self, name: &str) -> NodeId {
         self.nodes += 1;
         let node = NodeId::from(self.nodes);
+        let members = self.members.iter().map(|(node, known)| (node, &known.member));
+        let superseded = superseded(members, &self.voters, (node, name));
+        self.members.retain(|member, _| !superseded.contains(member));
         let member = Member { name: name.to_owned(), ..Member::default() };
         self.members.insert(node, Known { member, healthy_for: Some(Duration::ZERO), behind: 0 });
         node
@@ -120,7 +124,7 @@ impl World {
         });
         match placing {
             Ok(Placing::Promote) => self.promote(learner),
-            Ok(Placing::Replace(old)) => self.replace(old, learner, false),
+            Ok(Placing::Replace(old)) => self.replace(old, learner),
             Ok(Placing::Remove(other)) => self.told(Ok(ChangeMembers::RemoveNodes(BTreeSet::from([other])))),
             Err(concern) => short(&format!("alert: {concern}")),
         }
@@ -131,10 +135,10 @@ impl World {
         self.told(caught_up.map(|()| ChangeMembers::AddVoterIds(BTreeSet::from([node]))))
     }
 
-    fn replace(&mut self, old: NodeId, new: NodeId, force: bool) -> String {
+    fn replace(&mut self, old: NodeId, new: NodeId) -> String {
         let new = (new, &self.members[&new].member);
         let behind = || self.behind(new.0);
-        let change = replacement(&self.voters, old, new, behind, |voter| self.is_well(voter), force);
+        let change = replacement(&self.voters, old, new, behind, |voter| self.is_well(voter));
         self.told(change)
     }
 
@@ -173,14 +177,6 @@ impl World {
 
 fn node(number: &str) -> NodeId {
     NodeId::from(number.parse::<u64>().unwrap())
-}
-
-fn forces(options: &[&str]) -> bool {
-    match options {
-        [] => false,
-        ["--force"] => true,
-        other => panic!("no options: {other:?}"),
-    }
 }
 
 /// The ids of these stories have one digit.

@@ -169,7 +169,23 @@ impl ThisNode {
 
     /// Tells a node that answers at an address that it may enter this cluster: the proof is the token.
     pub(crate) async fn admit_at(&self, address: &str, node: NodeId, cluster: ClusterId) -> Result<(), Status> {
-        let admit = AdmitRequest { join_token: self.join_token().to_owned(), cluster: cluster_to_wire(cluster) };
+        self.ask_to_enter(address, node, cluster, false).await
+    }
+
+    /// Asks it whether it would, which changes nothing.
+    pub(crate) async fn would_enter(&self, address: &str, node: NodeId, cluster: ClusterId) -> Result<(), Status> {
+        self.ask_to_enter(address, node, cluster, true).await
+    }
+
+    async fn ask_to_enter(
+        &self,
+        address: &str,
+        node: NodeId,
+        cluster: ClusterId,
+        only_asks: bool,
+    ) -> Result<(), Status> {
+        let join_token = self.join_token().to_owned();
+        let admit = AdmitRequest { join_token, cluster: cluster_to_wire(cluster), only_asks };
         let request = self.door.request(Some(node), admit, Some(self.directory.timing().call()));
         self.door.receive_stranger(self.admission_at(address)?.admit(request).await).map(drop)
     }

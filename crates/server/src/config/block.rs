@@ -37,6 +37,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "body_timeout_ms",
             "idle_timeout_ms",
             "max_connections",
+            "ready_patience_ms",
         ],
     ),
     ("shutdown", &["grace_ms", "notice_ms"]),

@@ -284,6 +284,12 @@ fn http(block: &Block<'_>) -> Result<HttpLimits, ConfigError> {
             &HttpLimits::MAX_CONNECTIONS,
             HttpLimits::DEFAULT_MAX_CONNECTIONS,
         )?,
+        ready_patience: millis(
+            block,
+            "ready_patience_ms",
+            &HttpLimits::READY_PATIENCE_MS,
+            HttpLimits::DEFAULT_READY_PATIENCE_MS,
+        )?,
     })
 }
 

@@ -77,6 +77,7 @@ impl Config {
             format!("  body_timeout_ms: {}", http.body_timeout.as_millis()),
             format!("  idle_timeout_ms: {}", http.idle_timeout.as_millis()),
             format!("  max_connections: {}", http.max_connections),
+            format!("  ready_patience_ms: {}", http.ready_patience.as_millis()),
             "shutdown:".to_owned(),
             format!("  grace_ms: {}", self.shutdown_grace.as_millis()),
             format!("  notice_ms: {}", self.shutdown_notice.as_millis()),

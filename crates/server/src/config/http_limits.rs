@@ -16,6 +16,8 @@ pub struct HttpLimits {
     pub idle_timeout: Duration,
     /// Connections at a time.
     pub max_connections: usize,
+    /// How long `/readyz` waits for the next leader before it says that this node is not ready.
+    pub ready_patience: Duration,
 }
 
 impl HttpLimits {
@@ -43,4 +45,10 @@ impl HttpLimits {
     pub(super) const DEFAULT_MAX_CONNECTIONS: u64 = 16_384;
     /// What file descriptors and memory allow on one machine.
     pub(super) const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=100_000;
+
+    /// Twice what an election takes on a healthy network, and below the 2 s and more after which balancers call a check
+    /// without an answer failed.
+    pub(super) const DEFAULT_READY_PATIENCE_MS: u64 = 1_500;
+    /// Nothing says at once what is so now. Beyond `request_timeout_ms` it has no effect.
+    pub(super) const READY_PATIENCE_MS: RangeInclusive<u64> = 0..=60_000;
 }

@@ -115,6 +115,7 @@ fn every_key_takes_what_it_should_and_nothing_else() {
         ("http", vec!["{body_timeout_ms: 100}"], vec!["{body_timeout_ms: 5s}"], "of milliseconds"),
         ("http", vec!["{idle_timeout_ms: 1000}"], vec!["{idle_timeout_ms: 999}"], "from 1000 to 86400000"),
         ("http", vec!["{max_connections: 1}"], vec!["{max_connections: 0}"], "number from 1 to 100000"),
+        ("http", vec!["{ready_patience_ms: 0}"], vec!["{ready_patience_ms: 60001}"], "from 0 to 60000"),
         (
             "shutdown",
             vec!["{grace_ms: 0}", "{grace_ms: 600000}"],
@@ -228,7 +229,7 @@ fn values_arrive_where_they_belong() {
         "service_name: s\nbase_uri: b\nlisten_address: '::1'\nlisten_port: 1\ndefault_ttl: 2\nmax_ttl: 3\n\
          log_level: debug\nstorage: {data_dir: /d, engine: sled, memory_mb: 99, cache_mb: 9, reserve_mb: 7, log_keep_minutes: 5, log_keep_mb: 100}\nhttp: {max_value_bytes: 4, \
          request_timeout_ms: 105, header_timeout_ms: 106, body_timeout_ms: 107, idle_timeout_ms: 1008, \
-         max_connections: 9}\nshutdown: {grace_ms: 10, notice_ms: 11}\nread_consistency: local\nadmin: {listen: 'a:12'}\n\
+         max_connections: 9, ready_patience_ms: 108}\nshutdown: {grace_ms: 10, notice_ms: 11}\nread_consistency: local\nadmin: {listen: 'a:12'}\n\
          cluster: {name: n2, listen: '[::]:13', advertise: 'n2:14', seeds: ['n1:14', 'n2:14'], expect: 2, listen_ms: 15, \
          stabilise_ms: 16, max_rtt_ms: 120, autopilot: false}\n",
     );
@@ -239,6 +240,7 @@ fn values_arrive_where_they_belong() {
         body_timeout: Duration::from_millis(107),
         idle_timeout: Duration::from_millis(1008),
         max_connections: 9,
+        ready_patience: Duration::from_millis(108),
     };
     let storage = Storage {
         data_dir: "/d".into(),

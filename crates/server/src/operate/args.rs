@@ -9,22 +9,23 @@ use clap::{Args, Subcommand};
 use crate::config::ListenAddress;
 use crate::value_parsers::{address, patience};
 
-/// The variable that names the node to ask.
+/// The variable that names the nodes to ask.
 pub(crate) const SERVER_VARIABLE: &str = "SESSILE_SERVER";
 
-/// Which node is asked, and for how long.
+/// Which nodes are asked, and for how long.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Server {
-    /// The node to ask: its `cluster.listen`. Any member does
+    /// The node to ask: its `cluster.listen`. Any member does; of several, separated by commas, the first that answers
     #[arg(
-        long,
+        long = "server",
         value_name = "HOST:PORT",
+        value_delimiter = ',',
         env = SERVER_VARIABLE,
         hide_env_values = true,
         default_value = "127.0.0.1:7081",
         value_parser = address
     )]
-    pub(crate) server: ListenAddress,
+    pub(crate) servers: Vec<ListenAddress>,
     /// How long to wait for each answer: seconds, or with a unit such as 500ms, 10s or 2m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = patience)]
     pub(crate) timeout: Duration,
@@ -119,7 +120,7 @@ pub(crate) struct AddLearner {
 /// `sessile cluster promote`.
 #[derive(Debug, Args)]
 pub(crate) struct Promote {
-    /// The learner's name or id
+    /// The learner's name or id, or as much of its id as only it has
     #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) member: String,
     #[command(flatten)]
@@ -129,7 +130,7 @@ pub(crate) struct Promote {
 /// `sessile cluster replace`.
 #[derive(Debug, Args)]
 pub(crate) struct Replace {
-    /// Name or id of who goes
+    /// Name or id of who goes, or as much of its id as only it has
     #[arg(value_name = "OLD", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) old: String,
     /// Name or id of who comes: a learner that has caught up
@@ -137,7 +138,7 @@ pub(crate) struct Replace {
     pub(crate) new: String,
     #[command(flatten)]
     pub(crate) change: Change,
-    /// Even if it leaves fewer healthy voters than a majority
+    /// Without effect: what leaves fewer healthy voters than a majority cannot be made, and is refused
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -145,12 +146,12 @@ pub(crate) struct Replace {
 /// `sessile cluster remove`.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
-    /// The member's name or id
+    /// The member's name or id, or as much of its id as only it has
     #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) member: String,
     #[command(flatten)]
     pub(crate) change: Change,
-    /// Even if it leaves fewer healthy voters than a majority
+    /// Without effect: what leaves fewer healthy voters than a majority cannot be made, and is refused
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -168,7 +169,7 @@ pub(crate) struct TransferLeader {
 /// `sessile cluster set-address`.
 #[derive(Debug, Args)]
 pub(crate) struct SetAddress {
-    /// The member's name or id
+    /// The member's name or id, or as much of its id as only it has
     #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) member: String,
     /// Where it is reached from now on

@@ -5,6 +5,7 @@
 
 mod args;
 mod catch_up;
+mod found;
 mod remote;
 mod show;
 
@@ -33,9 +34,9 @@ pub(crate) fn status(of: &StatusOf) -> anyhow::Result<ExitCode> {
         if of.watch {
             return node.watch(|_, now| written(now, of.json, true)).await;
         }
-        let status = node.status().await?;
-        print(&written(&status, of.json, false))?;
-        Ok(code_of(judge(&status).0))
+        let status = node.first_status();
+        print(&written(status, of.json, false))?;
+        Ok(code_of(judge(status).0))
     })
 }
 
@@ -78,7 +79,13 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
                 say(&format!("{} {leads}", answer.leader))
             }
             ClusterCommand::Snapshot(snapshot) => {
-                let node = Remote::connect(&snapshot.server).await?;
+                let node = match &snapshot.member {
+                    Some(_) => Remote::connect(&snapshot.server).await?,
+                    None => {
+                        Remote::connect_to_one(&snapshot.server, "the node that is asked makes its state durable")
+                            .await?
+                    }
+                };
                 let answer = node.within(node.client().trigger_snapshot(snapshot.member.as_deref())).await?;
                 say(&format!("the state is durable up to log index {}", answer.index))
             }
@@ -103,11 +110,11 @@ async fn init_cluster(init: &Init) -> anyhow::Result<ExitCode> {
         JoinTokenFile::read(path).map_err(fault)
     });
     let token = token.transpose()?;
-    let node = Remote::connect(&init.server).await?;
+    let node = Remote::connect_to_one(&init.server, "the node that is asked becomes a cluster").await?;
     let secret = token.as_ref().map_or("", JoinTokenFile::secret);
     let answer = node.within(node.client().init(secret)).await?;
     let made = if answer.changed { "is the first member of the new" } else { "is a member already of the" };
-    say(&format!("{} {made} cluster {}", init.server.server, answer.cluster_id))
+    say(&format!("{} {made} cluster {}", node.server(), answer.cluster_id))
 }
 
 async fn add_learner(add: &AddLearner) -> anyhow::Result<ExitCode> {

@@ -4,10 +4,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use sessile_cluster::admin::{AdminClient, AdminError, AdminErrorKind, StatusResponse};
 
 use super::args::Server;
+use super::found::Found;
 use super::show::print;
+use crate::config::ListenAddress;
 use crate::exit::{Failure, Status};
 
 /// A node that is asked.
@@ -15,18 +18,75 @@ pub(super) struct Remote {
     client: AdminClient,
     server: String,
     timeout: Duration,
+    /// What it said when it was found.
+    first: StatusResponse,
 }
 
 impl Remote {
+    /// The first that answers of those that are named, all of which are asked at once. One that is in no cluster yet is
+    /// taken only where no other answers: it could do nothing that is asked of a cluster. The error names all.
     pub(super) async fn connect(server: &Server) -> Result<Self, Failure> {
-        let (address, timeout) = (server.server.to_string(), server.timeout);
-        let client = within(&address, timeout, AdminClient::connect(&address, timeout)).await?;
-        Ok(Self { client, server: address, timeout })
+        let mut asked: FuturesUnordered<_> = (0..)
+            .zip(&server.servers)
+            .map(async |(nth, address)| (nth, Self::ask(address, server.timeout).await))
+            .collect();
+        let (mut in_no_cluster, mut failures) = (None, Vec::new());
+        while let Some((nth, answer)) = asked.next().await {
+            match answer {
+                Ok(remote) if remote.first.cluster_id.is_empty() => in_no_cluster = in_no_cluster.or(Some(remote)),
+                Ok(remote) => return Ok(remote),
+                Err(failure) => failures.push((nth, failure)),
+            }
+        }
+        failures.sort_by_key(|(nth, _): &(usize, Failure)| *nth);
+        in_no_cluster.ok_or_else(|| nobody(failures.into_iter().map(|(_, failure)| failure).collect()))
+    }
+
+    /// The only one that is named, for what is asked of that node and of no other.
+    pub(super) async fn connect_to_one(server: &Server, what: &str) -> Result<Self, Failure> {
+        if let [_, _, ..] = &server.servers[..] {
+            let sentence = format!("{what}, and {} are named: name one with --server", server.servers.len());
+            return Err(Failure::new(Status::Usage, sentence));
+        }
+        Self::connect(server).await
+    }
+
+    async fn ask(address: &ListenAddress, timeout: Duration) -> Result<Self, Failure> {
+        let server = address.to_string();
+        let asked = tokio::time::timeout(timeout, async {
+            let mut client = AdminClient::connect(&server, timeout).await?;
+            let first = client.status().await?;
+            Ok((client, first))
+        });
+        let error = match asked.await {
+            Ok(Ok((client, first))) => return Ok(Self { client, server, timeout, first }),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let text = format!("{server} has not answered within {timeout:?}");
+                AdminError { kind: AdminErrorKind::TimedOut, text }
+            }
+        };
+        let found = Found::at(address, timeout).await;
+        Err(match (found, found.sentence(address)) {
+            (Found::Silence, Some(sentence)) => Failure::new(Status::NoQuorum, format!("{}: {sentence}", error.text)),
+            (_, Some(sentence)) => Failure::new(Status::Unavailable, sentence),
+            (_, None) => not_found(error),
+        })
     }
 
     /// A handle for one call; they share the connection.
     pub(super) fn client(&self) -> AdminClient {
         self.client.clone()
+    }
+
+    /// Where it is.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// What it said when it was found.
+    pub(super) fn first_status(&self) -> &StatusResponse {
+        &self.first
     }
 
     /// The answer, or why there is none, with the exit code for it.
@@ -74,6 +134,28 @@ async fn within<T>(
     }
 }
 
+/// Why nobody was found, of all that were asked.
+fn nobody(mut failures: Vec<Failure>) -> Failure {
+    if failures.len() == 1
+        && let Some(only) = failures.pop()
+    {
+        return only;
+    }
+    let status = failures.iter().map(Failure::status).find(|status| *status != Status::Unavailable);
+    let sentences: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    let sentence = format!("none of the {} nodes that are named answers: {}", failures.len(), sentences.join("; "));
+    Failure::new(status.unwrap_or(Status::Unavailable), sentence)
+}
+
+/// Why a node was not found, with what to do.
+fn not_found(error: AdminError) -> Failure {
+    let what = match error.kind {
+        AdminErrorKind::Unreachable => "; start it, or name another with --server",
+        _ => "",
+    };
+    failure(AdminError { text: error.text + what, ..error })
+}
+
 /// The exit code for it, with its sentence.
 fn failure(error: AdminError) -> Failure {
     let status = match error.kind {
@@ -106,6 +188,20 @@ mod tests {
         ] {
             let failure = failure(AdminError { kind, text: "what happened".to_owned() });
             assert_eq!((failure.status().code(), failure.to_string().as_str()), (code, "what happened"), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn when_nobody_answers_all_are_named_and_silence_is_not_absence() {
+        let (absent, silent) =
+            (|| Failure::new(Status::Unavailable, "n1 is absent"), || Failure::new(Status::NoQuorum, "n2 is silent"));
+        for (failures, code, said) in [
+            (vec![absent()], 69, "n1 is absent"),
+            (vec![absent(), absent()], 69, "none of the 2 nodes that are named answers: n1 is absent; n1 is absent"),
+            (vec![absent(), silent()], 75, "none of the 2 nodes that are named answers: n1 is absent; n2 is silent"),
+        ] {
+            let nobody = nobody(failures);
+            assert_eq!((nobody.status().code(), nobody.to_string().as_str()), (code, said));
         }
     }
 

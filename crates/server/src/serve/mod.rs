@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::exit::{Failure, Status};
 use crate::logging::{self, Format};
 use crate::opening::OldData;
-use crate::signals::Signals;
+use crate::signals::{Hangup, Signals};
 use crate::{node, output};
 
 /// Threads of the runtime: one a core, and on a machine with one core a second. Reads and the application of entries wait for
@@ -38,7 +38,7 @@ pub(crate) fn serve(serve: &Serve) -> anyhow::Result<ExitCode> {
     }
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.storage.data_dir.display(), "starting");
     let base_uri = config.base_uri.clone();
-    run_node(config, old, move |address| info!(%address, %base_uri, "listening"))
+    run_node(config, old, Hangup::Nothing, move |address| info!(%address, %base_uri, "listening"))
         // Standard error has the same sentence, but only this one reaches those who read the logs.
         .inspect_err(|error| error!(fatal = true, "{error:#}"))
 }
@@ -70,7 +70,7 @@ pub(crate) fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         // That nobody can read it is no reason to stop.
         let _ = output::to_stdout(&banner(address, &base_uri, directory.keeping()));
     };
-    run_node(config, OldData::Keep, announce)
+    run_node(config, OldData::Keep, Hangup::Stops, announce)
 }
 
 /// `sessile check-config`.
@@ -81,7 +81,12 @@ pub(crate) fn check_config(check: &CheckConfig) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the node until it ends by itself or by the first signal; at once by the second.
-fn run_node(config: Config, old: OldData, listening: impl FnOnce(SocketAddr) + Send) -> anyhow::Result<ExitCode> {
+fn run_node(
+    config: Config,
+    old: OldData,
+    hangup: Hangup,
+    listening: impl FnOnce(SocketAddr) + Send,
+) -> anyhow::Result<ExitCode> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).max(MIN_THREADS);
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(threads).enable_all();
@@ -90,7 +95,7 @@ fn run_node(config: Config, old: OldData, listening: impl FnOnce(SocketAddr) + S
     builder.disable_lifo_slot();
     let runtime = builder.build().context("no threads for the runtime")?;
     let ended = runtime.block_on(async {
-        let signals = Signals::install().context("the signals could not be taken over")?;
+        let signals = Signals::install(hangup).context("the signals could not be taken over")?;
         let stop = CancellationToken::new();
         tokio::select! {
             ended = node::run(config, old, stop.clone(), listening) => ended,

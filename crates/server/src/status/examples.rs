@@ -66,6 +66,7 @@ pub(crate) fn cluster(voters: u32) -> StatusResponse {
         version: "0.1.0".to_owned(),
         rules: 1,
         clock_ms: NOW,
+        pending_change: String::new(),
     }
 }
 

@@ -47,13 +47,16 @@ pub(crate) fn judge(status: &StatusResponse) -> (Health, String) {
     let answering = format!("{} of {} voters {answer}", up.len(), voters.len());
     if up.len() < majority {
         let silent = silence(status, &down);
-        return (Health::NoQuorum, format!("no quorum: {answering}, and {majority} are needed; {silent}"));
+        let pending = pending(status);
+        return (Health::NoQuorum, format!("no quorum: {answering}, and {majority} are needed; {silent}{pending}"));
     }
     if status.leader.is_empty() && status.leader_id.is_empty() {
-        return (Health::NotReady, format!("not ready: {answering}, but none leads yet{}", waiting_for(status)));
+        let why = pending(status) + &waiting_for(status);
+        return (Health::NotReady, format!("not ready: {answering}, but none leads yet{why}"));
     }
     if !status.ready {
-        return (Health::NotReady, format!("not ready: this node cannot serve yet{}", waiting_for(status)));
+        let why = pending(status) + &waiting_for(status);
+        return (Health::NotReady, format!("not ready: this node cannot serve yet{why}"));
     }
     let spare = match up.len() - majority {
         0 => "one more loss and the cluster stops".to_owned(),
@@ -61,7 +64,7 @@ pub(crate) fn judge(status: &StatusResponse) -> (Health, String) {
         more => format!("{more} more may fail"),
     };
     if !down.is_empty() {
-        return (Health::Degraded, format!("{}: {spare}", silence(status, &down)));
+        return (Health::Degraded, format!("{}: {spare}{}", silence(status, &down), pending(status)));
     }
     let learners: Vec<_> = status.members.iter().filter(|member| !member.voter).collect();
     let silent: Vec<_> = learners.iter().copied().filter(|learner| !learner.reachable).collect();
@@ -69,9 +72,7 @@ pub(crate) fn judge(status: &StatusResponse) -> (Health, String) {
     if up.len() == majority && voters.len() > 1 {
         sentence += ", one loss and the cluster stops";
     }
-    if status.joint {
-        sentence += "; a change of the voters is under way";
-    }
+    sentence += &pending(status);
     for learner in learners.iter().filter(|learner| learner.reachable) {
         sentence += &format!("; {} is a learner, {} entries behind", label(status, learner), learner.lag);
     }
@@ -87,6 +88,15 @@ pub(crate) fn judge(status: &StatusResponse) -> (Health, String) {
         (false, 0) => (Health::Degraded, format!("degraded: {sentence}")),
         (_, 1) => (Health::Degraded, format!("degraded: {sentence}; there is 1 alert")),
         (_, alerts) => (Health::Degraded, format!("degraded: {sentence}; there are {alerts} alerts")),
+    }
+}
+
+/// A change of the membership that is under way, to stand behind something else. An older node says only that there is one.
+fn pending(status: &StatusResponse) -> String {
+    match &*status.pending_change {
+        "" if status.joint => "; a change of the voters is under way".to_owned(),
+        "" => String::new(),
+        change => format!("; {}", printable(change)),
     }
 }
 
@@ -228,6 +238,14 @@ mod tests {
                 with(cluster(3), &|status| status.joint = true),
                 Health::Healthy,
                 "healthy: 3 of 3 voters answer, n2 leads; a change of the voters is under way",
+            ),
+            (
+                with(without(cluster(3), &[3]), &|status| {
+                    (status.ready, status.joint) = (false, true);
+                    status.pending_change = "a change of the voters from n1, n2, n3 to n1, n3 is under way".to_owned();
+                }),
+                Health::NotReady,
+                "not ready: this node cannot serve yet; a change of the voters from n1, n2, n3 to n1, n3 is under way",
             ),
             (
                 with(cluster(3), &|status| status.alerts = vec!["n3's clock is 3 s off".to_owned()]),

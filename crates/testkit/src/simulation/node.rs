@@ -78,7 +78,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
     };
     let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
     kept_state(&host, &opening)?;
-    let sessions = Arc::new(ClusterSessions::default());
+    let sessions = Arc::new(ClusterSessions::new(Duration::ZERO));
     let mut listeners = JoinSet::new();
     for (port, namespace) in NAMESPACES {
         let listener = listen(port).await?;

@@ -16,6 +16,7 @@ pub(crate) fn render(status: &StatusResponse) -> Value {
         "term": status.term,
         "membership_index": status.membership_index,
         "joint": status.joint,
+        "pending_change": status.pending_change,
         "ready": status.ready,
         "health": health.name(),
         "summary": sentence,
