@@ -527,6 +527,9 @@ pub struct AdmitRequest {
     pub join_token: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
     pub cluster: ::prost::bytes::Bytes,
+    /// Only whether it would enter. Asked before it is written into the membership.
+    #[prost(bool, tag = "3")]
+    pub only_asks: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdmitResponse {}
@@ -2132,6 +2135,9 @@ pub struct StatusResponse {
     /// The replicated clock, in milliseconds since the Unix epoch.
     #[prost(uint64, tag = "16")]
     pub clock_ms: u64,
+    /// A change of the membership that is under way, as a sentence; empty if there is none.
+    #[prost(string, tag = "17")]
+    pub pending_change: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MemberStatus {
@@ -2239,7 +2245,7 @@ pub struct ReplaceRequest {
     pub new: ::prost::alloc::string::String,
     #[prost(uint64, optional, tag = "3")]
     pub if_membership: ::core::option::Option<u64>,
-    /// Even if it leaves fewer healthy voters than a quorum.
+    /// Without effect: a change that would leave fewer healthy voters than a quorum cannot be committed.
     #[prost(bool, tag = "4")]
     pub force: bool,
 }
@@ -2249,7 +2255,7 @@ pub struct RemoveRequest {
     pub member: ::prost::alloc::string::String,
     #[prost(uint64, optional, tag = "2")]
     pub if_membership: ::core::option::Option<u64>,
-    /// Even if it leaves fewer healthy voters than a quorum.
+    /// Without effect: a change that would leave fewer healthy voters than a quorum cannot be committed.
     #[prost(bool, tag = "3")]
     pub force: bool,
 }

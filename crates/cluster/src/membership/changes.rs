@@ -156,7 +156,7 @@ impl MembershipChanges {
             );
             return Err(self.this.door().refuse(Reason::NotReady, &text));
         }
-        if !is_member {
+        if known.is_none() {
             self.assert_is_reached(node, &wanted).await?;
         }
         self.admit(node, wanted, None).await?;
