@@ -101,8 +101,8 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         });
     }
     if planted == Some(Defect::BootstrapWithOneSeedSilent) && matches!(opening, Opening::Pristine(_)) {
-        // As long as a node listens before it makes a cluster. Then the list leaves out who says nothing to anybody.
-        sleep(LISTEN_FOR).await;
+        // For longer than a machine that only starts late is silent. Then the list leaves out who says nothing to anybody.
+        sleep(3 * LISTEN_FOR).await;
         let silent = lock(&silent).clone();
         seeds.retain(|seed| silent.as_ref().is_none_or(|name| *name == host.name || *seed != address_of(name)));
     }
