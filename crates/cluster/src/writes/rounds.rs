@@ -19,10 +19,14 @@ use crate::raft::{Raft, ServerMetrics};
 
 /// How many commands wait for a round, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_WAITING: usize = 1_024;
-/// How many rounds are under way. With one, all commands that come while it is on its way to the disks and the members are
+/// How many rounds are under way where each takes no longer than [`OVERLAP`]. With one, all commands that come while it is on its way to the disks and the members are
 /// the next. Two made smaller rounds, each of which costs an fsync and two messages for each member whatever its size: a
 /// tenth more processor time for every request of the mix, and no less waiting.
 const UNDER_WAY: usize = 1;
+/// A round that takes longer is on its way to members that are far, or to slow disks, and the next one need not wait for it.
+const OVERLAP: Duration = Duration::from_millis(20);
+/// How many rounds are under way at the most: twice as many as begin within the longest round trip.
+const MOST_UNDER_WAY: usize = 40;
 /// So many commands begin a round at once: about as many as cost together what a round costs whatever is in it
 /// (docs/performance.md).
 const ENOUGH: usize = 16;
@@ -31,7 +35,7 @@ const ENOUGH: usize = 16;
 const PACE: Duration = Duration::from_millis(2);
 
 /// Puts commands into the log of this node, if it leads, many at a time: a command joins the next round, which begins when
-/// the one before it has been applied, and at once if there are many or none was lately.
+/// the one before it has been applied or is long under way, and at once if there are many or none was lately.
 #[derive(Clone)]
 pub(crate) struct WriteRounds {
     waiting: mpsc::Sender<Waiting>,
@@ -90,10 +94,15 @@ async fn run(
 ) {
     let mut under_way = FuturesUnordered::new();
     let mut at_once_from = Instant::now();
+    let mut overlaps_from = Instant::now();
     loop {
+        let may_overlap = under_way.len() < MOST_UNDER_WAY;
+        let may_begin = under_way.len() < UNDER_WAY || may_overlap && Instant::now() >= overlaps_from;
         tokio::select! {
-            round = queue.next_of(ENOUGH, at_once_from), if under_way.len() < UNDER_WAY => {
+            () = tokio::time::sleep_until(overlaps_from), if !may_begin && may_overlap => {}
+            round = queue.next_of(ENOUGH, at_once_from), if may_begin => {
                 let Some(mut round) = round else { return };
+                overlaps_from = Instant::now() + OVERLAP;
                 if round.len() > 1 {
                     at_once_from = Instant::now() + PACE;
                 }
