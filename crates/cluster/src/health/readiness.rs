@@ -28,11 +28,20 @@ impl Readiness {
 
     /// Whether it is ready. One that is about to stop is not, though it does what comes all the same.
     pub(crate) async fn prove(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.prove_by(self.reads.prove(deadline)).await
+    }
+
+    /// The same, for who asks again and again.
+    pub(crate) async fn prove_again(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.prove_by(self.reads.prove_again(deadline)).await
+    }
+
+    async fn prove_by(&self, proof: impl Future<Output = Result<(), ClusterError>>) -> Result<(), ClusterError> {
         self.stays()?;
         if !self.writes.is_registered() {
             return Err(ClusterError::NoQuorum);
         }
-        self.reads.prove(deadline).await?;
+        proof.await?;
         // A leader whose quorum has not answered it for a while may read by votes, and takes no write.
         if !self.reads.leader_takes_writes() {
             return Err(ClusterError::NoQuorum);

@@ -121,7 +121,7 @@ fn fail(readiness: &Late<Readiness>, fault: &Fault, error: &dyn std::error::Erro
 async fn tell_health(readiness: &Late<Readiness>, reporter: &HealthReporter, proof: Duration) {
     loop {
         let ready = match readiness.get() {
-            Some(readiness) => readiness.prove(Instant::now() + proof).await.is_ok(),
+            Some(readiness) => readiness.prove_again(Instant::now() + proof).await.is_ok(),
             None => false,
         };
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -65,6 +65,13 @@ impl Reads {
         self.rounds.join(deadline).await
     }
 
+    /// The same, unless the state was found to be current so lately: who asks again and again would make readers wait for a
+    /// round that is under way, and far from the leader a round is long.
+    pub(crate) async fn prove_again(&self, deadline: Instant) -> Result<(), ClusterError> {
+        let is_fresh = self.rounds.age().is_some_and(|age| age < self.group.timing.read_round());
+        if is_fresh { Ok(()) } else { self.prove(deadline).await }
+    }
+
     /// Whether the leader takes writes: this node itself, if it leads, or what the leader said when it was last asked.
     pub(crate) fn leader_takes_writes(&self) -> bool {
         if self.group.leads() { self.group.takes_writes() } else { self.standing.leader_takes_writes() }

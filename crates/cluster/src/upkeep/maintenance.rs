@@ -125,7 +125,7 @@ impl Maintenance {
 
     /// Keeps fresh what is known of how old the state is at most, for reads that are content with that.
     async fn prove(&self) {
-        let _ = self.reads.prove(Instant::now() + ROUND).await;
+        let _ = self.reads.prove_again(Instant::now() + self.group.timing.read_round()).await;
     }
 
     /// Lets the state put off what can wait while it is far behind its log.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
+use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
@@ -19,16 +20,22 @@ use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
 use crate::raft::{Raft, ServerMetrics};
+use crate::timing::Timing;
 
 /// How many commands wait for a round, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_WAITING: usize = 1_024;
 /// How many bytes one round takes, beyond its first command. A round of one value of a megabyte costs as much waiting as one
 /// of many; this is what a disk and a link carry in tens of milliseconds.
 const ROUND_BYTES: usize = 8 * 1024 * 1024;
-/// How many rounds are under way. With one, all commands that come while it is on its way to the disks and the members are
+/// How many rounds are under way where each takes no longer than [`OVERLAP`]. With one, all commands that come while it is on
+/// its way to the disks and the members are
 /// the next. Two made smaller rounds, each of which costs an fsync and two messages for each member whatever its size: a
 /// tenth more processor time for every request of the mix, and no less waiting.
 const UNDER_WAY: usize = 1;
+/// A round that takes longer is on its way to members that are far, or to slow disks, and the next one need not wait for it.
+const OVERLAP: Duration = Duration::from_millis(20);
+/// How many rounds are under way at the most: twice as many as begin within the longest round trip.
+const MOST_UNDER_WAY: usize = 40;
 /// So many commands begin a round at once: about as many as cost together what a round costs whatever is in it
 /// (docs/performance.md).
 const ENOUGH: usize = 16;
@@ -37,7 +44,7 @@ const ENOUGH: usize = 16;
 const PACE: Duration = Duration::from_millis(2);
 
 /// Puts commands into the log of this node, if it leads, many at a time: a command joins the next round, which begins when
-/// the one before it has been applied, and at once if there are many or none was lately.
+/// the one before it has been applied or is long under way, and at once if there are many or none was lately.
 #[derive(Clone)]
 pub(crate) struct WriteRounds {
     waiting: mpsc::Sender<Waiting>,
@@ -68,12 +75,13 @@ impl WriteRounds {
         node: NodeId,
         server: ServerMetrics,
         max_bytes: usize,
+        timing: Timing,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
         let (waiting, queue) = mpsc::channel(MAX_WAITING);
         let queue = Batches::new(queue, ROUND_BYTES, |waiting: &Waiting| waiting.proposal.command.len());
         let ended = Arc::<AtomicU64>::default();
-        let running = run(raft, node, server, queue, ended.clone(), stop);
+        let running = run(raft, node, server, queue, ended.clone(), timing, stop);
         (Self { waiting, room: ByteRoom::new(max_bytes), ended }, running)
     }
 
@@ -117,14 +125,23 @@ async fn run(
     mut server: ServerMetrics,
     mut queue: Batches<Waiting>,
     ended: Arc<AtomicU64>,
+    timing: Timing,
     stop: CancellationToken,
 ) {
     let mut under_way = FuturesUnordered::new();
     let mut at_once_from = Instant::now();
+    let (mut overlaps, mut overlaps_from) = (false, Instant::now());
     loop {
+        let may_begin = under_way.len() < UNDER_WAY || overlaps;
         tokio::select! {
-            round = queue.next_of(ENOUGH, at_once_from), if under_way.len() < UNDER_WAY => {
+            () = tokio::time::sleep_until(overlaps_from), if !may_begin && under_way.len() < MOST_UNDER_WAY => {
+                // Of a quorum that is silent every round would be one more of which nobody knows what became of it.
+                overlaps = is_followed(&raft, node, timing);
+                overlaps_from = Instant::now() + OVERLAP;
+            }
+            round = queue.next_of(ENOUGH, at_once_from), if may_begin => {
                 let Some(round) = round else { return };
+                (overlaps, overlaps_from) = (false, Instant::now() + OVERLAP);
                 if round.len() > 1 {
                     at_once_from = Instant::now() + PACE;
                 }
@@ -154,6 +171,15 @@ async fn run(
         }
     }
     tell_all(queue.end().map(|waiting| waiting.answer), || Tried::Ended);
+}
+
+/// Whether other members have followed this leader as lately as its heartbeats can tell.
+fn is_followed(raft: &Raft, node: NodeId, timing: Timing) -> bool {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let is_alone = metrics.membership_config.membership().voter_ids().all(|voter| voter == node);
+    let acknowledged = metrics.last_quorum_acked.map(|acknowledged| acknowledged.elapsed());
+    !is_alone && acknowledged.is_some_and(|ago| ago < 2 * timing.heartbeat() + timing.max_rtt())
 }
 
 /// The commands of a round whose clients still wait for them. Whoever was told that a command reached no log must not find

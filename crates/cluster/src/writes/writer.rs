@@ -46,7 +46,8 @@ impl Writes {
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
         let (raft, node, server) = (group.raft.clone(), group.node, group.server.clone());
-        let (rounds, running) = WriteRounds::new(raft, node, server.clone(), room.proposals, stop.clone());
+        let (rounds, running) =
+            WriteRounds::new(raft, node, server.clone(), room.proposals, group.timing, stop.clone());
         let forwarder = Forwarder::new(door, directory, server, room.forwarded, tasks, stop);
         let proposer = Arc::new(Proposer::new(ProposerId::new(node.bits())));
         let ending = proposer.clone();

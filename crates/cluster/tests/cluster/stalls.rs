@@ -104,11 +104,15 @@ async fn a_command_of_another_member_is_not_put_into_the_log_after_its_deadline(
         futures_util::future::join_all((2..10).map(|number| put_by(number, deadline))).await
     };
     let (_, others) = tokio::join!(in_a_round, others);
-    assert!(others.iter().all(Result::is_err), "{others:?}");
     drop(stall);
     write(&on_follower, key(10), put(b"after")).await;
-    for number in 2..10 {
-        assert_eq!(read(&on_follower, &key(number)).await, None, "write {number} had its deadline long before");
+    for (other, number) in others.iter().zip(2..10) {
+        let found = read(&on_follower, &key(number)).await;
+        // It may have got into a round in time, which ended too late.
+        assert!(
+            found.is_none() || *other == Err(ClusterError::OutcomeUnknown),
+            "write {number} has an effect: {other:?}"
+        );
     }
     for name in ["n1", "n2", "n3"] {
         cast.stop(name).await;
