@@ -5,11 +5,12 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use sessile_store::Member;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, Status};
 use tracing::warn;
 
 use super::changes::MembershipChanges;
 use crate::group::Group;
+use crate::transport::ThisNode;
 
 /// How long before the leader is told again, unless the leader or the membership becomes another one.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -56,12 +57,13 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> bool {
     if is_settled(Some(found), membership.membership().get_node(&group.node), &wanted) {
         return true;
     }
-    let Some(leader) = group.leader() else { return false };
-    let told = if leader == group.node {
-        changes.admit(group.node, wanted, None).await.map(drop)
-    } else {
-        let Some(address) = group.address_of(leader) else { return false };
-        this.announce(&address).await
+    let told = match group.leader() {
+        Some(leader) if leader == group.node => changes.admit(group.node, wanted, None).await.map(drop),
+        Some(leader) => {
+            let Some(address) = group.address_of(leader) else { return false };
+            this.announce(&address).await
+        }
+        None => ask_around(group, this).await,
     };
     if let Err(status) = &told {
         if status.code() == Code::AlreadyExists {
@@ -71,6 +73,21 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> bool {
         warn!("the leader does not take over this node's new name, address or rules: {}", status.message());
     }
     told.is_ok()
+}
+
+/// Tells the leader by way of the others. A leader that came while this member moved looks for it where it was, so nothing is
+/// heard of it.
+async fn ask_around(group: &Group, this: &ThisNode) -> Result<(), Status> {
+    let membership = group.membership();
+    for (_, member) in membership.membership().nodes().filter(|(node, _)| **node != group.node) {
+        match this.ask_to_join(&member.address).await {
+            Ok(answer) if !answer.cluster.is_empty() => return Ok(()),
+            Ok(answer) if !answer.leader_address.is_empty() => return this.announce(&answer.leader_address).await,
+            Err(status) if status.code() == Code::AlreadyExists => return Err(status),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(Status::unavailable("no member that answers knows a leader"))
 }
 
 /// Whether there is nothing to tell of a member: what is known is what it wants, or somebody has changed it since it was
