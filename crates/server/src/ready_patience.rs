@@ -1,9 +1,9 @@
 //! How long `/readyz` waits for the next leader before it says that this node is not ready.
 //!
 //! An election is over within a second, and requests wait for it. A balancer that was told meanwhile that no node is
-//! ready would refuse them all. A node that cannot take part in an election says at once that it is not ready.
+//! ready would refuse them all. A node that is cut off cannot tell that from an election at first, so it waits once, and
+//! says at once that it is not ready from then on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,8 +20,6 @@ const FORGOTTEN: Duration = Duration::from_secs(10);
 pub(crate) struct ReadyPatience {
     patience: Duration,
     outage: Mutex<Option<Outage>>,
-    /// Whether enough voters answered when there was no quorum. Of a node that has just started none is known to answer.
-    has_reached_others: AtomicBool,
 }
 
 /// That checks find no quorum.
@@ -34,7 +32,7 @@ struct Outage {
 
 impl ReadyPatience {
     pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, outage: Mutex::default(), has_reached_others: AtomicBool::new(false) }
+        Self { patience, outage: Mutex::default() }
     }
 
     /// Whether that node could serve now, or as soon as there is a leader again.
@@ -47,20 +45,11 @@ impl ReadyPatience {
             };
             let now = Instant::now();
             let give_up = deadline.min(self.since(now) + self.patience);
-            if now >= give_up || self.is_cut_off(cluster) {
+            if now >= give_up {
                 return proven;
             }
             sleep_until(give_up.min(now + LOOK_AGAIN)).await;
         }
-    }
-
-    /// Whether too few voters answer this node, and once there were enough.
-    fn is_cut_off(&self, cluster: &Cluster) -> bool {
-        if reaches_a_majority(cluster) {
-            self.has_reached_others.store(true, Ordering::Relaxed);
-            return false;
-        }
-        self.has_reached_others.load(Ordering::Relaxed)
     }
 
     /// Since when there is no quorum, as far as is known: one more check has found none.
@@ -70,14 +59,6 @@ impl ReadyPatience {
         *outage = Some(Outage { since, seen: now });
         since
     }
-}
-
-/// Whether so many voters answer this node that they could elect a leader with it.
-fn reaches_a_majority(cluster: &Cluster) -> bool {
-    let status = cluster.status();
-    let others = status.members.iter().filter(|member| member.reachable).map(|member| member.node);
-    let reached = others.chain([status.node]).filter(|node| status.voters.contains(node)).count();
-    reached > status.voters.len() / 2
 }
 
 #[cfg(test)]
