@@ -8,7 +8,7 @@ use sessile_testkit::simulation::{Defect, SimulationOptions, Step, simulate};
 
 /// The same at every run, so that a change that breaks one of them is seen at once. Few that take little time: a build for
 /// tests is ten times as slow as the one for the long run. Even ones have the engine that ships.
-const SEEDS: [u64; 3] = [5, 18, 20];
+const SEEDS: [u64; 3] = [4, 5, 16];
 /// Found by one of the first few seeds each: one that is made in the answers, one in the engine, one by a decision.
 const PLANTED: [Defect; 3] =
     [Defect::ReadWithoutReadIndex, Defect::OutcomesLostInSnapshot, Defect::LeaderResumesItsTerm];
