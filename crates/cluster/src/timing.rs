@@ -19,7 +19,7 @@ use std::time::Duration;
 /// | round of reads | 3 `R` + 380 | 500 | 1280 | to connect to the leader and ask it, which may ask others |
 /// | registration | 4 `R` + 1840 | 2000 | 3040 | to connect, and one entry of the log |
 /// | answers | lease + 600 | 1000 | 1780 | a member that took a heartbeat within that time counts as one that answers |
-/// | request | 8 `R` + 1000 | 1320 | 3400 | the longest wait when a leader dies: half a round trip of news, lease, first in line, pre-vote, vote, first answer, and a command that another member forwards on a new connection |
+/// | request | 23/2 `R` + 600 | 1060 | 4050 | what a request needs that meets the death of a leader: up to two round trips before it; half a one of news, lease, first in line, pre-vote and vote; and a command that another member forwards on a new connection to a leader that begins to replicate |
 ///
 /// What needs at most three round trips and has a second or more anyway does not follow.
 ///
@@ -120,7 +120,7 @@ impl Timing {
 
     /// The shortest deadline of a request that outlasts the death of a leader.
     pub fn request(self) -> Duration {
-        self.round_trip() * 8 + Duration::from_millis(1_000)
+        self.round_trip() * 23 / 2 + Duration::from_millis(600)
     }
 }
 
@@ -182,8 +182,10 @@ mod tests {
         for round_trip in ALL.map(Duration::from_millis) {
             let timing = Timing::of(round_trip);
             let reckoned = timing.round_trip();
-            // Half a round trip of news, pre-vote, vote and lease, and a command on a new connection.
-            assert!(timing.first_campaign() + reckoned * 6 < timing.request(), "{round_trip:?}");
+            // Half a round trip of news, pre-vote and vote; the leader is known; a connection, the command, and its answer.
+            let longest = timing.first_campaign() + reckoned * 6;
+            assert!(longest < reckoned * 8 + Duration::from_secs(1), "{round_trip:?}");
+            assert!(longest + reckoned * 2 < timing.request(), "one that was under way: {round_trip:?}");
             // A pre-vote there and back and a vote there; and what one heard later than the other.
             let reaches_all = reckoned * 3 / 2 + timing.heartbeat();
             let others = timing.lease() + *timing.election_timeout().start();

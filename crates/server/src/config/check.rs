@@ -191,8 +191,8 @@ fn outlasts_no_leader(cluster: &ClusterConfig, http: &HttpLimits) -> Option<Stri
     let max_rtt = cluster.timing.max_rtt().as_millis();
     (deadline < needed).then(|| {
         format!(
-            "`http.request_timeout_ms` is {deadline}, and with `cluster.max_rtt_ms` {max_rtt} there may be no leader for \
-             {needed} ms when one dies; requests in that time fail, unless `http.request_timeout_ms` is {needed} or more"
+            "`http.request_timeout_ms` is {deadline}, and with `cluster.max_rtt_ms` {max_rtt} a request that meets the death of \
+             a leader may need {needed}; raise it to that, or such requests fail"
         )
     })
 }

@@ -136,7 +136,7 @@ impl ClusterConfig {
         let millis = |duration: Duration| duration.as_millis();
         format!(
             "  # from max_rtt_ms follow: a heartbeat every {} ms, answered within {}, no writes after {} ms without a quorum, an election after {} \
-             to {} ms of silence, and at most {} ms without a leader when one dies",
+             to {} ms of silence; a request outlasts the death of a leader within {} ms",
             millis(timing.heartbeat()),
             millis(timing.heartbeat_answer()),
             millis(timing.lease()),

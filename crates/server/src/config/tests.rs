@@ -304,11 +304,9 @@ fn it_is_told_what_follows_from_the_longest_round_trip_and_what_deadline_it_want
         "{text}"
     );
     let far = "cluster: {name: n1, max_rtt_ms: 300}\n";
-    let (told, enough) = (parse(far), parse(&format!("{far}http: {{request_timeout_ms: 3400}}\n")));
-    assert!(told.describe().contains("at most 3400 ms without a leader when one dies"), "{}", told.describe());
-    assert!(
-        told.warnings[0].starts_with("`http.request_timeout_ms` is 2000, and with `cluster.max_rtt_ms` 300 there may")
-    );
+    let (told, enough) = (parse(far), parse(&format!("{far}http: {{request_timeout_ms: 4050}}\n")));
+    assert!(told.describe().contains("a request outlasts the death of a leader within 4050 ms"), "{}", told.describe());
+    assert!(told.warnings[0].starts_with("`http.request_timeout_ms` is 2000, and with `cluster.max_rtt_ms` 300 a "));
     assert_eq!(enough.warnings, [""; 0]);
     assert_eq!(parse("cluster: {name: n1, max_rtt_ms: 120}\n").warnings, [""; 0], "two seconds are enough");
 }

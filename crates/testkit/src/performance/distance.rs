@@ -72,7 +72,7 @@ struct Apart {
 struct Met {
     done: usize,
     failed: usize,
-    waits: Vec<f64>,
+    spans: Vec<(Instant, Instant)>,
 }
 
 impl Apart {
@@ -121,13 +121,13 @@ impl Apart {
         let names = self.fleet.names();
         let (leads, follows): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| *name == leader);
         let p50 = |names: &[String], method: &str| -> f64 {
-            let waits = names.iter().map(|name| self.asks_alone(name, method, options.alone).waits);
-            waits.filter_map(median).fold(0.0, f64::max)
+            let each = names.iter().map(|name| self.asks_alone(name, method, options.alone).waits_since(None));
+            each.filter_map(median).fold(0.0, f64::max)
         };
         let (get_leader, get) = (p50(&leads, "GET"), p50(&follows, "GET"));
         let (set_leader, set) = (p50(&leads, "POST"), p50(&follows, "POST"));
-        let met = self.loses(&leader)?;
-        let longest = met.waits.iter().copied().fold(0.0, f64::max);
+        let (met, killed) = self.loses(&leader)?;
+        let longest = met.waits_since(Some(killed)).into_iter().fold(0.0, f64::max);
         Ok(format!(
             "| {} | {} | {formed:.1} | {changes:.0} | {written} of {wanted} | {get_leader:.1} / {get:.1} | \
              {set_leader:.1} / {set:.1} | {longest:.0} | {} | {} of {} |",
@@ -196,11 +196,11 @@ impl Apart {
 
     /// Kills the leader while clients write at the others, each one after the other and until one of its writes was begun
     /// after that.
-    fn loses(&mut self, leader: &str) -> Result<Met, String> {
+    fn loses(&mut self, leader: &str) -> Result<(Met, Instant), String> {
         let killed = AtomicBool::new(false);
         let left: Vec<_> = self.fleet.names().into_iter().filter(|name| name != leader).collect();
         let at: Vec<_> = left.iter().map(|name| self.fleet.http(name)).collect();
-        let all = thread::scope(|scope| {
+        let (at_the_end, all) = thread::scope(|scope| {
             let writers: Vec<_> = (0..at.len() * WRITERS)
                 .map(|nth| {
                     let (address, killed) = (at[nth % at.len()], &killed);
@@ -208,19 +208,20 @@ impl Apart {
                 })
                 .collect();
             thread::sleep(INTO_IT);
+            let at_the_end = Instant::now();
             self.fleet.kill(leader);
             killed.store(true, Ordering::SeqCst);
-            writers.into_iter().map(|writer| writer.join().map_err(|_| "a writer panicked".to_owned())).collect()
+            let all = writers.into_iter().map(|writer| writer.join().map_err(|_| "a writer panicked".to_owned()));
+            (at_the_end, all.collect::<Result<Vec<Met>, String>>())
         });
-        let all: Result<Vec<Met>, String> = all;
         let mut sum = Met::default();
         for met in all? {
             sum.done += met.done;
             sum.failed += met.failed;
-            sum.waits.extend(met.waits);
+            sum.spans.extend(met.spans);
         }
         eventually("the others have a leader", || (self.fleet.readiness(&left[0]) == Some(200)).then_some(()));
-        Ok(sum)
+        Ok((sum, at_the_end))
     }
 }
 
@@ -247,7 +248,15 @@ impl Met {
         } else {
             self.failed += 1;
         }
-        self.waits.push(begin.elapsed().as_secs_f64() * 1_000.0);
+        self.spans.push((begin, Instant::now()));
+    }
+
+    /// How long each took, in milliseconds: all of it, or what of it was after that moment.
+    fn waits_since(&self, moment: Option<Instant>) -> Vec<f64> {
+        let wait = |(begin, end): &(Instant, Instant)| {
+            end.saturating_duration_since(moment.map_or(*begin, |at| at.max(*begin)))
+        };
+        self.spans.iter().map(|span| wait(span).as_secs_f64() * 1_000.0).collect()
     }
 }
 
@@ -258,5 +267,5 @@ fn bar(round_trip: u64) -> u64 {
 
 /// The deadline of requests in milliseconds: the default, or what `sessile check-config` asks for.
 fn deadline(round_trip: u64) -> u64 {
-    bar(round_trip).max(DEFAULT_DEADLINE)
+    (600 + 23 * round_trip / 2).max(DEFAULT_DEADLINE)
 }
