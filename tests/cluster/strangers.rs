@@ -136,6 +136,26 @@ fn a_removed_node_is_turned_away_until_it_discards_what_it_has() {
     assert_eq!(read(&fleet, "n3", "k").as_deref(), Some("v"));
 }
 
+/// Its log is empty, so it knows nobody who could tell it.
+#[test]
+fn a_learner_that_was_removed_before_it_received_anything_is_told_when_it_asks() {
+    let (mut fleet, _) = formed(3);
+    fleet.add("n4");
+    fleet.start("n4");
+    while !fleet.words("n4").contains("this node has entered its cluster") {
+        assert!(!fleet.process("n4").has_ended());
+    }
+    fleet.kill("n4");
+    let id = fleet.status("n1").unwrap().member("n4").unwrap().id.clone();
+    fleet.succeed(&["cluster", "remove", &id], "n1");
+    fleet.start("n4");
+    assert_eq!(fleet.ends("n4").code(), Some(1));
+    assert!(fleet.words("n4").contains(&format!("node {id} was removed from cluster")));
+    fleet.settings("n4").arguments = vec!["--discard-data-and-rejoin".into()];
+    fleet.start("n4");
+    assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3", "n4"]);
+}
+
 /// An operator gives each cluster the address of the other one's n3.
 #[test]
 fn two_clusters_whose_addresses_were_mixed_up_keep_their_data_apart() {

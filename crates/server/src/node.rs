@@ -27,6 +27,12 @@ use crate::watchdog::Watchdog;
 /// How long giving leadership away may take when this node leaves: a healthy voter takes it within a heartbeat.
 const HAND_OVER: Duration = Duration::from_secs(2);
 
+/// How a node's end begins: what tells it to stop, and what tells its listeners to take no more connections.
+struct Ending {
+    stop: CancellationToken,
+    close_listeners: CancellationToken,
+}
+
 /// Runs a node until `stop` is cancelled, the notice period is over, and the requests in flight are done, at most
 /// `config.shutdown_grace` after that. Both `serve` and `dev` call it; they differ in the configuration and in
 /// `listening`, which is called once, with the session API's address, when the node is a member of a cluster.
@@ -46,10 +52,10 @@ pub async fn run(
     // and is not ready. Requests wait for it inside their deadline.
     let sessions = Arc::new(ClusterSessions::new(config.http.ready_patience));
     let metrics = Arc::new(Metrics::new()?);
-    let close_listeners = CancellationToken::new();
+    let ending = Ending { stop, close_listeners: CancellationToken::new() };
     let serve = async {
-        let api = serve_api(&resources, api, &sessions, &metrics, close_listeners.clone());
-        let admin = serve_admin(&resources, admin, &sessions, &metrics, close_listeners.clone());
+        let api = serve_api(&resources, api, &sessions, &metrics, ending.close_listeners.clone());
+        let admin = serve_admin(&resources, admin, &sessions, &metrics, ending.close_listeners.clone());
         let (api, admin) = tokio::try_join!(api, admin)?;
         let cut_off = api.cut_off + admin.map_or(0, |admin| admin.cut_off);
         if cut_off > 0 {
@@ -58,10 +64,9 @@ pub async fn run(
         anyhow::Ok(())
     };
     let run_node = async {
-        let ended =
-            run_node(&resources, old, peers, &stop, &close_listeners, &sessions, &metrics, || listening(address)).await;
+        let ended = run_node(&resources, old, peers, &ending, &sessions, &metrics, || listening(address)).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
-        close_listeners.cancel();
+        ending.close_listeners.cancel();
         ended
     };
     let (ended, served) = tokio::join!(run_node, serve);
@@ -88,8 +93,7 @@ async fn run_node(
     resources: &Resources<'_>,
     old: OldData,
     peers: Option<TcpListener>,
-    stop: &CancellationToken,
-    close_listeners: &CancellationToken,
+    Ending { stop, close_listeners }: &Ending,
     sessions: &ClusterSessions,
     metrics: &Metrics,
     started: impl FnOnce() + Send,

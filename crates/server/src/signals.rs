@@ -101,7 +101,8 @@ impl Signals {
 
 /// Whether whoever started this process has it ignore SIGHUP, as `nohup` does.
 fn hangup_is_ignored() -> bool {
-    const SIGHUP_BIT: u64 = 1 << (1 - 1);
+    // Signal 1 is the lowest bit.
+    const SIGHUP_BIT: u64 = 1;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & SIGHUP_BIT != 0)

@@ -6,23 +6,28 @@ use sessile_store::Member;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::changes::MembershipChanges;
 use crate::group::Group;
-use crate::transport::ThisNode;
+use crate::transport::{ThisNode, refusal_of, why_silent};
+use crate::wire::JoinResponse;
+use crate::wire::refusal::Reason;
 
 /// How long before the leader is told again, unless the leader or the membership becomes another one.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long a member that knows of no membership waits for somebody to send it one, before it asks its seeds whether anybody
+/// will. A state on its way to it takes a while, and brings the membership at its end.
+const UNKNOWN: Duration = Duration::from_secs(5);
 
 /// Once after a start: what the membership says of this member is what its configuration says, or the leader is told.
-pub(crate) async fn run(changes: Arc<MembershipChanges>, stop: CancellationToken) {
-    stop.run_until_cancelled(tell_what_changed(&changes)).await;
+pub(crate) async fn run(changes: Arc<MembershipChanges>, seeds: Vec<String>, stop: CancellationToken) {
+    stop.run_until_cancelled(tell_what_changed(&changes, &seeds)).await;
 }
 
-async fn tell_what_changed(changes: &MembershipChanges) {
+async fn tell_what_changed(changes: &MembershipChanges, seeds: &[String]) {
     let mut server = changes.group().server.clone();
-    let Some(found) = first_found(changes.group()).await else { return };
+    let Some(found) = first_found(changes, seeds).await else { return };
     loop {
         // Seen, so that only what comes from here on is news.
         drop(server.borrow_and_update());
@@ -37,14 +42,53 @@ async fn tell_what_changed(changes: &MembershipChanges) {
 }
 
 /// What the membership says of this member as soon as it says anything. `None` if Raft ends before.
-async fn first_found(group: &Group) -> Option<Member> {
+///
+/// Nobody calls a learner that was removed before it had received anything, so it asks.
+async fn first_found(changes: &MembershipChanges, seeds: &[String]) -> Option<Member> {
+    let group = changes.group();
     let mut server = group.server.clone();
     loop {
         let known = server.borrow_and_update().membership_config.membership().get_node(&group.node).cloned();
         if known.is_some() {
             return known;
         }
-        server.changed().await.ok()?;
+        match timeout(UNKNOWN, server.changed()).await {
+            Ok(changed) => changed.ok()?,
+            Err(_) if knows_no_member(group) => ask_seeds(changes, seeds).await,
+            Err(_) => {}
+        }
+    }
+}
+
+fn knows_no_member(group: &Group) -> bool {
+    group.membership().membership().nodes().next().is_none()
+}
+
+/// Asks the members at these addresses, and the leader that they name, to send it what it needs, and stops this node if one
+/// says that it was removed.
+async fn ask_seeds(changes: &MembershipChanges, seeds: &[String]) {
+    let this = changes.this();
+    for seed in seeds.iter().filter(|seed| *seed != this.address()) {
+        match ask_leader_by(this, seed).await {
+            Ok(_) => return,
+            Err(status) => match refusal_of(&status) {
+                Some((Reason::Removed, _)) => {
+                    changes.group().stop_because_removed();
+                    return;
+                }
+                _ => info!("this node knows no member of its cluster, and {seed} {}", why_silent(&status)),
+            },
+        }
+    }
+}
+
+/// Asks whoever answers at an address, and the leader if it names one.
+async fn ask_leader_by(this: &ThisNode, address: &str) -> Result<JoinResponse, Status> {
+    match this.ask_to_join(address).await {
+        Ok(JoinResponse { leader_address, .. }) if !leader_address.is_empty() => {
+            this.ask_to_join(&leader_address).await
+        }
+        answer => answer,
     }
 }
 
@@ -80,9 +124,8 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> bool {
 async fn ask_around(group: &Group, this: &ThisNode) -> Result<(), Status> {
     let membership = group.membership();
     for (_, member) in membership.membership().nodes().filter(|(node, _)| **node != group.node) {
-        match this.ask_to_join(&member.address).await {
+        match ask_leader_by(this, &member.address).await {
             Ok(answer) if !answer.cluster.is_empty() => return Ok(()),
-            Ok(answer) if !answer.leader_address.is_empty() => return this.announce(&answer.leader_address).await,
             Err(status) if status.code() == Code::AlreadyExists => return Err(status),
             Ok(_) | Err(_) => {}
         }

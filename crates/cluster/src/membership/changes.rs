@@ -145,6 +145,7 @@ impl MembershipChanges {
             address: request.address.clone(),
             rules_supported: RulesVersion::new(request.rules_supported),
         };
+        self.assert_not_removed(node)?;
         let known = self.group.membership().membership().get_node(&node).cloned();
         if let Some(known) = known.as_ref().filter(|known| known.address != wanted.address) {
             self.assert_has_moved(node, known, request.start_id).await?;
@@ -161,6 +162,18 @@ impl MembershipChanges {
         }
         self.admit(node, wanted, None).await?;
         Ok(JoinResponse { cluster: cluster_to_wire(self.group.cluster), leader_address: String::new() })
+    }
+
+    fn assert_not_removed(&self, node: NodeId) -> Result<(), Status> {
+        if !self.group.state.is_removed(node) {
+            return Ok(());
+        }
+        let text = format!(
+            "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
+             start it with --discard-data-and-rejoin",
+            self.group.cluster
+        );
+        Err(self.this.door().refuse(Reason::Removed, &text))
     }
 
     /// Who is to be written into the membership must be found where it says that it is: it is sent the log there.
@@ -181,14 +194,7 @@ impl MembershipChanges {
     pub(crate) async fn admit(&self, node: NodeId, wanted: Member, decided_on: Option<u64>) -> Result<Changed, Status> {
         let change = self.begin_change(decided_on).await?;
         let on = &change.on;
-        if self.group.state.is_removed(node) {
-            let text = format!(
-                "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
-                 start it with --discard-data-and-rejoin",
-                self.group.cluster
-            );
-            return Err(self.this.door().refuse(Reason::Removed, &text));
-        }
+        self.assert_not_removed(node)?;
         let name = wanted.name.clone();
         let known = on.membership().get_node(&node);
         if known == Some(&wanted) {

@@ -161,11 +161,11 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
         ("the watch over the disk", watch_disk(health.clone(), sending, stop.clone()).boxed()),
         ("the upkeep", maintenance.run(stop.clone()).boxed()),
     ];
-    if let Some(PeersConfig { autopilot, stabilise, .. }) = &config.peers {
+    if let Some(PeersConfig { autopilot, stabilise, seeds, .. }) = &config.peers {
         let changes = &managed.changes;
         let autopilot = Autopilot::new(changes.clone(), writes.clone(), autopilot.then_some(*stabilise));
         own.push(("the exchange of reports", exchange_reports(health.clone(), stop.clone()).boxed()));
-        own.push(("the word to the leader", announce(changes.clone(), stop.clone()).boxed()));
+        own.push(("the word to the leader", announce(changes.clone(), seeds.clone(), stop.clone()).boxed()));
         own.push(("the autopilot", autopilot.run(stop.clone()).boxed()));
     }
     own

@@ -66,10 +66,11 @@ impl Found {
             Self::Http => Some(format!(
                 "{address} speaks HTTP and is no port of a node: name the address of a node's cluster.listen with --server"
             )),
-            Self::Silence => Some(format!(
-                "it accepts connections and says nothing, as a node does that is still opening its data, or stands still: \
-                 see its log, or name another with --server"
-            )),
+            Self::Silence => {
+                let sentence = "it accepts connections and says nothing, as a node does that is still opening its data, \
+                                or stands still: see its log, or name another with --server";
+                Some(sentence.to_owned())
+            }
             Self::Unknown => None,
         }
     }
