@@ -1,11 +1,10 @@
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::relay::{Relay, lock};
 
 /// How much is read at once, and how many pieces may be under way in one direction: more than a window holds.
 const PIECE_BYTES: usize = 64 << 10;
@@ -20,29 +19,37 @@ pub type Distance = Arc<dyn Fn(IpAddr) -> Duration + Send + Sync>;
 ///
 /// A [`Proxy`](crate::Proxy) in bad weather holds up one piece after the other, as a narrow way does.
 pub struct DelayLine {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    to: SocketAddr,
-    round_trip: Mutex<Distance>,
-    ends: AtomicBool,
-    /// Both ends of every connection.
-    open: Mutex<BTreeMap<u64, [TcpStream; 2]>>,
+    relay: Relay,
+    round_trip: Arc<Mutex<Distance>>,
 }
 
 impl DelayLine {
     /// One that listens at `at`, and leads to `to`.
     pub fn start(at: SocketAddr, to: SocketAddr, round_trip: Distance) -> io::Result<Self> {
-        let listener = TcpListener::bind(at)?;
-        let address = listener.local_addr()?;
-        let (round_trip, open) = (Mutex::new(round_trip), Mutex::default());
-        let shared = Arc::new(Shared { to, round_trip, ends: AtomicBool::new(false), open });
-        let accepting = shared.clone();
-        let acceptor = std::thread::spawn(move || accepting.accepts(&listener));
-        Ok(Self { address, shared, acceptor: Some(acceptor) })
+        let round_trip = Arc::new(Mutex::new(round_trip));
+        let now = round_trip.clone();
+        let relay = Relay::start(
+            move || TcpListener::bind(at),
+            to,
+            move |accepted| {
+                let round_trip = || {
+                    let distance = lock(&now).clone();
+                    distance(accepted.from)
+                };
+                // The system has accepted already: what a handshake costs is added before anything is passed on.
+                std::thread::sleep(round_trip());
+                let (near, far) = (&accepted.near, accepted.connect()?);
+                std::thread::scope(|scope| {
+                    for (from_end, to_end) in [(near, &far), (&far, near)] {
+                        let (pieces, under_way) = sync_channel(UNDER_WAY);
+                        scope.spawn(move || takes(from_end, round_trip, &pieces));
+                        scope.spawn(move || arrives(to_end, &under_way));
+                    }
+                });
+                Some(())
+            },
+        )?;
+        Ok(Self { relay, round_trip })
     }
 
     /// One on this machine, everybody as far away.
@@ -52,76 +59,23 @@ impl DelayLine {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.relay.address()
     }
 
     /// From now on, for connections that are open too.
     pub fn is(&self, round_trip: Distance) {
-        *lock(&self.shared.round_trip) = round_trip;
+        *lock(&self.round_trip) = round_trip;
     }
 }
 
-impl Drop for DelayLine {
-    fn drop(&mut self) {
-        self.shared.ends.store(true, Ordering::SeqCst);
-        // It looks up when somebody connects.
-        let woken = TcpStream::connect(self.address).is_ok();
-        if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
-            let _ = acceptor.join();
-        }
-        lock(&self.shared.open).values().flatten().for_each(close);
-    }
-}
-
-impl Shared {
-    fn accepts(self: Arc<Self>, listener: &TcpListener) {
-        for number in 0.. {
-            let Ok((near, from)) = listener.accept() else { continue };
-            if self.ends.load(Ordering::SeqCst) {
-                return;
-            }
-            let shared = self.clone();
-            // Whoever connects learns from the end of the connection that nobody is there.
-            std::thread::spawn(move || shared.connects(&near, from.ip(), number));
-        }
-    }
-
-    fn round_trip(&self, from: IpAddr) -> Duration {
-        let distance = lock(&self.round_trip).clone();
-        distance(from)
-    }
-
-    fn connects(&self, near: &TcpStream, from: IpAddr, number: u64) -> Option<()> {
-        // The system has accepted already: what a handshake costs is added before anything is passed on.
-        std::thread::sleep(self.round_trip(from));
-        let far = TcpStream::connect(self.to).ok()?;
-        for stream in [near, &far] {
-            stream.set_nodelay(true).ok()?;
-        }
-        let copies = [near.try_clone().ok()?, far.try_clone().ok()?];
-        lock(&self.open).insert(number, copies);
-        std::thread::scope(|scope| {
-            for (from_end, to_end) in [(near, &far), (&far, near)] {
-                let (pieces, under_way) = sync_channel(UNDER_WAY);
-                scope.spawn(move || self.takes(from_end, from, &pieces));
-                scope.spawn(move || arrives(to_end, &under_way));
-            }
-        });
-        lock(&self.open).remove(&number);
-        close(near);
-        close(&far);
-        Some(())
-    }
-
-    /// Reads until the end, which travels as everything else does.
-    fn takes(&self, mut end: &TcpStream, from: IpAddr, pieces: &SyncSender<(Instant, Vec<u8>)>) {
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            let read = end.read(&mut piece).unwrap_or(0);
-            let arrives = Instant::now() + self.round_trip(from) / 2;
-            if pieces.send((arrives, piece[..read].to_vec())).is_err() || read == 0 {
-                return;
-            }
+/// Reads until the end, which travels as everything else does.
+fn takes(mut end: &TcpStream, round_trip: impl Fn() -> Duration, pieces: &SyncSender<(Instant, Vec<u8>)>) {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = end.read(&mut piece).unwrap_or(0);
+        let arrives = Instant::now() + round_trip() / 2;
+        if pieces.send((arrives, piece[..read].to_vec())).is_err() || read == 0 {
+            return;
         }
     }
 }
@@ -135,15 +89,6 @@ fn arrives(mut end: &TcpStream, under_way: &Receiver<(Instant, Vec<u8>)>) {
         }
     }
     let _ = end.shutdown(Shutdown::Write);
-}
-
-fn close(stream: &TcpStream) {
-    // It may be closed already.
-    let _ = stream.shutdown(Shutdown::Both);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

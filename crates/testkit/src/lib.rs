@@ -19,6 +19,7 @@ pub mod power_cuts;
 mod preload;
 mod process;
 mod proxy;
+mod relay;
 mod report;
 pub mod simulation;
 mod small_disk;

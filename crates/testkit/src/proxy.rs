@@ -1,12 +1,8 @@
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -14,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::Host;
+use crate::relay::{Relay, close, lock};
 
 /// How much is passed on at once.
 const PIECE_BYTES: usize = 16 << 10;
@@ -65,123 +62,57 @@ impl Weather {
 /// connection and its port.
 #[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    to: SocketAddr,
-    weather: Mutex<Weather>,
-    ends: AtomicBool,
-    /// Both ends of every connection.
-    open: Mutex<BTreeMap<u64, [TcpStream; 2]>>,
+    relay: Relay,
+    weather: Arc<Mutex<Weather>>,
 }
 
 impl Proxy {
     /// One that listens at `at` and stands before `to`, both on that host, or on this machine if there is none. What it
     /// does to connections is drawn by the seed.
     pub fn start(host: Option<&Host>, at: SocketAddr, to: SocketAddr, seed: u64) -> io::Result<Self> {
-        let open = Mutex::default();
-        let shared = Arc::new(Shared { to, weather: Mutex::default(), ends: AtomicBool::new(false), open });
-        let (listens, listening) = sync_channel(1);
-        let (accepting, namespace) = (shared.clone(), host.map(|host| host.namespace.clone()));
-        let acceptor = std::thread::spawn(move || accepting.accepts(namespace, at, seed, &listens));
-        let listening = listening.recv().unwrap_or_else(|_| Err(io::Error::other("the proxy ended early")));
-        Ok(Self { address: listening?, shared, acceptor: Some(acceptor) })
+        let weather = Arc::<Mutex<Weather>>::default();
+        let (namespace, has) = (host.map(|host| host.namespace.clone()), weather.clone());
+        // A thread takes its sockets, and the threads that it begins, to the network it is on.
+        let bind = move || namespace.map_or(Ok(()), |name| enter(&name)).and_then(|()| TcpListener::bind(at));
+        let relay = Relay::start(bind, to, move |accepted| {
+            let far = accepted.connect()?;
+            let rng = |way| SmallRng::seed_from_u64(seed ^ accepted.number.rotate_left(32) ^ way);
+            let (near, there, back) = (&accepted.near, rng(0), rng(1));
+            std::thread::scope(|scope| {
+                scope.spawn(|| passes_on(near, &far, &has, there));
+                passes_on(&far, near, &has, back);
+            });
+            Some(())
+        })?;
+        Ok(Self { relay, weather })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.relay.address()
     }
 
     /// From now on, for connections that are open too.
     pub fn has(&self, weather: Weather) {
-        *lock(&self.shared.weather) = weather;
+        *lock(&self.weather) = weather;
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.shared.ends.store(true, Ordering::SeqCst);
-        // It looks up when somebody connects.
-        let woken = TcpStream::connect(self.address).is_ok();
-        if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
-            let _ = acceptor.join();
+/// Until one of the two ends closes, or the weather breaks the connection.
+fn passes_on(mut from: &TcpStream, mut to: &TcpStream, weather: &Mutex<Weather>, mut rng: SmallRng) {
+    let mut piece = vec![0; PIECE_BYTES];
+    while let Ok(read @ 1..) = from.read(&mut piece) {
+        let weather = *lock(weather);
+        let Some(held) = weather.holds(read, &mut rng) else { break };
+        if !held.is_zero() {
+            std::thread::sleep(held);
         }
-        lock(&self.shared.open).values().flatten().for_each(close);
-    }
-}
-
-impl Shared {
-    fn accepts(
-        self: Arc<Self>,
-        namespace: Option<String>,
-        at: SocketAddr,
-        seed: u64,
-        listens: &SyncSender<io::Result<SocketAddr>>,
-    ) {
-        // A thread takes its sockets, and the threads that it begins, to the network it is on.
-        let entered = namespace.map_or(Ok(()), |name| enter(&name));
-        let listener = match entered.and_then(|()| TcpListener::bind(at)) {
-            Ok(listener) => listener,
-            Err(error) => return drop(listens.send(Err(error))),
-        };
-        let _ = listens.send(listener.local_addr());
-        for number in 0.. {
-            let Ok((near, _)) = listener.accept() else { continue };
-            if self.ends.load(Ordering::SeqCst) {
-                return;
-            }
-            let shared = self.clone();
-            // Whoever connects learns from the end of the connection that nobody is there.
-            std::thread::spawn(move || shared.connects(&near, number, seed));
+        if to.write_all(&piece[..read]).is_err() {
+            break;
         }
     }
-
-    fn connects(&self, near: &TcpStream, number: u64, seed: u64) -> Option<()> {
-        let far = TcpStream::connect(self.to).ok()?;
-        for stream in [near, &far] {
-            stream.set_nodelay(true).ok()?;
-        }
-        let copies = [near.try_clone().ok()?, far.try_clone().ok()?];
-        lock(&self.open).insert(number, copies);
-        let [there, back] = [0, 1].map(|way| SmallRng::seed_from_u64(seed ^ number.rotate_left(32) ^ way));
-        std::thread::scope(|scope| {
-            scope.spawn(|| self.passes_on(near, &far, there));
-            self.passes_on(&far, near, back);
-        });
-        lock(&self.open).remove(&number);
-        Some(())
-    }
-
-    /// Until one of the two ends closes, or the weather breaks the connection.
-    fn passes_on(&self, mut from: &TcpStream, mut to: &TcpStream, mut rng: SmallRng) {
-        let mut piece = vec![0; PIECE_BYTES];
-        while let Ok(read @ 1..) = from.read(&mut piece) {
-            let weather = *lock(&self.weather);
-            let Some(held) = weather.holds(read, &mut rng) else { break };
-            if !held.is_zero() {
-                std::thread::sleep(held);
-            }
-            if to.write_all(&piece[..read]).is_err() {
-                break;
-            }
-        }
-        close(from);
-        close(to);
-    }
-}
-
-fn close(stream: &TcpStream) {
-    // It may be closed already.
-    let _ = stream.shutdown(Shutdown::Both);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    close(from);
+    close(to);
 }
 
 /// Moves the calling thread into that network.

@@ -82,7 +82,7 @@ impl Pace {
         // What came then is merged now, and no write waits for that.
         let late = if self.caught_up_lately.load(Ordering::Relaxed) { CATCHING_UP_BYTES } else { 0 };
         let limit = shape.overlay_limit().max(late);
-        let (runs, overlay) = (shape.overlay_runs(), shape.overlay_bytes().saturating_mul(100) / limit);
+        let (runs, overlay) = (shape.overlay_runs(), shape.lasting_overlay_bytes().saturating_mul(100) / limit);
         self.merges_are_behind.store(runs >= BEHIND.0 || overlay >= BEHIND.1, Ordering::Relaxed);
         let runs = thousandths(runs as u64, (RUNS.0 as u64, RUNS.1 as u64));
         self.unmerged.store(runs.max(thousandths(overlay, OVERLAY)), Ordering::Relaxed);
@@ -137,6 +137,18 @@ mod tests {
         };
         let runs = [over, 64 << 20].map(|bytes| RunShape { id: bytes, tables: vec![table(bytes)] });
         Shape { runs: runs.into(), allowed_bytes: pace.allowed_bytes() }
+    }
+
+    #[test]
+    fn no_write_waits_for_merges_of_what_will_go_by_itself() {
+        let pace = Pace::new((BUFFERS * BUFFER) as u64);
+        let mut all = shape(&pace, 2 << 30);
+        pace.set_shape(&all);
+        assert!(pace.wait(0, 1 << 10) > Duration::ZERO && pace.is_behind(0));
+        all.runs[0].tables.iter_mut().for_each(|table| table.is_short_lived = true);
+        pace.set_shape(&all);
+        assert_eq!(pace.wait(0, 1 << 10), Duration::ZERO);
+        assert!(!pace.is_behind(0), "and nobody hurries");
     }
 
     #[test]

@@ -137,6 +137,12 @@ impl Shape {
         self.overlay().iter().map(RunShape::bytes).sum()
     }
 
+    /// The part of that which merges are for: what goes soon, and by itself, waits for none.
+    pub(super) fn lasting_overlay_bytes(&self) -> u64 {
+        let tables = self.overlay().iter().flat_map(|run| &run.tables);
+        tables.filter(|table| !table.is_short_lived && !table.is_over).map(|table| table.bytes).sum()
+    }
+
     /// How much may lie over the base.
     pub(super) fn overlay_limit(&self) -> u64 {
         self.share_of_base().max(self.allowed_bytes)
