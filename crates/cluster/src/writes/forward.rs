@@ -144,10 +144,18 @@ impl Way {
             let mut conversing = std::pin::pin!(self.converse(channel, outgoing, &sent));
             tokio::select! {
                 refused = &mut conversing => refused,
-                () = ends => false,
-                // Whoever forwards is gone; or the stream was not accepted, or broke, and which of both is heard next.
+                () = &mut ends => false,
+                // Whoever forwards is gone; or the stream was not accepted, or broke, and which of both is heard next. What
+                // is queued meanwhile must not wait for that when another node leads.
                 goes_on = send(&mut queue, &messages, &sent, self.directory.timing().max_rtt()) => {
-                    if goes_on { false } else { conversing.await }
+                    if goes_on {
+                        false
+                    } else {
+                        tokio::select! {
+                            refused = &mut conversing => refused,
+                            () = &mut ends => false,
+                        }
+                    }
                 }
             }
         };
