@@ -4,7 +4,7 @@ pub struct Envelope {
     /// 16 bytes; empty for a node without one.
     #[prost(bytes = "bytes", tag = "1")]
     pub cluster: ::prost::bytes::Bytes,
-    /// The Raft group; 0 for now.
+    /// The Raft group: a process may hold several, and that of the sessions is 0.
     #[prost(uint32, tag = "2")]
     pub group: u32,
     /// 16 bytes each.

@@ -42,7 +42,7 @@ mod watchdog;
 
 pub use opening::OldData;
 pub use serve::{Keeping, banner};
-pub use sessions::ClusterSessions;
+pub use sessions::{ClusterSessions, live};
 
 /// The whole program: does what the command line says, the program's name first, and gives the code to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

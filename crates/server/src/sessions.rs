@@ -93,7 +93,8 @@ impl Sessions for ClusterSessions {
     }
 }
 
-fn live(found: LiveRecord) -> Session {
+/// A live record, as the session API shows it.
+pub fn live(found: LiveRecord) -> Session {
     Session {
         version: found.record.header.version,
         remaining: remaining(found.record.header.expires_at, found.clock),

@@ -95,19 +95,7 @@ fn arrives(mut end: &TcpStream, under_way: &Receiver<(Instant, Vec<u8>)>) {
 mod tests {
     use super::*;
     use crate::PATIENCE;
-
-    /// A server that sends back what it gets.
-    fn echo() -> SocketAddr {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let to = server.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for stream in server.incoming() {
-                let stream = stream.unwrap();
-                std::thread::spawn(move || io::copy(&mut &stream, &mut &stream));
-            }
-        });
-        to
-    }
+    use crate::relay::echo;
 
     #[test]
     fn everything_takes_its_time_and_nothing_waits_for_what_was_sent_before() {

@@ -127,19 +127,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::PATIENCE;
+    use crate::{PATIENCE, relay};
 
     /// A server that sends back what it gets, and a proxy before it.
     fn echo(seed: u64) -> Proxy {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let to = server.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for stream in server.incoming() {
-                let stream = stream.unwrap();
-                std::thread::spawn(move || io::copy(&mut &stream, &mut &stream));
-            }
-        });
-        Proxy::start(None, "127.0.0.1:0".parse().unwrap(), to, seed).unwrap()
+        Proxy::start(None, "127.0.0.1:0".parse().unwrap(), relay::echo(), seed).unwrap()
     }
 
     fn connect(proxy: &Proxy) -> TcpStream {

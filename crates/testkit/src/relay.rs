@@ -126,3 +126,17 @@ pub(crate) fn close(stream: &TcpStream) {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// A server that sends back what it gets.
+#[cfg(test)]
+pub(crate) fn echo() -> SocketAddr {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+        }
+    });
+    address
+}

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sessile_core::{LogTime, Stamp, stamp};
+use sessile_core::{LogTime, MAX_FORWARD_JUMP, Stamp, stamp};
 use sessile_store::NodeId;
 use tokio::time::Instant;
 use tracing::warn;
@@ -23,8 +23,6 @@ pub(crate) struct LeaderClock {
 
 /// How far this node's clock may be ahead of a time that stands still before nothing is stamped with it any more.
 const STANDS_STILL: Duration = Duration::from_secs(5);
-/// A jump that ends many sessions at once is told.
-const LARGE_JUMP: Duration = Duration::from_secs(3_600);
 /// How long a stamp serves for all entries: time in the log is for lifetimes of seconds.
 const STAMP_SERVES: Duration = Duration::from_millis(5);
 
@@ -79,7 +77,7 @@ impl LeaderClock {
             return None;
         }
         let jump = next.time().since(previous);
-        if jump > LARGE_JUMP && previous != LogTime::default() {
+        if jump > MAX_FORWARD_JUMP && previous != LogTime::default() {
             warn!(from = %previous, to = %next.time(), seconds = jump.as_secs(), "the replicated clock goes on after a while, or a \
                    clock was set: what had less time left has expired");
         }

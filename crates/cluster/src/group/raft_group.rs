@@ -99,12 +99,20 @@ impl Group {
 
     /// Whether this node leads, has a time to stamp writes with, and a quorum has followed it so lately that Raft takes one.
     pub(crate) fn takes_writes(&self) -> bool {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let is_alone = metrics.membership_config.membership().voter_ids().all(|voter| voter == self.node);
-        let acknowledged = metrics.last_quorum_acked.map(|acknowledged| acknowledged.elapsed());
-        let is_followed = is_alone || acknowledged.is_some_and(|ago| ago < self.timing.lease());
-        metrics.state.is_leader() && is_followed && !self.clock.is_held()
+        let leads = self.raft.metrics().borrow_watched().state.is_leader();
+        let is_followed = self.is_alone() || self.is_followed_within(self.timing.lease());
+        leads && is_followed && !self.clock.is_held()
+    }
+
+    /// Whether no other member votes.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.membership().membership().voter_ids().all(|voter| voter == self.node)
+    }
+
+    /// Whether a quorum is known to have followed this leader within that time. Of one that is alone nothing is known.
+    pub(crate) fn is_followed_within(&self, time: Duration) -> bool {
+        let acknowledged = self.raft.metrics().borrow_watched().last_quorum_acked;
+        acknowledged.is_some_and(|acknowledged| acknowledged.elapsed() < time)
     }
 
     /// Waits until this node leads. For ever, if its Raft ends before.

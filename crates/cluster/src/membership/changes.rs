@@ -20,10 +20,11 @@ use super::decide;
 use super::find::{find, is_one_of};
 use super::leadership::hand_over;
 use super::quorum::{assert_caught_up, assert_quorum};
+use crate::error::StartError;
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
 use crate::reads::Reads;
-use crate::transport::{ThisNode, cluster_to_wire, why_silent};
+use crate::transport::{ThisNode, are_copies, cluster_to_wire, why_silent};
 use crate::wire::refusal::Reason;
 use crate::wire::{JoinRequest, JoinResponse};
 
@@ -224,12 +225,10 @@ impl MembershipChanges {
     /// A member that is elsewhere now must not be where it was as well: then one of the two runs on a copy of the other's disk.
     async fn assert_has_moved(&self, node: NodeId, known: &Member, start_id: u64) -> Result<(), Status> {
         match self.this.probe(&known.address).await {
-            Ok((answered, there)) if answered == node && start_id != 0 && ![0, start_id].contains(&there.start_id) => {
-                Err(Status::already_exists(format!(
-                    "node {node} runs already, at {}: this data directory is a copy of its own; remove it, or start with \
-                     --discard-data-and-rejoin to come back as a new node",
-                    known.address
-                )))
+            Ok(found) if are_copies((node, start_id), &found) => {
+                // As it would have been told at its start, had it known of that address.
+                let copied = StartError::Copied { node, address: known.address.clone() };
+                Err(Status::already_exists(copied.to_string()))
             }
             _ => Ok(()),
         }

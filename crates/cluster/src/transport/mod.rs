@@ -33,5 +33,5 @@ pub(crate) use network::{Elections, Network};
 pub use reach::{Dial, Incoming, Reach, Wire};
 pub(crate) use receiver::RaftReceiver;
 pub(crate) use snapshot::{Fetching, Receiving, Sending, fetch};
-pub(crate) use this_node::{AmongPeers, ThisNode, why_silent};
+pub(crate) use this_node::{AmongPeers, ThisNode, are_copies, why_silent};
 pub(crate) use told::Told;

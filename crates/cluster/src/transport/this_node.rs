@@ -79,8 +79,8 @@ impl ThisNode {
 
     /// Whether an answer comes from another process that has this node's id: one of the two data directories is a copy of the
     /// other.
-    pub(crate) fn is_copy(&self, (node, identity): &(NodeId, Identity)) -> bool {
-        *node == self.node() && ![0, self.start_id].contains(&identity.start_id)
+    pub(crate) fn is_copy(&self, answer: &(NodeId, Identity)) -> bool {
+        are_copies((self.node(), self.start_id), answer)
     }
 
     /// `host:port` at which the others reach this node; empty in a cluster of one.
@@ -189,6 +189,11 @@ impl ThisNode {
         let request = self.door.request(Some(node), admit, Some(self.directory.timing().call()));
         self.door.receive_stranger(self.admission_at(address)?.admit(request).await).map(drop)
     }
+}
+
+/// Whether another process than that one answered under its node id. Of members that do not say which they are, nobody knows.
+pub(crate) fn are_copies((node, start_id): (NodeId, u64), (answered, there): &(NodeId, Identity)) -> bool {
+    *answered == node && start_id != 0 && ![0, start_id].contains(&there.start_id)
 }
 
 /// What is wrong with whoever should have answered, to stand behind its address.

@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
-use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
 use sessile_core::LogTime;
-use sessile_store::{NodeId, Proposal, TypeConfig};
+use sessile_store::{Proposal, TypeConfig};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +18,7 @@ use super::claim::Claim;
 use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
-use crate::raft::{Raft, ServerMetrics};
-use crate::timing::Timing;
+use crate::group::Group;
 
 /// How many commands wait for a round, and within how many bytes says the configuration. Whoever finds no room waits outside.
 const MAX_WAITING: usize = 1_024;
@@ -71,17 +69,14 @@ impl WriteRounds {
     /// The handle, and the task that runs the rounds until it is cancelled. So many bytes of commands may wait or be in a
     /// round.
     pub(crate) fn new(
-        raft: Raft,
-        node: NodeId,
-        server: ServerMetrics,
+        group: Arc<Group>,
         max_bytes: usize,
-        timing: Timing,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
         let (waiting, queue) = mpsc::channel(MAX_WAITING);
         let queue = Batches::new(queue, ROUND_BYTES, |waiting: &Waiting| waiting.proposal.command.len());
         let ended = Arc::<AtomicU64>::default();
-        let running = run(raft, node, server, queue, ended.clone(), timing, stop);
+        let running = run(group, queue, ended.clone(), stop);
         (Self { waiting, room: ByteRoom::new(max_bytes), ended }, running)
     }
 
@@ -119,15 +114,10 @@ impl WriteRounds {
     }
 }
 
-async fn run(
-    raft: Raft,
-    node: NodeId,
-    mut server: ServerMetrics,
-    mut queue: Batches<Waiting>,
-    ended: Arc<AtomicU64>,
-    timing: Timing,
-    stop: CancellationToken,
-) {
+async fn run(group: Arc<Group>, mut queue: Batches<Waiting>, ended: Arc<AtomicU64>, stop: CancellationToken) {
+    let mut server = group.server.clone();
+    // As lately as heartbeats can tell.
+    let lately = 2 * group.timing.heartbeat() + group.timing.max_rtt();
     let mut under_way = FuturesUnordered::new();
     let mut at_once_from = Instant::now();
     let (mut overlaps, mut overlaps_from) = (false, Instant::now());
@@ -136,7 +126,7 @@ async fn run(
         tokio::select! {
             () = tokio::time::sleep_until(overlaps_from), if !may_begin && under_way.len() < MOST_UNDER_WAY => {
                 // Of a quorum that is silent every round would be one more of which nobody knows what became of it.
-                overlaps = is_followed(&raft, node, timing);
+                overlaps = !group.is_alone() && group.is_followed_within(lately);
                 overlaps_from = Instant::now() + OVERLAP;
             }
             round = queue.next_of(ENOUGH, at_once_from), if may_begin => {
@@ -149,7 +139,7 @@ async fn run(
                 if proposals.is_empty() {
                     continue;
                 }
-                match raft.client_write_many(proposals).await {
+                match group.raft.client_write_many(proposals).await {
                     Ok(results) => under_way.push(tell(results, answers)),
                     Err(_) => tell_all(answers, || Tried::Ended),
                 }
@@ -163,7 +153,7 @@ async fn run(
                 if changed.is_err() {
                     break;
                 }
-                if server.borrow_and_update().current_leader != Some(node) {
+                if server.borrow_and_update().current_leader != Some(group.node) {
                     tell_all(queue.drain().map(|waiting| waiting.answer), || Tried::NotSent);
                 }
             }
@@ -171,15 +161,6 @@ async fn run(
         }
     }
     tell_all(queue.end().map(|waiting| waiting.answer), || Tried::Ended);
-}
-
-/// Whether other members have followed this leader as lately as its heartbeats can tell.
-fn is_followed(raft: &Raft, node: NodeId, timing: Timing) -> bool {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow_watched();
-    let is_alone = metrics.membership_config.membership().voter_ids().all(|voter| voter == node);
-    let acknowledged = metrics.last_quorum_acked.map(|acknowledged| acknowledged.elapsed());
-    !is_alone && acknowledged.is_some_and(|ago| ago < 2 * timing.heartbeat() + timing.max_rtt())
 }
 
 /// The commands of a round whose clients still wait for them. Whoever was told that a command reached no log must not find

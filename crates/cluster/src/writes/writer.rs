@@ -45,11 +45,9 @@ impl Writes {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
-        let (raft, node, server) = (group.raft.clone(), group.node, group.server.clone());
-        let (rounds, running) =
-            WriteRounds::new(raft, node, server.clone(), room.proposals, group.timing, stop.clone());
-        let forwarder = Forwarder::new(door, directory, server, room.forwarded, tasks, stop);
-        let proposer = Arc::new(Proposer::new(ProposerId::new(node.bits())));
+        let (rounds, running) = WriteRounds::new(group.clone(), room.proposals, stop.clone());
+        let forwarder = Forwarder::new(door, directory, group.server.clone(), room.forwarded, tasks, stop);
+        let proposer = Arc::new(Proposer::new(ProposerId::new(group.node.bits())));
         let ending = proposer.clone();
         group.fault.ends(move || ending.end());
         (Self { group, proposer, rounds, forwarder }, running)

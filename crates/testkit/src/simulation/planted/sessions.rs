@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile::ClusterSessions;
+use sessile::{ClusterSessions, live};
 use sessile_cluster::{Cluster, LiveRecord};
-use sessile_core::{Condition, Delete, LogTime, NamespaceId, Put, SessionKey};
+use sessile_core::{Condition, Delete, NamespaceId, Put, SessionKey};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use sessile_store::term_of;
 use tokio::time::Instant;
@@ -46,7 +46,7 @@ impl PlantedSessions {
             Defect::ExpiryByWallClock => {
                 let found = cluster.read(namespace, key, deadline).await.ok()?;
                 let lives = |found: &LiveRecord| found.record.header.expires_at > self.host.wall_clock();
-                Some(found.filter(lives).map(session))
+                Some(found.filter(lives).map(live))
             }
             _ => None,
         }
@@ -69,7 +69,7 @@ async fn known_here(
     deadline: Instant,
 ) -> Option<Option<Session>> {
     let (found, _) = cluster.read_local(namespace, key, deadline).await.ok()?;
-    Some(found.map(session))
+    Some(found.map(live))
 }
 
 /// The term in which the node leads, as far as it knows itself, once it has applied an entry of that term.
@@ -78,12 +78,6 @@ fn leads_in(cluster: &Cluster) -> Option<u64> {
     let (term, applied) = (status.leads_in?, status.applied?);
     let is_of_this_term = cluster.log_ids().iter().any(|entry| entry.index == applied && term_of(entry) == term);
     is_of_this_term.then_some(term)
-}
-
-fn session(LiveRecord { record, clock }: LiveRecord) -> Session {
-    let expires_at = record.header.expires_at;
-    let remaining = (expires_at != LogTime::NEVER).then(|| expires_at.since(clock));
-    Session { value: record.value, version: record.header.version, remaining }
 }
 
 /// Asks again and again until the deadline, each time for another command.
