@@ -18,16 +18,17 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 sessile=$(realpath "${1:-$root/target/debug/sessile}")
 PATH=$PATH:/usr/sbin                 # where Debian has haproxy
 
-readonly NODES=(n1 n2 n3)
 readonly KILLS=${KILLS:-10} RATE=${RATE:-100}
 readonly CLIENTS=4                   # processes of curl at a time
 readonly START_LIMIT=60              # seconds a node has to be ready
 readonly AFTER_A_KILL=3              # seconds until the node comes back: an election takes one
 readonly LOAD=8                      # seconds of load around a kill: time enough to come back
 
-run=$(mktemp -d) haproxy_pid='' bench_pid=''
-declare -A http=() grpc=() pid=()
+run=$(mktemp -d) bench_pid=''
 clients=()
+
+# shellcheck source=tests/nodes.sh
+source "$root/tests/nodes.sh"
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
@@ -60,28 +61,10 @@ await() {
     done
 }
 
-launch() {
-    "$sessile" serve --config "$run/$1.yaml" >>"$run/$1.log" 2>&1 &
-    pid[$1]=$!
-}
-
 start_nodes() {
     local node
-    for node in "${NODES[@]}"; do http[$node]=127.0.0.1:$(free_port) grpc[$node]=127.0.0.1:$(free_port); done
-    for node in "${NODES[@]}"; do
-        cat >"$run/$node.yaml" <<YAML
-listen_port: ${http[$node]##*:}
-storage: { data_dir: "$run/$node-data", reserve_mb: 0 }
-cluster:
-  name: $node
-  listen: "${grpc[$node]}"
-  advertise: "${grpc[$node]}"
-  seeds: ["${grpc[n1]}", "${grpc[n2]}", "${grpc[n3]}"]
-  expect: 3
-  listen_ms: 500
-YAML
-        launch "$node"
-    done
+    configure_nodes
+    for node in "${NODES[@]}"; do launch_node "$node"; done
     for node in "${NODES[@]}"; do await "http://${http[$node]}/readyz"; done
 }
 
@@ -105,10 +88,7 @@ ask_with_new_connections() {
 }
 
 start_nodes
-balancer=127.0.0.1:$(free_port) url=''
-SESSILE_BIND=$balancer SESSILE_N1=${http[n1]} SESSILE_N2=${http[n2]} SESSILE_N3=${http[n3]} \
-    haproxy -db -f "$root/deploy/haproxy/haproxy.cfg" >"$run/haproxy.log" 2>&1 &
-haproxy_pid=$!
+launch_haproxy
 url=http://$balancer/sessions/v1
 await "http://$balancer/readyz"
 
@@ -125,7 +105,7 @@ for ((kill = 1; kill <= KILLS; kill++)); do
     kill -KILL "${pid[$node]}"
     wait "${pid[$node]}" 2>/dev/null || true
     sleep "$AFTER_A_KILL"
-    launch "$node"
+    launch_node "$node"
     if wait "$bench_pid"; then said=''; else said=$(sed -n '/^failed:/,$p' "$run/bench-$kill"); kept=$((kept + 1)); fi
     bench_pid=''
     await "http://${http[$node]}/readyz"

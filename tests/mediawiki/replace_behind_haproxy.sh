@@ -11,50 +11,20 @@ set -euo pipefail
 
 # shellcheck source=tests/mediawiki/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=tests/nodes.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../nodes.sh"
 
 PACKAGES+=(haproxy)
 COMMANDS+=(haproxy)
 PATH=$PATH:/usr/sbin                 # where Debian has haproxy
 
-readonly NODES=(n1 n2 n3)
 readonly JOIN_LIMIT=60               # seconds a node has to become a voter again
 readonly LOOKS=5                     # times the user looks at the wiki at least, while a node is replaced
 
-declare -A http=() grpc=() pid=()    # of each node: host:port for clients and for peers, and its process
 declare -A id=()                     # of each node: who it was before
-haproxy_pid='' watcher_pid=''
+watcher_pid=''
 
 # ---- Three nodes and a balancer -------------------------------------------------------------------------------
-
-configure_nodes() {
-    local node
-    for node in "${NODES[@]}"; do
-        http[$node]=127.0.0.1:$(free_port)
-        grpc[$node]=127.0.0.1:$(free_port)
-    done
-    od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$run/join.token"
-    for node in "${NODES[@]}"; do
-        cat >"$run/$node.yaml" <<YAML
-listen_address: 127.0.0.1
-listen_port: ${http[$node]##*:}
-storage: { data_dir: "$run/$node-data", engine: fjall, reserve_mb: 0 }
-cluster:
-  name: $node
-  listen: "${grpc[$node]}"
-  advertise: "${grpc[$node]}"
-  seeds: ["${grpc[n1]}", "${grpc[n2]}", "${grpc[n3]}"]
-  expect: 3
-  join_token_file: "$run/join.token"
-  listen_ms: 500
-  stabilise_ms: 1000
-YAML
-    done
-}
-
-launch_node() {
-    "$sessile" serve --config "$run/$1.yaml" >>"$run/sessile-$1.log" 2>&1 &
-    pid[$1]=$!
-}
 
 start_nodes() {
     local node
@@ -64,12 +34,8 @@ start_nodes() {
 }
 
 start_haproxy() {
-    local address
-    address=127.0.0.1:$(free_port)
-    store=http://$address
-    SESSILE_BIND=$address SESSILE_N1=${http[n1]} SESSILE_N2=${http[n2]} SESSILE_N3=${http[n3]} \
-        haproxy -db -f "$root/deploy/haproxy/haproxy.cfg" >>"$run/haproxy.log" 2>&1 &
-    haproxy_pid=$!
+    launch_haproxy
+    store=http://$balancer
     await "$haproxy_pid" "$store/readyz"
 }
 
