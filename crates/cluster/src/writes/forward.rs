@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
-use super::claim::Claim;
+use super::claim::{Claim, Unanswered, wait_for_answer};
 use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
@@ -84,12 +84,11 @@ impl Forwarder {
             Err(_) | Ok(Err(_)) => return Tried::NotSent,
             Ok(Ok(())) => {}
         }
-        match timeout_at(deadline, receiver).await {
-            Ok(Ok(tried)) => tried,
-            // It was dropped from the queue: nobody sent it.
-            Ok(Err(_)) => Tried::NotSent,
-            Err(_) if claim.get() => Tried::NotSent,
-            Err(_) => Tried::Unknown,
+        match wait_for_answer(receiver, &queue, &claim, deadline).await {
+            Ok(tried) => tried,
+            // What was sent is always answered, so what was dropped was not sent.
+            Err(Unanswered::Dropped | Unanswered::QueueEnded | Unanswered::Waiting) => Tried::NotSent,
+            Err(Unanswered::Taken) => Tried::Unknown,
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::claim::Claim;
+use super::claim::{Claim, Unanswered, wait_for_answer};
 use super::tried::Tried;
 use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
@@ -105,11 +105,12 @@ impl WriteRounds {
             Ok(Err(_)) => return Tried::Ended,
             Err(_) => return too_late(),
         }
-        match timeout_at(deadline, receiver).await {
-            // Dropped with its round, which may be in the log.
-            Ok(tried) => tried.unwrap_or(Tried::Unknown),
-            Err(_) if claim.get() => too_late(),
-            Err(_) => Tried::Unknown,
+        match wait_for_answer(receiver, &self.waiting, &claim, deadline).await {
+            Ok(tried) => tried,
+            // What is dropped with its round may be in the log.
+            Err(Unanswered::Dropped | Unanswered::Taken) => Tried::Unknown,
+            Err(Unanswered::QueueEnded) => Tried::Ended,
+            Err(Unanswered::Waiting) => too_late(),
         }
     }
 }
