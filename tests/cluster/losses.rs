@@ -2,7 +2,7 @@
 
 use sessile_testkit::Client;
 
-use crate::world::{formed, other_than, put, read, serves_nothing, store};
+use crate::world::{fleet, formed, other_than, put, read, serves_nothing, store};
 
 #[test]
 fn five_nodes_serve_without_two_and_not_without_three() {
@@ -31,6 +31,48 @@ fn five_nodes_serve_without_two_and_not_without_three() {
     for name in &left {
         assert_eq!(read(&fleet, &third, name).as_deref(), Some("written without two"));
     }
+}
+
+#[test]
+fn a_dead_voter_gives_its_place_to_a_newcomer_of_another_name() {
+    let mut fleet = fleet(3);
+    fleet.add("n4");
+    for name in fleet.names() {
+        fleet.settings(&name).dead_after_ms = Some(1_000);
+    }
+    for name in ["n1", "n2", "n3"] {
+        fleet.start(name);
+    }
+    let leader = fleet.wait_for_leader();
+    let dead = other_than(&fleet, &leader);
+    store(&fleet, &leader, "k", "v");
+    fleet.kill(&dead);
+    fleet.start("n4");
+    let after = fleet.wait_until("n4 votes in the place of the dead", |fleet| {
+        fleet.status(&leader).filter(|status| status.voter("n4").is_some() && !status.joint)
+    });
+    assert!(after.voters().len() == 3 && after.member(&dead).is_none(), "{after:?}");
+    // One may be lost again.
+    fleet.kill(&leader);
+    store(&fleet, "n4", "k", "written without both");
+}
+
+#[test]
+fn while_a_voter_may_come_back_a_newcomer_gets_no_vote_that_raises_the_quorum() {
+    let (mut fleet, before) = formed(3);
+    let leader = before.leader.unwrap();
+    let silent = other_than(&fleet, &leader);
+    fleet.kill(&silent);
+    fleet.add("n4");
+    fleet.start("n4");
+    let waits = format!("n4 waits for a vote: {silent} does not answer");
+    fleet.wait_until("status says why n4 has no vote", |fleet| {
+        let status = fleet.status(&leader)?;
+        assert!(status.voter("n4").is_none(), "with four voters and one dead no other may be lost");
+        status.alerts.iter().any(|alert| alert.contains(&waits)).then_some(())
+    });
+    fleet.start(&silent);
+    assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3", "n4"]);
 }
 
 /// An election that waits for the leader's silence takes longer than the question that follows its end.

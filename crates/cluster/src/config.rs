@@ -117,6 +117,8 @@ pub struct PeersConfig {
     pub listen_for: Duration,
     /// How long a learner must have been healthy before it is promoted.
     pub stabilise: Duration,
+    /// How long a voter must have been silent before a newcomer of another name takes its place.
+    pub dead_after: Duration,
     /// Whether learners are promoted, dead members replaced and nodes admitted without a command.
     pub autopilot: bool,
 }
@@ -126,4 +128,6 @@ impl PeersConfig {
     pub const DEFAULT_LISTEN: Duration = Duration::from_secs(3);
     /// The default of `cluster.stabilise_ms`.
     pub const DEFAULT_STABILISE: Duration = Duration::from_secs(10);
+    /// The default of `cluster.dead_after_ms`: longer than a machine takes to start again.
+    pub const DEFAULT_DEAD_AFTER: Duration = Duration::from_secs(600);
 }

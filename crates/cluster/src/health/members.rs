@@ -79,6 +79,11 @@ impl Known {
         self.reachable.then(|| self.since.elapsed())
     }
 
+    /// How long it has not answered.
+    pub(crate) fn silent_for(&self) -> Option<Duration> {
+        (!self.reachable).then(|| self.since.elapsed())
+    }
+
     fn fresh(&self) -> Option<(&MemberReport, Duration)> {
         let age = self.heard?.elapsed();
         self.report.as_ref().filter(|_| age <= FRESH).map(|report| (report, age))

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::changes::MembershipChanges;
-use super::decide::{Namesake, Placing, is_ready};
+use super::decide::{self, Namesake, Placing, Silence, is_ready};
 use crate::group::{Group, voters};
 use crate::writes::Writes;
 
@@ -24,13 +24,22 @@ const ROUND: Duration = Duration::from_millis(250);
 pub(crate) struct Autopilot {
     changes: Arc<MembershipChanges>,
     writes: Arc<Writes>,
-    /// How long a learner must have been healthy before it is promoted; `None` if that is left to commands.
-    stabilise: Option<Duration>,
+    /// `None` if learners and the dead are left to commands.
+    waits: Option<Waits>,
+}
+
+/// How long it waits before it changes who votes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waits {
+    /// A learner has been healthy for so long when it gets a vote.
+    pub(crate) stabilise: Duration,
+    /// A voter has been silent for so long when it loses its vote to a newcomer of another name.
+    pub(crate) dead_after: Duration,
 }
 
 impl Autopilot {
-    pub(crate) fn new(changes: Arc<MembershipChanges>, writes: Arc<Writes>, stabilise: Option<Duration>) -> Self {
-        Self { changes, writes, stabilise }
+    pub(crate) fn new(changes: Arc<MembershipChanges>, writes: Arc<Writes>, waits: Option<Waits>) -> Self {
+        Self { changes, writes, waits }
     }
 
     /// Looks around until it is cancelled.
@@ -67,38 +76,70 @@ async fn look(autopilot: &Autopilot) {
         return;
     }
     raise_rules(changes.group(), &autopilot.writes, &on).await;
-    let Some(stabilise) = autopilot.stabilise else { return };
+    let Some(Waits { stabilise, dead_after }) = autopilot.waits else { return };
     let voters = voters(&on);
+    let silences = silences(changes, &voters);
     let mut concerns = BTreeSet::new();
+    let mut is_changed = false;
     for (&learner, member) in on.membership().nodes().filter(|(node, _)| !voters.contains(node)) {
         let healthy_for = changes.health().members.get(learner).and_then(|known| known.reachable_for());
         let behind = changes.group().unacknowledged(learner);
         if !is_ready(healthy_for, stabilise, behind) && decisions().learners_wait_for_a_vote {
             continue;
         }
-        match place(changes, (learner, member), &on).await {
+        let newcomer = decide::newcomer(&silences, dead_after);
+        match place(changes, (learner, member), newcomer, &on).await {
             Ok(true) => {
                 // The membership is another one now.
+                is_changed = true;
                 break;
             }
             Ok(false) => {}
             Err(concern) => drop(concerns.insert(concern)),
         }
     }
+    if let Some(dead) = decide::surplus(&silences, dead_after).filter(|_| !is_changed)
+        && let Err(concern) = remove_dead(changes, dead, &on).await
+    {
+        concerns.insert(concern);
+    }
     for news in changes.health().concerns_are(concerns) {
         warn!("{news}");
     }
 }
 
-/// Gives a healthy learner its place. Says whether the membership was changed, or what stands in the way.
+/// How long each voter has not answered, by what this node knows.
+fn silences(changes: &MembershipChanges, voters: &BTreeSet<NodeId>) -> Vec<Silence> {
+    let health = changes.health();
+    let silent_for = |node| match health.is_well(node) {
+        true => None,
+        // Of one that was not asked yet nothing is known.
+        false => Some(health.members.get(node).and_then(|known| known.silent_for()).unwrap_or_default()),
+    };
+    voters.iter().map(|&node| Silence { node, silent_for: silent_for(node) }).collect()
+}
+
+/// Takes the vote of a dead voter away, for which there is no newcomer.
+async fn remove_dead(changes: &MembershipChanges, dead: NodeId, on: &StoredMembership) -> Result<(), String> {
+    let name = changes.group().name_of(dead);
+    match changes.remove_dead(dead, on).await {
+        Ok(_) => Ok(()),
+        Err(status) if passes(&status) => Ok(()),
+        Err(status) => Err(format!("{name} is dead and cannot be removed: {}", status.message())),
+    }
+}
+
+/// Gives a healthy learner its place, which is `newcomer` unless it bears a member's name. Says whether the membership was
+/// changed, or what stands in the way.
 async fn place(
     changes: &MembershipChanges,
     (learner, member): (NodeId, &Member),
+    newcomer: Placing,
     on: &StoredMembership,
 ) -> Result<bool, String> {
     let (voters, membership) = (voters(on), on.membership());
     let namesakes = membership.nodes().filter(|(node, other)| **node != learner && other.name == member.name);
-    let mut placing = Placing::Promote;
+    let mut placing = newcomer;
     for (&node, other) in namesakes {
         // One whose heartbeats or reports come lives, whatever one more call finds.
         let answers = changes.health().is_well(node) || changes.still_answers(node, other).await;
@@ -116,6 +157,10 @@ async fn place(
                 Err(status) => Err(format!("{}, of before, cannot be removed: {}", member.name, status.message())),
             };
         }
+        Placing::Wait(silent) => {
+            let silent = changes.group().name_of(silent);
+            return Err(waits_for(&member.name, &silent));
+        }
         Placing::Replace(old) => changes.replace_node(old, (learner, member), on).await,
         Placing::Promote => changes.promote(&learner.to_string(), on.log_id().map(|log_id| log_id.index)).await,
     };
@@ -124,6 +169,15 @@ async fn place(
         Err(status) if passes(&status) => Ok(false),
         Err(status) => Err(format!("{} cannot be given a vote: {}", member.name, status.message())),
     }
+}
+
+/// Why a newcomer has no vote yet, and what an operator may do.
+fn waits_for(newcomer: &str, silent: &str) -> String {
+    format!(
+        "{newcomer} waits for a vote: {silent} does not answer, and one more voter would raise the quorum without raising \
+         what may be lost; {newcomer} gets a vote when {silent} answers again, or takes its place once it has been silent \
+         for cluster.dead_after_ms, or at once by `sessile cluster replace {silent} {newcomer}`"
+    )
 }
 
 /// Whether it is about a moment, as an election or another change, and not about the members: the next round sees.

@@ -374,6 +374,15 @@ impl MembershipChanges {
         change.make(ChangeMembers::RemoveNodes(BTreeSet::from([node]))).await
     }
 
+    /// Takes its vote away from a voter that is dead, for good.
+    pub(super) async fn remove_dead(&self, node: NodeId, on: &StoredMembership) -> Result<u64, Status> {
+        let change = self.begin_change(Some(index_of(on))).await?;
+        let members = decide::removal(&voters(on), node, |voter| self.health.is_well(voter))?;
+        let membership = change.make(members).await?;
+        info!("{} (node {node}) was dead, and has no vote any more", self.group.name_of(node));
+        Ok(membership)
+    }
+
     fn was_removed(&self, who: &str) -> bool {
         is_one_of(&self.group.state.removed(), who)
     }

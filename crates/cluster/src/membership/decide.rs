@@ -82,6 +82,9 @@ pub(super) fn is_ready(healthy_for: Option<Duration>, stabilise: Duration, behin
     healthy_for.is_some_and(|healthy| healthy >= stabilise) && behind.is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES)
 }
 
+/// The fewest voters of which one may be lost: the autopilot leaves no fewer.
+const FEWEST_VOTERS: usize = 3;
+
 /// Another member of a learner's name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Namesake {
@@ -99,6 +102,39 @@ pub(super) enum Placing {
     Replace(NodeId),
     /// That learner of its name, which came to nothing, is removed first.
     Remove(NodeId),
+    /// It waits for that voter, which does not answer, to come back or to be dead.
+    Wait(NodeId),
+}
+
+/// How long a voter has not answered; `None` for one that answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence {
+    pub(super) node: NodeId,
+    pub(super) silent_for: Option<Duration>,
+}
+
+/// The place of a learner that is ready and bears a new name. It takes that of the voter that has been dead for longest. While
+/// a voter is silent and not yet dead it gets no vote that raises the quorum: an even number of voters may lose no more of
+/// them than the odd number below.
+pub(super) fn newcomer(voters: &[Silence], dead_after: Duration) -> Placing {
+    match longest_silent(voters) {
+        Some((dead, silent_for)) if silent_for >= dead_after => Placing::Replace(dead),
+        Some((silent, _)) if voters.len() % 2 == 1 => Placing::Wait(silent),
+        _ => Placing::Promote,
+    }
+}
+
+/// The dead voter whose vote is best taken away where no newcomer takes it: with it goes the need for one more vote in each
+/// quorum, and three voters stay.
+pub(super) fn surplus(voters: &[Silence], dead_after: Duration) -> Option<NodeId> {
+    let raises_what_may_be_lost = voters.len().is_multiple_of(2) && voters.len() > FEWEST_VOTERS;
+    let dead = longest_silent(voters).filter(|(_, silent_for)| *silent_for >= dead_after && raises_what_may_be_lost);
+    dead.map(|(node, _)| node)
+}
+
+fn longest_silent(voters: &[Silence]) -> Option<(NodeId, Duration)> {
+    let silent = voters.iter().filter_map(|voter| Some((voter.node, voter.silent_for?)));
+    silent.max_by_key(|(node, silent_for)| (*silent_for, std::cmp::Reverse(*node)))
 }
 
 impl Placing {

@@ -13,7 +13,7 @@ mod quorum;
 mod stories;
 
 pub(crate) use announce::run as announce;
-pub(crate) use autopilot::Autopilot;
+pub(crate) use autopilot::{Autopilot, Waits};
 pub(crate) use changes::{Asked, Changed, HAND_OVER_TIMEOUT, MembershipChanges};
 pub(crate) use leadership::hand_over;
 pub(crate) use pending::pending;

@@ -18,7 +18,7 @@ use openraft::ChangeMembers;
 use sessile_store::{Member, NodeId};
 use tonic::Status;
 
-use super::decide::{Namesake, Placing, is_ready, removal, replacement, superseded};
+use super::decide::{Namesake, Placing, Silence, is_ready, newcomer, removal, replacement, superseded, surplus};
 use super::quorum::assert_caught_up;
 
 #[allow(clippy::duplicate_mod, reason = "neither floor knows the other, in its tests either")]
@@ -27,6 +27,8 @@ mod script;
 
 /// As `cluster.stabilise_ms` is by default.
 const STABILISE: Duration = Duration::from_secs(10);
+/// As `cluster.dead_after_ms` is by default.
+const DEAD_AFTER: Duration = Duration::from_secs(600);
 
 #[test]
 fn who_may_vote_is_decided_as_the_stories_tell() {
@@ -48,6 +50,8 @@ struct Known {
     member: Member,
     /// How long it has answered without a gap.
     healthy_for: Option<Duration>,
+    /// How long it has not, unless it does.
+    silent_for: Duration,
     behind: u64,
 }
 
@@ -63,15 +67,18 @@ impl World {
                 self.joins(name);
                 self.shown()
             }
-            ["node", number, "stops"] => self.quietly(number, |known| known.healthy_for = None),
+            ["node", number, "stops"] => {
+                self.quietly(number, |known| (known.healthy_for, known.silent_for) = (None, Duration::ZERO))
+            }
             ["node", number, "starts"] => self.quietly(number, |known| known.healthy_for = Some(Duration::ZERO)),
             ["node", number, "is", entries, "behind"] => {
                 self.quietly(number, |known| known.behind = entries.parse().unwrap())
             }
             [seconds, "s", "pass"] => {
                 let passed = Duration::from_secs(seconds.parse().unwrap());
-                let healthy = self.members.values_mut().filter_map(|known| known.healthy_for.as_mut());
-                healthy.for_each(|healthy_for| *healthy_for += passed);
+                for known in self.members.values_mut() {
+                    *known.healthy_for.as_mut().unwrap_or(&mut known.silent_for) += passed;
+                }
                 String::new()
             }
             ["autopilot"] => self.autopilot(),
@@ -93,7 +100,8 @@ impl World {
         let superseded = superseded(members, &self.voters, (node, name));
         self.members.retain(|member, _| !superseded.contains(member));
         let member = Member { name: name.to_owned(), ..Member::default() };
-        self.members.insert(node, Known { member, healthy_for: Some(Duration::ZERO), behind: 0 });
+        self.members
+            .insert(node, Known { member, healthy_for: Some(Duration::ZERO), silent_for: Duration::ZERO, behind: 0 });
         node
     }
 
@@ -111,19 +119,31 @@ impl World {
         self.members.get(&node).filter(|_| self.is_well(node)).map(|known| known.behind)
     }
 
-    /// The first learner that is ready gets its place.
+    /// How long each voter has been silent.
+    fn silences(&self) -> Vec<Silence> {
+        let silent_for = |known: &Known| known.healthy_for.is_none().then_some(known.silent_for);
+        self.voters.iter().map(|&node| Silence { node, silent_for: silent_for(&self.members[&node]) }).collect()
+    }
+
+    /// The first learner that is ready gets its place. Without one, a dead voter may lose its vote.
     fn autopilot(&mut self) -> String {
         let learners = self.members.iter().filter(|(node, _)| !self.voters.contains(node));
         let mut ready = learners.filter(|(_, known)| is_ready(known.healthy_for, STABILISE, Some(known.behind)));
-        let Some((&learner, Known { member, .. })) = ready.next() else { return "nothing to do".into() };
+        let silences = self.silences();
+        let Some((&learner, Known { member, .. })) = ready.next() else {
+            let Some(dead) = surplus(&silences, DEAD_AFTER) else { return "nothing to do".into() };
+            let change = removal(&self.voters, dead, |voter| self.is_well(voter));
+            return self.told(change);
+        };
         let namesakes =
             self.members.iter().filter(|(node, other)| **node != learner && other.member.name == member.name);
-        let placing = namesakes.into_iter().try_fold(Placing::Promote, |placing, (&node, _)| {
+        let placing = namesakes.into_iter().try_fold(newcomer(&silences, DEAD_AFTER), |placing, (&node, _)| {
             let namesake = Namesake { node, votes: self.voters.contains(&node), answers: self.is_well(node) };
             placing.beside(namesake, learner, &member.name)
         });
         match placing {
             Ok(Placing::Promote) => self.promote(learner),
+            Ok(Placing::Wait(silent)) => short(&format!("{} waits for node {silent}", member.name)),
             Ok(Placing::Replace(old)) => self.replace(old, learner),
             Ok(Placing::Remove(other)) => self.told(Ok(ChangeMembers::RemoveNodes(BTreeSet::from([other])))),
             Err(concern) => short(&format!("alert: {concern}")),

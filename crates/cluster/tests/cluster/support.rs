@@ -170,6 +170,7 @@ impl Cast {
             join_token: sessile_cluster::JoinToken::new("a token of the tests"),
             listen_for: Duration::from_millis(200),
             stabilise: Duration::from_millis(300),
+            dead_after: PeersConfig::DEFAULT_DEAD_AFTER,
             autopilot: true,
         });
         change(&mut config);

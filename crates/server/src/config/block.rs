@@ -52,6 +52,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "join_token_file",
             "listen_ms",
             "stabilise_ms",
+            "dead_after_ms",
             "max_rtt_ms",
             "autopilot",
         ],

@@ -33,6 +33,8 @@ pub struct ClusterConfig {
     pub listen_for: Duration,
     /// How long a learner must have been healthy before it becomes a voter.
     pub stabilise: Duration,
+    /// How long a voter must have been silent before a newcomer of another name takes its place.
+    pub dead_after: Duration,
     /// How far its voters are from each other at the most, and what follows from that.
     pub timing: Timing,
     /// Whether members come, go and change by themselves.
@@ -107,6 +109,8 @@ impl ClusterConfig {
     const EXPECT: RangeInclusive<u64> = 2..=64;
     /// Not at all, to an hour.
     const WAIT_MS: RangeInclusive<u64> = 0..=3_600_000;
+    /// A voter that is started again is back within seconds; who is away for a week has been given up.
+    const DEAD_AFTER_MS: RangeInclusive<u64> = 1_000..=604_800_000;
     const MAX_NAME_BYTES: usize = 63;
 
     /// The block, checked whole; `None` if the file has none.
@@ -140,6 +144,8 @@ impl ClusterConfig {
             let found = block.number(key, "milliseconds", &Self::WAIT_MS)?;
             Ok::<_, ConfigError>(found.map_or(default, |found| Duration::from_millis(found.value)))
         };
+        let dead_after = block.number("dead_after_ms", "milliseconds", &Self::DEAD_AFTER_MS)?;
+        let dead_after = dead_after.map_or(PeersConfig::DEFAULT_DEAD_AFTER, |found| Duration::from_millis(found.value));
         let max_rtt = block.number("max_rtt_ms", "milliseconds", &Timing::MAX_RTT_MS)?;
         let max_rtt = max_rtt.map_or(Timing::DEFAULT_MAX_RTT, |found| Duration::from_millis(found.value));
         Ok(Some(Self {
@@ -150,6 +156,7 @@ impl ClusterConfig {
             join_token: join_token.transpose()?,
             listen_for: wait("listen_ms", PeersConfig::DEFAULT_LISTEN)?,
             stabilise: wait("stabilise_ms", PeersConfig::DEFAULT_STABILISE)?,
+            dead_after,
             timing: Timing::of(max_rtt),
             autopilot: block.flag("autopilot")?.is_none_or(|found| found.value),
             listen,
@@ -165,6 +172,7 @@ impl ClusterConfig {
             join_token: self.join_token.as_ref().map(|file| file.token.clone()).unwrap_or_default(),
             listen_for: self.listen_for,
             stabilise: self.stabilise,
+            dead_after: self.dead_after,
             autopilot: self.autopilot,
         }
     }

@@ -123,6 +123,7 @@ impl ClusterConfig {
         lines.extend([
             format!("  listen_ms: {}", self.listen_for.as_millis()),
             format!("  stabilise_ms: {}", self.stabilise.as_millis()),
+            format!("  dead_after_ms: {}", self.dead_after.as_millis()),
             format!("  max_rtt_ms: {}", self.timing.max_rtt().as_millis()),
             self.follows_from_max_rtt(),
             format!("  autopilot: {}", self.autopilot),

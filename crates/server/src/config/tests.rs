@@ -201,6 +201,12 @@ fn every_key_takes_what_it_should_and_nothing_else() {
         ),
         (
             "cluster",
+            vec!["{name: n, dead_after_ms: 1000}", "{name: n, dead_after_ms: 604800000}"],
+            vec!["{name: n, dead_after_ms: 999}", "{name: n, dead_after_ms: 604800001}"],
+            "of milliseconds from 1000 to 604800000",
+        ),
+        (
+            "cluster",
             vec!["{name: n, max_rtt_ms: 1}", "{name: n, max_rtt_ms: 400}"],
             vec!["{name: n, max_rtt_ms: 0}", "{name: n, max_rtt_ms: 401}", "{name: n, max_rtt_ms: 40ms}"],
             "of milliseconds from 1 to 400",
@@ -231,7 +237,7 @@ fn values_arrive_where_they_belong() {
          request_timeout_ms: 105, header_timeout_ms: 106, body_timeout_ms: 107, idle_timeout_ms: 1008, \
          max_connections: 9, ready_patience_ms: 108}\nshutdown: {grace_ms: 10, notice_ms: 11}\nread_consistency: local\nadmin: {listen: 'a:12'}\n\
          cluster: {name: n2, listen: '[::]:13', advertise: 'n2:14', seeds: ['n1:14', 'n2:14'], expect: 2, listen_ms: 15, \
-         stabilise_ms: 16, max_rtt_ms: 120, autopilot: false}\n",
+         stabilise_ms: 16, dead_after_ms: 1017, max_rtt_ms: 120, autopilot: false}\n",
     );
     let http = HttpLimits {
         max_value_bytes: 4,
@@ -268,6 +274,7 @@ fn values_arrive_where_they_belong() {
         join_token: None,
         listen_for: Duration::from_millis(15),
         stabilise: Duration::from_millis(16),
+        dead_after: Duration::from_millis(1017),
         timing: Timing::of(Duration::from_millis(120)),
         autopilot: false,
     };

@@ -74,6 +74,7 @@ impl Fleet {
             autopilot: true,
             listen_ms: 300,
             stabilise_ms: 500,
+            dead_after_ms: None,
             max_rtt_ms: None,
             engine: "fjall",
             cache_mb: Some(16),

@@ -30,6 +30,8 @@ pub struct Settings {
     pub listen_ms: u64,
     /// `cluster.stabilise_ms`.
     pub stabilise_ms: u64,
+    /// `cluster.dead_after_ms`, if it is given; earlier programs do not know it.
+    pub dead_after_ms: Option<u64>,
     /// `cluster.max_rtt_ms`, if it is given; earlier programs do not know it.
     pub max_rtt_ms: Option<u64>,
     /// `storage.engine`.
@@ -116,6 +118,8 @@ impl Node {
         let log_keep = self.settings.log_keep_minutes;
         let log_keep = log_keep.map(|minutes| format!(", log_keep_minutes: {minutes}")).unwrap_or_default();
         let max_rtt = self.settings.max_rtt_ms.map(|millis| format!("  max_rtt_ms: {millis}\n")).unwrap_or_default();
+        let dead_after = self.settings.dead_after_ms.map(|millis| format!("  dead_after_ms: {millis}\n"));
+        let dead_after = dead_after.unwrap_or_default();
         let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
         let cache = cache_mb.map(|mb| format!(", cache_mb: {mb}")).unwrap_or_default();
         let reserve = reserve_mb.map(|mb| format!(", reserve_mb: {mb}")).unwrap_or_default();
@@ -129,7 +133,7 @@ impl Node {
                listen: \"{listen}\"\n  \
                advertise: \"{advertise}\"\n  \
                seeds: {seeds:?}\n\
-             {expect}{max_rtt}  \
+             {expect}{max_rtt}{dead_after}  \
                join_token_file: {token}\n  \
                listen_ms: {listen_ms}\n  \
                stabilise_ms: {stabilise_ms}\n  \

@@ -114,6 +114,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         join_token: JoinToken::new("a token of the simulation"),
         listen_for: LISTEN_FOR,
         stabilise: STABILISE,
+        dead_after: PeersConfig::DEFAULT_DEAD_AFTER,
         autopilot: true,
     };
     let config = NodeConfig {
