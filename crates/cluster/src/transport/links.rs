@@ -126,6 +126,11 @@ impl Link {
         self.node
     }
 
+    /// One more to that member, with a connection of its own.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.node, self.directory.clone(), self.fallback.clone())
+    }
+
     pub(crate) fn peer(&self) -> Result<PeerClient<Channel>, Status> {
         self.directory.peer(self.node, &self.fallback, &mut self.connected.lock())
     }

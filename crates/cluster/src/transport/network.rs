@@ -45,10 +45,39 @@ pub(crate) struct Network {
     pub(crate) elections: Elections,
 }
 
-/// The connections that were made for the newest election, one to each voter. Whoever wins it sends heartbeats over them: a
-/// leader may take writes only once it was heard, and to connect would cost a round trip more.
+/// The connections that were made for the newest election, two to each voter. Whoever wins it sends heartbeats and its log
+/// over them: a leader may take writes only once it was heard, a write is acknowledged only once it was taken, and to connect
+/// would cost a round trip more each time.
 #[derive(Clone, Default)]
-pub(crate) struct Elections(Arc<Mutex<BTreeMap<NodeId, Arc<Link>>>>);
+pub(crate) struct Elections(Arc<Mutex<BTreeMap<NodeId, ElectionLinks>>>);
+
+/// Those to one voter, until they are taken.
+#[derive(Default)]
+struct ElectionLinks {
+    heartbeats: Option<Arc<Link>>,
+    log: Option<Arc<Link>>,
+}
+
+impl Elections {
+    fn take_for_heartbeats(&self, node: NodeId) -> Option<Arc<Link>> {
+        self.0.lock().get_mut(&node)?.heartbeats.take()
+    }
+
+    fn take_for_log(&self, node: NodeId) -> Option<Arc<Link>> {
+        self.0.lock().get_mut(&node)?.log.take()
+    }
+
+    /// The two for this election, which are new ones if it `begins`.
+    fn links(&self, node: NodeId, begins: bool, new_link: impl Fn() -> Arc<Link>) -> [Arc<Link>; 2] {
+        let mut elections = self.0.lock();
+        let links = elections.entry(node).or_default();
+        if begins {
+            *links = ElectionLinks::default();
+        }
+        let ElectionLinks { heartbeats, log } = links;
+        [heartbeats, log].map(|link| link.get_or_insert_with(&new_link).clone())
+    }
+}
 
 /// What a connection is for. Each has a TCP connection of its own, so that none waits behind another.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +102,11 @@ pub(crate) struct Connection {
 
 impl Network {
     fn connection(&self, target: NodeId, member: &Member, purpose: Purpose) -> Connection {
-        let of_election = (purpose == Purpose::Heartbeat).then(|| self.elections.0.lock().remove(&target)).flatten();
+        let of_election = match purpose {
+            Purpose::Heartbeat => self.elections.take_for_heartbeats(target),
+            // For votes openraft makes one like this, too: the log's is taken with the first append.
+            Purpose::Log | Purpose::Snapshot => None,
+        };
         let link =
             of_election.unwrap_or_else(|| Arc::new(Link::new(target, self.directory.clone(), member.address.clone())));
         let Self { door, directory, sending, told, disk, elections } = self.clone();
@@ -136,26 +169,22 @@ impl Connection {
         answer.and_then(appended_from_wire).map_err(|status| failed(&status))
     }
 
-    /// Asks on two connections at a time, and takes the first answer: the one that is kept open needs no round trip to come
-    /// about, and a new one is not behind what was lost on the way lately. A vote that is asked for twice is given once.
+    /// Asks on three connections at a time, and takes the first answer: the one that is kept open needs no round trip to come
+    /// about, and new ones are not behind what was lost on the way lately. They are what a leader needs next. A vote that is
+    /// asked for three times is given once.
     async fn ask_for_vote(&self, vote: &VoteRequest<TypeConfig>, pre: bool) -> Result<VoteResponse<TypeConfig>, Rpc> {
         let (node, patience) = (self.link.node(), self.directory.timing().vote());
         // An election begins with a pre-vote, or with an offer of leadership.
         let is_new = pre || vote.leadership_transfer;
-        let fresh = {
-            let mut elections = self.elections.0.lock();
-            let fresh = elections.entry(node).or_insert_with(|| self.link.clone());
-            if is_new {
-                *fresh = self.link.clone();
-            }
-            fresh.clone()
-        };
+        let new_link = || Arc::new(self.link.another());
+        let [heartbeats, log] = self.elections.links(node, is_new, new_link);
         let ask = async |peer: Result<PeerClient<Channel>, Status>| {
             let request = self.door.request(Some(node), vote_to_wire(vote, pre), Some(patience));
             let answer = peer?.vote(request).await;
             self.door.receive(node, answer)
         };
-        let asked = [ask(self.directory.kept(node, "")).boxed(), ask(fresh.peer()).boxed()];
+        let peers = [self.directory.kept(node, ""), heartbeats.peer(), log.peer()];
+        let asked = peers.map(|peer| ask(peer).boxed());
         let answer = tokio::time::timeout(patience, select_ok(asked)).await;
         let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::Vote))?;
         answer.and_then(|(answer, _)| voted_from_wire(&answer)).map_err(|status| failed(&status))
@@ -205,6 +234,9 @@ impl RaftNetworkV2<TypeConfig> for Connection {
                 Ok(stream::once(async move { Ok(answer) }).boxed())
             }
             .boxed();
+        }
+        if let Some(link) = self.elections.take_for_log(self.link.node()) {
+            self.link = link;
         }
         async move {
             let told = self.told.clone();
@@ -278,5 +310,28 @@ impl RaftNetworkV2<TypeConfig> for Connection {
 
     fn backoff(&self) -> Option<Backoff> {
         Some(Backoff::new(iter::repeat(AGAIN)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reach::Reach;
+    use super::*;
+    use crate::timing::Timing;
+
+    #[tokio::test]
+    async fn an_election_leaves_a_connection_for_heartbeats_and_one_for_the_log_and_the_next_makes_new_ones() {
+        let (elections, voter) = (Elections::default(), NodeId::from(2));
+        let directory = Directory::new(Reach::Tcp, Timing::default());
+        let new_link = || Arc::new(Link::new(voter, directory.clone(), "127.0.0.1:1".to_owned()));
+        let [heartbeats, log] = elections.links(voter, true, new_link);
+        assert!(!Arc::ptr_eq(&heartbeats, &log), "a heartbeat must not wait behind the log");
+        let of_the_vote = elections.links(voter, false, new_link);
+        assert!(Arc::ptr_eq(&of_the_vote[0], &heartbeats) && Arc::ptr_eq(&of_the_vote[1], &log));
+        assert!(elections.take_for_heartbeats(voter).is_some_and(|taken| Arc::ptr_eq(&taken, &heartbeats)));
+        assert!(elections.take_for_log(voter).is_some_and(|taken| Arc::ptr_eq(&taken, &log)));
+        assert!(elections.take_for_log(voter).is_none(), "one that broke is not taken again");
+        let of_the_next = elections.links(voter, true, new_link);
+        assert!(!Arc::ptr_eq(&of_the_next[0], &heartbeats) && !Arc::ptr_eq(&of_the_next[1], &log));
     }
 }
