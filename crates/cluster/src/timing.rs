@@ -93,6 +93,11 @@ impl Timing {
         *self.election_timeout().start()
     }
 
+    /// How much later than another a member may have last heard of a leader that is gone: by a heartbeat.
+    pub(crate) fn heard_apart(self) -> Duration {
+        self.round_trip() + HEARTBEAT
+    }
+
     /// How long a leader that was removed goes on, so that the others hear that it was.
     pub(crate) fn step_down(self) -> Duration {
         self.round_trip() + Duration::from_millis(110)
@@ -174,6 +179,16 @@ mod tests {
             // Sent, answered; the next one is given up; the one after that is answered.
             let between = round_trip + timing.heartbeat() + timing.heartbeat_answer() + timing.heartbeat() + round_trip;
             assert!(timing.lease() > between, "{round_trip:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_heard_of_the_leader_lately_refuses_a_campaign_at_once() {
+        for round_trip in ALL.map(Duration::from_millis) {
+            let timing = Timing::of(round_trip);
+            let left = timing.lease() - (round_trip + timing.heartbeat());
+            assert!(left > timing.heard_apart(), "{round_trip:?}");
+            assert!(timing.heard_apart() + round_trip < timing.vote(), "the answer is waited for: {round_trip:?}");
         }
     }
 

@@ -103,6 +103,7 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
     let receiver = RaftReceiver {
         door: door.clone(),
         raft: group.raft.clone(),
+        timing: group.timing,
         state: group.state.clone(),
         disk: disk.clone(),
         sending: sending.clone(),

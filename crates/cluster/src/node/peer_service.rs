@@ -84,7 +84,11 @@ impl Peer for PeerService {
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
         let (from, member) = self.enter(&request)?;
-        Ok(self.door.answer(from, member.receiver.vote(request.into_inner()).await?))
+        let answer = member.receiver.vote(request.into_inner()).await?;
+        if answer.granted {
+            member.writes.may_lead(from);
+        }
+        Ok(self.door.answer(from, answer))
     }
 
     async fn transfer_leader(

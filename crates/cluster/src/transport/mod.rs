@@ -10,6 +10,7 @@ mod calls;
 mod connections;
 mod conversation;
 mod convert;
+mod elections;
 mod envelope;
 mod heartbeats;
 mod links;
@@ -24,12 +25,13 @@ pub(crate) use calls::CountsCalls;
 pub(crate) use connections::Connections;
 pub(crate) use conversation::{Answers, Conversation, FromQueue, one_by_one};
 pub(crate) use convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
+pub(crate) use elections::Elections;
 pub use envelope::RefusalCount;
 pub(crate) use envelope::{Door, refusal_of};
 pub(crate) use links::{
     CONNECTION_WINDOW, Directory, Link, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, peer,
 };
-pub(crate) use network::{Elections, Network};
+pub(crate) use network::Network;
 pub use reach::{Dial, Incoming, Reach, Wire};
 pub(crate) use receiver::RaftReceiver;
 pub(crate) use snapshot::{Fetching, Receiving, Sending, fetch};

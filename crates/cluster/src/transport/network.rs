@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +13,12 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
     TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use parking_lot::Mutex;
 use sessile_store::{Member, NodeId, Snapshot, TypeConfig, Vote};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire};
+use super::elections::Elections;
 use super::envelope::{Door, refusal_of};
 use super::heartbeats::Heartbeats;
 use super::links::{Directory, Link};
@@ -43,40 +42,6 @@ pub(crate) struct Network {
     pub(crate) told: Told,
     pub(crate) disk: Arc<Disk>,
     pub(crate) elections: Elections,
-}
-
-/// The connections that were made for the newest election, two to each voter. Whoever wins it sends heartbeats and its log
-/// over them: a leader may take writes only once it was heard, a write is acknowledged only once it was taken, and to connect
-/// would cost a round trip more each time.
-#[derive(Clone, Default)]
-pub(crate) struct Elections(Arc<Mutex<BTreeMap<NodeId, ElectionLinks>>>);
-
-/// Those to one voter, until they are taken.
-#[derive(Default)]
-struct ElectionLinks {
-    heartbeats: Option<Arc<Link>>,
-    log: Option<Arc<Link>>,
-}
-
-impl Elections {
-    fn take_for_heartbeats(&self, node: NodeId) -> Option<Arc<Link>> {
-        self.0.lock().get_mut(&node)?.heartbeats.take()
-    }
-
-    fn take_for_log(&self, node: NodeId) -> Option<Arc<Link>> {
-        self.0.lock().get_mut(&node)?.log.take()
-    }
-
-    /// The two for this election, which are new ones if it `begins`.
-    fn links(&self, node: NodeId, begins: bool, new_link: impl Fn() -> Arc<Link>) -> [Arc<Link>; 2] {
-        let mut elections = self.0.lock();
-        let links = elections.entry(node).or_default();
-        if begins {
-            *links = ElectionLinks::default();
-        }
-        let ElectionLinks { heartbeats, log } = links;
-        [heartbeats, log].map(|link| link.get_or_insert_with(&new_link).clone())
-    }
 }
 
 /// What a connection is for. Each has a TCP connection of its own, so that none waits behind another.
@@ -187,7 +152,11 @@ impl Connection {
         let asked = peers.map(|peer| ask(peer).boxed());
         let answer = tokio::time::timeout(patience, select_ok(asked)).await;
         let answer = answer.map_err(|_| self.timed_out(openraft::network::RPCTypes::Vote))?;
-        answer.and_then(|(answer, _)| voted_from_wire(&answer)).map_err(|status| failed(&status))
+        let voted = answer.and_then(|(answer, _)| voted_from_wire(&answer)).map_err(|status| failed(&status))?;
+        if !pre && voted.vote_granted {
+            self.elections.granted(node, vote, voted.last_log_id);
+        }
+        Ok(voted)
     }
 }
 
@@ -235,12 +204,21 @@ impl RaftNetworkV2<TypeConfig> for Connection {
             }
             .boxed();
         }
-        if let Some(link) = self.elections.take_for_log(self.link.node()) {
+        let node = self.link.node();
+        if let Some(link) = self.elections.take_for_log(node) {
             self.link = link;
         }
         async move {
+            let mut first = None;
+            if self.elections.knows_log_of(node) {
+                let Some(append) = input.next().await else { return Ok(stream::empty().boxed()) };
+                if let Some(last) = self.elections.is_there(node, &append) {
+                    return Ok(stream::once(async move { Ok(Ok(Some(last))) }).boxed());
+                }
+                first = Some(append);
+            }
             let told = self.told.clone();
-            let appends = input.map(move |append| to_wire(&told, &append));
+            let appends = stream::iter(first).chain(input).map(move |append| to_wire(&told, &append));
             let answers = match open(&self.door, &self.link, appends).await {
                 Ok(answers) => answers,
                 Err(status) => {
@@ -310,28 +288,5 @@ impl RaftNetworkV2<TypeConfig> for Connection {
 
     fn backoff(&self) -> Option<Backoff> {
         Some(Backoff::new(iter::repeat(AGAIN)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::reach::Reach;
-    use super::*;
-    use crate::timing::Timing;
-
-    #[tokio::test]
-    async fn an_election_leaves_a_connection_for_heartbeats_and_one_for_the_log_and_the_next_makes_new_ones() {
-        let (elections, voter) = (Elections::default(), NodeId::from(2));
-        let directory = Directory::new(Reach::Tcp, Timing::default());
-        let new_link = || Arc::new(Link::new(voter, directory.clone(), "127.0.0.1:1".to_owned()));
-        let [heartbeats, log] = elections.links(voter, true, new_link);
-        assert!(!Arc::ptr_eq(&heartbeats, &log), "a heartbeat must not wait behind the log");
-        let of_the_vote = elections.links(voter, false, new_link);
-        assert!(Arc::ptr_eq(&of_the_vote[0], &heartbeats) && Arc::ptr_eq(&of_the_vote[1], &log));
-        assert!(elections.take_for_heartbeats(voter).is_some_and(|taken| Arc::ptr_eq(&taken, &heartbeats)));
-        assert!(elections.take_for_log(voter).is_some_and(|taken| Arc::ptr_eq(&taken, &log)));
-        assert!(elections.take_for_log(voter).is_none(), "one that broke is not taken again");
-        let of_the_next = elections.links(voter, true, new_link);
-        assert!(!Arc::ptr_eq(&of_the_next[0], &heartbeats) && !Arc::ptr_eq(&of_the_next[1], &log));
     }
 }

@@ -1,6 +1,8 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use openraft::Instant as _;
 use sessile_store::{NodeId, SessionState, off_the_runtime};
 use tonic::{Status, Streaming};
 
@@ -11,6 +13,7 @@ use super::envelope::Door;
 use super::snapshot::{Receiving, Sending, head, parts, receive};
 use crate::disk::Disk;
 use crate::raft::Raft;
+use crate::timing::Timing;
 use crate::wire::refusal::Reason;
 use crate::wire::{
     AppendRequest, AppendResponse, FetchSnapshotRequest, InstallSnapshotResponse, LeaderTransfer,
@@ -22,6 +25,7 @@ use crate::wire::{
 pub(crate) struct RaftReceiver {
     pub(crate) door: Arc<Door>,
     pub(crate) raft: Raft,
+    pub(crate) timing: Timing,
     pub(crate) state: SessionState,
     pub(crate) disk: Arc<Disk>,
     pub(crate) sending: Sending,
@@ -45,14 +49,30 @@ impl RaftReceiver {
     pub(crate) async fn vote(&self, wanted: VoteRequest) -> Result<VoteResponse, Status> {
         let vote = vote_from_wire(&wanted)?;
         let last = vote.last_log_id;
-        let answer = if wanted.pre_vote { self.raft.pre_vote(vote).await } else { self.raft.vote(vote).await };
-        let answer = answer.map_err(ended)?;
-        if wanted.pre_vote && !answer.vote_granted && answer.last_log_id > last {
+        if !wanted.pre_vote {
+            return Ok(voted_to_wire(&self.raft.vote(vote).await.map_err(ended)?));
+        }
+        let mut answer = self.raft.pre_vote(vote.clone()).await.map_err(ended)?;
+        if !answer.vote_granted && answer.last_log_id > last {
             // Whoever asks lacks entries that this member has, and cannot lead. If the leader is gone for this member too, it
             // need not wait for its own turn; if not, Raft does nothing.
             self.raft.trigger().elect(true).await.map_err(ended)?;
+        } else if !answer.vote_granted
+            && let Some(left) = self.lease_left().await?
+            && left <= self.timing.heard_apart()
+        {
+            // This member heard of the leader a moment later than the one that asks, which would have to ask again.
+            tokio::time::sleep(left).await;
+            answer = self.raft.pre_vote(vote).await.map_err(ended)?;
         }
         Ok(voted_to_wire(&answer))
+    }
+
+    /// How long this member still helps nobody to take the place of the leader that it heard of last; `None` if it heard of
+    /// none.
+    async fn lease_left(&self) -> Result<Option<Duration>, Status> {
+        let heard = self.raft.with_raft_state(|state| state.vote_last_modified()).await.map_err(ended)?;
+        Ok(heard.map(|heard| self.timing.lease().saturating_sub(heard.elapsed())))
     }
 
     pub(crate) async fn transfer_leader(&self, transfer: &LeaderTransfer) -> Result<LeaderTransferResponse, Status> {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use sessile_core::Outcome;
 use sessile_store::NodeId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,7 @@ use crate::batches::Batches;
 use crate::byte_room::ByteRoom;
 use crate::group::another_leads;
 use crate::raft::ServerMetrics;
+use crate::timing::Timing;
 use crate::transport::{Directory, Door, FromQueue, peer, refusal_of};
 use crate::wire::proposal_result::Failure;
 use crate::wire::{ProposalResults, Proposals, ProposedCommand};
@@ -39,6 +41,8 @@ pub(crate) struct Forwarder {
     tasks: TaskTracker,
     stop: CancellationToken,
     stream: Mutex<Option<(NodeId, mpsc::Sender<Queued>)>>,
+    /// The connection to a member that may lead soon, on its way or there.
+    prepared: Mutex<Option<Prepared>>,
     /// For what is queued, and what was sent and has no result yet.
     room: ByteRoom,
 }
@@ -56,6 +60,13 @@ struct Answer {
     _room: OwnedSemaphorePermit,
 }
 
+/// A connection that was begun when its member campaigned.
+struct Prepared {
+    to: NodeId,
+    since: Instant,
+    connecting: JoinHandle<Option<Channel>>,
+}
+
 /// What was sent and has no result yet.
 type Sent = Mutex<HashMap<u64, Answer>>;
 
@@ -69,7 +80,7 @@ impl Forwarder {
         stop: CancellationToken,
     ) -> Self {
         let room = ByteRoom::new(max_bytes);
-        Self { door, directory, server, tasks, stop, stream: Mutex::default(), room }
+        Self { door, directory, server, tasks, stop, stream: Mutex::default(), prepared: Mutex::default(), room }
     }
 
     /// Has the leader propose a command, and waits for what it did, until the deadline or another leader.
@@ -92,6 +103,18 @@ impl Forwarder {
         }
     }
 
+    /// Connects to a member that asks for votes: if it wins, the first commands for it need not wait for a connection.
+    pub(crate) fn prepare(&self, candidate: NodeId) {
+        let mut prepared = self.prepared.lock();
+        if prepared.as_ref().is_some_and(|prepared| prepared.is_for(candidate, self.directory.timing())) {
+            return;
+        }
+        let (directory, stop) = (self.directory.clone(), self.stop.clone());
+        let connecting = async move { stop.run_until_cancelled(connect(&directory, candidate)).await.flatten() };
+        let connecting = self.tasks.spawn(connecting);
+        *prepared = Some(Prepared { to: candidate, since: Instant::now(), connecting });
+    }
+
     fn stream_to(&self, leader: NodeId) -> mpsc::Sender<Queued> {
         let mut stream = self.stream.lock();
         if let Some((to, queue)) = &*stream
@@ -101,8 +124,11 @@ impl Forwarder {
             return queue.clone();
         }
         let (queue, queued) = mpsc::channel(MAX_QUEUED);
+        let timing = self.directory.timing();
+        let prepared = self.prepared.lock().take().filter(|prepared| prepared.is_for(leader, timing));
         let way = Way {
             leader,
+            prepared,
             door: self.door.clone(),
             directory: self.directory.clone(),
             server: self.server.clone(),
@@ -114,9 +140,17 @@ impl Forwarder {
     }
 }
 
+impl Prepared {
+    /// Whether it leads to that member and was begun in the election that is going on.
+    fn is_for(&self, member: NodeId, timing: Timing) -> bool {
+        self.to == member && self.since.elapsed() < timing.request()
+    }
+}
+
 /// The way to one leader.
 struct Way {
     leader: NodeId,
+    prepared: Option<Prepared>,
     door: Arc<Door>,
     directory: Directory,
     server: ServerMetrics,
@@ -125,7 +159,7 @@ struct Way {
 
 impl Way {
     /// One stream, until it breaks or another one leads.
-    async fn run(self, queue: mpsc::Receiver<Queued>) {
+    async fn run(mut self, queue: mpsc::Receiver<Queued>) {
         let mut queue = Batches::new(queue, MESSAGE_BYTES, |queued: &Queued| queued.command.len());
         let (messages, outgoing) = mpsc::channel::<Proposals>(MESSAGES_AHEAD);
         let leads = another_leads(self.server.clone(), self.leader);
@@ -133,7 +167,7 @@ impl Way {
             tokio::select! { () = leads => {}, () = self.stop.cancelled() => {} }
         });
         let channel = tokio::select! {
-            channel = self.connect() => channel,
+            channel = connect_to(&self.directory, self.leader, self.prepared.take()) => channel,
             () = &mut ends => None,
         };
         // Nothing was sent to a leader that is gone.
@@ -165,11 +199,6 @@ impl Way {
         }
     }
 
-    async fn connect(&self) -> Option<Channel> {
-        let address = self.directory.address(self.leader)?;
-        self.directory.connect_now(&address).await.ok()
-    }
-
     /// Opens the stream, and hands out the results. The commands do not wait until it is accepted, which would cost a round
     /// trip more. Says whether it was refused, with none of them taken.
     async fn converse(&self, channel: Channel, outgoing: mpsc::Receiver<Proposals>, sent: &Sent) -> bool {
@@ -187,6 +216,21 @@ impl Way {
             Err(status) => refusal_of(&status).is_some(),
         }
     }
+}
+
+/// A connection to the leader: the one that was begun when it campaigned, if that came about.
+async fn connect_to(directory: &Directory, leader: NodeId, prepared: Option<Prepared>) -> Option<Channel> {
+    if let Some(prepared) = prepared
+        && let Ok(Some(channel)) = prepared.connecting.await
+    {
+        return Some(channel);
+    }
+    connect(directory, leader).await
+}
+
+async fn connect(directory: &Directory, leader: NodeId) -> Option<Channel> {
+    let address = directory.address(leader)?;
+    directory.connect_now(&address).await.ok()
 }
 
 /// Sends what is queued, until there is no queue or no stream any more. Says whether there is a stream. With each command goes

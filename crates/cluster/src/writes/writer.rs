@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sessile_core::{Action, Command, NamespaceId, Outcome, ProposerId, Refusal, SessionCommand, SessionKey};
+use sessile_store::NodeId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,11 @@ impl Writes {
         let ending = proposer.clone();
         group.fault.ends(move || ending.end());
         (Self { group, proposer, rounds, forwarder }, running)
+    }
+
+    /// That member asks for votes, and may lead soon.
+    pub(crate) fn may_lead(&self, member: NodeId) {
+        self.forwarder.prepare(member);
     }
 
     /// Whether this node's commands are numbered under an incarnation that the state knows.
