@@ -12,7 +12,9 @@
 //! a quarter more than what is live and a stretch; and no merge is larger than a stretch or what lies over the base.
 //!
 //! What has lapsed goes in three ways: whole tables at once, if nothing older lies under them; a stretch of the base, once a
-//! third of it has lapsed; and in every other merge that passes. Runs that will have lapsed soon are not merged before.
+//! third of it has lapsed; and in every other merge that passes. Runs that will have lapsed soon are not merged before, unless
+//! they are many: then the newest are, which will lapse together. What is merged with something newer lapses later, and keeps
+//! all that lies over it on the disk until then.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -36,6 +38,9 @@ const STRETCH_TABLES: usize = 16;
 const COARSE: usize = 2 * STRETCH_TABLES;
 /// A stretch is merged for what has lapsed in it alone if that is so much of it.
 const LAPSED_SHARE: u64 = 3;
+/// So many runs are merged even if they will have lapsed soon: reads ask each of them, and from so many on writes become
+/// slower.
+const MANY: usize = 3 * FANOUT;
 /// Runs that take less count for nothing where their number is what counts: they are joined at no cost.
 const TINY_BYTES: u64 = TABLE_BYTES / 16;
 
@@ -200,19 +205,26 @@ fn droppable(shape: &Shape, busy: &Busy) -> Vec<TableId> {
     over
 }
 
-/// So many neighbours of one size over the base, the smallest first and of those the oldest, with what is smaller between
-/// them.
+/// So many neighbours of one size over the base, with what is smaller between them: the smallest first, of those that are
+/// worth it the oldest, and of many that will have lapsed soon the newest.
 fn join(shape: &Shape, busy: &Busy, room: u64) -> Option<Job> {
     let overlay = shape.overlay();
     let highest = overlay.iter().map(RunShape::tier).max()?;
-    (0..=highest).find_map(|tier| {
-        let joinable = overlay.split(|run| run.tier() > tier || run.is_busy(busy));
-        joinable.rev().find_map(|runs| {
-            let mut alike = (0..runs.len()).rev().filter(|at| runs[*at].tier() == tier);
-            let (oldest, newest) = (alike.next()?, alike.nth(FANOUT - 2)?);
-            join_of(shape, &runs[newest..=oldest], room)
-        })
-    })
+    let joinable = |tier| overlay.split(move |run: &RunShape| run.tier() > tier || run.is_busy(busy));
+    let oldest_of = |runs: &[RunShape], tier| {
+        let mut alike = (0..runs.len()).rev().filter(|at| runs[*at].tier() == tier);
+        let (oldest, newest) = (alike.next()?, alike.nth(FANOUT - 2)?);
+        let runs = &runs[newest..=oldest];
+        is_lasting(tables_of(runs)).then(|| join_of(runs, room)).flatten()
+    };
+    let newest_of = |runs: &[RunShape], tier| {
+        let mut alike = (0..runs.len()).filter(|at| runs[*at].tier() == tier);
+        let (newest, oldest) = (alike.next()?, alike.nth(FANOUT - 2)?);
+        join_of(&runs[newest..=oldest], room)
+    };
+    let lasting = (0..=highest).find_map(|tier| joinable(tier).rev().find_map(|runs| oldest_of(runs, tier)));
+    let of_many = || (0..=highest).find_map(|tier| joinable(tier).find_map(|runs| newest_of(runs, tier)));
+    lasting.or_else(|| are_many(shape).then(of_many).flatten())
 }
 
 /// All that lies over the base, but for what came of single flushes if there is more: of that a run becomes that is not too
@@ -221,12 +233,16 @@ fn join_all(shape: &Shape, busy: &Busy, room: u64) -> Option<Job> {
     let overlay = shape.overlay();
     let fine = overlay.iter().position(|run| run.tier() > 0).unwrap_or(0);
     let runs = &overlay[fine..];
-    (runs.len() > 1 && !runs.iter().any(|run| run.is_busy(busy))).then(|| join_of(shape, runs, room)).flatten()
+    let is_free = runs.len() > 1 && !runs.iter().any(|run| run.is_busy(busy));
+    (is_free && is_worth_merging(shape, tables_of(runs))).then(|| join_of(runs, room)).flatten()
 }
 
-fn join_of(shape: &Shape, runs: &[RunShape], room: u64) -> Option<Job> {
-    let is_worth = is_worth_merging(shape, runs.iter().flat_map(|run| run.tables.iter()));
-    (is_worth && bytes_of(runs) <= room).then(|| Job::Join(runs.iter().map(|run| run.id).collect()))
+fn join_of(runs: &[RunShape], room: u64) -> Option<Job> {
+    (bytes_of(runs) <= room).then(|| Job::Join(runs.iter().map(|run| run.id).collect()))
+}
+
+fn tables_of(runs: &[RunShape]) -> impl Iterator<Item = &TableShape> {
+    runs.iter().flat_map(|run| run.tables.iter())
 }
 
 fn bytes_of(runs: &[RunShape]) -> u64 {
@@ -236,12 +252,21 @@ fn bytes_of(runs: &[RunShape]) -> u64 {
 /// Whether most of it is there for longer than it would take until it goes by itself, or so much has gathered that reads
 /// cannot wait for that.
 fn is_worth_merging<'a>(shape: &Shape, tables: impl Iterator<Item = &'a TableShape>) -> bool {
+    is_lasting(tables) || are_many(shape)
+}
+
+fn are_many(shape: &Shape) -> bool {
+    shape.overlay_runs() >= MANY
+}
+
+/// Whether most of it is there for longer than it would take until it goes by itself.
+fn is_lasting<'a>(tables: impl Iterator<Item = &'a TableShape>) -> bool {
     let (mut all, mut short_lived) = (0, 0);
     for table in tables {
         all += table.bytes;
         short_lived += if table.is_short_lived { table.bytes } else { 0 };
     }
-    short_lived * 2 < all || shape.overlay_runs() >= 2 * FANOUT
+    short_lived * 2 < all
 }
 
 /// A stretch of the base with all that can be merged into it.

@@ -102,11 +102,15 @@ fn what_has_lapsed_is_merged_away_once_it_is_a_third_and_waits_if_it_will_soon_g
 }
 
 #[test]
-fn runs_that_are_nearly_over_are_not_joined_until_there_are_twice_as_many() {
+fn runs_that_are_nearly_over_are_not_joined_until_they_are_many_and_then_the_newest_are() {
     let mut all = shape(&[64; 9]);
     all.runs.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
     assert_eq!(chosen(&all), None);
-    let mut all = shape(&[64; 17]);
+    let mut all = shape(&[64; MANY]);
     all.runs.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
-    assert!(matches!(chosen(&all), Some(Job::Join(_))));
+    assert_eq!(chosen(&all), None, "the base is none of those that lie over it");
+    let mut all = shape(&[64; MANY + 1]);
+    all.runs.iter_mut().flat_map(|run| &mut run.tables).for_each(|table| table.is_short_lived = true);
+    let newest = all.runs[..FANOUT].iter().map(|run| run.id).collect();
+    assert_eq!(chosen(&all), Some(Job::Join(newest)), "the oldest go by themselves, unless they are kept");
 }
