@@ -2,7 +2,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::StoreError;
+use crate::{StoreError, access};
 
 /// The newest layout of a data directory that this program knows, and the one it makes.
 const FORMAT: u32 = 1;
@@ -32,7 +32,7 @@ impl DataDir {
             create_durably(&path)?;
         }
         let lock_path = path.join(LOCK_FILE);
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
+        let lock = access::options().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(StoreError::io("write to", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -42,6 +42,7 @@ impl DataDir {
             }
         }
         let dir = Self { path, _lock: lock };
+        access::close_to_others(&dir.path);
         if is_new {
             dir.write_durably(FORMAT_FILE, format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes())?;
         }
@@ -143,7 +144,7 @@ impl DataDir {
 
     fn assert_writable(&self) -> Result<(), StoreError> {
         let probe = self.path.join(temporary_name("PROBE"));
-        File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(StoreError::io("write to", &self.path))
+        access::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(StoreError::io("write to", &self.path))
     }
 }
 
@@ -157,7 +158,7 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError>
         return Err(StoreError::io("write", path)(std::io::ErrorKind::InvalidInput.into()));
     };
     let temporary = dir.join(temporary_name(&name.to_string_lossy()));
-    File::create(&temporary)
+    access::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(StoreError::io("write", path))?;
@@ -179,7 +180,7 @@ fn create_durably(path: &Path) -> Result<(), StoreError> {
         };
     }
     create_durably(parent)?;
-    fs::create_dir(path).map_err(StoreError::io("create", path))?;
+    access::create_dir(path).map_err(StoreError::io("create", path))?;
     sync_dir(parent)
 }
 

@@ -8,7 +8,7 @@ use crate::engine::{EngineKind, EngineOptions};
 use crate::log::{LogOptions, RaftLog};
 use crate::marks::{self, Former};
 use crate::state::{EngineDir, StateRoot};
-use crate::{ClusterId, StoreError};
+use crate::{ClusterId, StoreError, access};
 
 /// What data that was set aside is kept under, with a number.
 const ASIDE: &str = "discarded-";
@@ -31,7 +31,7 @@ impl DataDir {
         marks::set_former(self, self.what_was_held()?)?;
         let number = (1..u32::MAX).find(|number| !self.path().join(format!("{ASIDE}{number}")).exists());
         let aside = self.path().join(format!("{ASIDE}{}", number.unwrap_or(u32::MAX)));
-        fs::create_dir(&aside).map_err(StoreError::io("create", &aside))?;
+        access::create_dir(&aside).map_err(StoreError::io("create", &aside))?;
         for name in in_order(names) {
             let from = self.path().join(&name);
             fs::rename(&from, aside.join(&name)).map_err(StoreError::io("set aside", &from))?;

@@ -20,6 +20,7 @@
 pub mod engine;
 pub mod log;
 
+mod access;
 mod codec;
 mod data_dir;
 mod discard;

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::guard::Guard;
 use super::{EngineError, EngineKind};
+use crate::access;
 
 /// The newest format of a store's directory. Raise it when an older version must not open what this one writes.
 const FORMAT: u32 = 2;
@@ -123,7 +124,7 @@ impl Home {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        fs::create_dir(self.data())?;
+        access::create_dir(self.data())?;
         sync_dir(&self.dir)
     }
 }
@@ -178,7 +179,7 @@ fn sync_dirs(dir: &Path) -> io::Result<()> {
 }
 
 fn create_dir_synced(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+    access::create_dir_all(dir)?;
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => Ok(()),
@@ -198,7 +199,7 @@ fn refuse_strangers(dir: &Path) -> io::Result<Result<(), EngineError>> {
 }
 
 fn take_lock(dir: &Path) -> io::Result<Result<File, EngineError>> {
-    let lock = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK))?;
+    let lock = access::options().create(true).truncate(false).write(true).open(dir.join(LOCK))?;
     match lock.try_lock() {
         Ok(()) => Ok(Ok(lock)),
         Err(TryLockError::WouldBlock) => Ok(Err(EngineError::Locked { dir: dir.to_path_buf() })),
@@ -259,7 +260,7 @@ fn write_mark(dir: &Path, kind: EngineKind, stage: Stage) -> io::Result<()> {
         Stage::Creating => "creating",
         Stage::Ready => "ready",
     };
-    let mut draft = File::create(dir.join(MARK_DRAFT))?;
+    let mut draft = access::create(dir.join(MARK_DRAFT))?;
     draft.write_all(format!("{MAGIC} {}\n{kind}\n{stage}\n", format_of(kind)).as_bytes())?;
     draft.sync_all()?;
     fs::rename(dir.join(MARK_DRAFT), dir.join(MARK))?;

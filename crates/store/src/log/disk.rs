@@ -9,6 +9,7 @@ use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 use super::LogError;
+use crate::access;
 
 /// The file system as the log uses it: each method is one system call, and its error names file and operation.
 #[derive(Clone, Default)]
@@ -62,7 +63,7 @@ impl Disk {
     /// Creates an empty file, replacing any of that name.
     pub(super) fn create(&self, path: &Path) -> Result<File, LogError> {
         probed!(self, "create", path, Change::Create { path });
-        let mut options = OpenOptions::new();
+        let mut options = access::options();
         options.read(true).write(true).create(true).truncate(true);
         options.open(path).map_err(LogError::io("create", path))
     }
@@ -126,7 +127,7 @@ impl Disk {
         if !path.is_dir() {
             let parent = parent_of(path);
             self.create_directory(parent)?;
-            fs::create_dir(path).map_err(LogError::io("create directory", path))?;
+            access::create_dir(path).map_err(LogError::io("create directory", path))?;
             self.sync_directory(parent)?;
         }
         Ok(())

@@ -2,9 +2,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::stored::Owner;
-use crate::StoreError;
 use crate::data_dir::{sync_dir, write_durably};
 use crate::engine::{EngineKind, EngineOptions};
+use crate::{StoreError, access};
 
 /// Names the engine's directory that is in use, so that another can take its place in one step.
 pub(super) const CURRENT_FILE: &str = "CURRENT";
@@ -22,7 +22,7 @@ pub(crate) struct StateRoot {
 impl StateRoot {
     /// Makes the directory, durably, and removes what builds that were cut short left there.
     pub(crate) fn prepare(&self) -> Result<(), StoreError> {
-        fs::create_dir_all(&self.path).map_err(StoreError::io("create", &self.path))?;
+        access::create_dir_all(&self.path).map_err(StoreError::io("create", &self.path))?;
         if let Some(parent) = self.path.parent() {
             sync_dir(parent)?;
         }
@@ -73,7 +73,7 @@ impl StateRoot {
         loop {
             number += 1;
             let dir = self.path.join(number.to_string());
-            match fs::create_dir(&dir) {
+            match access::create_dir(&dir) {
                 Ok(()) => return Ok(dir),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(StoreError::Io { action: "create", path: dir, source }),

@@ -1,7 +1,9 @@
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use crate::access;
 
 /// In the store's own directory, beside that of the tables.
 const BALLAST: &str = "BALLAST";
@@ -36,7 +38,7 @@ impl Ballast {
         if taken >= bytes || self.free_bytes() / SHARE_OF_FREE < bytes {
             return;
         }
-        let filled = File::create(&self.path)
+        let filled = access::create(&self.path)
             .and_then(|file| fallocate(&file, FallocateFlags::empty(), 0, bytes).map_err(Into::into));
         if filled.is_err() {
             // Where the file system cannot do it, there is none.

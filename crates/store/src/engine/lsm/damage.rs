@@ -1,5 +1,8 @@
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+
+use crate::access;
 
 /// The mark of a store in which damage was found, with what it was.
 const DAMAGED: &str = "DAMAGED";
@@ -7,7 +10,7 @@ const DAMAGED: &str = "DAMAGED";
 /// Leaves a mark by which the next opening knows that the store is damaged. It is best effort: without the mark whoever reads
 /// the same again finds the same.
 pub(super) fn condemn(dir: &Path, why: &str) {
-    let _ = fs::write(dir.join(DAMAGED), why);
+    let _ = access::create(dir.join(DAMAGED)).and_then(|mut mark| mark.write_all(why.as_bytes()));
 }
 
 /// What was found to be damaged before, if anything.

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::lapses::Lapses;
 use super::manifest::{Listed, Manifest, TABLES};
 use super::table::Facts;
+use crate::access;
 use crate::engine::guard::Fault;
 use crate::engine::home::sync_dir;
 
@@ -40,7 +41,7 @@ pub(super) fn import(data: &Path, manifest: &Manifest) -> Result<(), Fault> {
         }
     }
     let (dir, old_dir) = (data.join(TABLES), keyspace.join(TABLES));
-    fs::create_dir_all(&dir)?;
+    access::create_dir_all(&dir)?;
     let mut listed = Listed::default();
     for (number, tables) in listed_runs(&keyspace)?.into_iter().enumerate() {
         let mut facts = Vec::with_capacity(tables.len());

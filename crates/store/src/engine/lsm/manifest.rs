@@ -7,13 +7,14 @@
 //! It is written whole for each change, 60 bytes or so a table, beside the old one, and takes its place in one step.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::runs::{Run, RunId, Runs, in_order};
 use super::table::{Facts, Table, TableContext};
+use crate::access;
 use crate::codec::{seal, unseal};
 use crate::engine::guard::Fault;
 use crate::engine::home::sync_dir;
@@ -51,7 +52,7 @@ impl Manifest {
     /// Writes a list beside the one that counts, durably.
     pub(super) fn draft(&self, listed: &Listed) -> io::Result<()> {
         let draft = self.data.join(DRAFT);
-        let written = File::create(&draft).and_then(|mut file| {
+        let written = access::create(&draft).and_then(|mut file| {
             file.write_all(&seal(listed))?;
             file.sync_all()
         });

@@ -1,4 +1,3 @@
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -16,6 +15,7 @@ use super::runs::{Edit, Runs};
 use super::table::{Table, TableContext};
 use super::throttle::Throttle;
 use super::writer::{Numbers, RunWriter, TABLE_BYTES};
+use crate::access;
 use crate::engine::guard::Fault;
 use crate::engine::home::Home;
 use crate::engine::{EngineOptions, Operation, Retention};
@@ -67,7 +67,7 @@ impl Store {
         if !manifest.exists()? {
             home.upgrade()?;
             if home.is_new() {
-                fs::create_dir_all(&dir)?;
+                access::create_dir_all(&dir)?;
                 manifest.draft(&Listed::default())?;
                 manifest.put_in_place()?;
             } else {
