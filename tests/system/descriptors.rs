@@ -19,7 +19,8 @@ const WATCHED: Duration = Duration::from_secs(2);
 fn with_limit(files: u64, command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string()]);
-    shell.arg(command.get_program()).args(command.get_args());
+    // Only so are its entries in /proc for the user that it runs as.
+    shell.arg(command.get_program()).args(command.get_args()).env("SESSILE_CORE_DUMPS", "1");
     shell
 }
 

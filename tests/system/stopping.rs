@@ -146,10 +146,10 @@ fn a_signal_that_asks_for_something_else_ends_no_node() {
     let place = Place::new("fjall");
     let mut node = place.start();
     let mut client = Client::connect(node.ready()).unwrap();
-    for signal in [Signal::USR1, Signal::USR2, Signal::HUP] {
+    for signal in [Signal::USR1, Signal::USR2, Signal::PIPE, Signal::HUP] {
         node.signal(signal);
     }
-    node.says("SIGHUP has no effect: the configuration is read at the start only; restart the node to change it");
+    node.says("reloaded: configuration: log_level is info, as before");
     assert_eq!(client.request("PUT", &format!("{BASE}k"), "", b"v").unwrap().status, 201);
     drop(client);
     node.signal(Signal::TERM);

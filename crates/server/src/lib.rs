@@ -23,6 +23,7 @@ pub mod exit;
 pub mod fuzzing;
 #[cfg(test)]
 mod golden;
+mod hardening;
 mod listeners;
 pub mod logging;
 mod memory;
@@ -32,11 +33,13 @@ mod opening;
 mod operate;
 pub mod output;
 mod ready_patience;
+pub mod reloads;
 mod resources;
 mod serve;
 mod sessions;
 pub mod signals;
 mod status;
+pub mod systemd;
 mod value_parsers;
 mod watchdog;
 

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 
 use crate::config::{ClusterConfig, Config, ListenAddress};
 use crate::exit::{Failure, Status};
+use crate::systemd::Sockets;
 
 /// Every port that a node listens on. All are taken before anything on disk is touched: when one is not to be had,
 /// nothing has changed.
@@ -19,13 +20,18 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// Those that the configuration asks for. The error has the code of what is unavailable, and says what to change.
-    pub(crate) async fn bind(config: &Config) -> anyhow::Result<Self> {
+    /// Those that the configuration asks for; one that was passed is used in the place of its address. The error has the code
+    /// of what is unavailable, and says what to change.
+    pub(crate) async fn bind(config: &Config, passed: Sockets) -> anyhow::Result<Self> {
         let peers = config.cluster.as_ref().map(|ClusterConfig { listen, .. }| listen);
+        let api = match passed.http {
+            Some(passed) => adopt(passed)?,
+            None => bind(&config.listen, "listen_address and listen_port (dev: --listen)").await?,
+        };
         Ok(Self {
-            api: bind(&config.listen, "listen_address and listen_port (dev: --listen)").await?,
-            peers: bind_if(peers, "cluster.listen").await?,
-            admin: bind_if(config.admin_listen.as_ref(), "admin.listen").await?,
+            api,
+            peers: bind_if(peers, passed.grpc, "cluster.listen").await?,
+            admin: bind_if(config.admin_listen.as_ref(), passed.admin, "admin.listen").await?,
         })
     }
 }
@@ -35,11 +41,25 @@ pub(crate) fn address_of(listener: &TcpListener) -> anyhow::Result<SocketAddr> {
     listener.local_addr().context("the listening address cannot be told")
 }
 
-async fn bind_if(address: Option<&ListenAddress>, keys: &str) -> anyhow::Result<Option<TcpListener>> {
-    match address {
-        Some(address) => bind(address, keys).await.map(Some),
-        None => Ok(None),
+async fn bind_if(
+    address: Option<&ListenAddress>,
+    passed: Option<std::net::TcpListener>,
+    keys: &str,
+) -> anyhow::Result<Option<TcpListener>> {
+    match (address, passed) {
+        (Some(_), Some(passed)) => adopt(passed).map(Some),
+        (Some(address), None) => bind(address, keys).await.map(Some),
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            let sentence = format!("a socket was passed for {keys}, which the configuration does not have; add it");
+            Err(Failure::new(Status::Usage, sentence).into())
+        }
     }
+}
+
+/// A socket that was opened for this process.
+fn adopt(passed: std::net::TcpListener) -> anyhow::Result<TcpListener> {
+    passed.set_nonblocking(true).and_then(|()| TcpListener::from_std(passed)).context("a passed socket cannot be used")
 }
 
 async fn bind(address: &ListenAddress, keys: &str) -> anyhow::Result<TcpListener> {

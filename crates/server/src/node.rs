@@ -19,18 +19,33 @@ use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
 use crate::metrics::Metrics;
 use crate::opening::{self, OldData};
+use crate::reloads::Reloads;
 use crate::resources::Resources;
 use crate::sessions::ClusterSessions;
 use crate::status::page;
+use crate::systemd::{Notifier, Sockets};
 use crate::watchdog::Watchdog;
 
 /// How long giving leadership away may take when this node leaves: a healthy voter takes it within a heartbeat.
 const HAND_OVER: Duration = Duration::from_secs(2);
 
-/// How a node's end begins: what tells it to stop, and what tells its listeners to take no more connections.
-struct Ending {
+/// What whoever runs a node gives it, and hears from it.
+#[derive(Debug, Default)]
+pub struct Supervision {
+    /// Sockets to use in the place of addresses.
+    pub sockets: Sockets,
+    /// Who is told that it has started, and that it lives.
+    pub notifier: Notifier,
+    /// Where its parts say how they are reloaded.
+    pub reloads: Reloads,
+}
+
+/// How a node's end begins, by what tells it to stop and what tells its listeners to take no more connections; and who is
+/// told how far it is.
+struct Course {
     stop: CancellationToken,
     close_listeners: CancellationToken,
+    notifier: Notifier,
 }
 
 /// Runs a node until `stop` is cancelled, the notice period is over, and the requests in flight are done, at most
@@ -41,21 +56,22 @@ struct Ending {
 pub async fn run(
     config: Config,
     old: OldData,
+    Supervision { sockets, notifier, reloads: _ }: Supervision,
     stop: CancellationToken,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
     let resources = Resources::of(&config)?;
     // The ports first: when one is taken, nothing has changed on disk.
-    let Listeners { api, peers, admin } = Listeners::bind(&config).await?;
+    let Listeners { api, peers, admin } = Listeners::bind(&config, sockets).await?;
     let address = address_of(&api)?;
     // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
     // and is not ready. Requests wait for it inside their deadline.
     let sessions = Arc::new(ClusterSessions::new(config.http.ready_patience));
     let metrics = Arc::new(Metrics::new()?);
-    let ending = Ending { stop, close_listeners: CancellationToken::new() };
+    let course = Course { stop, close_listeners: CancellationToken::new(), notifier };
     let serve = async {
-        let api = serve_api(&resources, api, &sessions, &metrics, ending.close_listeners.clone());
-        let admin = serve_admin(&resources, admin, &sessions, &metrics, ending.close_listeners.clone());
+        let api = serve_api(&resources, api, &sessions, &metrics, course.close_listeners.clone());
+        let admin = serve_admin(&resources, admin, &sessions, &metrics, course.close_listeners.clone());
         let (api, admin) = tokio::try_join!(api, admin)?;
         let cut_off = api.cut_off + admin.map_or(0, |admin| admin.cut_off);
         if cut_off > 0 {
@@ -64,9 +80,9 @@ pub async fn run(
         anyhow::Ok(())
     };
     let run_node = async {
-        let ended = run_node(&resources, old, peers, &ending, &sessions, &metrics, || listening(address)).await;
+        let ended = run_node(&resources, old, peers, &course, &sessions, &metrics, || listening(address)).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
-        ending.close_listeners.cancel();
+        course.close_listeners.cancel();
         ended
     };
     let (ended, served) = tokio::join!(run_node, serve);
@@ -93,22 +109,27 @@ async fn run_node(
     resources: &Resources<'_>,
     old: OldData,
     peers: Option<TcpListener>,
-    Ending { stop, close_listeners }: &Ending,
+    Course { stop, close_listeners, notifier }: &Course,
     sessions: &ClusterSessions,
     metrics: &Metrics,
     started: impl FnOnce() + Send,
 ) -> anyhow::Result<Option<(Node, Option<String>)>> {
     let node_config = resources.node_config(peers.as_ref())?;
+    let watchdog = Watchdog::start(&resources.config.storage.data_dir, notifier.clone());
+    let watchdog = watchdog.context("no thread for the watchdog")?;
     let start = async {
         let opening = open_data(resources, old).await?;
+        // The ports are bound and the disk is in order. What is waited for from here on are other nodes, which may wait for
+        // this one to have started: three that are started one after the other would wait for ever.
+        notifier.started("waiting for its cluster");
         anyhow::Ok(Node::start(opening, node_config, peers.map(Incoming::Tcp)).await?)
     };
     let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
-    let _watchdog = Watchdog::start(node.cluster().work(), &resources.config.storage.data_dir)
-        .context("no thread for the watchdog")?;
+    watchdog.watch(node.cluster().work());
     metrics.add_node(node.cluster().clone())?;
     sessions.serve(node.cluster().clone());
     started();
+    notifier.status("a member of its cluster");
     let leave = async {
         stop.cancelled().await;
         leave(&node, resources.config.shutdown_notice, close_listeners).await;

@@ -1,5 +1,6 @@
-//! Signals: the first SIGTERM or Ctrl-C asks the process to stop, the second ends it. SIGHUP, SIGUSR1 and SIGUSR2 end
-//! nothing, whatever a process supervisor or a log rotation sends; their default would end a leader without a hand-over.
+//! Signals: the first SIGTERM or Ctrl-C asks the process to stop, the second ends it. SIGHUP has what can be reloaded
+//! reloaded. SIGUSR1, SIGUSR2 and SIGPIPE end nothing, whatever a process supervisor or a log rotation sends; their default
+//! would end a leader without a hand-over. The runtime of Rust ignores SIGPIPE from the start.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,11 +9,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::reloads::Reloads;
+
 /// What SIGHUP means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Hangup {
-    /// Nothing: a service is told to reload by it, and there is nothing that is reloaded.
+    /// Nothing.
     Nothing,
+    /// What can be reloaded is: so a service is told.
+    Reloads(Reloads),
     /// The terminal has gone, and with it whoever wanted the process: it stops. Not under `nohup`.
     Stops,
 }
@@ -59,7 +64,10 @@ impl Signals {
     /// Takes them over; call it before anything that has to be undone. Needs a runtime with I/O.
     pub fn install(hangup_means: Hangup) -> io::Result<Self> {
         // Asked before it is taken over.
-        let hangup_means = if hangup_is_ignored() { Hangup::Nothing } else { hangup_means };
+        let hangup_means = match hangup_means {
+            Hangup::Stops if hangup_is_ignored() => Hangup::Nothing,
+            means => means,
+        };
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -88,11 +96,10 @@ impl Signals {
             tokio::select! {
                 _ = self.interrupt.recv() => return Kind::Interrupt,
                 _ = self.terminate.recv() => return Kind::Terminate,
-                _ = self.hangup.recv() => match self.hangup_means {
+                _ = self.hangup.recv() => match &self.hangup_means {
                     Hangup::Stops => return Kind::Hangup,
-                    Hangup::Nothing => info!(
-                        "SIGHUP has no effect: the configuration is read at the start only; restart the node to change it"
-                    ),
+                    Hangup::Reloads(reloads) => reloads.ask(),
+                    Hangup::Nothing => info!("SIGHUP has no effect here"),
                 },
             }
         }

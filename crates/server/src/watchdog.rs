@@ -8,15 +8,18 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sessile_store::Progress;
 use tokio::task::JoinSet;
 use tracing::error;
 
 use crate::exit::{self, Failure, Status};
+use crate::systemd::Notifier;
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -30,6 +33,7 @@ pub(crate) type Work = (&'static str, Progress);
 
 /// Watches for as long as it lives.
 pub(crate) struct Watchdog {
+    watched: Arc<Mutex<Vec<Watched>>>,
     /// Nothing is ever sent: the thread ends when this is gone.
     _alive: SyncSender<()>,
     /// The one task that beats, until this is gone.
@@ -37,27 +41,62 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches that work, and the runtime that this is called on. `data_dir` is for the sentence at the end.
+    /// Watches the runtime that this is called on, and tells the service manager as long as that gives its tasks their turns.
+    /// `data_dir` is for the sentence at the end.
     ///
     /// # Errors
     /// If there is no thread for it.
-    pub(crate) fn start(work: impl IntoIterator<Item = Work>, data_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn start(data_dir: &Path, notifier: Notifier) -> io::Result<Self> {
         let pulse = Progress::default();
-        let mut watched: Vec<Watched> = work.into_iter().map(Watched::new).collect();
-        watched.push(Watched::new(("giving its tasks a turn", pulse.clone())));
-        let data_dir = data_dir.to_owned();
+        let runtime = Watched::new(("giving its tasks a turn", pulse.clone()));
+        let watched = Arc::new(Mutex::new(vec![runtime]));
+        let mut signs = SignsOfLife::new(notifier, pulse.clone());
+        let (data_dir, looked_at) = (data_dir.to_owned(), Arc::clone(&watched));
         let (alive, is_alive) = sync_channel(0);
         let watch = move || {
             while is_alive.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                if let Some(stuck) = watched.iter_mut().find_map(Watched::look) {
+                if let Some(stuck) = looked_at.lock().iter_mut().find_map(Watched::look) {
                     end(&sentence(stuck, &data_dir));
                 }
+                signs.give(Instant::now());
             }
         };
         thread::Builder::new().name("watchdog".to_owned()).spawn(watch)?;
         let mut heart = JoinSet::new();
         heart.spawn(beat(pulse));
-        Ok(Self { _alive: alive, _heart: heart })
+        Ok(Self { watched, _alive: alive, _heart: heart })
+    }
+
+    /// Watches that work, too.
+    pub(crate) fn watch(&self, work: impl IntoIterator<Item = Work>) {
+        self.watched.lock().extend(work.into_iter().map(Watched::new));
+    }
+}
+
+/// What is told to the service manager while the runtime answers, twice in the time that it waits.
+struct SignsOfLife {
+    notifier: Notifier,
+    pulse: Progress,
+    /// What was under way when the last one was given. At the same step nothing has moved since.
+    step: Option<u64>,
+    next: Option<Instant>,
+}
+
+impl SignsOfLife {
+    fn new(notifier: Notifier, pulse: Progress) -> Self {
+        Self { notifier, pulse, step: None, next: None }
+    }
+
+    /// Gives one, if it is time and the runtime has moved since the last.
+    fn give(&mut self, now: Instant) -> bool {
+        let Some(patience) = self.notifier.watchdog() else { return false };
+        let step = self.pulse.under_way();
+        if step == self.step || self.next.is_some_and(|next| now < next) {
+            return false;
+        }
+        (self.step, self.next) = (step, Some(now + patience / 2));
+        self.notifier.is_alive();
+        true
     }
 }
 

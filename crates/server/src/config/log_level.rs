@@ -16,7 +16,8 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    pub(super) const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Fatal];
+    /// All there are, in their order.
+    pub const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Fatal];
 
     /// The level of that name, in any case, as Kask reads it.
     pub fn from_name(name: &str) -> Option<Self> {

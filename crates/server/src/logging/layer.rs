@@ -11,19 +11,18 @@ use tracing_log::NormalizeEvent;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::level::{LevelSwitch, OWN_TARGETS};
 use super::line::{Cut, Format, Line, Severity};
 use super::sink::Sink;
 use crate::config::LogLevel;
 
-/// What the targets of our own crates begin with (`sessile`, `sessile_store`, …).
-pub(super) const OWN_TARGETS: &str = "sessile";
 /// How long a line may hold up the process that it says is ending.
 pub(super) const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Turns events into lines. Of spans it knows one thing, the `request_id`.
 #[derive(Debug)]
 pub(super) struct LineLayer {
-    pub(super) level: LogLevel,
+    pub(super) switch: LevelSwitch,
     pub(super) format: Format,
     pub(super) clock: fn() -> SystemTime,
     pub(super) sink: Arc<Sink>,
@@ -54,7 +53,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let severity = Severity::of(*metadata.level(), fields.fatal);
-        if self.level == LogLevel::Fatal && severity != Severity::Fatal {
+        if self.switch.get() == LogLevel::Fatal && severity != Severity::Fatal {
             return;
         }
         if !metadata.target().starts_with(OWN_TARGETS) {

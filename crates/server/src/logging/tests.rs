@@ -19,7 +19,10 @@ fn logged(level: LogLevel, format: Format, story: impl FnOnce()) -> String {
             sink.run(&mut written, |lost| panic!("{lost} lost"));
             written
         });
-        tracing::subscriber::with_default(subscriber(level, format, fixed_clock, Arc::clone(&sink)), story);
+        tracing::subscriber::with_default(
+            subscriber(LevelSwitch::new(level), format, fixed_clock, Arc::clone(&sink)),
+            story,
+        );
         sink.close();
         writer.join().unwrap()
     });

@@ -3,7 +3,10 @@
 mod args;
 mod banner;
 mod directory;
+mod reload;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -19,10 +22,14 @@ use directory::Directory;
 
 use crate::config::Config;
 use crate::exit::{Failure, Status};
+use crate::hardening;
 use crate::logging::{self, Format};
+use crate::node::{self, Supervision};
 use crate::opening::OldData;
+use crate::output;
+use crate::reloads::Reloads;
 use crate::signals::{Hangup, Signals};
-use crate::{node, output};
+use crate::systemd::{Notifier, Sockets};
 
 /// Threads of the runtime: one a core, and on a machine with one core a second. Reads and the application of entries wait for
 /// the disk now and then, and timers, heartbeats and probes must not wait with them.
@@ -32,13 +39,19 @@ const MIN_THREADS: usize = 2;
 pub(crate) fn serve(serve: &Serve) -> anyhow::Result<ExitCode> {
     let config = Config::load(&serve.config)?;
     let old = old_data(serve, &config)?;
-    let _log = logging::start(config.log_level, Format::Kask { appname: config.service_name.clone() })?;
+    // Before there are threads.
+    let sockets = Sockets::inherited()?;
+    let log = logging::start(config.log_level, Format::Kask { appname: config.service_name.clone() })?;
     for warning in &config.warnings {
         warn!("{warning}");
     }
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.storage.data_dir.display(), "starting");
     let base_uri = config.base_uri.clone();
-    run_node(config, old, Hangup::Nothing, move |address| info!(%address, %base_uri, "listening"))
+    let reloads = Reloads::default();
+    reloads.add("configuration", reload::of(&serve.config, config.clone(), log.level()));
+    let supervision = Supervision { sockets, notifier: Notifier::from_environment(), reloads: reloads.clone() };
+    let listening = move |address| info!(%address, %base_uri, "listening");
+    run_node(config, old, supervision, Hangup::Reloads(reloads), listening)
         // Standard error has the same sentence, but only this one reaches those who read the logs.
         .inspect_err(|error| error!(fatal = true, "{error:#}"))
 }
@@ -70,7 +83,7 @@ pub(crate) fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         // That nobody can read it is no reason to stop.
         let _ = output::to_stdout(&banner(address, &base_uri, directory.keeping()));
     };
-    run_node(config, OldData::Keep, Hangup::Stops, announce)
+    run_node(config, OldData::Keep, Supervision::default(), Hangup::Stops, announce)
 }
 
 /// `sessile check-config`.
@@ -84,9 +97,13 @@ pub(crate) fn check_config(check: &CheckConfig) -> anyhow::Result<ExitCode> {
 fn run_node(
     config: Config,
     old: OldData,
+    supervision: Supervision,
     hangup: Hangup,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
+    if let Err(error) = hardening::close() {
+        warn!("core dumps could not be switched off: {error}");
+    }
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).max(MIN_THREADS);
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(threads).enable_all();
@@ -97,12 +114,22 @@ fn run_node(
     let ended = runtime.block_on(async {
         let signals = Signals::install(hangup).context("the signals could not be taken over")?;
         let stop = CancellationToken::new();
+        let (notifier, reloads) = (supervision.notifier.clone(), supervision.reloads.clone());
         tokio::select! {
-            ended = node::run(config, old, stop.clone(), listening) => ended,
-            code = signals.watch(stop) => Ok(code),
+            ended = node::run(config, old, supervision, stop.clone(), listening) => ended,
+            code = signals.watch(stop.clone()) => Ok(code),
+            never = reloads.run(&notifier) => match never {},
+            never = tell_of_the_end(&stop, &notifier) => match never {},
         }
     });
     // A node that ended left nothing behind; one that was ended by a second signal must not be waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Tells the service manager when the process is asked to stop.
+async fn tell_of_the_end(stop: &CancellationToken, notifier: &Notifier) -> Infallible {
+    stop.cancelled().await;
+    notifier.stopping();
+    pending().await
 }
