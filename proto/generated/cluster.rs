@@ -2138,6 +2138,9 @@ pub struct StatusResponse {
     /// A change of the membership that is under way, as a sentence; empty if there is none.
     #[prost(string, tag = "17")]
     pub pending_change: ::prost::alloc::string::String,
+    /// The newest entries of the history, the oldest first.
+    #[prost(message, repeated, tag = "20")]
+    pub recent_changes: ::prost::alloc::vec::Vec<HistoryEntry>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MemberStatus {
@@ -2204,6 +2207,36 @@ pub struct MemberStatus {
     /// In how many seconds it will have no room for writes, by that trend; absent if the disk does not fill up.
     #[prost(uint64, optional, tag = "23")]
     pub disk_seconds_left: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HistoryResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<HistoryEntry>,
+    /// Whether changes are kept: not before every member runs a program that can.
+    #[prost(bool, tag = "2")]
+    pub kept: bool,
+}
+/// A change of the cluster.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryEntry {
+    /// The log index at which it began.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// The replicated clock then, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "2")]
+    pub at_ms: u64,
+    /// Who wanted it, from where, and what.
+    #[prost(string, tag = "3")]
+    pub who: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub what: ::prost::alloc::string::String,
+    /// What came of it; absent while that is not known.
+    #[prost(string, optional, tag = "6")]
+    pub result: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InitRequest {
@@ -2634,6 +2667,28 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("sessile.v1.Admin", "SetAddress"));
             self.inner.unary(req, path, codec).await
         }
+        /// The changes that operators and the autopilot made, as far as they are kept, the oldest first.
+        pub async fn history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HistoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/sessile.v1.Admin/History");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("sessile.v1.Admin", "History"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2714,6 +2769,11 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::SetAddressRequest>,
         ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
+        /// The changes that operators and the autopilot made, as far as they are kept, the oldest first.
+        async fn history(
+            &self,
+            request: tonic::Request<super::HistoryRequest>,
+        ) -> std::result::Result<tonic::Response<super::HistoryResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AdminServer<T> {
@@ -3214,6 +3274,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetAddressSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sessile.v1.Admin/History" => {
+                    #[allow(non_camel_case_types)]
+                    struct HistorySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::HistoryRequest>
+                    for HistorySvc<T> {
+                        type Response = super::HistoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HistoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::history(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HistorySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

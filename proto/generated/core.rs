@@ -2,7 +2,7 @@
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Command {
-    #[prost(oneof = "command::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "command::Kind", tags = "1, 2, 3, 4, 6, 7")]
     pub kind: ::core::option::Option<command::Kind>,
 }
 /// Nested message and enum types in `Command`.
@@ -19,6 +19,10 @@ pub mod command {
         Tick(super::Tick),
         #[prost(message, tag = "4")]
         RaiseRules(super::RaiseRules),
+        #[prost(message, tag = "6")]
+        ChangeBegins(super::ChangeBegins),
+        #[prost(message, tag = "7")]
+        ChangeEnds(super::ChangeEnds),
     }
 }
 /// One write to one key, by a proposer that can recognise it again.
@@ -132,11 +136,33 @@ pub struct RaiseRules {
     #[prost(uint32, tag = "1")]
     pub to: u32,
 }
+/// A change of the cluster begins: an entry of the history, named by this command's log index.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ChangeBegins {
+    /// Who wants it, from where, and what.
+    #[prost(string, tag = "1")]
+    pub who: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub what: ::prost::alloc::string::String,
+}
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ChangeEnds {
+    /// The log index of its beginning.
+    #[prost(uint64, tag = "1")]
+    pub entry: u64,
+    #[prost(string, tag = "2")]
+    pub result: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Outcome {
     /// An outcome with none of these is of a newer program, and must not be taken for another.
-    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<outcome::Kind>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -157,6 +183,8 @@ pub mod outcome {
         Rules(super::RulesInForce),
         #[prost(message, tag = "6")]
         Refused(super::Refused),
+        #[prost(message, tag = "7")]
+        Noted(super::Noted),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -202,6 +230,13 @@ pub struct Ticked {}
 pub struct RulesInForce {
     #[prost(uint32, tag = "1")]
     pub version: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Noted {
+    /// The log index of the change's beginning.
+    #[prost(uint64, tag = "1")]
+    pub entry: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

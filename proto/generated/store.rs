@@ -113,7 +113,7 @@ pub struct SnapshotBody {
 #[prost(skip_debug)]
 pub struct SnapshotItem {
     /// An item with none of these is of a newer program; a state without it would not be the sender's.
-    #[prost(oneof = "snapshot_item::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "snapshot_item::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<snapshot_item::Kind>,
 }
 /// Nested message and enum types in `SnapshotItem`.
@@ -132,6 +132,8 @@ pub mod snapshot_item {
         Tombstone(super::SnapshotTombstone),
         #[prost(message, tag = "5")]
         Record(super::SnapshotRecord),
+        #[prost(message, tag = "6")]
+        Change(super::SnapshotChange),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -192,6 +194,24 @@ pub struct SnapshotTombstone {
     pub proposer: ::prost::bytes::Bytes,
     #[prost(uint64, tag = "2")]
     pub log_index: u64,
+}
+/// A change of the cluster, as the history has it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SnapshotChange {
+    #[prost(uint64, tag = "1")]
+    pub log_index: u64,
+    #[prost(uint64, tag = "2")]
+    pub at_ms: u64,
+    #[prost(string, tag = "3")]
+    pub who: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub what: ::prost::alloc::string::String,
+    /// Absent while it is not known.
+    #[prost(string, optional, tag = "6")]
+    pub result: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

@@ -13,6 +13,7 @@ mod clocks;
 mod commands;
 mod disks;
 mod distance;
+mod history;
 mod losses;
 mod readiness;
 mod strangers;

@@ -1,14 +1,14 @@
 //! The checksum of the state, which replicas compare at the same place of the log: a hash over the clock, the rules, what
-//! every group counts, and the tombstones. It finds damage, not malice: whoever can write the disk can write the hash.
+//! every group counts, the tombstones and the history of changes. It finds damage, not malice: whoever can write the disk can write the hash.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::{GroupName, LogTime, MAX_GROUP_BYTES, NamespaceId, ProposerId, RulesVersion, Tally};
+use crate::{GroupName, HistoryEntry, LogTime, MAX_GROUP_BYTES, NamespaceId, ProposerId, RulesVersion, Tally};
 
 /// The most bytes that are hashed of one group: five words of tag and numbers, and its name.
 const GROUP_BYTES: usize = 5 + 4 + 8 + 8 + 16 + MAX_GROUP_BYTES;
 
-/// The sum of the hashes of every group's total and every tombstone, modulo 2^64. Order does not matter, and what was
+/// The sum of the hashes of every group's total, every tombstone and every change in the history, modulo 2^64. Order does not matter, and what was
 /// added can be taken out, so one change costs the same whatever the number of groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums(u64);
@@ -16,6 +16,10 @@ pub(crate) struct Sums(u64);
 impl Sums {
     pub(crate) fn add(&mut self, hash: u64) {
         self.0 = self.0.wrapping_add(hash);
+    }
+
+    pub(crate) fn subtract(&mut self, hash: u64) {
+        self.0 = self.0.wrapping_sub(hash);
     }
 
     /// A group's total is another now.
@@ -53,6 +57,21 @@ pub(crate) fn tombstone(id: ProposerId, index: u64) -> u64 {
     hasher.update(b"tombstone");
     hasher.update(&id.to_bytes());
     hasher.update(&index.to_le_bytes());
+    hasher.digest()
+}
+
+/// The part of a change of the cluster in the checksum of the state.
+pub(crate) fn change(index: u64, entry: &HistoryEntry) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(b"change");
+    hasher.update(&index.to_le_bytes());
+    hasher.update(&entry.at().as_millis().to_le_bytes());
+    let change = entry.change();
+    for text in [Some(change.who()), Some(change.from()), Some(change.what()), entry.result()] {
+        // With their lengths, so that a letter that moves from one to the next is another hash.
+        hasher.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+        hasher.update(text.unwrap_or_default().as_bytes());
+    }
     hasher.digest()
 }
 

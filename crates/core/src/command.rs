@@ -4,7 +4,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::wire;
-use crate::{Condition, MAX_CONDITION_VERSIONS, NamespaceId, ProposerId, RulesVersion, SessionKey, Ttl, Version};
+use crate::{
+    Change, Condition, HistoryCommand, MAX_CONDITION_VERSIONS, NamespaceId, ProposerId, RulesVersion, SessionKey, Ttl,
+    Version,
+};
 
 /// What can be put into the log. Its encoded form (proto/sessile/v1/command.proto) is made once, where the request
 /// arrives, and travels as it is.
@@ -18,6 +21,8 @@ pub enum Command {
     Tick,
     /// Newer rules, from the next entry on.
     RaiseRules(RulesVersion),
+    /// Something about a change of the cluster.
+    History(HistoryCommand),
 }
 
 /// A write to one key, by a proposer that can recognise it again.
@@ -101,6 +106,14 @@ impl Command {
             }
             Self::Tick => Kind::Tick(wire::Tick {}),
             Self::RaiseRules(version) => Kind::RaiseRules(wire::RaiseRules { to: version.number() }),
+            Self::History(HistoryCommand::Begin(change)) => Kind::ChangeBegins(wire::ChangeBegins {
+                who: change.who().to_owned(),
+                from: change.from().to_owned(),
+                what: change.what().to_owned(),
+            }),
+            Self::History(HistoryCommand::End { entry, result }) => {
+                Kind::ChangeEnds(wire::ChangeEnds { entry: *entry, result: result.clone() })
+            }
         };
         wire::Command { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -118,6 +131,10 @@ impl Command {
             }),
             Kind::Tick(wire::Tick {}) => Self::Tick,
             Kind::RaiseRules(raise) => Self::RaiseRules(RulesVersion::new(raise.to)),
+            Kind::ChangeBegins(wire::ChangeBegins { who, from, what }) => {
+                Self::History(HistoryCommand::Begin(Change::new(&who, &from, &what)))
+            }
+            Kind::ChangeEnds(wire::ChangeEnds { entry, result }) => Self::History(HistoryCommand::end(entry, &result)),
         })
     }
 }

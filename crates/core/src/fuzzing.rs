@@ -26,7 +26,7 @@ mod seeds;
 mod tests {
     use super::*;
     use crate::examples::{hour, put, register, session, taken, versions};
-    use crate::{Action, Condition, Delete, Refusal, RulesVersion, Ttl, Version};
+    use crate::{Action, Change, Condition, Delete, HistoryCommand, Refusal, RulesVersion, Ttl, Version};
 
     #[test]
     fn every_seed_of_a_command_is_one_and_comes_back() {
@@ -41,6 +41,8 @@ mod tests {
             ("register", encode(register())),
             ("tick", encode(Command::Tick)),
             ("raise_rules", encode(Command::RaiseRules(RulesVersion::FIRST))),
+            ("change_begins", encode(Command::History(HistoryCommand::Begin(Change::new("a", "b", "c"))))),
+            ("change_ends", encode(Command::History(HistoryCommand::end(300, "done")))),
         ];
         seeds::hold("command", &made, command);
         for (name, bytes) in made {

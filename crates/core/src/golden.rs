@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::examples::{hour, put, register, session, taken, versions};
-use crate::{Action, Command, Condition, Delete, Outcome, Refusal, RulesVersion, Ttl, Version};
+use crate::{Action, Change, Command, Condition, Delete, HistoryCommand, Outcome, Refusal, RulesVersion, Ttl, Version};
 
 /// The bytes that hexadecimal digits name; blanks are for the reader.
 fn bytes(hex: &str) -> Bytes {
@@ -36,6 +36,11 @@ fn commands_of_the_first_version_are_read_and_written_as_they_were() {
         ("121f 0a1000000000000000000000000000000005 1003 18ffffffffffffffffff01".to_owned(), register()),
         ("1a00".to_owned(), Command::Tick),
         ("2202 0801".to_owned(), Command::RaiseRules(RulesVersion::FIRST)),
+        (
+            "320b 0a0161 1203623133 1a0163".to_owned(),
+            Command::History(HistoryCommand::Begin(Change::new("a", "b13", "c"))),
+        ),
+        ("3a07 08ac02 12026f6b".to_owned(), Command::History(HistoryCommand::end(300, "ok"))),
     ];
     for (golden, command) in table {
         assert_eq!(Command::decode(bytes(&golden)).as_ref(), Ok(&command), "{golden}");
@@ -63,6 +68,7 @@ fn outcomes_of_the_first_version_are_read_and_written_as_they_were() {
         ("3202 3200", Outcome::Refused(Refusal::Malformed)),
         ("3202 3a00", Outcome::Refused(Refusal::RulesUnsupported)),
         ("3202 4200", Outcome::Refused(Refusal::Removed)),
+        ("3a03 08ac02", Outcome::Noted { entry: 300 }),
     ];
     for (golden, outcome) in table {
         assert_eq!(Outcome::decode(bytes(golden)).as_ref(), Ok(&outcome), "{golden}");

@@ -25,6 +25,7 @@ mod tally;
 
 // What is asked and answered. A command's bytes are written in `command`, an outcome's in `outcome_wire`.
 mod condition;
+mod history;
 
 mod command;
 mod outcome;
@@ -64,6 +65,7 @@ pub use bucket::Bucket;
 pub use command::{Action, Command, CommandError, Delete, Put, Register, SessionCommand};
 pub use condition::{Condition, MAX_CONDITION_VERSIONS};
 pub use decide::{Decision, Place, decide};
+pub use history::{Change, HistoryCommand, HistoryEntry, MAX_HISTORY, MAX_HISTORY_TEXT};
 pub use horizon::Horizon;
 pub use key::{GroupName, GroupNameError, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey};
 pub use namespace::{MAX_GROUPS, NamespaceId};

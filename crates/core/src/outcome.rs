@@ -36,6 +36,11 @@ pub enum Outcome {
     },
     /// Nothing changed.
     Refused(Refusal),
+    /// It stands in the history of changes.
+    Noted {
+        /// The log index of the change's beginning.
+        entry: u64,
+    },
 }
 
 impl Outcome {

@@ -22,6 +22,7 @@ impl Outcome {
             Self::Registered { incarnation } => Kind::Registered(wire::Registered { incarnation: *incarnation }),
             Self::Ticked => Kind::Ticked(wire::Ticked {}),
             Self::Rules { version } => Kind::Rules(wire::RulesInForce { version: version.number() }),
+            Self::Noted { entry } => Kind::Noted(wire::Noted { entry: *entry }),
             Self::Refused(refusal) => Kind::Refused(wire::Refused { reason: Some(reason(*refusal)) }),
         };
         wire::Outcome { kind: Some(kind) }.encode_to_vec().into()
@@ -41,6 +42,7 @@ impl Outcome {
             Kind::Registered(registered) => Self::Registered { incarnation: registered.incarnation },
             Kind::Ticked(wire::Ticked {}) => Self::Ticked,
             Kind::Rules(rules) => Self::Rules { version: RulesVersion::new(rules.version) },
+            Kind::Noted(noted) => Self::Noted { entry: noted.entry },
             Kind::Refused(refused) => {
                 Self::Refused(refusal(refused.reason.ok_or(OutcomeError("its reason is unknown"))?))
             }

@@ -1,4 +1,4 @@
-use crate::{Bucket, GroupName, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion, Tally};
+use crate::{Bucket, GroupName, HistoryEntry, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion, Tally};
 
 /// Names one row of the state's stored form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -11,6 +11,8 @@ pub enum RowKey {
     Proposer(ProposerId),
     /// That an id was removed.
     Tombstone(ProposerId),
+    /// A change of the cluster that began at this log index.
+    History(u64),
 }
 
 /// One row of the state's stored form.
@@ -24,6 +26,8 @@ pub enum Row {
     Proposer(Proposer),
     /// That an id was removed, by the entry at this log index.
     Tombstone(u64),
+    /// A change of the cluster.
+    History(HistoryEntry),
 }
 
 /// Why a stored row cannot be put back.

@@ -2,7 +2,8 @@ use std::fmt;
 
 /// Which rules apply to an entry. What decides an outcome belongs to them: `decide`, the steps of the buckets, and the
 /// bounds [`MAX_TTL`](crate::MAX_TTL), [`MAX_GROUPS`](crate::MAX_GROUPS), [`MAX_PROPOSERS`](crate::MAX_PROPOSERS),
-/// [`MAX_WINDOW_COMMANDS`](crate::MAX_WINDOW_COMMANDS), [`MAX_WINDOW_BYTES`](crate::MAX_WINDOW_BYTES) and
+/// [`MAX_WINDOW_COMMANDS`](crate::MAX_WINDOW_COMMANDS), [`MAX_WINDOW_BYTES`](crate::MAX_WINDOW_BYTES),
+/// [`MAX_HISTORY`](crate::MAX_HISTORY), [`MAX_HISTORY_TEXT`](crate::MAX_HISTORY_TEXT) and
 /// [`MAX_CONDITION_VERSIONS`](crate::MAX_CONDITION_VERSIONS): whoever changes one of them makes a new version.
 ///
 ///  Raised by a log entry once every member supports it, so that a rolling upgrade never
@@ -13,8 +14,11 @@ pub struct RulesVersion(u32);
 impl RulesVersion {
     /// The rules that a new cluster starts with.
     pub const FIRST: Self = Self(1);
+    /// The first rules with a history of changes ([`HistoryEntry`](crate::HistoryEntry)). Before, what is said about a change
+    /// has no effect.
+    pub const HISTORY: Self = Self(2);
     /// The newest rules that this program can follow.
-    pub const SUPPORTED: Self = Self(1);
+    pub const SUPPORTED: Self = Self::HISTORY;
 
     /// The rules with that number.
     pub const fn new(number: u32) -> Self {

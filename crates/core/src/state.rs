@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checksum::{self, Sums};
+use crate::history::{History, Replaced};
 use crate::proposer::{Proposers, Recall};
 use crate::{
-    Bucket, Command, Decision, GroupName, Header, Horizon, LogTime, MAX_GROUPS, NamespaceId, Outcome, Place, Proposer,
-    ProposerId, Record, Refusal, RestoreError, Row, RowKey, RulesVersion, SessionCommand, SessionKey, Tally, Version,
-    decide,
+    Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizon, LogTime, MAX_GROUPS,
+    NamespaceId, Outcome, Place, Proposer, ProposerId, Record, Refusal, RestoreError, Row, RowKey, RulesVersion,
+    SessionCommand, SessionKey, Tally, Version, decide,
 };
 
 /// Where the records are. Reads see the writes of the same log that came before.
@@ -55,7 +56,7 @@ pub enum ApplyError<E> {
 }
 
 /// Everything that is replicated except the records themselves: the clock, the rules, the counts per namespace and
-/// group, the proposers, and the ids that were removed. Kept in memory, and as [`Row`]s beside the records.
+/// group, the proposers, the ids that were removed, and the history of changes. Kept in memory, and as [`Row`]s beside the records.
 ///
 /// Invariants, held by `apply` and checked by the properties in tests/:
 /// - the clock never goes back;
@@ -63,7 +64,7 @@ pub enum ApplyError<E> {
 /// - no bucket that has passed is in the counts;
 /// - a refused or repeated command changes nothing but the clock;
 /// - a removed id has no proposer, and never gets one again;
-/// - `sums` is the sum of the hashes of every group's total and every tombstone.
+/// - `sums` is the sum of the hashes of every group's total, every tombstone and every change in the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     horizon: Horizon,
@@ -73,6 +74,7 @@ pub struct State {
     /// Ids that were removed from the cluster, and the log index of the entry that did it. They stay for ever: forgetting
     /// one would let it come back. Each is a node that somebody or something replaced, so there are few.
     tombstones: BTreeMap<ProposerId, u64>,
+    history: History,
     sums: Sums,
     changed: BTreeSet<RowKey>,
 }
@@ -96,6 +98,7 @@ impl Default for State {
             namespaces: BTreeMap::from([(NamespaceId::SESSIONS, Namespace::default())]),
             proposers: Proposers::default(),
             tombstones: BTreeMap::new(),
+            history: History::default(),
             sums: Sums::default(),
             changed: BTreeSet::new(),
         }
@@ -122,6 +125,7 @@ impl State {
             }
             Command::Tick => Ok(Outcome::Ticked),
             Command::RaiseRules(to) => self.raise_rules(context, *to),
+            Command::History(command) => Ok(self.note(context, command)),
         }
     }
 
@@ -150,8 +154,13 @@ impl State {
         self.tombstones.iter().map(|(id, index)| (*id, *index))
     }
 
+    /// The changes of the cluster that are remembered, each with the log index at which it began, the oldest first.
+    pub fn history(&self) -> impl Iterator<Item = (u64, &HistoryEntry)> {
+        self.history.iter()
+    }
+
     /// What members compare at the same log index: a hash over the clock, the rules, what every group counts (the
-    /// digests of its records with it) and the tombstones. O(1): the sums are kept as the log goes.
+    /// digests of its records with it), the tombstones and the history of changes. O(1): the sums are kept as the log goes.
     pub fn checksum(&self) -> u64 {
         checksum::summary(self.horizon.clock, self.rules, self.sums)
     }
@@ -240,6 +249,10 @@ impl State {
             }
             (RowKey::Proposer(id), Row::Proposer(proposer)) => self.proposers.restore(id, proposer),
             (RowKey::Tombstone(id), Row::Tombstone(index)) => self.entomb(id, index),
+            (RowKey::History(index), Row::History(entry)) => {
+                self.sums.add(checksum::change(index, &entry));
+                self.history.restore(index, entry);
+            }
             _ => return Err(RestoreError::Misplaced),
         }
         Ok(())
@@ -256,7 +269,8 @@ impl State {
         let proposers = self.proposers.iter().map(|(id, p)| (RowKey::Proposer(id), Row::Proposer(p.clone())));
         let tombstones = self.tombstones().map(|(id, index)| (RowKey::Tombstone(id), Row::Tombstone(index)));
         let clock = std::iter::once((RowKey::Clock, Row::Clock(self.horizon.clock, self.rules)));
-        clock.chain(tallies).chain(proposers).chain(tombstones)
+        let history = self.history().map(|(index, entry)| (RowKey::History(index), Row::History(entry.clone())));
+        clock.chain(tallies).chain(proposers).chain(tombstones).chain(history)
     }
 
     fn entomb(&mut self, id: ProposerId, index: u64) {
@@ -274,6 +288,7 @@ impl State {
             }
             RowKey::Proposer(id) => self.proposers.get(*id).cloned().map(Row::Proposer),
             RowKey::Tombstone(id) => self.tombstones.get(id).copied().map(Row::Tombstone),
+            RowKey::History(index) => self.history.get(*index).cloned().map(Row::History),
         }
     }
 
@@ -325,6 +340,27 @@ impl State {
         self.rules = to;
         self.changed.insert(RowKey::Clock);
         Ok(Outcome::Rules { version: to })
+    }
+
+    /// What is said about a change of the cluster.
+    fn note(&mut self, context: &Context, command: &HistoryCommand) -> Outcome {
+        if self.rules < RulesVersion::HISTORY {
+            return Outcome::Refused(Refusal::RulesUnsupported);
+        }
+        let (entry, replaced): (u64, Vec<Replaced>) = match command {
+            HistoryCommand::Begin(change) => {
+                (context.index, self.history.begin(context.index, self.horizon.clock, change.clone()))
+            }
+            HistoryCommand::End { entry, result } => {
+                (*entry, self.history.end(*entry, result.clone()).into_iter().collect())
+            }
+        };
+        for (index, before, after) in replaced {
+            before.iter().for_each(|before| self.sums.subtract(checksum::change(index, before)));
+            after.iter().for_each(|after| self.sums.add(checksum::change(index, after)));
+            self.changed.insert(RowKey::History(index));
+        }
+        Outcome::Noted { entry }
     }
 
     fn advance_clock(&mut self, stamp: LogTime) {

@@ -9,9 +9,9 @@ use tonic::{Code, Status};
 use crate::transport::Reach;
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{
-    AddLearnerRequest, ChangeResponse, InitRequest, InitResponse, PromoteRequest, RemoveRequest, ReplaceRequest,
-    SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse,
-    TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
+    AddLearnerRequest, ChangeResponse, HistoryRequest, HistoryResponse, InitRequest, InitResponse, PromoteRequest,
+    RemoveRequest, ReplaceRequest, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
+    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
 };
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
@@ -157,6 +157,14 @@ impl AdminClient {
     pub fn set_address(&mut self, request: SetAddressRequest) -> Answer<'_, ChangeResponse> {
         Box::pin(async move {
             let answer = self.grpc.set_address(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// The changes that operators and the autopilot made.
+    pub fn history(&mut self) -> Answer<'_, HistoryResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.history(HistoryRequest {}).await;
             self.answer(answer)
         })
     }

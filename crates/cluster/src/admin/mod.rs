@@ -1,6 +1,7 @@
 //! What an operator asks of a cluster, as the gRPC service and as the client that the command line uses, without
 //! knowing the listener or how a node is started.
 
+mod caller;
 mod client;
 mod managed;
 mod service;
@@ -8,8 +9,9 @@ mod status;
 mod watching;
 
 pub use crate::wire::{
-    AddLearnerRequest, ChangeResponse, InitResponse, MemberStatus, PromoteRequest, RemoveRequest, ReplaceRequest, Role,
-    SetAddressRequest, StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
+    AddLearnerRequest, ChangeResponse, HistoryEntry, HistoryResponse, InitResponse, MemberStatus, PromoteRequest,
+    RemoveRequest, ReplaceRequest, Role, SetAddressRequest, StatusResponse, TransferLeaderResponse,
+    TriggerSnapshotResponse,
 };
 pub use client::{AdminClient, AdminError, AdminErrorKind};
 pub(crate) use managed::ManagedMember;

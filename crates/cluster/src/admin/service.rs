@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::base::BoxStream;
-use sessile_core::RulesVersion;
+use sessile_core::{MAX_HISTORY, RulesVersion};
 use sessile_store::{Member, NodeId, off_the_runtime};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -12,18 +12,18 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::managed::ManagedMember;
-use super::status::StatusSource;
-use super::watching;
+use super::status::{self, StatusSource};
+use super::{caller, watching};
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
-use crate::membership::{Asked, Changed, HAND_OVER_TIMEOUT, arithmetic, hand_over};
+use crate::membership::{Asked, Author, Changed, HAND_OVER_TIMEOUT, arithmetic, hand_over};
 use crate::transport::{ThisNode, why_silent};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
-    AddLearnerRequest, ChangeResponse, InitRequest, InitResponse, PromoteRequest, RemoveRequest, ReplaceRequest,
-    SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse,
-    TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
+    AddLearnerRequest, ChangeResponse, HistoryRequest, HistoryResponse, InitRequest, InitResponse, PromoteRequest,
+    RemoveRequest, ReplaceRequest, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
+    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
 };
 
 /// How long a call waits for a leader, through an election, before it says that there is none.
@@ -104,9 +104,35 @@ impl AdminService {
         Ok(Other { node, client: AdminClient::new(self.this().directory().connect(&address)?) })
     }
 
-    fn pass_on<T>(&self, to: NodeId, message: T) -> Request<T> {
+    /// Admits the node that answers at an address.
+    async fn add_node_at(
+        &self,
+        member: &ManagedMember,
+        address: &str,
+        if_membership: Option<u64>,
+    ) -> Result<Changed, Status> {
+        let (node, identity) = self.this().probe(address).await.map_err(|status| {
+            Status::failed_precondition(format!("{address} {}: start the node there first", why_silent(&status)))
+        })?;
+        let cluster = member.group.cluster;
+        // Before it is written down: one that cannot follow would stay in the membership.
+        self.this().would_enter(address, node, cluster).await.map_err(|status| {
+            Status::failed_precondition(format!("{address} {}; nothing was changed", why_silent(&status)))
+        })?;
+        let rules_supported = RulesVersion::new(identity.rules_supported);
+        let wanted = Member { name: identity.name.clone(), address: address.to_owned(), rules_supported };
+        let changed = member.changes.admit(node, wanted, if_membership, None).await?;
+        self.this().admit_at(address, node, cluster).await.map_err(|status| {
+            let why = why_silent(&status);
+            Status::failed_precondition(format!("{address} {why}; it is a learner that does not follow"))
+        })?;
+        Ok(changed)
+    }
+
+    fn pass_on<T>(&self, to: NodeId, message: T, author: &Author) -> Request<T> {
         let mut request = self.this().door().request(Some(to), message, Some(PASSED_ON_TIMEOUT));
         request.metadata_mut().insert(PASSED_ON, tonic::metadata::MetadataValue::from_static("1"));
+        caller::tell(author, request.metadata_mut());
         request
     }
 }
@@ -132,6 +158,19 @@ fn no_leader(group: &Group, health: &ClusterHealth) -> String {
 struct Other {
     node: NodeId,
     client: AdminClient<Channel>,
+}
+
+/// Who asks for a change. Of a call that was passed on it is believed what it says, once [`AdminService::leader`] has let it in.
+fn author<T>(request: &Request<T>) -> Author {
+    caller::author(request, request.metadata().contains_key(PASSED_ON))
+}
+
+/// What came of a change, for the history.
+fn result(member: &ManagedMember, asked: &Asked) -> String {
+    match asked {
+        Asked::Answered(changed) => changed.what.clone(),
+        Asked::HandedOver(to) => format!("{} leads now, and makes the change", member.group.name_of(*to)),
+    }
 }
 
 fn answer(changed: Changed) -> Response<ChangeResponse> {
@@ -160,7 +199,7 @@ impl Admin for AdminService {
     }
 
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
-        let (this, lobby) = (self.this(), &*self.source.lobby);
+        let (this, lobby, author) = (self.this(), &*self.source.lobby, author(&request));
         if !this.admits(&request.into_inner().join_token) {
             return Err(Status::permission_denied("the join token is not this node's: give --join-token-file"));
         }
@@ -196,7 +235,11 @@ impl Admin for AdminService {
             let member = self.member()?;
             let group = &*member.group;
             group.when_leading().await;
-            Ok::<_, Status>(group.cluster.to_string())
+            let cluster = group.cluster.to_string();
+            let what = format!("make the node {} the first of a new cluster", this.name());
+            // Made before: a cluster that is not there has no history.
+            let made = std::future::ready(Ok(cluster));
+            member.changes.history().record(&author, &what, made, |cluster| format!("the cluster is {cluster}")).await
         });
         let cluster_id = made.await.map_err(|_| {
             Status::deadline_exceeded(format!("cluster {cluster} is being made; look again with `sessile status`"))
@@ -206,58 +249,56 @@ impl Admin for AdminService {
     }
 
     async fn add_learner(&self, request: Request<AddLearnerRequest>) -> Result<Response<ChangeResponse>, Status> {
+        let author = author(&request);
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
-            return client.add_learner(self.pass_on(node, request.into_inner())).await;
+            return client.add_learner(self.pass_on(node, request.into_inner(), &author)).await;
         }
         let member = self.member()?;
         let AddLearnerRequest { address, if_membership } = request.into_inner();
-        let (node, identity) = self.this().probe(&address).await.map_err(|status| {
-            Status::failed_precondition(format!("{address} {}: start the node there first", why_silent(&status)))
-        })?;
-        let cluster = member.group.cluster;
-        // Before it is written down: one that cannot follow would stay in the membership.
-        self.this().would_enter(&address, node, cluster).await.map_err(|status| {
-            Status::failed_precondition(format!("{address} {}; nothing was changed", why_silent(&status)))
-        })?;
-        let rules_supported = RulesVersion::new(identity.rules_supported);
-        let wanted = Member { name: identity.name.clone(), address: address.clone(), rules_supported };
-        let changed = member.changes.admit(node, wanted, if_membership).await?;
-        self.this().admit_at(&address, node, cluster).await.map_err(|status| {
-            let why = why_silent(&status);
-            Status::failed_precondition(format!("{address} {why}; it is a learner that does not follow"))
-        })?;
-        Ok(answer(changed))
+        let what = format!("add the node at {address} as a learner");
+        let adding = self.add_node_at(&member, &address, if_membership);
+        member.changes.history().record(&author, &what, adding, |changed| changed.what.clone()).await.map(answer)
     }
 
     async fn promote(&self, request: Request<PromoteRequest>) -> Result<Response<ChangeResponse>, Status> {
+        let author = author(&request);
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
-            return client.promote(self.pass_on(node, request.into_inner())).await;
+            return client.promote(self.pass_on(node, request.into_inner(), &author)).await;
         }
-        let PromoteRequest { member, if_membership } = request.into_inner();
-        self.member()?.changes.promote(&member, if_membership).await.map(answer)
+        let PromoteRequest { member: who, if_membership } = request.into_inner();
+        let member = self.member()?;
+        let promoting = member.changes.promote(&who, if_membership, None);
+        let what = format!("promote {who}");
+        member.changes.history().record(&author, &what, promoting, |changed| changed.what.clone()).await.map(answer)
     }
 
     async fn replace(&self, request: Request<ReplaceRequest>) -> Result<Response<ChangeResponse>, Status> {
+        let author = author(&request);
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
-            return client.replace(self.pass_on(node, request.into_inner())).await;
+            return client.replace(self.pass_on(node, request.into_inner(), &author)).await;
         }
         let request = request.into_inner();
         let member = self.member()?;
-        match member.changes.replace(&request.old, &request.new, request.if_membership).await? {
+        let replacing = member.changes.replace(&request.old, &request.new, request.if_membership);
+        let what = format!("replace {} by {}", request.old, request.new);
+        match member.changes.history().record(&author, &what, replacing, |asked| result(&member, asked)).await? {
             Asked::Answered(changed) => Ok(answer(changed)),
-            Asked::HandedOver(to) => self.other(to)?.client.replace(self.pass_on(to, request)).await,
+            Asked::HandedOver(to) => self.other(to)?.client.replace(self.pass_on(to, request, &author)).await,
         }
     }
 
     async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<ChangeResponse>, Status> {
+        let author = author(&request);
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
-            return client.remove(self.pass_on(node, request.into_inner())).await;
+            return client.remove(self.pass_on(node, request.into_inner(), &author)).await;
         }
         let request = request.into_inner();
         let member = self.member()?;
-        match member.changes.remove(&request.member, request.if_membership).await? {
+        let removing = member.changes.remove(&request.member, request.if_membership);
+        let what = format!("remove {}", request.member);
+        match member.changes.history().record(&author, &what, removing, |asked| result(&member, asked)).await? {
             Asked::Answered(changed) => Ok(answer(changed)),
-            Asked::HandedOver(to) => self.other(to)?.client.remove(self.pass_on(to, request)).await,
+            Asked::HandedOver(to) => self.other(to)?.client.remove(self.pass_on(to, request, &author)).await,
         }
     }
 
@@ -265,8 +306,9 @@ impl Admin for AdminService {
         &self,
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderResponse>, Status> {
+        let author = author(&request);
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
-            return client.transfer_leader(self.pass_on(node, request.into_inner())).await;
+            return client.transfer_leader(self.pass_on(node, request.into_inner(), &author)).await;
         }
         let member = self.member()?;
         let to = request.into_inner().to;
@@ -277,7 +319,13 @@ impl Admin for AdminService {
                 changed: false,
             }));
         }
-        let leader = hand_over(&member.group, &member.health, to, HAND_OVER_TIMEOUT).await?;
+        let what = match to {
+            Some(to) => format!("transfer leadership to {}", member.group.name_of(to)),
+            None => "transfer leadership to whoever has caught up furthest".to_owned(),
+        };
+        let handing_over = hand_over(&member.group, &member.health, to, HAND_OVER_TIMEOUT);
+        let leads = |leader: &NodeId| format!("{} leads", member.group.name_of(*leader));
+        let leader = member.changes.history().record(&author, &what, handing_over, leads).await?;
         Ok(Response::new(TransferLeaderResponse { leader: member.group.name_of(leader), changed: true }))
     }
 
@@ -286,13 +334,15 @@ impl Admin for AdminService {
         request: Request<TriggerSnapshotRequest>,
     ) -> Result<Response<TriggerSnapshotResponse>, Status> {
         let managed = self.member()?;
-        let is_passed_on = self.is_passed_on(&request)?;
+        let (is_passed_on, author) = (self.is_passed_on(&request)?, author(&request));
         let who = request.into_inner().member;
         if !who.is_empty() && !is_passed_on {
             let (node, member) = managed.changes.find_member(&who)?;
             if node != managed.group.node {
                 let mut other = AdminClient::new(self.this().directory().connect(&member.address)?);
-                return other.trigger_snapshot(self.pass_on(node, TriggerSnapshotRequest { member: who })).await;
+                return other
+                    .trigger_snapshot(self.pass_on(node, TriggerSnapshotRequest { member: who }, &author))
+                    .await;
             }
         }
         managed.group.raft.trigger().snapshot().await.map_err(|_| Status::unavailable("this node is stopping"))?;
@@ -304,17 +354,27 @@ impl Admin for AdminService {
     }
 
     async fn set_address(&self, request: Request<SetAddressRequest>) -> Result<Response<ChangeResponse>, Status> {
+        let author = author(&request);
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
-            return client.set_address(self.pass_on(node, request.into_inner())).await;
+            return client.set_address(self.pass_on(node, request.into_inner(), &author)).await;
         }
         let request = request.into_inner();
         let SetAddressRequest { member, address, if_membership } = &request;
         if !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
             return Err(Status::invalid_argument(format!("{address:?} is no address: give host:port")));
         }
-        match self.member()?.changes.set_address(member, address, *if_membership).await? {
+        let managed = self.member()?;
+        let setting = managed.changes.set_address(member, address, *if_membership);
+        let what = format!("set the address of {member} to {address}");
+        match managed.changes.history().record(&author, &what, setting, |asked| result(&managed, asked)).await? {
             Asked::Answered(changed) => Ok(answer(changed)),
-            Asked::HandedOver(to) => self.other(to)?.client.set_address(self.pass_on(to, request)).await,
+            Asked::HandedOver(to) => self.other(to)?.client.set_address(self.pass_on(to, request, &author)).await,
         }
+    }
+
+    async fn history(&self, _: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
+        let group = &*self.member()?.group;
+        let kept = group.state.rules() >= RulesVersion::HISTORY;
+        Ok(Response::new(HistoryResponse { entries: status::history(group, MAX_HISTORY), kept }))
     }
 }

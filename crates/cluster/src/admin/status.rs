@@ -6,10 +6,14 @@ use tokio::time::Instant;
 
 use super::managed::ManagedMember;
 use crate::admission::Lobby;
+use crate::group::Group;
 use crate::late::Late;
 use crate::membership::pending;
 use crate::transport::ThisNode;
-use crate::wire::{MemberStatus, Role, StatusResponse};
+use crate::wire::{HistoryEntry, MemberStatus, Role, StatusResponse};
+
+/// How many of the newest changes stand in the status.
+const RECENT_CHANGES: usize = 10;
 
 /// What a node knows of its cluster, or of its way to one.
 #[derive(Clone)]
@@ -91,6 +95,7 @@ async fn status_of(managed: &ManagedMember, mut status: StatusResponse) -> Statu
     status.removed = group.state.removed().len() as u64;
     status.rules = group.state.rules().number();
     status.clock_ms = group.state.clock().as_millis();
+    status.recent_changes = history(group, RECENT_CHANGES);
     let member = |(node, member): (&NodeId, &Member)| {
         let voter = voters.contains(node);
         let role = match (Some(*node) == leader, voter) {
@@ -141,4 +146,17 @@ async fn status_of(managed: &ManagedMember, mut status: StatusResponse) -> Statu
     status.members = membership.membership().nodes().map(member).collect();
     status.members.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
     status
+}
+
+/// The newest changes, at most so many, the oldest first.
+pub(super) fn history(group: &Group, newest: usize) -> Vec<HistoryEntry> {
+    let entry = |(index, entry): (u64, sessile_core::HistoryEntry)| HistoryEntry {
+        index,
+        at_ms: entry.at().as_millis(),
+        who: entry.change().who().to_owned(),
+        from: entry.change().from().to_owned(),
+        what: entry.change().what().to_owned(),
+        result: entry.result().map(str::to_owned),
+    };
+    group.state.history(newest).into_iter().map(entry).collect()
 }

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::changes::MembershipChanges;
+use super::history::Author;
 use crate::group::Group;
 use crate::transport::{ThisNode, refusal_of, why_silent};
 use crate::wire::JoinResponse;
@@ -102,7 +103,10 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> bool {
         return true;
     }
     let told = match group.leader() {
-        Some(leader) if leader == group.node => changes.admit(group.node, wanted, None).await.map(drop),
+        Some(leader) if leader == group.node => {
+            let author = Author::node(&wanted.name, &wanted.address);
+            changes.admit(group.node, wanted, None, Some(author)).await.map(drop)
+        }
         Some(leader) => {
             let Some(address) = group.address_of(leader) else { return false };
             this.announce(&address).await

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::{info, warn};
 
+use super::changed::DONE;
 use super::changes::MembershipChanges;
 use super::decide::{self, Namesake, Placing, Silence, is_ready};
-use crate::group::{Group, voters};
+use crate::group::voters;
 use crate::writes::Writes;
 
 /// How often the leader looks whether something is to be done.
@@ -70,12 +71,13 @@ async fn look(autopilot: &Autopilot) {
     if on.membership().get_joint_config().len() > 1 {
         // Whoever makes a change holds the lock until both its steps are done; who does not hold it left one behind.
         let left_behind = !changes.is_changing() && decisions().leader_ends_changes_of_others;
-        if left_behind && changes.finish_joint_change(&on).await.is_ok() {
-            info!("a change of the membership that another leader had begun was ended");
+        if left_behind {
+            // Else at the next look.
+            let _ = changes.finish_joint_change(&on).await;
         }
         return;
     }
-    raise_rules(changes.group(), &autopilot.writes, &on).await;
+    raise_rules(changes, &autopilot.writes, &on).await;
     let Some(Waits { stabilise, dead_after }) = autopilot.waits else { return };
     let voters = voters(&on);
     let silences = silences(changes, &voters);
@@ -162,7 +164,10 @@ async fn place(
             return Err(waits_for(&member.name, &silent));
         }
         Placing::Replace(old) => changes.replace_node(old, (learner, member), on).await,
-        Placing::Promote => changes.promote(&learner.to_string(), on.log_id().map(|log_id| log_id.index)).await,
+        Placing::Promote => {
+            let decided_on = on.log_id().map(|log_id| log_id.index);
+            changes.promote(&learner.to_string(), decided_on, Some(changes.autopilot())).await
+        }
     };
     match placed {
         Ok(placed) => Ok(placed.changed),
@@ -186,11 +191,18 @@ fn passes(status: &Status) -> bool {
 }
 
 /// Raises the rules in force to the newest that every member can follow.
-async fn raise_rules(group: &Group, writes: &Writes, on: &StoredMembership) {
+async fn raise_rules(changes: &MembershipChanges, writes: &Writes, on: &StoredMembership) {
+    let group = changes.group();
     let supported = on.membership().nodes().map(|(_, member)| member.rules_supported).min();
     let Some(supported) = supported.map(|supported| supported.min(RulesVersion::SUPPORTED)) else { return };
     if supported > group.state.rules() {
         info!(version = supported.number(), "every member can follow newer rules: they are raised");
         writes.propose_here(Command::RaiseRules(supported).encode()).await;
+        if group.state.rules() >= supported {
+            // Afterwards, because the rules of before may have no history. The next look misses nothing if it fails.
+            let what = format!("rules version {supported} is in force, which every member can follow");
+            let raised = std::future::ready(Ok(()));
+            let _ = changes.history().record(&changes.autopilot(), &what, raised, |()| DONE.to_owned()).await;
+        }
     }
 }

@@ -4,20 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::join_all;
-use openraft::ChangeMembers;
-use openraft::errors::{ClientWriteError, RaftError};
-use openraft::raft::Precondition;
-use sessile_core::RulesVersion;
-use sessile_store::{Member, NodeId, StoredMembership, TypeConfig};
-use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, timeout};
-use tonic::Status;
-use tracing::info;
-
+use super::changed::{Asked, Changed, DONE, changed, index_of, refused, unchanged};
 use super::decide;
 use super::find::{find, is_one_of};
+use super::history::{Author, ChangeHistory};
 use super::leadership::hand_over;
 use super::quorum::{assert_caught_up, assert_quorum};
 use crate::error::StartError;
@@ -27,6 +17,16 @@ use crate::reads::Reads;
 use crate::transport::{ThisNode, are_copies, cluster_to_wire, why_silent};
 use crate::wire::refusal::Reason;
 use crate::wire::{JoinRequest, JoinResponse};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use openraft::ChangeMembers;
+use openraft::errors::RaftError;
+use openraft::raft::Precondition;
+use sessile_core::RulesVersion;
+use sessile_store::{Member, NodeId, StoredMembership, TypeConfig};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout};
+use tonic::Status;
 
 /// How long a change may take: two entries, each on a majority of both sets.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
@@ -36,24 +36,6 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most members, voters and learners together. Every one talks with every other.
 const MAX_MEMBERS: usize = 32;
-
-/// A change that was made, or need not be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Changed {
-    pub(crate) changed: bool,
-    /// What was done, or is so already, as a sentence.
-    pub(crate) what: String,
-    /// The log index of the membership in force now.
-    pub(crate) membership: u64,
-}
-
-/// What came of asking a leader for a change that may be its own end.
-pub(crate) enum Asked {
-    Answered(Changed),
-    /// It may be made, and this leader is who goes by it. It has handed over first, because a change that its own maker
-    /// does not see the end of is hard to tell about: the successor makes it.
-    HandedOver(NodeId),
-}
 
 /// A change that may be made: this node leads, and nobody else on it changes the membership until this is dropped.
 struct Change<'changes> {
@@ -69,6 +51,7 @@ pub(crate) struct MembershipChanges {
     this: Arc<ThisNode>,
     health: Arc<ClusterHealth>,
     reads: Arc<Reads>,
+    history: Arc<ChangeHistory>,
     /// Whether a node that asks for it is admitted without a command.
     admits_without_command: bool,
     /// Held while this node, as the leader, changes the membership: one change at a time.
@@ -81,9 +64,10 @@ impl MembershipChanges {
         this: Arc<ThisNode>,
         health: Arc<ClusterHealth>,
         reads: Arc<Reads>,
+        history: Arc<ChangeHistory>,
         admits_without_command: bool,
     ) -> Self {
-        Self { group, this, health, reads, admits_without_command, changing: Mutex::default() }
+        Self { group, this, health, reads, history, admits_without_command, changing: Mutex::default() }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -96,6 +80,15 @@ impl MembershipChanges {
 
     pub(super) fn this(&self) -> &ThisNode {
         &self.this
+    }
+
+    /// What is changed by anybody, with its result.
+    pub(crate) fn history(&self) -> &ChangeHistory {
+        &self.history
+    }
+
+    pub(super) fn autopilot(&self) -> Author {
+        Author::autopilot(self.this.name())
     }
 
     /// The one member that a person means.
@@ -161,7 +154,8 @@ impl MembershipChanges {
         if known.is_none() {
             self.assert_is_reached(node, &wanted).await?;
         }
-        self.admit(node, wanted, None).await?;
+        let author = Author::node(&wanted.name, &wanted.address);
+        self.admit(node, wanted, None, Some(author)).await?;
         Ok(JoinResponse { cluster: cluster_to_wire(self.group.cluster), leader_address: String::new() })
     }
 
@@ -191,8 +185,14 @@ impl MembershipChanges {
     }
 
     /// Makes a node a learner, in the place of those of its name that came to nothing; or sets what the membership says of
-    /// a member.
-    pub(crate) async fn admit(&self, node: NodeId, wanted: Member, decided_on: Option<u64>) -> Result<Changed, Status> {
+    /// a member. With an author it comes into the history, where an operator's command is already.
+    pub(crate) async fn admit(
+        &self,
+        node: NodeId,
+        wanted: Member,
+        decided_on: Option<u64>,
+        author: Option<Author>,
+    ) -> Result<Changed, Status> {
         let change = self.begin_change(decided_on).await?;
         let on = &change.on;
         self.assert_not_removed(node)?;
@@ -216,9 +216,8 @@ impl MembershipChanges {
                 (ChangeMembers::Batch(vec![ChangeMembers::RemoveNodes(superseded), added]), "is a learner now:")
             }
         };
-        let membership = change.make(members).await?;
         let what = format!("{name} {what} node {node} at {}", wanted.address);
-        info!("{what}");
+        let membership = change.make(members, author, &what).await?;
         Ok(changed(membership, what))
     }
 
@@ -256,16 +255,23 @@ impl MembershipChanges {
         node == self.group.node || self.this.probe(&member.address).await.is_ok_and(|(answered, _)| answered == node)
     }
 
-    /// Gives a learner a vote.
-    pub(crate) async fn promote(&self, who: &str, decided_on: Option<u64>) -> Result<Changed, Status> {
+    /// Gives a learner a vote. With an author it comes into the history.
+    pub(crate) async fn promote(
+        &self,
+        who: &str,
+        decided_on: Option<u64>,
+        author: Option<Author>,
+    ) -> Result<Changed, Status> {
         let change = self.begin_change(decided_on).await?;
         let (node, member) = self.find_member(who)?;
         if voters(&change.on).contains(&node) {
             return Ok(unchanged(&change.on, format!("{} is a voter already", member.name)));
         }
         assert_caught_up(&member, self.behind(node))?;
-        let membership = change.make(ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await?;
-        Ok(changed(membership, format!("{} is a voter now", member.name)))
+        let (members, what) =
+            (ChangeMembers::AddVoterIds(BTreeSet::from([node])), format!("{} is a voter now", member.name));
+        let membership = change.make(members, author, &what).await?;
+        Ok(changed(membership, what))
     }
 
     /// Puts a learner in the place of a member.
@@ -286,7 +292,7 @@ impl MembershipChanges {
         if old == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
-        change.make_replacement(members, (old, &old_member.name), new).await.map(Asked::Answered)
+        change.make_replacement(members, (old, &old_member.name), new, None).await.map(Asked::Answered)
     }
 
     /// The same, of two of one name, neither of which is this node.
@@ -298,7 +304,7 @@ impl MembershipChanges {
     ) -> Result<Changed, Status> {
         let change = self.begin_change(Some(index_of(on))).await?;
         let members = self.replacement(&change.on, old, new)?;
-        change.make_replacement(members, (old, &new.1.name), new).await
+        change.make_replacement(members, (old, &new.1.name), new, Some(self.autopilot())).await
     }
 
     /// [`decide::replacement`], by what is known here.
@@ -331,9 +337,8 @@ impl MembershipChanges {
         if node == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
-        let membership = change.make(members).await?;
         let what = format!("{} (node {node}) was removed, for good", member.name);
-        info!("{what}");
+        let membership = change.make(members, None, &what).await?;
         Ok(Asked::Answered(changed(membership, what)))
     }
 
@@ -353,8 +358,8 @@ impl MembershipChanges {
             return Ok(Asked::HandedOver(successor));
         }
         let moved = Member { address: address.to_owned(), ..member.clone() };
-        let membership = change.make(ChangeMembers::SetNodes(BTreeMap::from([(node, moved)]))).await?;
         let what = format!("{} is reached at {address} now", member.name);
+        let membership = change.make(ChangeMembers::SetNodes(BTreeMap::from([(node, moved)])), None, &what).await?;
         Ok(Asked::Answered(changed(membership, what)))
     }
 
@@ -365,22 +370,24 @@ impl MembershipChanges {
 
     /// Ends a change that another leader had begun.
     pub(super) async fn finish_joint_change(&self, on: &StoredMembership) -> Result<u64, Status> {
-        self.begin_on(Some(index_of(on))).await?.make(ChangeMembers::AddVoterIds(BTreeSet::new())).await
+        let what = "the change of the voters that another leader had begun is ended";
+        let change = self.begin_on(Some(index_of(on))).await?;
+        change.make(ChangeMembers::AddVoterIds(BTreeSet::new()), Some(self.autopilot()), what).await
     }
 
     /// Removes a learner that came to nothing.
     pub(crate) async fn remove_learner(&self, node: NodeId, on: &StoredMembership) -> Result<u64, Status> {
         let change = self.begin_change(Some(index_of(on))).await?;
-        change.make(ChangeMembers::RemoveNodes(BTreeSet::from([node]))).await
+        let what = format!("node {node}, a learner that came to nothing, is removed");
+        change.make(ChangeMembers::RemoveNodes(BTreeSet::from([node])), Some(self.autopilot()), &what).await
     }
 
     /// Takes its vote away from a voter that is dead, for good.
     pub(super) async fn remove_dead(&self, node: NodeId, on: &StoredMembership) -> Result<u64, Status> {
         let change = self.begin_change(Some(index_of(on))).await?;
         let members = decide::removal(&voters(on), node, |voter| self.health.is_well(voter))?;
-        let membership = change.make(members).await?;
-        info!("{} (node {node}) was dead, and has no vote any more", self.group.name_of(node));
-        Ok(membership)
+        let what = format!("{} (node {node}), which was dead, has no vote any more", self.group.name_of(node));
+        change.make(members, Some(self.autopilot()), &what).await
     }
 
     fn was_removed(&self, who: &str) -> bool {
@@ -394,10 +401,10 @@ impl Change<'_> {
         members: ChangeMembers<NodeId, Member>,
         (old, old_name): (NodeId, &str),
         (new, new_member): (NodeId, &Member),
+        author: Option<Author>,
     ) -> Result<Changed, Status> {
-        let membership = self.make(members).await?;
         let what = format!("{} (node {new}) has taken the place of {old_name} (node {old})", new_member.name);
-        info!("{what}");
+        let membership = self.make(members, author, &what).await?;
         Ok(changed(membership, what))
     }
 
@@ -418,10 +425,24 @@ impl Change<'_> {
         assert_quorum(&after, |voter| answer.contains(&voter))
     }
 
-    /// Makes it, if the membership is still that one. Members that lose their vote leave. Says the index of the membership
-    /// in force then.
-    async fn make(self, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
+    /// Makes it, if the membership is still that one. `what` says what is so then. With an author it stands in the history from
+    /// before its beginning; what cannot be made does not, because whoever wants it again and again would fill the history
+    /// with it. Members that lose their vote leave. Says the index of the membership in force then.
+    async fn make(
+        self,
+        change: ChangeMembers<NodeId, Member>,
+        author: Option<Author>,
+        what: &str,
+    ) -> Result<u64, Status> {
         self.assert_can_be_made(&change).await?;
+        let made = self.carry_out(change);
+        match author {
+            Some(author) => self.changes.history.record(&author, what, made, |_| DONE.to_owned()).await,
+            None => made.await,
+        }
+    }
+
+    async fn carry_out(&self, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
         let precondition: Precondition<TypeConfig> =
             Precondition::LastMembershipLogId { last_membership_log_id: *self.on.log_id() };
         let changing = self.changes.group.raft.change_membership_if(change, false, [precondition]);
@@ -436,33 +457,6 @@ impl Change<'_> {
             Ok(response) => Ok(response.log_id.index),
             Err(RaftError::APIError(error)) => Err(refused(&error)),
             Err(RaftError::Fatal(_)) => Err(Status::unavailable("this node is stopping")),
-        }
-    }
-}
-
-fn changed(membership: u64, what: String) -> Changed {
-    Changed { changed: true, what, membership }
-}
-
-fn unchanged(on: &StoredMembership, what: String) -> Changed {
-    Changed { changed: false, what, membership: index_of(on) }
-}
-
-fn index_of(membership: &StoredMembership) -> u64 {
-    membership.log_id().map_or(0, |log_id| log_id.index)
-}
-
-fn refused(error: &ClientWriteError<TypeConfig>) -> Status {
-    match error {
-        ClientWriteError::ForwardToLeader(_) => Status::unavailable("this node does not lead any more; try again"),
-        ClientWriteError::LogEntryDiscarded(_) => {
-            Status::unavailable("another node leads now, and the change may or may not have come about; look again")
-        }
-        ClientWriteError::PreconditionFailed(_) => {
-            Status::aborted("the membership has changed meanwhile; look again with `sessile status`")
-        }
-        ClientWriteError::ChangeMembershipError(error) => {
-            Status::aborted(format!("the change cannot be made now: {error}"))
         }
     }
 }

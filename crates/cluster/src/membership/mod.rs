@@ -3,9 +3,11 @@
 
 mod announce;
 mod autopilot;
+mod changed;
 mod changes;
 mod decide;
 mod find;
+mod history;
 mod leadership;
 mod pending;
 mod quorum;
@@ -14,7 +16,9 @@ mod stories;
 
 pub(crate) use announce::run as announce;
 pub(crate) use autopilot::{Autopilot, Waits};
-pub(crate) use changes::{Asked, Changed, HAND_OVER_TIMEOUT, MembershipChanges};
+pub(crate) use changed::{Asked, Changed};
+pub(crate) use changes::{HAND_OVER_TIMEOUT, MembershipChanges};
+pub(crate) use history::{Author, ChangeHistory};
 pub(crate) use leadership::hand_over;
 pub(crate) use pending::pending;
 pub(crate) use quorum::arithmetic;

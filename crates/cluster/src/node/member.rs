@@ -20,7 +20,7 @@ use crate::error::StartError;
 use crate::fault::Fault;
 use crate::group::{Group, LeaderClock, campaign, heartbeats};
 use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_disk};
-use crate::membership::{Autopilot, MembershipChanges, Waits, announce};
+use crate::membership::{Autopilot, ChangeHistory, MembershipChanges, Waits, announce};
 use crate::reads::Reads;
 use crate::transport::{Elections, Network, RaftReceiver, Receiving, Sending, ThisNode, Told};
 use crate::upkeep::{Keep, Maintenance, check_state};
@@ -118,7 +118,9 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
     let health = ClusterHealth::new(group.clone(), this.clone(), members, disk.clone(), receiving.clone());
     let health = Arc::new(health);
     let autopilot_is_on = config.peers.as_ref().is_some_and(|peers| peers.autopilot);
-    let changes = MembershipChanges::new(group.clone(), this.clone(), health.clone(), reads.clone(), autopilot_is_on);
+    let history = Arc::new(ChangeHistory::new(group.clone(), writes.clone()));
+    let changes =
+        MembershipChanges::new(group.clone(), this.clone(), health.clone(), reads.clone(), history, autopilot_is_on);
     let managed = ManagedMember {
         group: group.clone(),
         health: health.clone(),

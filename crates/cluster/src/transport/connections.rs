@@ -1,6 +1,7 @@
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct OpenConnection {
     ended: AtomicBool,
     /// Of the task that serves it.
     task: AtomicWaker,
+    /// Where it comes from, if that has an address.
+    from: OnceLock<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,9 +117,24 @@ impl Drop for Place {
 }
 
 impl OpenConnection {
+    /// Where it comes from. Proves nothing of who that is.
+    pub(crate) fn from(&self) -> Option<SocketAddr> {
+        self.from.get().copied()
+    }
+
+    pub(super) fn comes_from(&self, address: SocketAddr) {
+        // It is said once, before anything is done with the connection.
+        let _ = self.from.set(address);
+    }
+
     fn new() -> Self {
         let calls = Calls { under_way: 0, since: Instant::now(), member: false };
-        Self { calls: Mutex::new(calls), ended: AtomicBool::new(false), task: AtomicWaker::new() }
+        Self {
+            calls: Mutex::new(calls),
+            ended: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+            from: OnceLock::new(),
+        }
     }
 
     /// A call begins.

@@ -22,7 +22,7 @@ mod this_node;
 mod told;
 
 pub(crate) use calls::CountsCalls;
-pub(crate) use connections::Connections;
+pub(crate) use connections::{Connections, OpenConnection};
 pub(crate) use conversation::{Answers, Conversation, FromQueue, one_by_one};
 pub(crate) use convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
 pub(crate) use elections::Elections;

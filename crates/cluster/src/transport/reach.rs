@@ -111,7 +111,7 @@ where
 {
     loop {
         match next().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 // One that has ended already has no options any more.
                 if stream.set_nodelay(true).is_err() {
                     continue;
@@ -120,6 +120,7 @@ where
                     debug!("a connection is turned away: members use every place");
                     continue;
                 };
+                place.connection().comes_from(from);
                 return Accepted { wire: Box::new(stream), place };
             }
             Err(error) => {

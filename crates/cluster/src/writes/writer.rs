@@ -111,6 +111,34 @@ impl Writes {
         }
     }
 
+    /// Puts a command into the log once that says something about the cluster, and no session. It passes also while time
+    /// stands still, because no clocks agree: what mends that must not wait for it. `None` if it is not known that it came
+    /// about.
+    pub(crate) async fn command(&self, command: Command, deadline: Instant) -> Option<Outcome> {
+        let command = command.encode();
+        let tried = if self.group.leads() {
+            let room = timeout_at(deadline, self.rounds.room(command.len())).await.ok()?;
+            let stamp = self.group.stamp().unwrap_or_else(|| self.group.state.clock());
+            self.rounds.join(stamp, command, room, deadline).await
+        } else {
+            self.submit(command, deadline).await
+        };
+        match tried {
+            Tried::Done(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// The same of one that may come about twice: tried again, also through an election, until the deadline.
+    pub(crate) async fn command_until(&self, command: Command, deadline: Instant) -> Option<Outcome> {
+        loop {
+            if let Some(outcome) = self.command(command.clone(), deadline).await {
+                return Some(outcome);
+            }
+            self.group.await_leader(deadline, true).await.ok()?;
+        }
+    }
+
     /// Has the leader put a command into the log, and waits for what it did.
     pub(super) async fn submit(&self, command: Bytes, deadline: Instant) -> Tried {
         if Instant::now() >= deadline {

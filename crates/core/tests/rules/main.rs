@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use proptest::prelude::*;
 use sessile_core::{
-    Action, Bucket, Command, Condition, Context, Delete, Header, Horizon, LogTime, MAX_WINDOW_COMMANDS, NamespaceId,
-    Outcome, ProposerId, Put, Record, Records, Recount, Refusal, Register, Row, RowKey, RulesVersion, SessionCommand,
-    SessionKey, State, Ttl, Version,
+    Action, Bucket, Change, Command, Condition, Context, Delete, Header, HistoryCommand, Horizon, LogTime, MAX_HISTORY,
+    MAX_WINDOW_COMMANDS, NamespaceId, Outcome, ProposerId, Put, Record, Records, Recount, Refusal, Register, Row,
+    RowKey, RulesVersion, SessionCommand, SessionKey, State, Ttl, Version,
 };
 
 mod outcomes;

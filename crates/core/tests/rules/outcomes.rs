@@ -28,6 +28,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Outcome::Ticked),
         any::<u32>().prop_map(|version| Outcome::Rules { version: RulesVersion::new(version) }),
         refusal.prop_map(Outcome::Refused),
+        any::<u64>().prop_map(|entry| Outcome::Noted { entry }),
     ]
 }
 

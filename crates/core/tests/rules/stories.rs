@@ -221,6 +221,51 @@ fn the_checksum_tells_states_apart_by_whatever_is_in_it() {
     assert_eq!(sums[0], with("awiki:1", b"v", &|_| {}));
 }
 
+#[test]
+fn the_history_is_the_same_on_every_replica_survives_a_restart_and_counts_from_its_rules_on() {
+    let stamp = LogTime::from_millis(START);
+    let begins = |what: &str| Command::History(HistoryCommand::Begin(Change::new("an operator", "10.0.0.9:1", what)));
+    let ends = |entry, result: &str| Command::History(HistoryCommand::end(entry, result));
+    let mut replica = Replica::default();
+    let before = replica.rows();
+    let refused = Outcome::Refused(Refusal::RulesUnsupported);
+    assert_eq!(replica.apply(1, LogTime::default(), &begins("remove n3")), refused);
+    assert_eq!(replica.rows(), before, "members of before, who do not know of it, agree");
+
+    replica.apply(2, stamp, &Command::RaiseRules(RulesVersion::HISTORY));
+    let sums = [
+        replica.state.checksum(),
+        {
+            replica.apply(3, stamp, &begins("remove n3"));
+            replica.state.checksum()
+        },
+        {
+            replica.apply(4, stamp, &ends(3, "n3 was removed"));
+            replica.state.checksum()
+        },
+    ];
+    assert_eq!(BTreeSet::from(sums).len(), sums.len(), "members that disagree about it are told apart");
+    assert_eq!(replica.apply(5, stamp, &ends(3, "or was it")), Outcome::Noted { entry: 3 }, "said twice");
+    assert_eq!(replica.apply(6, stamp, &ends(77, "of nothing")), Outcome::Noted { entry: 77 });
+    assert_eq!(replica.state.checksum(), sums[2]);
+    for index in 0..MAX_HISTORY as u64 {
+        replica.apply(100 + index, stamp, &begins("promote n4"));
+    }
+    assert_eq!(replica.state.history().next().map(|(index, _)| index), Some(100), "the oldest has gone");
+    let (entry, kept) = replica.state.history().last().unwrap();
+    assert_eq!(
+        (entry, kept.at(), kept.change().what(), kept.result()),
+        (99 + MAX_HISTORY as u64, stamp, "promote n4", None)
+    );
+    let gone = replica.state.take_changes().into_iter().find(|(key, _)| *key == RowKey::History(3));
+    assert_eq!(gone, Some((RowKey::History(3), None)), "and goes from the disk");
+
+    let mut restarted = State::default();
+    replica.rows().into_iter().for_each(|(key, row)| restarted.restore(key, row).unwrap());
+    assert_eq!(restarted.checksum(), replica.state.checksum());
+    assert!(restarted.history().eq(replica.state.history()));
+}
+
 fn day() -> Ttl {
     Ttl::from_secs(86_400).unwrap()
 }

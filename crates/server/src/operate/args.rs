@@ -89,6 +89,11 @@ pub(crate) enum ClusterCommand {
     /// Make a member's state durable, so that its log can be shortened
     #[command(after_help = "Example:\n  sessile cluster snapshot n2 --server 10.0.0.1:7081")]
     Snapshot(Snapshot),
+    /// Print the changes that operators and the autopilot made, with who, from where, when and with what result
+    ///
+    /// The newest 1,000 are kept. An entry without a result is of a change whose leader went away in the middle.
+    #[command(after_help = "Example:\n  sessile cluster history --server 10.0.0.1:7081")]
+    History(HistoryOf),
     /// Print a line for every change of the membership, of a role or of a member's reachability
     #[command(after_help = "Example:\n  sessile cluster watch --server 10.0.0.1:7081")]
     Watch(Watch),
@@ -187,6 +192,16 @@ pub(crate) struct Snapshot {
     pub(crate) member: Option<String>,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// `sessile cluster history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryOf {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `sessile cluster watch`.

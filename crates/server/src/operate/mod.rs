@@ -89,6 +89,12 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
                 let answer = node.within(node.client().trigger_snapshot(snapshot.member.as_deref())).await?;
                 say(&format!("the state is durable up to log index {}", answer.index))
             }
+            ClusterCommand::History(of) => {
+                let node = Remote::connect(&of.server).await?;
+                let history = node.within(node.client().history()).await?;
+                print(&show::history(&history, of.json))?;
+                Ok(ExitCode::SUCCESS)
+            }
             ClusterCommand::Watch(watch) => watch_cluster(watch).await,
         }
     })

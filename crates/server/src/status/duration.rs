@@ -11,7 +11,7 @@ pub(super) fn span(millis: u64) -> String {
 }
 
 /// A point in time, to the second, in UTC; `-` for none.
-pub(super) fn moment(millis: u64) -> String {
+pub(crate) fn moment(millis: u64) -> String {
     let seconds = i64::try_from(millis / 1000).ok().filter(|seconds| *seconds > 0);
     let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())

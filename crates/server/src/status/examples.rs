@@ -1,6 +1,6 @@
 //! Clusters as a node could tell of them.
 
-use sessile_cluster::admin::{MemberStatus, Role, StatusResponse};
+use sessile_cluster::admin::{HistoryEntry, MemberStatus, Role, StatusResponse};
 
 /// When they were asked, in milliseconds since the Unix epoch.
 const NOW: u64 = 1_790_000_000_000;
@@ -67,6 +67,7 @@ pub(crate) fn cluster(voters: u32) -> StatusResponse {
         rules: 1,
         clock_ms: NOW,
         pending_change: String::new(),
+        recent_changes: Vec::new(),
     }
 }
 
@@ -78,6 +79,23 @@ pub(crate) fn without(mut status: StatusResponse, numbers: &[u32]) -> StatusResp
         }
     }
     status
+}
+
+/// Changes of a cluster: by an operator, by the autopilot, and one whose leader went away.
+pub(crate) fn changes() -> Vec<HistoryEntry> {
+    let change = |index, who: &str, from: &str, what: &str, result: Option<&str>| HistoryEntry {
+        index,
+        at_ms: NOW + index * 1_000,
+        who: who.to_owned(),
+        from: from.to_owned(),
+        what: what.to_owned(),
+        result: result.map(str::to_owned),
+    };
+    vec![
+        change(12, "an operator", "10.0.0.9:40000", "remove n3", Some("refused: n3 would be missed")),
+        change(34, "autopilot", "n2", "n4 is a voter now", Some("done")),
+        change(56, "an operator", "10.0.0.9:40001", "promote n5", None),
+    ]
 }
 
 /// A node that looks for its cluster.

@@ -3,7 +3,7 @@
 //!
 //! [`StatusResponse`]: sessile_cluster::admin::StatusResponse
 
-mod duration;
+pub(crate) mod duration;
 #[cfg(test)]
 pub(crate) mod examples;
 pub(crate) mod health;

@@ -2,6 +2,7 @@ use std::fmt::Write;
 
 use sessile_cluster::admin::StatusResponse;
 
+use super::duration::moment;
 use super::health::judge;
 use super::row::{HEADINGS, row};
 
@@ -37,10 +38,19 @@ pub(crate) fn render(status: Option<&StatusResponse>) -> String {
         let row = row(status, member);
         page += &cells("td", &row.each_ref().map(String::as_str));
     }
+    page += "</table>\n";
+    if !status.recent_changes.is_empty() {
+        let _ = write!(page, "<h2>Changes</h2>\n<table>\n{}", cells("th", &["WHEN", "WHO", "FROM", "WHAT", "RESULT"]));
+        for change in status.recent_changes.iter().rev() {
+            let result = change.result.as_deref().unwrap_or("not known");
+            page += &cells("td", &[&moment(change.at_ms), &change.who, &change.from, &change.what, result]);
+        }
+        page += "</table>\n";
+    }
     let name = if status.node_name.is_empty() { &status.node_id } else { &status.node_name };
     let _ = writeln!(
         page,
-        "</table>\n<p>Told by {}, Sessile {}, term {}, cluster {}. <a href=\"/metrics\">Metrics</a></p>",
+        "<p>Told by {}, Sessile {}, term {}, cluster {}. <a href=\"/metrics\">Metrics</a></p>",
         escaped(name),
         escaped(&status.version),
         status.term,
@@ -69,11 +79,13 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::golden;
-    use crate::status::examples::{cluster, without};
+    use crate::status::examples::{changes, cluster, without};
 
     #[test]
     fn the_page_is_what_stands_in_the_golden_files() {
         golden::check("status/page.html", &render(Some(&without(cluster(3), &[3]))));
+        let changed = StatusResponse { recent_changes: changes(), ..cluster(1) };
+        golden::check("status/page_with_changes.html", &render(Some(&changed)));
         golden::check("status/page_before.html", &render(None));
     }
 
@@ -85,6 +97,8 @@ mod tests {
             (member.name, member.address, member.version) = (evil.to_owned(), evil.to_owned(), evil.to_owned());
         }
         status.alerts = vec![evil.to_owned()];
+        status.recent_changes = changes();
+        status.recent_changes[0].who = evil.to_owned();
         (status.node_name, status.version, status.cluster_id) = (evil.to_owned(), evil.to_owned(), evil.to_owned());
         (status.waiting_for, status.ready) = (vec![evil.to_owned()], false);
         let page = render(Some(&status));

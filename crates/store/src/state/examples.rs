@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use sessile_core::{
-    Bucket, GroupName, Header, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record, Refusal, Row, RowKey,
-    RulesVersion, SessionKey, Taken, Tally, Version, value_hash,
+    Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record,
+    Refusal, Row, RowKey, RulesVersion, SessionKey, Taken, Tally, Version, value_hash,
 };
 
 const MOMENT: LogTime = LogTime::from_millis(1_700_000_000_000);
@@ -34,8 +34,12 @@ pub(super) fn record(value: &'static [u8]) -> Record {
     Record { header, value: Bytes::from_static(value) }
 }
 
+fn change() -> Change {
+    Change::new("autopilot", "10.0.0.1:7081", "promote n3")
+}
+
 /// A row of each kind, by the kind's name.
-pub(super) fn rows() -> [(&'static str, RowKey, Row); 4] {
+pub(super) fn rows() -> [(&'static str, RowKey, Row); 6] {
     let group = GroupName::new(b"awiki").unwrap();
     let tally = Tally { keys: 2, bytes: 40, checksum: u128::MAX };
     let taken = Taken {
@@ -55,5 +59,7 @@ pub(super) fn rows() -> [(&'static str, RowKey, Row); 4] {
         ("tally", RowKey::Tally(NamespaceId::SESSIONS, group, bucket()), Row::Tally(tally)),
         ("proposer", RowKey::Proposer(ProposerId::new(3)), Row::Proposer(proposer)),
         ("tombstone", RowKey::Tombstone(ProposerId::new(4)), Row::Tombstone(11)),
+        ("change", RowKey::History(300), Row::History(HistoryEntry::from_parts(MOMENT, change(), None))),
+        ("change_ended", RowKey::History(301), Row::History(HistoryEntry::from_parts(MOMENT, change(), Some("done")))),
     ]
 }

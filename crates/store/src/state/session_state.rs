@@ -2,7 +2,9 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use sessile_core::{GroupName, Horizon, LogTime, NamespaceId, ProposerId, Record, RulesVersion, SessionKey, Tally};
+use sessile_core::{
+    GroupName, HistoryEntry, Horizon, LogTime, NamespaceId, ProposerId, Record, RulesVersion, SessionKey, Tally,
+};
 use tokio::sync::watch;
 
 use super::builder::BuiltState;
@@ -225,6 +227,14 @@ impl SessionState {
     /// Every node that was removed.
     pub fn removed(&self) -> Vec<NodeId> {
         self.inner.status.read().removed.iter().map(|id| NodeId::from_bits(id.bits())).collect()
+    }
+
+    /// The changes of the cluster that are remembered, at most so many of the newest, each with the log index at which it
+    /// began; the oldest first.
+    pub fn history(&self, newest: usize) -> Vec<(u64, HistoryEntry)> {
+        let status = self.inner.status.read();
+        let skipped = status.history.len().saturating_sub(newest);
+        status.history.iter().skip(skipped).map(|(index, entry)| (*index, entry.clone())).collect()
     }
 
     /// How far the log is applied, and the checksum of the state there, of one moment.

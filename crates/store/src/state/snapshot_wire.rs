@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::Message;
 use sessile_core::{
-    Bucket, GroupName, Header, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record, Row, RowKey, RulesVersion,
-    SessionKey, Tally, Version,
+    Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record, Row,
+    RowKey, RulesVersion, SessionKey, Tally, Version,
 };
 
 use crate::codec::CodecError;
@@ -52,9 +52,12 @@ impl Item {
             Self::Row(RowKey::Tombstone(id), Row::Tombstone(log_index)) => {
                 Kind::Tombstone(wire::SnapshotTombstone { proposer: id.to_bytes(), log_index })
             }
+            Self::Row(RowKey::History(log_index), Row::History(entry)) => {
+                Kind::Change(change_to_wire(log_index, &entry))
+            }
             Self::Row(
-                RowKey::Clock | RowKey::Tally(..) | RowKey::Proposer(_) | RowKey::Tombstone(_),
-                Row::Clock(..) | Row::Tally(_) | Row::Proposer(_) | Row::Tombstone(_),
+                RowKey::Clock | RowKey::Tally(..) | RowKey::Proposer(_) | RowKey::Tombstone(_) | RowKey::History(_),
+                Row::Clock(..) | Row::Tally(_) | Row::Proposer(_) | Row::Tombstone(_) | Row::History(_),
             ) => return Err(CodecError::Damaged("a row is stored under the name of another kind")),
         };
         Ok(wire::SnapshotItem { kind: Some(kind) })
@@ -73,6 +76,7 @@ impl Item {
             Kind::Tombstone(tombstone) => {
                 Self::Row(RowKey::Tombstone(proposer_id(&tombstone.proposer)?), Row::Tombstone(tombstone.log_index))
             }
+            Kind::Change(change) => change_from_wire(&change),
         })
     }
 }
@@ -143,6 +147,24 @@ fn proposer_from_wire(sent: wire::SnapshotProposer) -> Result<Item, CodecError> 
     let outcomes = sent.outcomes.into_iter().map(outcome).collect::<Result<BTreeMap<_, _>, CodecError>>()?;
     let proposer = Proposer::from_parts(sent.incarnation, sent.nonce, sent.lowest, outcomes);
     Ok(Item::Row(RowKey::Proposer(id), Row::Proposer(proposer)))
+}
+
+fn change_to_wire(log_index: u64, entry: &HistoryEntry) -> wire::SnapshotChange {
+    let change = entry.change();
+    wire::SnapshotChange {
+        log_index,
+        at_ms: entry.at().as_millis(),
+        who: change.who().to_owned(),
+        from: change.from().to_owned(),
+        what: change.what().to_owned(),
+        result: entry.result().map(str::to_owned),
+    }
+}
+
+fn change_from_wire(sent: &wire::SnapshotChange) -> Item {
+    let change = Change::new(&sent.who, &sent.from, &sent.what);
+    let entry = HistoryEntry::from_parts(LogTime::from_millis(sent.at_ms), change, sent.result.as_deref());
+    Item::Row(RowKey::History(sent.log_index), Row::History(entry))
 }
 
 fn proposer_id(bytes: &[u8]) -> Result<ProposerId, CodecError> {

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use sessile_core::{GroupName, Horizon, NamespaceId, ProposerId, Row, RowKey, RulesVersion, State, Tally};
+use sessile_core::{
+    GroupName, HistoryEntry, Horizon, NamespaceId, ProposerId, Row, RowKey, RulesVersion, State, Tally,
+};
 
 use super::checksums::Checksums;
 use super::stored::Applied;
@@ -12,7 +14,7 @@ use crate::{LogId, StoreError, StoredMembership};
 ///
 /// A batch costs here what it changed, and nothing for what it left alone.
 pub(super) struct StateStatus {
-    /// The last entry that is applied. All that follows, to `removed`, is as of this entry.
+    /// The last entry that is applied. All that follows, to `history`, is as of this entry.
     pub(super) applied: Option<LogId>,
     pub(super) membership: StoredMembership,
     pub(super) horizon: Horizon,
@@ -23,6 +25,8 @@ pub(super) struct StateStatus {
     /// Of each proposer.
     pub(super) incarnations: BTreeMap<ProposerId, u64>,
     pub(super) removed: BTreeSet<ProposerId>,
+    /// Changes of the cluster, by the log index at which each began.
+    pub(super) history: BTreeMap<u64, HistoryEntry>,
     /// What would be found again after a crash.
     pub(super) persisted: Persisted,
     /// Why nothing may be applied or believed any more: a batch failed half-way, or the state was closed.
@@ -56,6 +60,7 @@ impl StateStatus {
             counts: state.namespaces().map(|namespace| (namespace, groups(namespace))).collect(),
             incarnations: state.rows().filter_map(incarnation).collect(),
             removed: state.tombstones().map(|(id, _)| id).collect(),
+            history: state.history().map(|(index, entry)| (index, entry.clone())).collect(),
             persisted: Persisted::default(),
             ended: None,
         };
@@ -88,6 +93,8 @@ impl StateStatus {
                 }
                 (RowKey::Proposer(id), _) => drop(self.incarnations.remove(id)),
                 (RowKey::Tombstone(id), _) => drop(self.removed.insert(*id)),
+                (RowKey::History(index), Some(Row::History(entry))) => drop(self.history.insert(*index, entry.clone())),
+                (RowKey::History(index), _) => drop(self.history.remove(index)),
             }
         }
     }

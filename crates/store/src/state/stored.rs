@@ -234,6 +234,18 @@ mod tests {
                  05 01 01 01 05 74616b656e 08 fdffffffffffffffff 05 06 05 01 07",
             ),
             ("tombstone", "02 03 04", "01 01f205dfd8c5a957 03 04 03 0b"),
+            (
+                "change",
+                "02 04 fb2c01",
+                "01 ce95f77d652a8656 04 fb2c01 04 fd0068e5cf8b010000 09 6175746f70696c6f74 0d 31302e302e302e313a37303831
+                 0a 70726f6d6f7465206e33 00",
+            ),
+            (
+                "change_ended",
+                "02 04 fb2d01",
+                "01 a9f7ca1661c4e280 04 fb2d01 04 fd0068e5cf8b010000 09 6175746f70696c6f74 0d 31302e302e302e313a37303831
+                 0a 70726f6d6f7465206e33 01 04 646f6e65",
+            ),
         ];
         let rows = examples::rows();
         assert_eq!(rows.each_ref().map(|(name, ..)| *name), table.map(|(name, ..)| name));

@@ -1,13 +1,14 @@
 //! Showing what was answered: for people a table or a sentence, for scripts JSON.
 
 mod changes;
+mod history;
 mod json;
 mod table;
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sessile_cluster::admin::{ChangeResponse, StatusResponse};
+use sessile_cluster::admin::{ChangeResponse, HistoryResponse, StatusResponse};
 
 pub(super) use changes::between;
 
@@ -21,6 +22,11 @@ pub(super) fn written(status: &StatusResponse, as_json: bool, one_of_several: bo
         (false, true) => table::render(status) + "\n",
         (false, false) => table::render(status),
     }
+}
+
+/// The history of changes as it is printed.
+pub(super) fn history(history: &HistoryResponse, as_json: bool) -> String {
+    if as_json { format!("{:#}\n", history::document(history)) } else { history::render(history) }
 }
 
 /// What a change did, or that there was nothing to do, which is as good.
