@@ -16,5 +16,6 @@ mod distance;
 mod history;
 mod losses;
 mod readiness;
+mod secrets;
 mod strangers;
 mod world;
