@@ -30,6 +30,7 @@ mod connection;
 mod endpoints;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod messages;
 mod metrics;
 mod openapi;
 mod paced;
@@ -39,9 +40,11 @@ mod read_consistency;
 mod request_id;
 mod room;
 mod server;
+mod service;
 mod sessions;
 mod target;
 mod ttl_header;
+mod unsent;
 mod value;
 
 pub use api::router;

@@ -91,6 +91,8 @@ pub(crate) enum Closed {
     HeaderTimeout,
     /// The client took no byte of an answer for too long.
     WriteTimeout,
+    /// The client had closed its half and did not get its answer soon.
+    Left,
     /// Something on it was not HTTP.
     Malformed,
     /// It broke.
@@ -108,6 +110,7 @@ impl Closed {
             Self::Idle => "idle",
             Self::HeaderTimeout => "header_timeout",
             Self::WriteTimeout => "write_timeout",
+            Self::Left => "left",
             Self::Malformed => "malformed",
             Self::Broken => "broken",
             Self::Evicted => "evicted",

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,15 +6,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::connection::{Closing, Connection};
 use crate::metrics::{Closed, ConnectionMetrics};
 use crate::paced::Paced;
+use crate::service::Service;
 use crate::{HttpMetrics, Limits};
 
 /// The largest request line and headers together, and the most that is read from a connection at once. A key of 1024
@@ -33,6 +27,13 @@ use crate::{HttpMetrics, Limits};
 pub const MAX_HEADER_BYTES: usize = 16 << 10;
 /// The most requests at once on one HTTP/2 connection.
 pub const MAX_STREAMS: u32 = 256;
+/// The largest header block over HTTP/2, each field with its 32 bytes (RFC 9113, 6.5.2). It bounds CONTINUATION frames,
+/// too.
+const MAX_HEADER_LIST: u32 = 16 << 10;
+/// How many requests an HTTP/2 client may take back before they were looked at, and how many streams may end in an error of
+/// its making, before its connection is closed. They cost work and count as no request.
+const MAX_UNSEEN_RESETS: usize = 20;
+const MAX_ERRORS: usize = 128;
 /// What an HTTP/2 client may send ahead of being read, on one stream and on all of a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
@@ -70,6 +71,7 @@ struct Shared {
     http: Builder<Owned>,
     owned: Owned,
     places: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     closing: Arc<Closing>,
     epoch: Instant,
@@ -97,6 +99,7 @@ impl Server {
     pub fn new(router: Router, limits: Limits, metrics: &HttpMetrics, listener: &str) -> Self {
         let owned = Owned { tasks: TaskTracker::new(), cut_off: CancellationToken::new() };
         let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+        let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));
         Self {
             shared: Arc::new(Shared {
                 router,
@@ -105,6 +108,7 @@ impl Server {
                 http: protocols(owned.clone()),
                 owned,
                 places,
+                streams,
                 connections: Mutex::default(),
                 closing: Closing::not_yet(),
                 epoch: Instant::now(),
@@ -290,20 +294,12 @@ impl Shared {
         connection: &Arc<Connection>,
     ) -> Closed {
         let io = TokioIo::new(Paced::new(io, Arc::clone(connection)));
-        let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(|request: Request<Incoming>| {
-            let in_flight = connection.begin();
-            let http2 = request.version() == Version::HTTP_2;
-            let answer = router.call(request.map(|body| Watched { body, connection: Arc::clone(connection) }));
-            async move {
-                let mut answer = answer.await?;
-                if !http2 && in_flight.is_last() {
-                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                drop(in_flight);
-                Ok::<_, Infallible>(answer)
-            }
-        });
+        let service = Service {
+            router: self.router.clone(),
+            connection: Arc::clone(connection),
+            streams: Arc::clone(&self.streams),
+        };
+        let service = service_fn(|request| service.call(request));
         let mut served = pin!(self.http.serve_connection(io, service));
         let mut patience = pin!(tokio::time::sleep(self.limits.idle_timeout));
         let mut told = false;
@@ -354,12 +350,14 @@ fn poll_until(mut timer: Pin<&mut Sleep>, deadline: Instant, cx: &mut Context<'_
 
 fn protocols(owned: Owned) -> Builder<Owned> {
     let mut http = Builder::new(owned);
-    // A client that has sent its request may close its half of the connection and still wants an answer.
-    http.http1().max_buf_size(MAX_HEADER_BYTES).header_read_timeout(None).half_close(true);
+    // hyper looks for the end of a connection whose request it has; what that means is for `Paced` to say.
+    http.http1().max_buf_size(MAX_HEADER_BYTES).header_read_timeout(None);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(16 << 10)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
+        .max_local_error_reset_streams(MAX_ERRORS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
@@ -372,38 +370,4 @@ fn protocols(owned: Owned) -> Builder<Owned> {
 fn why(error: &(dyn std::error::Error + 'static)) -> Closed {
     let malformed = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
     if malformed { Closed::Malformed } else { Closed::Broken }
-}
-
-/// A request's body that tells its connection if it is dropped before its end.
-struct Watched {
-    body: Incoming,
-    connection: Arc<Connection>,
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if !self.body.is_end_stream() {
-            self.connection.leave_body_unread();
-        }
-    }
 }
