@@ -30,10 +30,12 @@ mod connection;
 mod endpoints;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod handshakes;
 mod messages;
 mod metrics;
 mod openapi;
 mod paced;
+mod patience;
 mod prefer;
 mod problem;
 mod read_consistency;
@@ -43,6 +45,7 @@ mod server;
 mod service;
 mod sessions;
 mod target;
+mod tls;
 mod ttl_header;
 mod unsent;
 mod value;
@@ -56,6 +59,7 @@ pub use read_consistency::ReadConsistency;
 pub use request_id::NO_REQUEST_ID;
 pub use server::{Drained, MAX_HEADER_BYTES, MAX_STREAMS, Server};
 pub use sessions::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
+pub use tls::{LOOK_EVERY, Tls, TlsError, TlsFiles};
 
 /// The log targets below this crate that show request targets, and so keys, at `DEBUG` and `TRACE`.
 pub const SECRET_TARGETS: [&str; 3] = ["h2", "hyper", "hyper_util"];

@@ -89,6 +89,10 @@ pub(crate) enum Closed {
     Idle,
     /// A header did not become whole in time.
     HeaderTimeout,
+    /// A TLS handshake took too long.
+    HandshakeTimeout,
+    /// A TLS handshake failed: it was none, or one side refused the other.
+    HandshakeFailed,
     /// The client took no byte of an answer for too long.
     WriteTimeout,
     /// The client had closed its half and did not get its answer soon.
@@ -109,6 +113,8 @@ impl Closed {
             Self::Done => "done",
             Self::Idle => "idle",
             Self::HeaderTimeout => "header_timeout",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HandshakeFailed => "handshake_failed",
             Self::WriteTimeout => "write_timeout",
             Self::Left => "left",
             Self::Malformed => "malformed",

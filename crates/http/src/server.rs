@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,15 +12,17 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Closing, Connection};
+use crate::handshakes::Handshakes;
 use crate::metrics::{Closed, ConnectionMetrics};
 use crate::paced::Paced;
+use crate::patience::poll_until;
 use crate::service::Service;
-use crate::{HttpMetrics, Limits};
+use crate::{HttpMetrics, Limits, Tls};
 
 /// The largest request line and headers together, and the most that is read from a connection at once. A key of 1024
 /// bytes takes 3072 percent-encoded; the rest is for what proxies add.
@@ -72,6 +74,8 @@ struct Shared {
     owned: Owned,
     places: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    tls: Option<Tls>,
+    handshakes: Handshakes,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     closing: Arc<Closing>,
     epoch: Instant,
@@ -97,6 +101,11 @@ where
 impl Server {
     /// A server whose connections are counted under that listener's name.
     pub fn new(router: Router, limits: Limits, metrics: &HttpMetrics, listener: &str) -> Self {
+        Self::with_tls(router, limits, metrics, listener, None)
+    }
+
+    /// The same over TLS, if there is any: whoever speaks HTTP in clear then gets no answer.
+    pub fn with_tls(router: Router, limits: Limits, metrics: &HttpMetrics, listener: &str, tls: Option<Tls>) -> Self {
         let owned = Owned { tasks: TaskTracker::new(), cut_off: CancellationToken::new() };
         let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));
@@ -109,6 +118,8 @@ impl Server {
                 owned,
                 places,
                 streams,
+                tls,
+                handshakes: Handshakes::default(),
                 connections: Mutex::default(),
                 closing: Closing::not_yet(),
                 epoch: Instant::now(),
@@ -221,7 +232,19 @@ impl Server {
         self.shared.owned.tasks.spawn(async move {
             let open = shared.open(number);
             let cut_off = shared.owned.cut_off.clone();
-            let closed = cut_off.run_until_cancelled(shared.converse(io, &open.connection)).await;
+            let conversation = async {
+                match &shared.tls {
+                    None => shared.converse(io, &open.connection).await,
+                    Some(tls) => {
+                        let shaken = shared.handshakes.shake(number, io, tls, &open.connection, &shared.limits).await;
+                        match shaken {
+                            Ok(io) => shared.converse(io, &open.connection).await,
+                            Err(why) => why,
+                        }
+                    }
+                }
+            };
+            let closed = cut_off.run_until_cancelled(Box::pin(conversation)).await;
             shared.metrics.closed(closed.unwrap_or(Closed::Aborted));
             drop(place);
         });
@@ -330,21 +353,6 @@ impl Shared {
         });
         let ended = ended.await;
         connection.ended().unwrap_or_else(|| ended.map_or_else(|error| why(&*error), |()| Closed::Done))
-    }
-}
-
-/// Ready once it is that late. The timer is only moved when it must ring earlier than set, so that a connection with
-/// one request after another does not move it for each; otherwise it rings, and is set anew.
-fn poll_until(mut timer: Pin<&mut Sleep>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-    if timer.deadline() > deadline {
-        timer.as_mut().reset(deadline);
-    }
-    loop {
-        ready!(timer.as_mut().poll(cx));
-        if Instant::now() >= deadline {
-            return Poll::Ready(());
-        }
-        timer.as_mut().reset(deadline);
     }
 }
 

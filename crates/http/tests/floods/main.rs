@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 #![allow(dead_code, reason = "what the other tests of this crate need besides")]
 
+#[path = "../http/certificates.rs"]
+mod certificates;
 #[path = "../http/client.rs"]
 mod client;
 #[path = "../http/fake.rs"]
 mod fake;
 #[path = "../http/frames.rs"]
 mod frames;
+mod handshakes;
 #[path = "../http/world.rs"]
 mod world;
 
@@ -22,6 +25,9 @@ const PRIORITY: u8 = 2;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
 const UNKNOWN: u8 = 200;
+
+/// What one test takes of the process is not another's.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Frames, or pairs of them.
 const FLOOD: u32 = 100_000;
@@ -77,7 +83,7 @@ fn floods() -> Vec<Flood> {
             before: frame(HEADERS, END_STREAM, 1, &head(false, "/sessions/v1/k")),
             one: |_| frame(CONTINUATION, 0, 1, &[]),
         },
-        Flood { name: "settings", before: Vec::new(), one: |n| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 0]) },
+        Flood { name: "settings", before: Vec::new(), one: |_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 0]) },
         Flood { name: "empty settings", before: Vec::new(), one: |_| frame(SETTINGS, 0, 0, &[]) },
         Flood { name: "answers to no settings", before: Vec::new(), one: |_| frame(SETTINGS, ACK, 0, &[]) },
         Flood { name: "pings", before: Vec::new(), one: |n| frame(PING, 0, 0, &u64::from(n).to_be_bytes()) },
@@ -108,6 +114,7 @@ const PATIENCE_OF_A_FLOOD: std::time::Duration = std::time::Duration::from_milli
 
 #[tokio::test]
 async fn floods_of_frames_take_no_memory_and_keep_nobody_out() {
+    let _alone = ALONE.lock().await;
     let world = World::new().await;
     world.fake.shut_gate();
     // What the first connections and requests take for good.

@@ -4,6 +4,7 @@
 
 mod admin;
 mod bounds;
+mod certificates;
 mod client;
 mod conditions;
 mod contract;
@@ -16,5 +17,6 @@ mod http2;
 mod local;
 mod messages;
 mod observed;
+mod tls;
 mod windows;
 mod world;
