@@ -89,7 +89,7 @@ impl Default for Limits {
         Self {
             max_connections: 16_384,
             // As many as the queue holds.
-            last_connections: 1_024,
+            last_connections: 4_096,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(30),

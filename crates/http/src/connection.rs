@@ -426,4 +426,22 @@ mod tests {
         connection.note_head();
         assert_eq!((connection.finishes_at(&LIMITS()), connection.is_busy()), (None, true), "half a header is there");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_little_of_an_answer_is_waited_for_as_who_takes_nothing() {
+        let connection = Connection::new(Instant::now(), Closing::not_yet());
+        let _request = connection.begin(Framing::Length(0));
+        let waits = || connection.deadline(&LIMITS()).map(|(deadline, why)| (deadline - Instant::now(), why));
+        assert_eq!(waits(), None, "nothing is offered");
+        connection.note_stall();
+        advance(Duration::from_secs(20)).await;
+        connection.note_taken(PROGRESS - 1);
+        connection.note_stall();
+        assert_eq!(waits(), Some((Duration::from_secs(10), Closed::WriteTimeout)));
+        connection.note_taken(1);
+        assert_eq!(waits(), None, "that is enough");
+        connection.note_stall();
+        connection.note_flushed();
+        assert_eq!(waits(), None, "it has taken the rest");
+    }
 }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -9,13 +10,15 @@ use axum::Router;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accept::Accept;
 use crate::connection::{Closing, Connection};
 use crate::handshakes::Handshakes;
 use crate::metrics::{Closed, ConnectionMetrics};
@@ -51,8 +54,9 @@ const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// At shutdown, how long what stands in the listener's queue is still accepted: closing a listener resets it.
 const LAST_CALL: Duration = Duration::from_millis(20);
-/// How many of those are accepted: as many as the queue holds. Beyond it, somebody keeps opening new ones.
-const LAST_CONNECTIONS: usize = 1024;
+/// How many of those are accepted: as many as the queue holds where nobody has changed `net.core.somaxconn`. Beyond it,
+/// somebody keeps opening new ones.
+const LAST_CONNECTIONS: usize = 4_096;
 
 /// Serves a router on one listener: HTTP/1.0, HTTP/1.1 and HTTP/2 with prior knowledge, on the same port.
 pub struct Server {
@@ -73,9 +77,13 @@ struct Shared {
     http: Builder<Owned>,
     owned: Owned,
     places: Arc<Semaphore>,
+    /// Connections that are taken over without a place when the server stops.
+    last_places: Semaphore,
     streams: Arc<Semaphore>,
     tls: Option<Tls>,
     handshakes: Handshakes,
+    /// How many connections there were.
+    accepted: AtomicU64,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     closing: Arc<Closing>,
     epoch: Instant,
@@ -108,6 +116,7 @@ impl Server {
     pub fn with_tls(router: Router, limits: Limits, metrics: &HttpMetrics, listener: &str, tls: Option<Tls>) -> Self {
         let owned = Owned { tasks: TaskTracker::new(), cut_off: CancellationToken::new() };
         let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+        let last_places = Semaphore::new(limits.last_connections.min(Semaphore::MAX_PERMITS));
         let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));
         Self {
             shared: Arc::new(Shared {
@@ -117,9 +126,11 @@ impl Server {
                 http: protocols(owned.clone()),
                 owned,
                 places,
+                last_places,
                 streams,
                 tls,
                 handshakes: Handshakes::default(),
+                accepted: AtomicU64::new(0),
                 connections: Mutex::default(),
                 closing: Closing::not_yet(),
                 epoch: Instant::now(),
@@ -131,61 +142,69 @@ impl Server {
     /// their next answer, and what is still in flight at the end of [`Limits::drain`] is cut off. When this returns,
     /// nothing of the server is left.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
-        let mut accepted = 0;
-        while let Some(stream) = self.accept(&listener, &shutdown).await {
+        self.serve_both(listener, None, shutdown).await
+    }
+
+    /// The same, and on a Unix socket besides, which has the same places and is always in clear: who may connect there, its
+    /// file's mode says.
+    pub async fn serve_both(
+        self,
+        listener: TcpListener,
+        unix: Option<UnixListener>,
+        shutdown: CancellationToken,
+    ) -> Drained {
+        let local = async {
+            if let Some(unix) = unix {
+                self.accept_all(unix, None, &shutdown).await;
+            }
+        };
+        tokio::join!(self.accept_all(listener, self.shared.tls.as_ref(), &shutdown), local);
+        self.drain().await
+    }
+
+    /// Takes over what comes until `shutdown`, and what is waiting then.
+    async fn accept_all<L: Accept>(&self, listener: L, tls: Option<&Tls>, shutdown: &CancellationToken) {
+        while let Some(stream) = self.accept(&listener, shutdown).await {
             let Some(place) = shutdown.run_until_cancelled(self.place()).await else {
                 self.shared.closing.begin(self.shared.epoch);
-                self.take_over(accepted, stream, None);
-                accepted += 1;
+                self.take_over(stream, tls, None);
                 break;
             };
-            self.take_over(accepted, stream, Some(place));
-            accepted += 1;
+            self.take_over(stream, tls, Some(place));
         }
         self.shared.closing.begin(self.shared.epoch);
-        self.last_call(listener, accepted).await;
-        self.drain().await
+        self.last_call(listener, tls).await;
     }
 
     /// Takes over what waits in the listener's queue, places or not: the system has accepted it for us, and its request
     /// may be there already.
-    async fn last_call(&self, listener: TcpListener, mut accepted: u64) {
+    async fn last_call<L: Accept>(&self, listener: L, tls: Option<&Tls>) {
         let last_call = Instant::now() + LAST_CALL;
-        let (mut left, mut without_place) = (LAST_CONNECTIONS, self.shared.limits.last_connections);
+        let mut left = LAST_CONNECTIONS;
         let mut take_over = |stream| {
             let place = Arc::clone(&self.shared.places).try_acquire_owned().ok();
             if place.is_none() {
-                let Some(fewer) = without_place.checked_sub(1) else { return false };
-                without_place = fewer;
+                let Ok(last) = self.shared.last_places.try_acquire() else { return false };
+                last.forget();
             }
-            self.take_over(accepted, stream, place);
-            accepted += 1;
+            self.take_over(stream, tls, place);
             left -= 1;
             left > 0
         };
-        while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last_call, listener.accept()).await {
-            if stream.set_nodelay(true).is_ok() && !take_over(stream) {
+        while let Ok(Ok(stream)) = tokio::time::timeout_at(last_call, listener.next()).await {
+            if stream.is_some_and(|stream| !take_over(stream)) {
                 return;
             }
         }
-        // Without the runtime's word for it, so that what came since it last looked is not reset either.
-        let Ok(listener) = listener.into_std() else { return };
-        while let Ok((stream, _)) = listener.accept() {
-            let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) else { return };
-            if stream.set_nodelay(true).is_ok() && !take_over(stream) {
-                return;
-            }
-        }
+        let _ = listener.rest().all(take_over);
     }
 
     /// The next connection; `None` at shutdown.
-    async fn accept(&self, listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
+    async fn accept<L: Accept>(&self, listener: &L, shutdown: &CancellationToken) -> Option<L::Io> {
         loop {
-            match shutdown.run_until_cancelled(listener.accept()).await? {
-                Ok((stream, _)) => match stream.set_nodelay(true) {
-                    Ok(()) => return Some(stream),
-                    Err(error) => tracing::debug!(%error, "a connection ended before it began"),
-                },
+            match shutdown.run_until_cancelled(listener.next()).await? {
+                Ok(Some(stream)) => return Some(stream),
+                Ok(None) => {}
                 Err(error) => {
                     self.shared.metrics.accept_errors.inc();
                     let theirs = matches!(
@@ -216,32 +235,37 @@ impl Server {
         }
     }
 
-    /// Serves one connection that came another way than by TCP, on a network of a test's own. Returns at once; the
+    /// Serves one connection that came another way than by a listener, on a network of a test's own. Returns at once; the
     /// connection ends with its client or with the runtime.
     pub fn attend(&self, number: u64, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        self.take_over(number, io, None);
+        self.serve_one(number, io, None, None);
     }
 
     fn take_over(
         &self,
-        number: u64,
         io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        tls: Option<&Tls>,
         place: Option<OwnedSemaphorePermit>,
     ) {
-        let shared = Arc::clone(&self.shared);
+        self.serve_one(self.shared.accepted.fetch_add(1, Ordering::Relaxed), io, tls, place);
+    }
+
+    fn serve_one(
+        &self,
+        number: u64,
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        tls: Option<&Tls>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
+        let (shared, tls) = (Arc::clone(&self.shared), tls.cloned());
         self.shared.owned.tasks.spawn(async move {
             let open = shared.open(number);
             let cut_off = shared.owned.cut_off.clone();
             let conversation = async {
-                match &shared.tls {
-                    None => shared.converse(io, &open.connection).await,
-                    Some(tls) => {
-                        let shaken = shared.handshakes.shake(number, io, tls, &open.connection, &shared.limits).await;
-                        match shaken {
-                            Ok(io) => shared.converse(io, &open.connection).await,
-                            Err(why) => why,
-                        }
-                    }
+                let Some(tls) = tls else { return shared.converse(io, &open.connection).await };
+                match shared.handshakes.shake(number, io, &tls, &open.connection, &shared.limits).await {
+                    Ok(io) => shared.converse(io, &open.connection).await,
+                    Err(why) => why,
                 }
             };
             let closed = cut_off.run_until_cancelled(Box::pin(conversation)).await;
@@ -318,7 +342,7 @@ impl Shared {
     ) -> Closed {
         let io = TokioIo::new(Paced::new(io, Arc::clone(connection)));
         let service = Service {
-            router: self.router.clone(),
+            router: TowerToHyperService::new(self.router.clone()),
             connection: Arc::clone(connection),
             streams: Arc::clone(&self.streams),
         };

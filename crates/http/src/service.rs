@@ -20,7 +20,7 @@ use crate::connection::Connection;
 use crate::messages::Framing;
 use crate::problem::Problem;
 use crate::target;
-use crate::unsent::Told;
+use crate::told::Told;
 
 /// How many requests a connection over HTTP/2 may have at once where all of them together have as many as there may be.
 /// So those that take them all keep nobody out.
@@ -28,7 +28,7 @@ const SPARE_STREAMS: usize = 4;
 
 /// The requests of one connection.
 pub(crate) struct Service {
-    pub(crate) router: Router,
+    pub(crate) router: TowerToHyperService<Router>,
     pub(crate) connection: Arc<Connection>,
     /// Places for requests over HTTP/2, on all connections together.
     pub(crate) streams: Arc<Semaphore>,
@@ -50,7 +50,7 @@ impl Service {
             request.extensions_mut().insert(Arc::clone(&connection));
         }
         let answer = match (&stream, refusal) {
-            (Ok(_), None) => Ok(TowerToHyperService::new(self.router.clone()).call(request)),
+            (Ok(_), None) => Ok(self.router.call(request)),
             (_, refusal) => Err(refusal),
         };
         async move {

@@ -1,21 +1,9 @@
-//! Answers over HTTP/2 until their client has let all of them come. The window is the client's: one that does not open it
-//! could keep what an answer takes, and its connection's place, for ever.
+//! Answers over HTTP/2 that are under way on one connection, until their client has let all of them come. The window is
+//! the client's: one that does not open it could keep what an answer takes, and its connection's place, for ever.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
-
-use axum::body::Body;
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::connection::{Connection, Unanswered};
-
-/// How much of an answer is given away at once. That it is gone is progress.
-const PART: usize = 16 << 10;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The answers of one connection that are under way, each with when it moved last.
 #[derive(Debug, Default)]
@@ -40,115 +28,22 @@ impl Unsent {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, answer: u64, now: u64) {
+    /// A new one, and its number.
+    pub(crate) fn begin(&self, now: u64) -> u64 {
+        let answer = self.next.fetch_add(1, Ordering::Relaxed);
+        self.note(answer, now);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    /// A part of it is gone.
+    pub(crate) fn note(&self, answer: u64, now: u64) {
         self.moved().insert(answer, now);
     }
-}
 
-/// One answer, from its head to its last byte.
-struct Answer {
-    connection: Arc<Connection>,
-    number: u64,
-    _stream: Option<OwnedSemaphorePermit>,
-}
-
-impl Answer {
-    fn new(connection: Arc<Connection>, stream: Option<OwnedSemaphorePermit>) -> Arc<Self> {
-        let unsent = &connection.unsent;
-        let number = unsent.next.fetch_add(1, Ordering::Relaxed);
-        unsent.note(number, connection.now());
-        unsent.count.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { connection, number, _stream: stream })
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        let unsent = &self.connection.unsent;
-        unsent.moved().remove(&self.number);
-        self.connection.mark_quiet();
-        unsent.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A part of an answer, until it is with the system.
-struct Part {
-    bytes: Bytes,
-    answer: Arc<Answer>,
-}
-
-impl AsRef<[u8]> for Part {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        self.answer.connection.unsent.note(self.answer.number, self.answer.connection.now());
-    }
-}
-
-/// An answer's body that tells its connection how far it has come.
-pub(crate) struct Told {
-    body: Body,
-    /// What the body gave and was not passed on.
-    rest: Bytes,
-    protocol: Protocol,
-}
-
-enum Protocol {
-    Http1 { _unanswered: Unanswered },
-    Http2(Arc<Answer>),
-}
-
-impl Told {
-    pub(crate) fn http1(body: Body, connection: &Arc<Connection>) -> Self {
-        Self { body, rest: Bytes::new(), protocol: Protocol::Http1 { _unanswered: connection.answer() } }
-    }
-
-    /// The stream's place is kept until the answer is gone.
-    pub(crate) fn http2(body: Body, connection: &Arc<Connection>, stream: Option<OwnedSemaphorePermit>) -> Self {
-        let answer = Answer::new(Arc::clone(connection), stream);
-        Self { body, rest: Bytes::new(), protocol: Protocol::Http2(answer) }
-    }
-}
-
-impl http_body::Body for Told {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let me = &mut *self;
-        let Protocol::Http2(answer) = &me.protocol else { return Pin::new(&mut me.body).poll_frame(cx) };
-        if me.rest.is_empty() {
-            match ready!(Pin::new(&mut me.body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => me.rest = data,
-                    Err(other) => return Poll::Ready(Some(Ok(other))),
-                },
-                other => return Poll::Ready(other),
-            }
-        }
-        let bytes = me.rest.split_to(me.rest.len().min(PART));
-        let part = Part { bytes, answer: Arc::clone(answer) };
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(part)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
-        let mut whole = SizeHint::new();
-        whole.set_lower(hint.lower() + rest);
-        if let Some(upper) = hint.upper() {
-            whole.set_upper(upper + rest);
-        }
-        whole
+    /// All of it is gone.
+    pub(crate) fn end(&self, answer: u64) {
+        self.moved().remove(&answer);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
