@@ -1,7 +1,7 @@
 //! How clients reach a node besides plain TCP: over TLS, with certificates that are good or not, and over a Unix socket.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;

@@ -54,8 +54,8 @@ impl TlsFiles {
         let read = |file: &Path| {
             read_at_most(MAX_FILE_BYTES, file).map_err(|source| TlsError::Unreadable { file: file.to_owned(), source })
         };
-        let client_ca = self.client_ca.as_deref().map(read).transpose()?;
-        Ok(Contents { cert: read(&self.cert)?, key: read(&self.key)?, client_ca })
+        let (cert, key) = (read(&self.cert)?, read(&self.key)?);
+        Ok(Contents { cert, key, client_ca: self.client_ca.as_deref().map(read).transpose()? })
     }
 
     /// Two that are alike mean that nothing has changed.
@@ -103,16 +103,14 @@ impl TlsFiles {
                 what: "certificate",
                 source: "it does not say when it is valid".into(),
             })?;
-        let unusable = |source: rustls::Error| self.unusable(&self.cert, "certificate", source);
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(unusable)?;
+            .map_err(|source| unusable(&self.cert, "certificate", source))?;
         let config = match (&self.client_ca, &contents.client_ca) {
             (Some(file), Some(bytes)) => {
-                let roots = Arc::new(self.roots(file, bytes)?);
+                let roots = Arc::new(roots(file, bytes)?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                config
-                    .with_client_cert_verifier(verifier.map_err(|source| self.unusable(file, "certificates", source))?)
+                config.with_client_cert_verifier(verifier.map_err(|source| unusable(file, "certificates", source))?)
             }
             _ => config.with_no_client_auth(),
         };
@@ -134,36 +132,30 @@ impl TlsFiles {
             source,
         })?;
         let key = provider.key_provider.load_private_key(key);
-        let key = key.map_err(|source| self.unusable(&self.key, "private key", source))?;
+        let key = key.map_err(|source| unusable(&self.key, "private key", source))?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             Err(error) if TlsError::no_pair(&error) => {
                 Err(TlsError::NoPair { cert: self.cert.clone(), key: self.key.clone() })
             }
             Err(error) if !matches!(error, rustls::Error::InconsistentKeys(_)) => {
-                Err(self.unusable(&self.cert, "certificate", error))
+                Err(unusable(&self.cert, "certificate", error))
             }
             _ => Ok(certified),
         }
     }
+}
 
-    fn roots(&self, file: &Path, bytes: &[u8]) -> Result<RootCertStore, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(file, bytes)? {
-            roots.add(certificate).map_err(|source| self.unusable(file, "certificates", source))?;
-        }
-        Ok(roots)
-    }
+fn unusable(file: &Path, what: &'static str, source: impl std::error::Error + Send + Sync + 'static) -> TlsError {
+    TlsError::Unusable { file: file.to_owned(), what, source: Box::new(source) }
+}
 
-    #[allow(clippy::unused_self, reason = "reads as what it is about")]
-    fn unusable(
-        &self,
-        file: &Path,
-        what: &'static str,
-        source: impl std::error::Error + Send + Sync + 'static,
-    ) -> TlsError {
-        TlsError::Unusable { file: file.to_owned(), what, source: Box::new(source) }
+fn roots(file: &Path, bytes: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file, bytes)? {
+        roots.add(certificate).map_err(|source| unusable(file, "certificates", source))?;
     }
+    Ok(roots)
 }
 
 fn certificates(file: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
