@@ -12,7 +12,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use sessile_testkit::{Client, PATIENCE, Process, eventually};
+use sessile_testkit::{Client, PATIENCE, Process, Signal, eventually};
 
 use crate::world::{BASE, Place, listener, sentence, sessile};
 
@@ -85,7 +85,7 @@ fn a_kask_file_with_a_certificate_starts_unchanged_and_a_renewed_one_is_served_b
         lines(&place),
         place.data_dir().display()
     );
-    let node = Process::start(place.serve_file(&kask)).unwrap();
+    let mut node = Process::start(place.serve_file(&kask)).unwrap();
     let address = listener(&node, "listening");
     let get = |trusted: &CertificateDer<'static>| request_over_tls(address, trusted, &format!("GET {BASE}k"));
     assert_eq!(get(&first).unwrap(), "HTTP/1.1 404 Not Found");
@@ -96,10 +96,15 @@ fn a_kask_file_with_a_certificate_starts_unchanged_and_a_renewed_one_is_served_b
     assert!(get(&first).is_err());
     node.says("the certificate was read again and is in use");
 
+    let third = certificate(&place);
+    node.signal(Signal::HUP);
+    node.says("cert.pem is in use, valid for ");
+    assert!(get(&third).is_ok() && get(&second).is_err(), "at once when it is told");
+
     fs::write(cert_file(&place), "rubbish").unwrap();
     let error = node.says("the certificate of before stays in use");
     assert!(error.contains(r#""level":"ERROR""#) && error.contains("cert.pem holds no certificate"), "{error}");
-    assert_eq!(get(&second).unwrap(), "HTTP/1.1 404 Not Found");
+    assert_eq!(get(&third).unwrap(), "HTTP/1.1 404 Not Found");
     let mut operator = Client::connect(listener(&node, "listening for operators")).unwrap();
     let metrics = operator.request("GET", "/metrics", "", b"").unwrap().text();
     for (name, least) in
