@@ -49,6 +49,8 @@ write_node() {
 service_name: sessile
 listen_address: 127.0.0.1               # for clients
 listen_port: 808${node#n}
+# tls: { cert: /etc/sessile/cert.pem, key: /etc/sessile/key.pem }   # for clients over TLS
+# listen_unix: /run/sessile/sessile.sock                            # for clients on the same machine
 storage: { data_dir: "$dir/$node/data", engine: fjall }
 cluster:
   name: $node

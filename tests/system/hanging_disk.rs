@@ -154,6 +154,7 @@ fn a_stall_holds_up_no_other(stalls: fn(name: &str, leader: &str) -> bool) {
     while Instant::now() < end {
         assert_eq!(cluster.ask(slow, "GET", "/livez", b"").status, 200);
         assert_eq!(cluster.all_leaderships(), before, "all hear from their leader");
+        assert!(cluster.fleet.status(slow).is_some(), "it tells of its cluster");
         for name in &others {
             written += 1;
             let value = written.to_string();

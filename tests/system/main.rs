@@ -11,6 +11,7 @@ mod failing_disk;
 mod hanging_disk;
 mod house;
 mod ledger;
+mod listening;
 mod memory;
 mod metrics;
 mod privacy;

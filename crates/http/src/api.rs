@@ -18,7 +18,7 @@ use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
 use crate::problem::{self, Problem};
 use crate::room::Room;
 use crate::ttl_header::{self, TTL};
-use crate::value::{self, BodyRooms};
+use crate::value::{self, AnswerRoom, BodyRooms};
 use crate::{
     ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, endpoints, prefer,
     request_id, target,
@@ -142,7 +142,7 @@ impl<S: Sessions> Api<S> {
         let key = target::key(&self.config.base_uri, parts.uri.path())?;
         match parts.method {
             Method::GET | Method::HEAD => self.read(parts, key).await,
-            Method::DELETE => self.delete(&parts.headers, key).await,
+            Method::DELETE => self.delete(parts, key).await,
             _ => self.write(&parts.headers, key, body).await,
         }
     }
@@ -154,12 +154,12 @@ impl<S: Sessions> Api<S> {
             ReadConsistency::Linearizable => {
                 let session = self.sessions.get(namespace, key, deadline);
                 let session = by(deadline, SessionsError::NoQuorum, session).await?;
-                found(self.weighed(session, parts.version).await?, &condition)
+                found(self.weighed(session, parts).await?, &condition)
             }
             ReadConsistency::Local => {
                 let read = self.sessions.get_local(namespace, key, deadline);
                 let LocalRead { session, age } = by(deadline, SessionsError::NoQuorum, read).await?;
-                let session = self.weighed(session, parts.version).await?;
+                let session = self.weighed(session, parts).await?;
                 // That there is nothing, or another version, is as old as a value would be.
                 let mut response = found(session, &condition)
                     .unwrap_or_else(|refusal| refused(parts, request_id::of(&parts.headers), &refusal));
@@ -192,23 +192,28 @@ impl<S: Sessions> Api<S> {
         Ok(response)
     }
 
-    async fn delete(&self, headers: &HeaderMap, key: SessionKey) -> Result<Response, Refusal> {
-        let condition = WriteCondition::of(headers).map_err(malformed)?;
+    async fn delete(&self, parts: &Parts, key: SessionKey) -> Result<Response, Refusal> {
+        let condition = WriteCondition::of(&parts.headers).map_err(malformed)?;
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
-        let delete = Delete { condition, take: prefer::wants_representation(headers) };
+        let delete = Delete { condition, take: prefer::wants_representation(&parts.headers) };
+        // Before it is removed: there is no second time to hand it out.
+        let room = match delete.take {
+            true => Some(AnswerRoom::take(self.config.max_value_bytes, parts.extensions.get(), &self.answers).await?),
+            false => None,
+        };
         let deadline = self.deadline();
         let deleted = self.sessions.delete(self.config.namespace, key, delete, deadline);
         let deleted = by(deadline, SessionsError::OutcomeUnknown, deleted).await?;
-        let Some(taken) = deleted.taken else { return Ok(empty(StatusCode::NO_CONTENT)) };
-        let mut response = with_value(taken);
+        let (Some(taken), Some(room)) = (deleted.taken, room) else { return Ok(empty(StatusCode::NO_CONTENT)) };
+        let mut response = with_value(Session { value: room.fill(taken.value), ..taken });
         response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("return=representation"));
         Ok(response)
     }
 
     /// What is to be sent takes its room among the answers.
-    async fn weighed(&self, session: Option<Session>, version: http::Version) -> Result<Option<Session>, Refusal> {
+    async fn weighed(&self, session: Option<Session>, parts: &Parts) -> Result<Option<Session>, Refusal> {
         let Some(session) = session else { return Ok(None) };
-        let value = value::weigh(session.value, version, &self.answers).await?;
+        let value = value::weigh(session.value, parts.extensions.get(), &self.answers).await?;
         Ok(Some(Session { value, ..session }))
     }
 

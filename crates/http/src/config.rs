@@ -67,8 +67,14 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a connection may be open without a request.
     pub idle_timeout: Duration,
-    /// How long a client may take no byte of an answer.
+    /// How long a client may take nothing of an answer, or less than 16 KiB of a larger rest. Over HTTP/2 that goes for
+    /// each answer, and the window is the client's to open.
     pub write_timeout: Duration,
+    /// How long a client that has closed its half of an HTTP/1 connection is believed to wait for its answer. One that
+    /// has gone looks the same, and its request is dropped after that.
+    pub leave_timeout: Duration,
+    /// The most requests at once over HTTP/2, on all connections together. A connection has a few beyond that.
+    pub max_streams: usize,
     /// At shutdown, how long an idle HTTP/1 connection may still bring a request, which is then answered with
     /// `Connection: close`. A client that sends just when its connection is being closed would see an error.
     pub drain_idle: Duration,
@@ -83,10 +89,14 @@ impl Default for Limits {
         Self {
             max_connections: 16_384,
             // As many as the queue holds.
-            last_connections: 1_024,
+            last_connections: 4_096,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(30),
+            // Nearly all answers take less.
+            leave_timeout: Duration::from_millis(500),
+            // With the longest headers they take 64 MiB.
+            max_streams: 4_096,
             drain_idle: Duration::from_secs(1),
             drain_used: Duration::from_secs(3),
             drain: Duration::from_secs(10),

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -6,10 +6,23 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::Limits;
+use crate::messages::Framing;
 use crate::metrics::Closed;
+use crate::room::Room;
+use crate::unsent::Unsent;
 
 /// How long what a refused client still sends is swallowed after the answer.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may take to agree that its idle connection ends. Over HTTP/2 it is asked; who does not answer keeps
+/// the place of somebody else.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the other requests of an HTTP/2 connection may take after one of its answers was given up: about as long as a
+/// request may take.
+const LAST_REQUESTS: Duration = Duration::from_secs(3);
+/// A client that takes bytes so slowly that these are not gone within the write timeout takes nothing.
+const PROGRESS: usize = 16 << 10;
+/// [`Framing::Chunked`] among lengths.
+const CHUNKED: u64 = u64::MAX;
 /// A point in time that has not come.
 const NEVER: u64 = u64::MAX;
 
@@ -33,12 +46,26 @@ pub(crate) struct Connection {
     /// When the first bytes after a request came, and after how many requests that was.
     header_since: AtomicU64,
     header_after: AtomicU64,
-    /// Since when the client has taken nothing of an answer.
+    /// What follows the header of the last request.
+    framing: AtomicU64,
+    /// HTTP/1 requests whose answers hyper does not have whole yet.
+    unanswered: AtomicU32,
+    /// Since when the client has closed its half, while a request has no answer.
+    left_since: AtomicU64,
+    /// Since when the client has taken nothing of an answer to speak of, and how much that was.
     stalled_since: AtomicU64,
+    progress: AtomicUsize,
+    /// Answers over HTTP/2 that their client has not let come.
+    pub(crate) unsent: Unsent,
+    /// What large answers over HTTP/2 may take.
+    share: OnceLock<Arc<Room>>,
+    told_since: AtomicU64,
     lingering_since: AtomicU64,
     /// The server's.
     closing: Arc<Closing>,
     http2: AtomicBool,
+    /// The target of the request that comes next has a `#`.
+    fragment: AtomicBool,
     unread: AtomicBool,
     finish: AtomicBool,
     /// Why this side ended it, if it did.
@@ -62,10 +89,18 @@ impl Connection {
             quiet_since: AtomicU64::new(0),
             header_since: AtomicU64::new(NEVER),
             header_after: AtomicU64::new(NEVER),
+            framing: AtomicU64::new(0),
+            unanswered: AtomicU32::new(0),
+            left_since: AtomicU64::new(NEVER),
             stalled_since: AtomicU64::new(NEVER),
+            progress: AtomicUsize::new(0),
+            unsent: Unsent::default(),
+            share: OnceLock::new(),
+            told_since: AtomicU64::new(NEVER),
             lingering_since: AtomicU64::new(NEVER),
             closing,
             http2: AtomicBool::new(false),
+            fragment: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             finish: AtomicBool::new(false),
             ended: OnceLock::new(),
@@ -75,15 +110,50 @@ impl Connection {
         Arc::new(connection)
     }
 
-    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+    /// A request whose header is whole.
+    pub(crate) fn begin(self: &Arc<Self>, framing: Framing) -> InFlight {
+        let framing = match framing {
+            Framing::Length(bytes) => bytes.min(CHUNKED - 1),
+            Framing::Chunked => CHUNKED,
+        };
+        self.framing.store(framing, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 
+    /// What follows the header of the last request.
+    pub(crate) fn framing(&self) -> Framing {
+        match self.framing.load(Ordering::Relaxed) {
+            CHUNKED => Framing::Chunked,
+            bytes => Framing::Length(bytes),
+        }
+    }
+
+    /// Until this is dropped, hyper does not have the whole answer.
+    pub(crate) fn answer(self: &Arc<Self>) -> Unanswered {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        Unanswered(Arc::clone(self))
+    }
+
+    /// Whether hyper has the answers to all requests.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) == 0 && self.in_flight.load(Ordering::Relaxed) == 0
+    }
+
+    /// Requests without an answer, and answers over HTTP/2 that are not gone.
+    pub(crate) fn streams(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed) as usize + self.unsent.count()
+    }
+
+    /// The room for this connection's large answers, made with so many bytes when it is asked for first.
+    pub(crate) fn share(&self, bytes: usize) -> &Arc<Room> {
+        self.share.get_or_init(|| Room::unmeasured(bytes))
+    }
+
     /// Since when there is no request without an answer; `None` while there is one.
     pub(crate) fn quiet_since(&self) -> Option<Instant> {
-        let quiet = self.in_flight.load(Ordering::Relaxed) == 0;
+        let quiet = self.in_flight.load(Ordering::Relaxed) == 0 && self.unsent.count() == 0;
         quiet.then(|| self.at(&self.quiet_since)).flatten()
     }
 
@@ -93,20 +163,45 @@ impl Connection {
             return Some((since + LINGER, Closed::Done));
         }
         let writing = self.at(&self.stalled_since).map(|since| (since + limits.write_timeout, Closed::WriteTimeout));
+        let unsent = self.stuck_since().map(|since| {
+            let others = self.in_flight.load(Ordering::Relaxed) > 0;
+            let deadline = since + limits.write_timeout + if others { LAST_REQUESTS } else { Duration::ZERO };
+            (deadline, Closed::WriteTimeout)
+        });
+        let is_waited_for = self.in_flight.load(Ordering::Relaxed) > 0;
+        let left = self.at(&self.left_since).filter(|_| is_waited_for);
+        let left = left.map(|since| (since + limits.leave_timeout, Closed::Left));
+        let told = self.at(&self.told_since).filter(|_| self.ended() == Some(Closed::Evicted) && !is_waited_for);
+        let told = told.map(|since| (since + FAREWELL, Closed::Evicted));
         let reading =
             self.quiet_since().map(|quiet| match self.at(&self.header_since).filter(|_| self.is_in_header()) {
-                Some(since) => (since + limits.header_timeout, Closed::HeaderTimeout),
+                // Of one that came before its time, behind another request, from the answer to that.
+                Some(since) => (since.max(quiet) + limits.header_timeout, Closed::HeaderTimeout),
                 None => (quiet + limits.idle_timeout, Closed::Idle),
             });
-        writing.into_iter().chain(reading).min_by_key(|(deadline, _)| *deadline)
+        [writing, unsent, left, told, reading].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// Since when the answer that waits longest for its client has not moved.
+    fn stuck_since(&self) -> Option<Instant> {
+        self.unsent.oldest().map(|micros| self.epoch + Duration::from_micros(micros))
     }
 
     /// When it is to be told to finish because the server stops and no request comes; `None` while one is there or on its
     /// way. A client that sends just when its connection is being closed sees an error, and one that does not look before
     /// it sends again sees one whenever that is. So a connection in use is given time for the request whose answer ends
     /// it.
+    ///
+    /// An HTTP/2 connection with an answer that its client does not let come is told so at the write timeout: its other
+    /// requests are answered, and the next ones go elsewhere.
     pub(crate) fn finishes_at(&self, limits: &Limits) -> Option<Instant> {
-        if self.is_http2() || self.is_told_to_finish() || self.is_in_header() {
+        if self.is_told_to_finish() {
+            return None;
+        }
+        if self.is_http2() {
+            return self.stuck_since().map(|since| since + limits.write_timeout);
+        }
+        if self.is_in_header() {
             return None;
         }
         let (closing, quiet) = (self.at(&self.closing.0)?, self.quiet_since()?);
@@ -129,26 +224,57 @@ impl Connection {
         !self.is_http2() && self.header_after.load(Ordering::Relaxed) == self.requests()
     }
 
-    /// Bytes came.
-    pub(crate) fn note_read(&self, http2_preface: bool) {
+    /// Bytes of a header came.
+    pub(crate) fn note_head(&self) {
         let requests = self.requests();
-        if self.header_after.load(Ordering::Relaxed) == requests || self.quiet_since().is_none() {
-            return;
+        if self.header_after.load(Ordering::Relaxed) != requests {
+            self.header_since.store(self.now(), Ordering::Relaxed);
+            self.header_after.store(requests, Ordering::Relaxed);
         }
-        if requests == 0 && http2_preface {
-            self.http2.store(true, Ordering::Relaxed);
-        }
-        self.header_since.store(self.now(), Ordering::Relaxed);
-        self.header_after.store(requests, Ordering::Relaxed);
     }
 
-    /// The client was offered bytes, and took some or none.
-    pub(crate) fn note_write(&self, taken: bool) {
-        if taken {
-            self.stalled_since.store(NEVER, Ordering::Relaxed);
-        } else if self.stalled_since.load(Ordering::Relaxed) == NEVER {
+    /// The whole preface of HTTP/2 came.
+    pub(crate) fn note_http2(&self) {
+        self.http2.store(true, Ordering::Relaxed);
+    }
+
+    /// The target of the request that comes next has a `#`, of which nothing is left when it is parsed.
+    pub(crate) fn note_fragment(&self) {
+        self.fragment.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it had one. Asked once a request.
+    pub(crate) fn take_fragment(&self) -> bool {
+        self.fragment.swap(false, Ordering::Relaxed)
+    }
+
+    /// The client has closed its half, and waits for an answer or for nothing.
+    pub(crate) fn note_leaving(&self) {
+        if self.left_since.load(Ordering::Relaxed) == NEVER {
+            self.left_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The client was offered bytes, and took so many.
+    pub(crate) fn note_taken(&self, bytes: usize) {
+        if self.stalled_since.load(Ordering::Relaxed) != NEVER
+            && self.progress.fetch_add(bytes, Ordering::Relaxed) + bytes >= PROGRESS
+        {
+            self.note_flushed();
+        }
+    }
+
+    /// The client was offered bytes, and took none.
+    pub(crate) fn note_stall(&self) {
+        if self.stalled_since.load(Ordering::Relaxed) == NEVER {
             self.stalled_since.store(self.now(), Ordering::Relaxed);
         }
+    }
+
+    /// There is nothing more that the client could take.
+    pub(crate) fn note_flushed(&self) {
+        self.stalled_since.store(NEVER, Ordering::Relaxed);
+        self.progress.store(0, Ordering::Relaxed);
     }
 
     /// Everything is said; what still comes is swallowed.
@@ -173,6 +299,9 @@ impl Connection {
 
     /// Tells it to take no further request and to end when it has answered those it has.
     pub(crate) fn finish(&self) {
+        if self.told_since.load(Ordering::Relaxed) == NEVER {
+            self.told_since.store(self.now(), Ordering::Relaxed);
+        }
         self.finish.store(true, Ordering::Release);
         self.waker.wake();
     }
@@ -186,6 +315,11 @@ impl Connection {
         self.finish.load(Ordering::Acquire)
     }
 
+    /// A request is refused that should not have been sent.
+    pub(crate) fn note_refusal(&self) {
+        self.end(Closed::Malformed);
+    }
+
     /// Notes why this side ends it; the first reason stays.
     pub(crate) fn end(&self, why: Closed) {
         let _ = self.ended.set(why);
@@ -195,15 +329,17 @@ impl Connection {
         self.ended.get().copied()
     }
 
-    fn mark_quiet(&self) {
+    pub(crate) fn mark_quiet(&self) {
         self.quiet_since.store(self.now(), Ordering::Relaxed);
     }
 
-    fn requests(&self) -> u64 {
+    /// Requests so far.
+    pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    fn now(&self) -> u64 {
+    /// Microseconds since the epoch.
+    pub(crate) fn now(&self) -> u64 {
         micros_since(self.epoch)
     }
 
@@ -230,6 +366,15 @@ impl Closing {
 
 fn micros_since(epoch: Instant) -> u64 {
     u64::try_from(epoch.elapsed().as_micros()).unwrap_or(NEVER)
+}
+
+/// An answer over HTTP/1 that hyper does not have whole.
+pub(crate) struct Unanswered(Arc<Connection>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl InFlight {
@@ -260,7 +405,7 @@ mod tests {
         for (quiet, seconds) in [(0, 3), (3_000, 3), (3_001, 1), (60_000, 1)] {
             let (epoch, closing) = (Instant::now(), Closing::not_yet());
             let connection = Connection::new(epoch, Arc::clone(&closing));
-            drop(connection.begin());
+            drop(connection.begin(Framing::Length(0)));
             advance(Duration::from_millis(quiet)).await;
             assert_eq!(connection.finishes_at(&LIMITS()), None, "while nobody stops it");
             closing.begin(epoch);
@@ -274,11 +419,29 @@ mod tests {
         let (epoch, closing) = (Instant::now(), Closing::not_yet());
         let connection = Connection::new(epoch, Arc::clone(&closing));
         closing.begin(epoch);
-        let request = connection.begin();
+        let request = connection.begin(Framing::Length(0));
         assert_eq!((connection.finishes_at(&LIMITS()), request.is_last()), (None, true));
         drop(request);
         assert!(connection.finishes_at(&LIMITS()).is_some());
-        connection.note_read(false);
+        connection.note_head();
         assert_eq!((connection.finishes_at(&LIMITS()), connection.is_busy()), (None, true), "half a header is there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_little_of_an_answer_is_waited_for_as_who_takes_nothing() {
+        let connection = Connection::new(Instant::now(), Closing::not_yet());
+        let _request = connection.begin(Framing::Length(0));
+        let waits = || connection.deadline(&LIMITS()).map(|(deadline, why)| (deadline - Instant::now(), why));
+        assert_eq!(waits(), None, "nothing is offered");
+        connection.note_stall();
+        advance(Duration::from_secs(20)).await;
+        connection.note_taken(PROGRESS - 1);
+        connection.note_stall();
+        assert_eq!(waits(), Some((Duration::from_secs(10), Closed::WriteTimeout)));
+        connection.note_taken(1);
+        assert_eq!(waits(), None, "that is enough");
+        connection.note_stall();
+        connection.note_flushed();
+        assert_eq!(waits(), None, "it has taken the rest");
     }
 }

@@ -12,7 +12,8 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use crate::problem::Problem;
-use crate::{ApiConfig, Sessions, openapi, target};
+use crate::room::Room;
+use crate::{ApiConfig, Sessions, openapi, target, value};
 
 /// What `/livez` answers: whoever gets it has found an HTTP port of a node.
 pub const LIVE: &str = "The process is running.\n";
@@ -21,6 +22,10 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 /// Kask's; RFC 9512's `application/yaml` came later.
 const YAML: &str = "application/x-yaml";
+
+/// What all answers that are made for one request may take until their clients have them: 80 pages of metrics of a cluster
+/// with a thousand groups.
+const MADE_BYTES: usize = 16 << 20;
 
 const HTML: &str = "text/html; charset=utf-8";
 /// The page is text and a style sheet in itself; nothing that a member calls itself may become more.
@@ -34,10 +39,11 @@ pub fn admin_router<S: Sessions, P: Future<Output = String> + Send>(
     metrics: impl Fn() -> String + Send + Sync + 'static,
     page: impl Fn() -> P + Clone + Send + Sync + 'static,
 ) -> Router {
-    let page = move || {
-        let page = page();
+    let room = Room::unmeasured(MADE_BYTES);
+    let page = move |request: Request| {
+        let (page, room) = (page(), Arc::clone(&room));
         async move {
-            let mut response = answer(HTML, page.await);
+            let mut response = made(request, HTML, page.await, &room).await;
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(ONLY_STYLE));
             response
         }
@@ -70,7 +76,7 @@ fn probes<S: Sessions>(
     patience: Duration,
     metrics: impl Fn() -> String + Send + Sync + 'static,
 ) -> Router {
-    let (sessions, metrics) = (Arc::clone(sessions), Arc::new(metrics));
+    let (sessions, metrics, room) = (Arc::clone(sessions), Arc::new(metrics), Room::unmeasured(MADE_BYTES));
     Router::new()
         .route("/livez", only_get(get(|| std::future::ready(answer(TEXT, LIVE)))))
         .route(
@@ -82,9 +88,9 @@ fn probes<S: Sessions>(
         )
         .route(
             "/metrics",
-            only_get(get(move || {
-                let metrics = Arc::clone(&metrics);
-                async move { answer(prometheus::TEXT_FORMAT, metrics()) }
+            only_get(get(move |request: Request| {
+                let (metrics, room) = (Arc::clone(&metrics), Arc::clone(&room));
+                async move { made(request, prometheus::TEXT_FORMAT, metrics(), &room).await }
             })),
         )
 }
@@ -99,6 +105,15 @@ async fn readyz<S: Sessions>(sessions: &S, deadline: Instant) -> Response {
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
+}
+
+/// What was made for this request alone.
+async fn made(request: Request, media_type: &'static str, text: String, room: &Arc<Room>) -> Response {
+    let (parts, _) = request.into_parts();
+    match value::weigh(Bytes::from(text), parts.extensions.get(), room).await {
+        Ok(text) => answer(media_type, text),
+        Err((problem, _)) => problem.response(&target::instance(parts.uri.path()), parts.version),
+    }
 }
 
 fn answer(media_type: &'static str, body: impl Into<Body>) -> Response {

@@ -5,10 +5,10 @@
 //! no task that it does not own.
 //!
 //! ```text
-//!  TCP ── Server (deadlines) ── Paced ── hyper ── router ─┬─ /healthz /livez /readyz /metrics /openapi
-//!         accept,                        h1, h2           └─ everything else: the session API
-//!         drain                                                │ query → method → key → headers → body
-//!                                                              └─ Sessions
+//!  TCP, ── Server ── TLS ── Paced ──── hyper ── Service ── router ─┬─ /healthz /livez /readyz /metrics /openapi
+//!  Unix    accept,   if     deadlines  h1, h2   Host,              └─ everything else: the session API
+//!          drain     any                        streams                 │ query → method → key → headers → body
+//!                                                                       └─ Sessions
 //! ```
 //!
 //! # Secrets
@@ -19,9 +19,13 @@
 //! # What hyper refuses by itself
 //! A request line or header block that cannot be parsed (400), that is larger than [`MAX_HEADER_BYTES`] or has more
 //! than 100 headers (431), or a target beyond 64 KiB (414) is answered by hyper with an empty body, and the connection
-//! is closed: the error body of Kask's form is not possible there. They count as connections closed for `malformed`,
-//! not as requests.
+//! is closed: the error body of Kask's form is not possible there. What HTTP forbids and hyper lets pass, no `Host` or two
+//! of them in HTTP/1.1 and a `#` in the target, is refused before the router with such a body, and the connection is
+//! closed, too. All of them count as connections closed for `malformed`, not as requests.
+//!
+//! Over HTTP/2 a `#` in `:path` is not seen: the library below cuts it off with what follows.
 
+mod accept;
 mod api;
 mod base_uri;
 mod condition;
@@ -30,18 +34,25 @@ mod connection;
 mod endpoints;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod handshakes;
+mod messages;
 mod metrics;
 mod openapi;
 mod paced;
+mod patience;
 mod prefer;
 mod problem;
 mod read_consistency;
 mod request_id;
 mod room;
 mod server;
+mod service;
 mod sessions;
 mod target;
+mod tls;
+mod told;
 mod ttl_header;
+mod unsent;
 mod value;
 
 pub use api::router;
@@ -53,6 +64,7 @@ pub use read_consistency::ReadConsistency;
 pub use request_id::NO_REQUEST_ID;
 pub use server::{Drained, MAX_HEADER_BYTES, MAX_STREAMS, Server};
 pub use sessions::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
+pub use tls::{LOOK_EVERY, Tls, TlsError, TlsFiles};
 
 /// The log targets below this crate that show request targets, and so keys, at `DEBUG` and `TRACE`.
 pub const SECRET_TARGETS: [&str; 3] = ["h2", "hyper", "hyper_util"];

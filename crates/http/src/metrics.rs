@@ -89,8 +89,14 @@ pub(crate) enum Closed {
     Idle,
     /// A header did not become whole in time.
     HeaderTimeout,
+    /// A TLS handshake took too long.
+    HandshakeTimeout,
+    /// A TLS handshake failed: it was none, or one side refused the other.
+    HandshakeFailed,
     /// The client took no byte of an answer for too long.
     WriteTimeout,
+    /// The client had closed its half and did not get its answer soon.
+    Left,
     /// Something on it was not HTTP.
     Malformed,
     /// It broke.
@@ -107,7 +113,10 @@ impl Closed {
             Self::Done => "done",
             Self::Idle => "idle",
             Self::HeaderTimeout => "header_timeout",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HandshakeFailed => "handshake_failed",
             Self::WriteTimeout => "write_timeout",
+            Self::Left => "left",
             Self::Malformed => "malformed",
             Self::Broken => "broken",
             Self::Evicted => "evicted",

@@ -20,7 +20,7 @@ pub(crate) struct Room {
     max: usize,
     held: AtomicUsize,
     peak: AtomicUsize,
-    metrics: RoomMetrics,
+    metrics: Option<RoomMetrics>,
 }
 
 /// A part of a [`Room`], for as long as it is held.
@@ -31,11 +31,29 @@ pub(crate) struct Held {
 
 impl Room {
     pub(crate) fn new(bytes: usize, metrics: RoomMetrics) -> Arc<Self> {
-        // What one request may ask for is counted in 32 bits.
-        let max = bytes.clamp(1, (u32::MAX as usize).min(Semaphore::MAX_PERMITS));
+        let max = Self::max(bytes);
         metrics.max.set(signed(max));
+        Self::with(max, Some(metrics))
+    }
+
+    /// One of many, which shows no figures.
+    pub(crate) fn unmeasured(bytes: usize) -> Arc<Self> {
+        Self::with(Self::max(bytes), None)
+    }
+
+    /// What one request may ask for is counted in 32 bits.
+    fn max(bytes: usize) -> usize {
+        bytes.clamp(1, (u32::MAX as usize).min(Semaphore::MAX_PERMITS))
+    }
+
+    fn with(max: usize, metrics: Option<RoomMetrics>) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(max));
         Arc::new(Self { free, max, held: AtomicUsize::new(0), peak: AtomicUsize::new(0), metrics })
+    }
+
+    /// One part in so many of all of it.
+    pub(crate) fn part(&self, of: usize) -> usize {
+        self.max / of
     }
 
     /// So many bytes of it, first come, first served; `None` if there is not that much within a short wait.
@@ -47,7 +65,7 @@ impl Room {
             Err(_) => timeout(WAITS, free.acquire_many_owned(permits)).await.ok().and_then(Result::ok),
         };
         let Some(permit) = permit else {
-            self.metrics.overloaded.inc();
+            self.metrics.iter().for_each(|metrics| metrics.overloaded.inc());
             return None;
         };
         self.note(permit.num_permits());
@@ -57,16 +75,17 @@ impl Room {
     /// Counted after it is taken and before it is given back: never more than there is.
     fn note(&self, bytes: usize) {
         let held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.metrics.held.set(signed(held));
+        let Some(metrics) = &self.metrics else { return };
+        metrics.held.set(signed(held));
         if held > self.peak.load(Ordering::Relaxed) {
             let before = self.peak.fetch_max(held, Ordering::Relaxed);
-            self.metrics.peak.set(signed(before.max(held)));
+            metrics.peak.set(signed(before.max(held)));
         }
     }
 
     fn give_back(&self, bytes: usize) {
         let held = self.held.fetch_sub(bytes, Ordering::Relaxed) - bytes;
-        self.metrics.held.set(signed(held));
+        self.metrics.iter().for_each(|metrics| metrics.held.set(signed(held)));
     }
 }
 

@@ -1,38 +1,44 @@
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accept::Accept;
 use crate::connection::{Closing, Connection};
+use crate::handshakes::Handshakes;
 use crate::metrics::{Closed, ConnectionMetrics};
 use crate::paced::Paced;
-use crate::{HttpMetrics, Limits};
+use crate::patience::poll_until;
+use crate::service::Service;
+use crate::{HttpMetrics, Limits, Tls};
 
 /// The largest request line and headers together, and the most that is read from a connection at once. A key of 1024
 /// bytes takes 3072 percent-encoded; the rest is for what proxies add.
 pub const MAX_HEADER_BYTES: usize = 16 << 10;
 /// The most requests at once on one HTTP/2 connection.
 pub const MAX_STREAMS: u32 = 256;
+/// The largest header block over HTTP/2, each field with its 32 bytes (RFC 9113, 6.5.2). It bounds CONTINUATION frames,
+/// too.
+const MAX_HEADER_LIST: u32 = 16 << 10;
+/// How many requests an HTTP/2 client may take back before they were looked at, and how many streams may end in an error of
+/// its making, before its connection is closed. They cost work and count as no request.
+const MAX_UNSEEN_RESETS: usize = 20;
+const MAX_ERRORS: usize = 128;
 /// What an HTTP/2 client may send ahead of being read, on one stream and on all of a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
@@ -48,8 +54,9 @@ const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// At shutdown, how long what stands in the listener's queue is still accepted: closing a listener resets it.
 const LAST_CALL: Duration = Duration::from_millis(20);
-/// How many of those are accepted: as many as the queue holds. Beyond it, somebody keeps opening new ones.
-const LAST_CONNECTIONS: usize = 1024;
+/// How many of those are accepted: as many as the queue holds where nobody has changed `net.core.somaxconn`. Beyond it,
+/// somebody keeps opening new ones.
+const LAST_CONNECTIONS: usize = 4_096;
 
 /// Serves a router on one listener: HTTP/1.0, HTTP/1.1 and HTTP/2 with prior knowledge, on the same port.
 pub struct Server {
@@ -70,6 +77,13 @@ struct Shared {
     http: Builder<Owned>,
     owned: Owned,
     places: Arc<Semaphore>,
+    /// Connections that are taken over without a place when the server stops.
+    last_places: Semaphore,
+    streams: Arc<Semaphore>,
+    tls: Option<Tls>,
+    handshakes: Handshakes,
+    /// How many connections there were.
+    accepted: AtomicU64,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     closing: Arc<Closing>,
     epoch: Instant,
@@ -95,8 +109,15 @@ where
 impl Server {
     /// A server whose connections are counted under that listener's name.
     pub fn new(router: Router, limits: Limits, metrics: &HttpMetrics, listener: &str) -> Self {
+        Self::with_tls(router, limits, metrics, listener, None)
+    }
+
+    /// The same over TLS, if there is any: whoever speaks HTTP in clear then gets no answer.
+    pub fn with_tls(router: Router, limits: Limits, metrics: &HttpMetrics, listener: &str, tls: Option<Tls>) -> Self {
         let owned = Owned { tasks: TaskTracker::new(), cut_off: CancellationToken::new() };
         let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+        let last_places = Semaphore::new(limits.last_connections.min(Semaphore::MAX_PERMITS));
+        let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));
         Self {
             shared: Arc::new(Shared {
                 router,
@@ -105,6 +126,11 @@ impl Server {
                 http: protocols(owned.clone()),
                 owned,
                 places,
+                last_places,
+                streams,
+                tls,
+                handshakes: Handshakes::default(),
+                accepted: AtomicU64::new(0),
                 connections: Mutex::default(),
                 closing: Closing::not_yet(),
                 epoch: Instant::now(),
@@ -116,61 +142,69 @@ impl Server {
     /// their next answer, and what is still in flight at the end of [`Limits::drain`] is cut off. When this returns,
     /// nothing of the server is left.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
-        let mut accepted = 0;
-        while let Some(stream) = self.accept(&listener, &shutdown).await {
+        self.serve_both(listener, None, shutdown).await
+    }
+
+    /// The same, and on a Unix socket besides, which has the same places and is always in clear: who may connect there, its
+    /// file's mode says.
+    pub async fn serve_both(
+        self,
+        listener: TcpListener,
+        unix: Option<UnixListener>,
+        shutdown: CancellationToken,
+    ) -> Drained {
+        let local = async {
+            if let Some(unix) = unix {
+                self.accept_all(unix, None, &shutdown).await;
+            }
+        };
+        tokio::join!(self.accept_all(listener, self.shared.tls.as_ref(), &shutdown), local);
+        self.drain().await
+    }
+
+    /// Takes over what comes until `shutdown`, and what is waiting then.
+    async fn accept_all<L: Accept>(&self, listener: L, tls: Option<&Tls>, shutdown: &CancellationToken) {
+        while let Some(stream) = self.accept(&listener, shutdown).await {
             let Some(place) = shutdown.run_until_cancelled(self.place()).await else {
                 self.shared.closing.begin(self.shared.epoch);
-                self.take_over(accepted, stream, None);
-                accepted += 1;
+                self.take_over(stream, tls, None);
                 break;
             };
-            self.take_over(accepted, stream, Some(place));
-            accepted += 1;
+            self.take_over(stream, tls, Some(place));
         }
         self.shared.closing.begin(self.shared.epoch);
-        self.last_call(listener, accepted).await;
-        self.drain().await
+        self.last_call(listener, tls).await;
     }
 
     /// Takes over what waits in the listener's queue, places or not: the system has accepted it for us, and its request
     /// may be there already.
-    async fn last_call(&self, listener: TcpListener, mut accepted: u64) {
+    async fn last_call<L: Accept>(&self, listener: L, tls: Option<&Tls>) {
         let last_call = Instant::now() + LAST_CALL;
-        let (mut left, mut without_place) = (LAST_CONNECTIONS, self.shared.limits.last_connections);
+        let mut left = LAST_CONNECTIONS;
         let mut take_over = |stream| {
             let place = Arc::clone(&self.shared.places).try_acquire_owned().ok();
             if place.is_none() {
-                let Some(fewer) = without_place.checked_sub(1) else { return false };
-                without_place = fewer;
+                let Ok(last) = self.shared.last_places.try_acquire() else { return false };
+                last.forget();
             }
-            self.take_over(accepted, stream, place);
-            accepted += 1;
+            self.take_over(stream, tls, place);
             left -= 1;
             left > 0
         };
-        while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last_call, listener.accept()).await {
-            if stream.set_nodelay(true).is_ok() && !take_over(stream) {
+        while let Ok(Ok(stream)) = tokio::time::timeout_at(last_call, listener.next()).await {
+            if stream.is_some_and(|stream| !take_over(stream)) {
                 return;
             }
         }
-        // Without the runtime's word for it, so that what came since it last looked is not reset either.
-        let Ok(listener) = listener.into_std() else { return };
-        while let Ok((stream, _)) = listener.accept() {
-            let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) else { return };
-            if stream.set_nodelay(true).is_ok() && !take_over(stream) {
-                return;
-            }
-        }
+        let _ = listener.rest().all(take_over);
     }
 
     /// The next connection; `None` at shutdown.
-    async fn accept(&self, listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
+    async fn accept<L: Accept>(&self, listener: &L, shutdown: &CancellationToken) -> Option<L::Io> {
         loop {
-            match shutdown.run_until_cancelled(listener.accept()).await? {
-                Ok((stream, _)) => match stream.set_nodelay(true) {
-                    Ok(()) => return Some(stream),
-                    Err(error) => tracing::debug!(%error, "a connection ended before it began"),
-                },
+            match shutdown.run_until_cancelled(listener.next()).await? {
+                Ok(Some(stream)) => return Some(stream),
+                Ok(None) => {}
                 Err(error) => {
                     self.shared.metrics.accept_errors.inc();
                     let theirs = matches!(
@@ -201,23 +235,40 @@ impl Server {
         }
     }
 
-    /// Serves one connection that came another way than by TCP, on a network of a test's own. Returns at once; the
+    /// Serves one connection that came another way than by a listener, on a network of a test's own. Returns at once; the
     /// connection ends with its client or with the runtime.
     pub fn attend(&self, number: u64, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        self.take_over(number, io, None);
+        self.serve_one(number, io, None, None);
     }
 
     fn take_over(
         &self,
-        number: u64,
         io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        tls: Option<&Tls>,
         place: Option<OwnedSemaphorePermit>,
     ) {
-        let shared = Arc::clone(&self.shared);
+        self.serve_one(self.shared.accepted.fetch_add(1, Ordering::Relaxed), io, tls, place);
+    }
+
+    fn serve_one(
+        &self,
+        number: u64,
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        tls: Option<&Tls>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
+        let (shared, tls) = (Arc::clone(&self.shared), tls.cloned());
         self.shared.owned.tasks.spawn(async move {
             let open = shared.open(number);
             let cut_off = shared.owned.cut_off.clone();
-            let closed = cut_off.run_until_cancelled(shared.converse(io, &open.connection)).await;
+            let conversation = async {
+                let Some(tls) = tls else { return shared.converse(io, &open.connection).await };
+                match shared.handshakes.shake(number, io, &tls, &open.connection, &shared.limits).await {
+                    Ok(io) => shared.converse(io, &open.connection).await,
+                    Err(why) => why,
+                }
+            };
+            let closed = cut_off.run_until_cancelled(Box::pin(conversation)).await;
             shared.metrics.closed(closed.unwrap_or(Closed::Aborted));
             drop(place);
         });
@@ -290,20 +341,12 @@ impl Shared {
         connection: &Arc<Connection>,
     ) -> Closed {
         let io = TokioIo::new(Paced::new(io, Arc::clone(connection)));
-        let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(|request: Request<Incoming>| {
-            let in_flight = connection.begin();
-            let http2 = request.version() == Version::HTTP_2;
-            let answer = router.call(request.map(|body| Watched { body, connection: Arc::clone(connection) }));
-            async move {
-                let mut answer = answer.await?;
-                if !http2 && in_flight.is_last() {
-                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                drop(in_flight);
-                Ok::<_, Infallible>(answer)
-            }
-        });
+        let service = Service {
+            router: TowerToHyperService::new(self.router.clone()),
+            connection: Arc::clone(connection),
+            streams: Arc::clone(&self.streams),
+        };
+        let service = service_fn(|request| service.call(request));
         let mut served = pin!(self.http.serve_connection(io, service));
         let mut patience = pin!(tokio::time::sleep(self.limits.idle_timeout));
         let mut told = false;
@@ -337,29 +380,16 @@ impl Shared {
     }
 }
 
-/// Ready once it is that late. The timer is only moved when it must ring earlier than set, so that a connection with
-/// one request after another does not move it for each; otherwise it rings, and is set anew.
-fn poll_until(mut timer: Pin<&mut Sleep>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-    if timer.deadline() > deadline {
-        timer.as_mut().reset(deadline);
-    }
-    loop {
-        ready!(timer.as_mut().poll(cx));
-        if Instant::now() >= deadline {
-            return Poll::Ready(());
-        }
-        timer.as_mut().reset(deadline);
-    }
-}
-
 fn protocols(owned: Owned) -> Builder<Owned> {
     let mut http = Builder::new(owned);
-    // A client that has sent its request may close its half of the connection and still wants an answer.
-    http.http1().max_buf_size(MAX_HEADER_BYTES).header_read_timeout(None).half_close(true);
+    // hyper looks for the end of a connection whose request it has; what that means is for `Paced` to say.
+    http.http1().max_buf_size(MAX_HEADER_BYTES).header_read_timeout(None);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(16 << 10)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
+        .max_local_error_reset_streams(MAX_ERRORS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
@@ -372,38 +402,4 @@ fn protocols(owned: Owned) -> Builder<Owned> {
 fn why(error: &(dyn std::error::Error + 'static)) -> Closed {
     let malformed = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
     if malformed { Closed::Malformed } else { Closed::Broken }
-}
-
-/// A request's body that tells its connection if it is dropped before its end.
-struct Watched {
-    body: Incoming,
-    connection: Arc<Connection>,
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if !self.body.is_end_stream() {
-            self.connection.leave_body_unread();
-        }
-    }
 }

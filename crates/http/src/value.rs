@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::Version;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use crate::HttpMetrics;
+use crate::connection::Connection;
 use crate::problem::Problem;
 use crate::room::{Held, Room};
 
@@ -15,6 +15,11 @@ use crate::room::{Held, Room};
 const LARGE_ANSWER: usize = 16 << 10;
 /// Over HTTP/2 all the answers of a connection may wait for their client to let them come.
 const LARGE_ANSWER_HTTP2: usize = 1 << 10;
+
+/// The answers of one HTTP/2 connection take one part in so many of what all answers may take: one client that takes none
+/// of its answers leaves room for others.
+const CONNECTION_PART: usize = 8;
+const NO_ROOM: (Problem, &str) = (Problem::Overloaded, "answers that clients have not taken take all the room");
 
 /// Bodies up to this size have a room of their own, so that sessions are stored whatever large bodies do: a client that
 /// announces one and does not send it holds its room until the body's time is up. Nine of ten sessions are smaller.
@@ -99,19 +104,59 @@ pub(crate) async fn receive(mut body: Body, max: usize, mut held: Held) -> Resul
 }
 
 /// The value of an answer, which takes room until its last byte is with the system or its client is gone.
-pub(crate) async fn weigh(value: Bytes, version: Version, room: &Arc<Room>) -> Result<Bytes, (Problem, &'static str)> {
-    let small = if version == Version::HTTP_2 { LARGE_ANSWER_HTTP2 } else { LARGE_ANSWER };
-    if value.len() <= small {
+pub(crate) async fn weigh(
+    value: Bytes,
+    connection: Option<&Arc<Connection>>,
+    room: &Arc<Room>,
+) -> Result<Bytes, (Problem, &'static str)> {
+    if value.len() <= small_answer(connection) {
         return Ok(value);
     }
-    let held = room.take(value.len()).await;
-    let held = held.ok_or((Problem::Overloaded, "answers that clients have not taken take all the room"))?;
-    Ok(Bytes::from_owner(Sent { value, _held: held }))
+    Ok(AnswerRoom::take(value.len(), connection, room).await?.fill(value))
+}
+
+fn small_answer(connection: Option<&Arc<Connection>>) -> usize {
+    if connection.is_some() { LARGE_ANSWER_HTTP2 } else { LARGE_ANSWER }
+}
+
+/// Room for an answer: of what all answers have, and over HTTP/2, with its connection, of what those of its connection
+/// have.
+pub(crate) struct AnswerRoom {
+    held: Held,
+    share: Option<Held>,
+    small: usize,
+}
+
+impl AnswerRoom {
+    pub(crate) async fn take(
+        bytes: usize,
+        connection: Option<&Arc<Connection>>,
+        room: &Arc<Room>,
+    ) -> Result<Self, (Problem, &'static str)> {
+        let share = match connection.map(|connection| connection.share(room.part(CONNECTION_PART))) {
+            Some(share) => Some(share.take(bytes).await.ok_or(NO_ROOM)?),
+            None => None,
+        };
+        let held = room.take(bytes).await.ok_or(NO_ROOM)?;
+        Ok(Self { held, share, small: small_answer(connection) })
+    }
+
+    /// The value in its room; what it does not need of that is given back.
+    pub(crate) fn fill(self, value: Bytes) -> Bytes {
+        let Self { mut held, mut share, small } = self;
+        if value.len() <= small {
+            return value;
+        }
+        held.shrink(value.len());
+        share.iter_mut().for_each(|share| share.shrink(value.len()));
+        Bytes::from_owner(Sent { value, _held: held, _share: share })
+    }
 }
 
 struct Sent {
     value: Bytes,
     _held: Held,
+    _share: Option<Held>,
 }
 
 impl AsRef<[u8]> for Sent {

@@ -20,21 +20,24 @@ mod document;
 mod fault;
 mod http_limits;
 mod listen;
+mod listen_unix;
 mod load;
 mod log_level;
 mod openapi;
 mod read;
 mod storage;
+mod tls;
 
 use std::time::Duration;
 
 use sessile_core::TtlPolicy;
-use sessile_http::{BaseUri, ReadConsistency};
+use sessile_http::{BaseUri, ReadConsistency, TlsFiles};
 
 pub use cluster::{ClusterConfig, JoinTokenFile};
 pub use fault::ConfigError;
 pub use http_limits::HttpLimits;
 pub use listen::ListenAddress;
+pub use listen_unix::ListenUnix;
 pub use log_level::LogLevel;
 pub use openapi::OpenApi;
 pub use storage::Storage;
@@ -60,6 +63,10 @@ pub struct Config {
     pub base_uri: BaseUri,
     /// Where the session API listens.
     pub listen: ListenAddress,
+    /// Where it listens besides, for clients on this machine.
+    pub listen_unix: Option<ListenUnix>,
+    /// With which certificate it is served at its address; `None` in clear.
+    pub tls: Option<TlsFiles>,
     /// What lifetimes are given.
     pub ttl: TtlPolicy,
     /// What a read proves before it answers.

@@ -26,9 +26,9 @@ const ADMIN: Share = Share { least: 8, most: 256, of_rest: 16 };
 /// The fewest connections to the session API with which there is a service to speak of.
 const API_LEAST: usize = 32;
 /// When the API stops, it still accepts those that wait in its listener's queue: one for so many connections, and no more
-/// than the queue holds.
+/// than the queue holds where nobody has changed `net.core.somaxconn`.
 const API_LAST_PART: usize = 8;
-const API_LAST_MOST: usize = 1_024;
+const API_LAST_MOST: usize = 4_096;
 
 /// What one purpose is given: the least, and of what is left when all have that, one part in so many, up to the most.
 struct Share {

@@ -40,6 +40,7 @@ mod sessions;
 pub mod signals;
 mod status;
 pub mod systemd;
+mod unix_socket;
 mod value_parsers;
 mod watchdog;
 

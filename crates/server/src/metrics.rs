@@ -4,7 +4,9 @@ use anyhow::Context;
 use parking_lot::Mutex;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use sessile_cluster::Cluster;
-use sessile_http::HttpMetrics;
+use sessile_http::{HttpMetrics, Tls, TlsError, TlsFiles};
+
+use crate::logging::wall_clock;
 
 /// Everything that /metrics shows.
 pub(crate) struct Metrics {
@@ -21,6 +23,11 @@ impl Metrics {
         let registry = Registry::new();
         let http = HttpMetrics::register(&registry).context("the HTTP metrics cannot be registered")?;
         Ok(Self { registry, http, node: Mutex::default() })
+    }
+
+    /// With the certificate that these files hold, and figures of it. Blocks.
+    pub(crate) fn tls(&self, files: TlsFiles) -> Result<Tls, TlsError> {
+        Tls::load(files, wall_clock, Some(&self.registry))
     }
 
     /// From now on with those of the node.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sessile_cluster::{Incoming, Node};
-use sessile_http::{Drained, Server};
+use sessile_http::{Drained, Server, Tls};
 use sessile_store::engine::EngineKind;
 use sessile_store::{Opening, StoreError};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -56,23 +56,33 @@ struct Course {
 pub async fn run(
     config: Config,
     old: OldData,
-    Supervision { sockets, notifier, reloads: _ }: Supervision,
+    Supervision { sockets, notifier, reloads }: Supervision,
     stop: CancellationToken,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
     let resources = Resources::of(&config)?;
     // The ports first: when one is taken, nothing has changed on disk.
-    let Listeners { api, peers, admin } = Listeners::bind(&config, sockets).await?;
+    let Listeners { api, unix, peers, admin } = Listeners::bind(&config, sockets).await?;
     let address = address_of(&api)?;
     // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
     // and is not ready. Requests wait for it inside their deadline.
     let sessions = Arc::new(ClusterSessions::new(config.http.ready_patience));
     let metrics = Arc::new(Metrics::new()?);
+    let tls = config.tls.clone().map(|files| metrics.tls(files)).transpose();
+    let tls = tls.map_err(|error| Failure::new(Status::Usage, error))?;
+    if let Some(tls) = tls.clone() {
+        reloads.add("certificate", move || tls.reload().map_err(|error| error.to_string()));
+    }
+    if let (Some(_), Some(listen)) = (&unix, &config.listen_unix) {
+        info!(path = %listen.path.display(), "listening for clients on this machine");
+    }
     let course = Course { stop, close_listeners: CancellationToken::new(), notifier };
     let serve = async {
+        let watch = watch(tls.clone(), course.close_listeners.clone());
+        let api = (api, unix, tls.clone());
         let api = serve_api(&resources, api, &sessions, &metrics, course.close_listeners.clone());
         let admin = serve_admin(&resources, admin, &sessions, &metrics, course.close_listeners.clone());
-        let (api, admin) = tokio::try_join!(api, admin)?;
+        let (api, admin, ()) = tokio::try_join!(api, admin, watch)?;
         let cut_off = api.cut_off + admin.map_or(0, |admin| admin.cut_off);
         if cut_off > 0 {
             warn!(connections = cut_off, "requests were cut off at the end of the grace period");
@@ -156,9 +166,17 @@ async fn leave(node: &Node, notice: Duration, close_listeners: &CancellationToke
     tokio::join!(biased; node.hand_over(HAND_OVER), seen);
 }
 
+/// Reads the certificate again when it changes, if there is one.
+async fn watch(tls: Option<Tls>, close: CancellationToken) -> anyhow::Result<()> {
+    if let Some(tls) = tls {
+        tls.watch(sessile_http::LOOK_EVERY, close).await;
+    }
+    Ok(())
+}
+
 async fn serve_api(
     resources: &Resources<'_>,
-    listener: TcpListener,
+    (listener, unix, tls): (TcpListener, Option<UnixListener>, Option<Tls>),
     sessions: &Arc<ClusterSessions>,
     metrics: &Arc<Metrics>,
     close: CancellationToken,
@@ -168,7 +186,8 @@ async fn serve_api(
         move || metrics.render()
     };
     let router = sessile_http::router(Arc::clone(sessions), resources.api_config(), metrics.http.clone(), page);
-    Ok(Server::new(router, resources.api_limits(), &metrics.http, "api").serve(listener, close).await)
+    let server = Server::with_tls(router, resources.api_limits(), &metrics.http, "api", tls);
+    Ok(server.serve_both(listener, unix, close).await)
 }
 
 /// Serves the operator's listener, if there is one.

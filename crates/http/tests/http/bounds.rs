@@ -157,6 +157,27 @@ async fn large_answers_that_nobody_takes_are_bounded_and_small_ones_are_not_held
 }
 
 #[tokio::test]
+async fn what_a_delete_hands_out_has_its_room_before_it_is_removed() {
+    const VALUE: usize = 40 << 20;
+    let config =
+        ApiConfig { max_answer_bytes: VALUE + 1, max_value_bytes: VALUE, max_body_bytes: 2 * VALUE, ..config() };
+    let world = World::with(config, Limits::default()).await;
+    for key in ["large", "small"] {
+        assert_eq!(world.post(key, "", &vec![b'v'; if key == "large" { VALUE } else { 1 }]).await.status, 201);
+    }
+    let mut slow = world.client().await;
+    slow.send(format!("DELETE {BASE}large HTTP/1.1\r\nHost: x\r\nPrefer: return=representation\r\n\r\n")).await;
+    world.arrivals(3).await;
+    world.eventually("sessile_http_held_bytes", &["of=\"answers\""], VALUE as f64).await;
+    let refused = world.delete("small", "Prefer: return=representation\r\n").await;
+    assert_eq!((refused.status, refused.kind().as_str()), (503, "overloaded"));
+    assert_eq!(world.get("small").await.status, 200, "it is still there to be taken");
+    assert_eq!(slow.answer().await.body.len(), VALUE);
+    world.eventually("sessile_http_held_bytes", &["of=\"answers\""], 0.0).await;
+    assert_eq!(world.delete("small", "Prefer: return=representation\r\n").await.text(), "v");
+}
+
+#[tokio::test]
 async fn with_all_places_taken_the_one_idle_longest_makes_place() {
     let limits = Limits { max_connections: 20, ..Limits::default() };
     let world = World::with(config(), limits).await;

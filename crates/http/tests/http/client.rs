@@ -106,6 +106,12 @@ impl Client {
         self.read.is_empty() && self.more().await == 0
     }
 
+    /// Whether the server closes the connection with nothing on it that is HTTP.
+    pub(crate) async fn answer_is_none(&mut self) -> bool {
+        while self.more().await > 0 {}
+        !self.read.starts_with(b"HTTP")
+    }
+
     pub(crate) async fn request(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         self.send(format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{headers}{length}\r\n")).await;

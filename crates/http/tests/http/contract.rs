@@ -393,7 +393,8 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test]
 async fn a_client_may_close_its_half_after_its_request() {
-    let world = World::new().await;
+    let limits = Limits { leave_timeout: crate::client::PATIENCE, ..Limits::default() };
+    let world = World::with(config(), limits).await;
     world.fake.shut_gate();
     let mut client = world.client().await;
     client.send("POST /sessions/v1/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nv").await;

@@ -4,14 +4,19 @@
 
 mod admin;
 mod bounds;
+mod certificates;
 mod client;
 mod conditions;
 mod contract;
 mod documents;
 mod drain;
 mod fake;
+mod frames;
 mod hostile;
 mod http2;
 mod local;
+mod messages;
 mod observed;
+mod tls;
+mod windows;
 mod world;

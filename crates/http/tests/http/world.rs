@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prometheus::Registry;
-use sessile_http::{ApiConfig, BuildInfo, Drained, HttpMetrics, Limits, Server, render, router};
+use sessile_http::{ApiConfig, BuildInfo, Drained, HttpMetrics, Limits, Server, Tls, render, router};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,11 @@ impl World {
     }
 
     pub(crate) async fn with(config: ApiConfig, limits: Limits) -> Self {
+        Self::over(config, limits, None).await
+    }
+
+    /// The same over TLS, if there is any.
+    pub(crate) async fn over(config: ApiConfig, limits: Limits, tls: Option<Tls>) -> Self {
         let fake = Fake::new();
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).unwrap();
@@ -50,7 +55,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let mut server = JoinSet::new();
-        server.spawn(Server::new(router, limits, &metrics, "api").serve(listener, shutdown.clone()));
+        server.spawn(Server::with_tls(router, limits, &metrics, "api", tls).serve(listener, shutdown.clone()));
         Self { address, fake, shutdown, registry, server }
     }
 

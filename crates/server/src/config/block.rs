@@ -12,6 +12,9 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "base_uri",
             "listen_address",
             "listen_port",
+            "listen_unix",
+            "listen_unix_mode",
+            "listen_unix_group",
             "default_ttl",
             "max_ttl",
             "read_consistency",
@@ -26,7 +29,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "cassandra",
         ],
     ),
-    ("tls", &["cert", "key"]),
+    ("tls", &["cert", "key", "client_ca"]),
     ("storage", &["data_dir", "engine", "memory_mb", "cache_mb", "reserve_mb", "log_keep_minutes", "log_keep_mb"]),
     (
         "http",

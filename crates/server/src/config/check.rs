@@ -12,7 +12,10 @@ use super::block::{Block, Located};
 use super::document::Node;
 use super::fault::{ConfigError, quoted};
 use super::read::read_at_most;
-use super::{ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, LogLevel, OpenApi, Storage};
+use super::tls::tls;
+use super::{
+    ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, ListenUnix, LogLevel, OpenApi, Storage,
+};
 
 /// What a file may leave out, by whose file it is. Kask's are those of its config.go.
 struct Defaults {
@@ -64,7 +67,7 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
         warnings
             .push("with `base_uri` / the keys healthz, livez, readyz, metrics and openapi cannot be reached".into());
     }
-    refuse_tls(&top.block("tls")?)?;
+    let tls = tls(&top.block("tls")?, &mut warnings)?;
     let listen = listen(&top, flavour, &defaults)?;
     let cluster = ClusterConfig::check(&top)?;
     if let Some(cluster) = &cluster {
@@ -82,6 +85,8 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
         admin_listen: admin(&top.block("admin")?, &listen, cluster.as_ref())?,
         cluster,
         listen,
+        listen_unix: ListenUnix::check(&top)?,
+        tls,
         ttl: ttl(&top, &defaults)?,
         log_level: log_level(&top, &defaults)?,
         openapi: openapi(&top, flavour, &mut warnings)?,
@@ -159,18 +164,6 @@ fn openapi(top: &Block<'_>, flavour: Flavour, warnings: &mut Vec<String>) -> Res
         Err(error) => {
             let cause = format!("`openapi_spec` {} cannot be read ({error})", quoted(value));
             Err(ConfigError::at(line, format!("{cause}; correct the path, or leave it out for the built-in one")))
-        }
-    }
-}
-
-/// To serve in clear what was asked to be encrypted would be wrong, so a certificate is an error, not a warning.
-fn refuse_tls(tls: &Block<'_>) -> Result<(), ConfigError> {
-    let (cert, key) = (tls.text("cert")?, tls.text("key")?);
-    match cert.into_iter().chain(key).find(|found| !found.value.is_empty()) {
-        None => Ok(()),
-        Some(found) => {
-            let sentence = "this version cannot serve TLS; remove `tls` and terminate TLS in a proxy in front of it";
-            Err(ConfigError::at(found.line, sentence))
         }
     }
 }

@@ -1,11 +1,13 @@
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use sessile_core::Ttl;
+use sessile_http::TlsFiles;
 
 use crate::memory::{Memory, default_budget};
 
-use super::{ClusterConfig, Config, Flavour, ListenAddress, OpenApi};
+use super::{ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi};
 
 impl Config {
     /// The effective values as a file that would give the same node, the warnings and the kind of file as comments.
@@ -54,11 +56,15 @@ impl Config {
             format!("base_uri: {}", quote(self.base_uri.as_str())),
             format!("listen_address: {}", quote(&self.listen.host_text())),
             format!("listen_port: {}", self.listen.port()),
+        ];
+        lines.extend(self.listen_unix.iter().flat_map(ListenUnix::lines));
+        lines.extend(self.tls.iter().flat_map(tls_lines));
+        lines.extend([
             format!("default_ttl: {}", seconds(self.ttl.grant(None))),
             format!("max_ttl: {}", seconds(self.ttl.grant(Some(Ttl::FOREVER)))),
             format!("read_consistency: {}", self.read_consistency.name()),
             format!("log_level: {}", self.log_level),
-        ];
+        ]);
         lines.extend(openapi);
         lines.extend([
             "storage:".to_owned(),
@@ -106,6 +112,24 @@ impl Config {
             None => format!("  # cache_mb: {}, what the other parts of memory_mb leave", megabytes(shares.cache)),
         };
         vec![budget, cache]
+    }
+}
+
+fn tls_lines(files: &TlsFiles) -> Vec<String> {
+    let path = |key: &str, path: &Path| format!("  {key}: {}", quote(&path.to_string_lossy()));
+    let mut lines = vec!["tls:".to_owned(), path("cert", &files.cert), path("key", &files.key)];
+    lines.extend(files.client_ca.as_deref().map(|file| path("client_ca", file)));
+    lines
+}
+
+impl ListenUnix {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("listen_unix: {}", quote(&self.path.to_string_lossy())),
+            format!("listen_unix_mode: 0{:o}", self.mode),
+        ];
+        lines.extend(self.group.map(|group| format!("listen_unix_group: {group}")));
+        lines
     }
 }
 

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use sessile_cluster::Timing;
@@ -91,8 +92,13 @@ fn every_key_takes_what_it_should_and_nothing_else() {
         ("max_ttl", vec![], vec!["86399", "1"], "`max_ttl` is below `default_ttl`, 86400 s"),
         ("log_level", vec!["debug", "INFO", "Warning", "error", "fatal"], vec!["warn", "''"], "one of debug, info"),
         ("openapi_spec", vec!["''", "~"], vec!["/nowhere/at/all.yaml", "/"], "cannot be read"),
-        ("tls", vec!["{}", "{cert: '', key: }"], vec!["{cert: /c, key: /k}", "{cert: /c}", "{key: /k}"], "in front"),
+        ("tls", vec!["{}", "{cert: '', key: }"], vec!["{cert: /c, key: /k}"], "/c cannot be read"),
+        ("tls", vec![], vec!["{cert: /c}", "{key: /k}", "{cert: '', key: /k}"], "is of no use without `tls."),
+        ("tls", vec!["{client_ca: ''}"], vec!["{client_ca: /c}"], "without `tls.cert` and `tls.key`; add it"),
         ("tls", vec![], vec!["true", "[]"], "must be a block of"),
+        ("listen_unix", vec!["/run/s", "''", "s"], vec!["/"], "the path of a file"),
+        ("listen_unix_mode", vec![], vec!["0660"], "of no use without `listen_unix`"),
+        ("listen_unix", vec!["s\nlisten_unix_mode: 0600", "s\nlisten_unix_group: 0"], vec![], ""),
         ("storage", vec!["{data_dir: /a}", "{data_dir: a/b}"], vec!["{data_dir: ''}"], "the path of a directory"),
         ("storage", vec!["{engine: fjall}", "{engine: sled}"], vec!["{engine: Sled}"], "one of fjall, sled, not"),
         ("storage", vec!["{cache_mb: 8}"], vec!["{cache_mb: 7}", "{cache_mb: 1048577}"], "MiB from 8 to 1048576"),
@@ -227,6 +233,24 @@ fn every_key_takes_what_it_should_and_nothing_else() {
             assert!(sentence.contains(said) && sentence.contains(name), "{value}: {sentence}");
         }
     }
+}
+
+#[test]
+fn who_may_connect_to_a_unix_socket_is_a_mode_and_a_group() {
+    let unix = |lines: &str| parse(&format!("listen_unix: /run/s\n{lines}")).listen_unix.unwrap();
+    assert_eq!(unix(""), ListenUnix { path: "/run/s".into(), mode: 0o660, group: None });
+    let chosen = unix("listen_unix_mode: 0600\nlisten_unix_group: root\n");
+    assert_eq!(chosen, ListenUnix { path: "/run/s".into(), mode: 0o600, group: Some(0) });
+    for (line, said) in [
+        ("listen_unix_mode: 0888", "line 2: `listen_unix_mode` must be an octal mode such as 0660, not \"0888\""),
+        ("listen_unix_group: no such group", "line 2: `listen_unix_group` \"no such group\" is no group of /etc/group"),
+    ] {
+        let sentence = refused(&format!("listen_unix: /run/s\n{line}\n"));
+        assert!(sentence.starts_with(said), "{sentence}");
+    }
+    assert!(refused(&format!("listen_unix: /{}\n", "s".repeat(107))).contains("of 107 bytes at most"));
+    let described = parse("listen_unix: /run/s\nlisten_unix_group: 5\n");
+    assert_eq!(parse(&described.describe()), described);
 }
 
 #[test]
@@ -383,12 +407,22 @@ fn the_join_token_is_read_with_the_configuration_and_never_shown() {
 #[test]
 fn the_files_in_the_readme_run_what_it_says() {
     let dir = tempfile::tempdir().unwrap();
-    let token = dir.path().join("join.token");
-    std::fs::write(&token, "secret\n").unwrap();
-    let readme = include_str!("../../../../README.md").replace("/etc/sessile/join.token", &token.to_string_lossy());
+    std::fs::write(dir.path().join("join.token"), "secret\n").unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["x".to_owned()]).unwrap().self_signed(&key).unwrap();
+    for (file, text) in
+        [("cert.pem", certificate.pem()), ("ca.pem", certificate.pem()), ("key.pem", key.serialize_pem())]
+    {
+        std::fs::write(dir.path().join(file), text).unwrap();
+        std::fs::set_permissions(dir.path().join(file), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    // Not every machine that tests run on has that group.
+    let readme = include_str!("../../../../README.md").replace("www-data", "0");
+    let readme = readme.replace("/etc/sessile/", &format!("{}/", dir.path().display()));
     let files: Vec<_> = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let runs_as: Vec<_> = files.iter().map(|yaml| parse(yaml).describe().lines().nth(1).unwrap().to_owned()).collect();
     let expected = [
+        "# runs as a single node, which listens for no peers",
         "# runs as a single node, which listens for no peers",
         "# runs as member n1 of a cluster of 3, or joins the one that is there",
     ];
@@ -419,7 +453,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
         ("storage:\n  engin: sled", "line 2: unknown key \"engin\" in `storage`; did you mean `storage.engine`?"),
         ("data_dir: /a", "line 1: unknown key \"data_dir\"; did you mean `storage.data_dir`?"),
         ("http: {grace_ms: 1}", "line 1: unknown key \"grace_ms\" in `http`; did you mean `shutdown.grace_ms`?"),
-        ("tls:\n  certificate: a", "line 2: unknown key \"certificate\" in `tls`; known there: cert, key"),
+        ("tls:\n  certificate: a", "line 2: unknown key \"certificate\" in `tls`; known there: cert, key, client_ca"),
         ("a: 1\ntls:\n  cassandra: a", "line 1: unknown key \"a\"; known there: service_name, base_uri,"),
         ("\"a\\nb\": 1", "line 1: unknown key \"a\\nb\"; known"),
         ("service_name: a\nservice_name: b", "line 2: `service_name` stands here a second time; keep one of them"),
