@@ -277,3 +277,26 @@ fn what_could_not_be_committed_is_refused_at_once_whoever_insists() {
     fleet.succeed(&["cluster", "remove", &live], &leader);
     assert_eq!(read(&fleet, &leader, "k").as_deref(), Some("v"));
 }
+
+#[test]
+fn what_is_asked_of_nodes_of_two_clusters_is_asked_of_neither() {
+    let (ours, _) = formed(3);
+    let mut theirs = fleet(1);
+    theirs.settings("n1").expect = None;
+    theirs.settings("n1").name = "other".into();
+    theirs.start("n1");
+    theirs.wait_until_it_is_a_cluster("n1");
+    let [one, other] = [ours.grpc("n1"), theirs.grpc("n1")].map(|address| address.to_string());
+    for words in [&["status"][..], &["cluster", "remove", "n3"]] {
+        for servers in [format!("{one},{other}"), format!("{other},{one}")] {
+            let said = run_at(words, &servers);
+            assert_eq!(said.code, Some(64), "{words:?}: {said:?}");
+            for (address, fleet) in [(&one, &ours), (&other, &theirs)] {
+                let name = if address == &one { "n1" } else { "other" };
+                let cluster = fleet.status("n1").unwrap().cluster_id.unwrap();
+                assert!(said.stderr.contains(&format!("{address} ({name}) is of cluster {cluster}")), "{said:?}");
+            }
+        }
+    }
+    assert!(ours.status("n1").unwrap().member("n3").is_some(), "nothing was done");
+}
