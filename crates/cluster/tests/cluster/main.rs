@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod clocks;
 mod copies;
 mod cuts;
 mod one_node;
