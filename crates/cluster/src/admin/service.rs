@@ -76,7 +76,7 @@ impl AdminService {
                     }
                 }
                 Some(leader) if leader != group.node && !is_passed_on && member.health.is_well(leader) => {
-                    if let Some(address) = group.address_of(leader)
+                    if let Some(address) = self.this().directory().address(leader)
                         && let Ok(channel) = self.this().directory().connect_now(&address).await
                     {
                         return Ok(Some(Other { node: leader, client: AdminClient::new(channel) }));
@@ -102,7 +102,7 @@ impl AdminService {
 
     /// The member that has taken over, which does what this one was asked.
     fn other(&self, node: NodeId) -> Result<Other, Status> {
-        let address = self.member()?.group.address_of(node).unwrap_or_default();
+        let address = self.this().directory().address(node).unwrap_or_default();
         Ok(Other { node, client: AdminClient::new(self.this().directory().connect(&address)?) })
     }
 

@@ -155,6 +155,11 @@ impl Members {
         fresh.map(|(member, (report, age))| (member, LogTime::from_millis(report.wall_ms).after(age))).collect()
     }
 
+    /// Where a member said last that it is reached.
+    pub(crate) fn address(&self, member: NodeId) -> Option<String> {
+        self.known.lock().get(&member)?.report.as_ref().map(|report| report.address.clone())
+    }
+
     /// What that leader said lately that the replicated clock waits to show.
     pub(crate) fn clock_wants(&self, leader: NodeId) -> Option<LogTime> {
         let known = self.known.lock();

@@ -11,6 +11,7 @@ mod exchange;
 mod members;
 mod noticed;
 mod readiness;
+mod search;
 
 pub(crate) use clock_watch::run as watch_clocks;
 pub(crate) use cluster_health::{ClusterHealth, jump_to_wire};

@@ -169,7 +169,7 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
         let changes = &managed.changes;
         let waits = Waits { stabilise: *stabilise, dead_after: *dead_after };
         let autopilot = Autopilot::new(changes.clone(), writes.clone(), autopilot.then_some(waits));
-        own.push(("the exchange of reports", exchange_reports(health.clone(), stop.clone()).boxed()));
+        own.push(("the exchange of reports", exchange_reports(health.clone(), seeds.clone(), stop.clone()).boxed()));
         own.push(("the word to the leader", announce(changes.clone(), seeds.clone(), stop.clone()).boxed()));
         own.push(("the autopilot", autopilot.run(stop.clone()).boxed()));
     }
