@@ -426,6 +426,32 @@ pub struct MemberReport {
     /// Its `cluster.max_rtt_ms`; 0 from a program that does not have it.
     #[prost(uint32, tag = "23")]
     pub max_rtt_ms: u32,
+    /// From the leader while the replicated clock waits for an operator or a majority: what the members' clocks want it to show,
+    /// in milliseconds since the Unix epoch. Absent from others.
+    #[prost(uint64, optional, tag = "24")]
+    pub clock_wants_ms: ::core::option::Option<u64>,
+    /// The last time that the replicated clock went forward at once, as far as it knows of one within the last hour.
+    #[prost(message, optional, tag = "25")]
+    pub clock_jump: ::core::option::Option<ClockJump>,
+    /// host:port at which it is reached, as its configuration says: the membership may not know yet. Empty from a program that
+    /// does not say.
+    #[prost(string, tag = "26")]
+    pub address: ::prost::alloc::string::String,
+}
+/// The replicated clock went forward by more than a minute at once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockJump {
+    /// In milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub from_ms: u64,
+    #[prost(uint64, tag = "2")]
+    pub to_ms: u64,
+    /// How long ago, in milliseconds.
+    #[prost(uint64, tag = "3")]
+    pub ago_ms: u64,
+    /// Whether an operator asked for it.
+    #[prost(bool, tag = "4")]
+    pub ordered: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StateChecksum {
@@ -2138,6 +2164,13 @@ pub struct StatusResponse {
     /// A change of the membership that is under way, as a sentence; empty if there is none.
     #[prost(string, tag = "17")]
     pub pending_change: ::prost::alloc::string::String,
+    /// While the replicated clock waits for an operator or a majority: what the members' clocks want it to show, in milliseconds
+    /// since the Unix epoch. Absent if it does not wait.
+    #[prost(uint64, optional, tag = "18")]
+    pub clock_wants_ms: ::core::option::Option<u64>,
+    /// The last time that the replicated clock went forward at once, within the last hour; absent if it did not.
+    #[prost(message, optional, tag = "19")]
+    pub clock_jump: ::core::option::Option<ClockJump>,
     /// The newest entries of the history, the oldest first.
     #[prost(message, repeated, tag = "20")]
     pub recent_changes: ::prost::alloc::vec::Vec<HistoryEntry>,
@@ -2337,6 +2370,35 @@ pub struct ChangeResponse {
     /// The log index of the membership in force now.
     #[prost(uint64, tag = "3")]
     pub membership_index: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTimeRequest {
+    /// In milliseconds since the Unix epoch; absent for the median of the members' clocks.
+    #[prost(uint64, optional, tag = "1")]
+    pub to_ms: ::core::option::Option<u64>,
+    /// Although that is more than a day ahead of every member's clock.
+    #[prost(bool, tag = "2")]
+    pub force: bool,
+    /// Only what would become of it: nothing is changed.
+    #[prost(bool, tag = "3")]
+    pub only_asks: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTimeResponse {
+    /// Whether the replicated clock was moved, or would be.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+    /// What was done, or would be, as a sentence.
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+    /// The replicated clock before and after, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "3")]
+    pub from_ms: u64,
+    #[prost(uint64, tag = "4")]
+    pub to_ms: u64,
+    /// About how many sessions end with that: those counted by the minute or hour of expiry that has passed then.
+    #[prost(uint64, tag = "5")]
+    pub ends: u64,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2689,6 +2751,28 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("sessile.v1.Admin", "History"));
             self.inner.unary(req, path, codec).await
         }
+        /// Moves the replicated clock forward.
+        pub async fn set_time(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetTimeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetTimeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/sessile.v1.Admin/SetTime");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("sessile.v1.Admin", "SetTime"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2774,6 +2858,11 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::HistoryRequest>,
         ) -> std::result::Result<tonic::Response<super::HistoryResponse>, tonic::Status>;
+        /// Moves the replicated clock forward.
+        async fn set_time(
+            &self,
+            request: tonic::Request<super::SetTimeRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetTimeResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AdminServer<T> {
@@ -3317,6 +3406,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sessile.v1.Admin/SetTime" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetTimeSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::SetTimeRequest>
+                    for SetTimeSvc<T> {
+                        type Response = super::SetTimeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetTimeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_time(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetTimeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{fleet, formed, other_than, put, read, run_at, says, serves_nothing, store};
+use crate::world::{fleet, formed, other_than, put, read, run_at, says, serves_nothing, store, store_for};
 
 #[test]
 fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
@@ -276,4 +276,61 @@ fn what_could_not_be_committed_is_refused_at_once_whoever_insists() {
     fleet.succeed(&["cluster", "remove", &dead], &leader);
     fleet.succeed(&["cluster", "remove", &live], &leader);
     assert_eq!(read(&fleet, &leader, "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn what_is_asked_of_nodes_of_two_clusters_is_asked_of_neither() {
+    let (ours, _) = formed(3);
+    let mut theirs = fleet(1);
+    theirs.settings("n1").expect = None;
+    theirs.settings("n1").name = "other".into();
+    theirs.start("n1");
+    theirs.wait_until_it_is_a_cluster("n1");
+    let [one, other] = [ours.grpc("n1"), theirs.grpc("n1")].map(|address| address.to_string());
+    for words in [&["status"][..], &["cluster", "remove", "n3"]] {
+        for servers in [format!("{one},{other}"), format!("{other},{one}")] {
+            let said = run_at(words, &servers);
+            assert_eq!(said.code, Some(64), "{words:?}: {said:?}");
+            for (address, fleet) in [(&one, &ours), (&other, &theirs)] {
+                let name = if address == &one { "n1" } else { "other" };
+                let cluster = fleet.status("n1").unwrap().cluster_id.unwrap();
+                assert!(said.stderr.contains(&format!("{address} ({name}) is of cluster {cluster}")), "{said:?}");
+            }
+        }
+    }
+    assert!(ours.status("n1").unwrap().member("n3").is_some(), "nothing was done");
+}
+
+#[test]
+fn an_operator_sets_the_time_and_is_told_what_that_ends() {
+    let (fleet, _) = formed(3);
+    store_for(&fleet, "n1", "short", "v", Duration::from_secs(600));
+    store_for(&fleet, "n1", "long", "v", Duration::from_secs(80_000));
+    let said = fleet.succeed(&["cluster", "set-time"], "n2");
+    assert_eq!(said.stdout, "nothing to do: the cluster's time goes with its members' clocks\n");
+    for (words, code, why) in [
+        (
+            &["cluster", "set-time", "2001-01-01T00:00:00Z", "--force"][..],
+            65,
+            "never goes back to 2001-01-01T00:00:00Z",
+        ),
+        (&["cluster", "set-time", "2999-01-01T00:00:00Z"], 65, "give --force if that is meant"),
+        (&["cluster", "set-time", "tomorrow"], 64, "a date and time of RFC 3339 was expected"),
+    ] {
+        let said = fleet.refused(words, "n3");
+        assert!(said.code == Some(code) && said.stderr.contains(why), "{said:?}");
+    }
+    assert!(read(&fleet, "n3", "short").is_some(), "nothing was changed");
+
+    let document = fleet.succeed(&["status", "--json"], "n1").stdout;
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let in_an_hour = document["clock_ms"].as_i64().unwrap() + 3_600_000;
+    let in_an_hour = time::OffsetDateTime::from_unix_timestamp(in_an_hour / 1_000).unwrap();
+    let in_an_hour = in_an_hour.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let said = fleet.succeed(&["cluster", "set-time", &in_an_hour, "--json"], "n2");
+    let said: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said["changed"].as_bool(), said["sessions_ended"].as_u64()), (Some(true), Some(1)), "{said}");
+    assert!(said["what"].as_str().unwrap().contains("until they reach it, no session expires"), "{said}");
+    assert!(read(&fleet, "n1", "short").is_none() && read(&fleet, "n3", "long").is_some());
+    assert!(fleet.status("n1").unwrap().says("an operator moved the cluster's time forward by"));
 }

@@ -7,6 +7,7 @@ mod bench;
 mod contract;
 mod crash;
 mod descriptors;
+mod envoy;
 mod failing_disk;
 mod hanging_disk;
 mod house;

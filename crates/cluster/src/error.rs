@@ -6,6 +6,10 @@ pub enum ClusterError {
     /// No quorum confirmed anything by the deadline, and nothing was changed.
     #[error("no quorum was reached by the deadline")]
     NoQuorum,
+    /// Time waits for an operator or for a majority of clocks that agree, so there is nothing to stamp a write with; nothing
+    /// was changed.
+    #[error("time waits for an operator or for clocks that agree")]
+    TimeWaits,
     /// A write was sent and its outcome did not come back by the deadline: it may or may not have happened.
     #[error("the write was sent, but its outcome is unknown")]
     OutcomeUnknown,

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use sessile_core::LogTime;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// What a node takes the wall clock from. Nothing else asks; everything is given a time.
 #[derive(Clone)]
@@ -31,6 +33,14 @@ impl fmt::Debug for WallClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WallClock")
     }
+}
+
+/// A point in time for people, to the second, in UTC: `2026-09-21T14:13:20Z`. What is beyond the calendar is told in
+/// milliseconds since the Unix epoch.
+pub(crate) fn in_words(time: LogTime) -> String {
+    let seconds = i64::try_from(time.as_millis() / 1_000).ok();
+    let date = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    date.and_then(|date| date.format(&Rfc3339).ok()).unwrap_or_else(|| time.to_string())
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]

@@ -36,6 +36,8 @@ mod horizon;
 mod proposer;
 mod stamp;
 
+mod set_time;
+
 mod decide;
 
 // The whole state, and what holds it against the records.
@@ -77,6 +79,7 @@ pub use record::{Header, Record, value_hash};
 pub use recount::Recount;
 pub use row::{RestoreError, Row, RowKey};
 pub use rules::RulesVersion;
+pub use set_time::{MAX_SET_AHEAD, TimeOrder, TimeRefusal, set_time};
 pub use stamp::{JUMP_AGREEMENT, MAX_FORWARD_JUMP, Stamp, stamp};
 pub use state::{ApplyError, Context, Records, State};
 pub use tally::Tally;

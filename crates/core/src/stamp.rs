@@ -44,7 +44,6 @@ impl Stamp {
 pub fn stamp(previous: LogTime, fresh_walls: &[LogTime], voters: usize) -> Stamp {
     let mut walls = fresh_walls.to_vec();
     walls.sort_unstable();
-    // With an even number the lower of the two in the middle: a TTL is a lower bound.
     let wanted = match walls.len() {
         0 => return Stamp::At(previous),
         count if count < MEDIAN_NEEDS => {
@@ -52,7 +51,7 @@ pub fn stamp(previous: LogTime, fresh_walls: &[LogTime], voters: usize) -> Stamp
             let Some(lowest) = walls.iter().find(goes_with_the_log) else { return Stamp::At(previous) };
             *lowest
         }
-        count => walls[(count - 1) / 2],
+        _ => median(&walls).unwrap_or(previous),
     };
     if wanted <= previous {
         return Stamp::At(previous);
@@ -64,6 +63,11 @@ pub fn stamp(previous: LogTime, fresh_walls: &[LogTime], voters: usize) -> Stamp
     } else {
         Stamp::Held { at: previous, wanted }
     }
+}
+
+/// The one in the middle of sorted clocks; of an even number the lower of the two there, because a TTL is a lower bound.
+pub(crate) fn median(sorted: &[LogTime]) -> Option<LogTime> {
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
 }
 
 #[cfg(test)]

@@ -203,6 +203,14 @@ impl State {
         self.namespaces.get(&namespace)?.groups.get(name).map(|group| group.total)
     }
 
+    /// How many records are counted that will have expired at that time, and leave the counts with it. A few more may
+    /// expire until then: their bucket ends later.
+    pub fn counted_until(&self, time: LogTime) -> u64 {
+        let groups = self.namespaces.values().flat_map(|namespace| namespace.groups.values());
+        let buckets = groups.flat_map(|group| group.buckets.range(..=Bucket::ending(time)));
+        buckets.filter(|(bucket, _)| bucket.has_passed(time)).map(|(_, tally)| tally.keys).sum()
+    }
+
     /// The namespaces there are.
     pub fn namespaces(&self) -> impl Iterator<Item = NamespaceId> {
         self.namespaces.keys().copied()

@@ -24,6 +24,7 @@ pub(crate) enum Problem {
     UriTooLong,
     ServerError,
     NoQuorum,
+    TimeWaits,
     OutcomeUnknown,
     Overloaded,
     /// Overloaded, and the body was not read.
@@ -54,6 +55,7 @@ impl From<&SessionsError> for Problem {
     fn from(error: &SessionsError) -> Self {
         match error {
             SessionsError::NoQuorum => Self::NoQuorum,
+            SessionsError::TimeWaits => Self::TimeWaits,
             SessionsError::OutcomeUnknown => Self::OutcomeUnknown,
             SessionsError::Overloaded => Self::Overloaded,
             SessionsError::StorageFull => Self::InsufficientStorage,
@@ -113,6 +115,13 @@ impl Problem {
                 "No quorum",
                 "The server could not reach a majority of its cluster in time; nothing was changed",
             ),
+            Self::TimeWaits => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "time_waits",
+                "Time waits",
+                "The clocks of the cluster's members want its time to go forward by more than an hour, and no majority of them \
+                 agrees; nothing was changed; an operator sets the clocks, or decides with `sessile cluster set-time`",
+            ),
             Self::OutcomeUnknown => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "outcome_unknown",
@@ -168,7 +177,7 @@ impl Problem {
             Self::MethodNotAllowed => {
                 headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
             }
-            Self::NoQuorum | Self::OutcomeUnknown | Self::Overloaded | Self::ShuttingDown => {
+            Self::NoQuorum | Self::TimeWaits | Self::OutcomeUnknown | Self::Overloaded | Self::ShuttingDown => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
             }
             Self::NoRoom => {

@@ -91,6 +91,9 @@ pub enum SessionsError {
     /// No quorum was reached by the deadline, and nothing was changed.
     #[error("no quorum was reached by the deadline")]
     NoQuorum,
+    /// Time waits for an operator's word, so nothing can be written; nothing was changed.
+    #[error("time waits for an operator or for clocks that agree")]
+    TimeWaits,
     /// A write was sent and its outcome did not come back by the deadline: it may or may not have happened.
     #[error("the outcome of the write is unknown")]
     OutcomeUnknown,

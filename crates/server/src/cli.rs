@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// told without a quorum too, and before there is a cluster.
     #[command(after_help = STATUS_HELP)]
     Status(StatusOf),
-    /// Change who is in a cluster
+    /// Change who is in a cluster, who leads it, or its time
     ///
     /// Through any of its nodes. What is so already is no error.
     #[command(after_help = CLUSTER_HELP, disable_help_subcommand = true)]
@@ -271,6 +271,10 @@ mod tests {
                 "invalid value 'n4' for '<ADDRESS>': HOST:PORT was expected, such as",
             ),
             (vec!["cluster", "set-address", "n4", "n4:0"], "invalid value 'n4:0' for '<ADDRESS>': HOST:PORT was expec"),
+            (
+                vec!["cluster", "set-time", "noon"],
+                "invalid value 'noon' for '[TIME]': a date and time of RFC 3339 was expected, such as 2026-11-30T",
+            ),
             (vec!["status", "--server", "n1"], "invalid value 'n1' for '--server <HOST:PORT>': HOST:PORT was expected"),
             (
                 vec!["status", "--timeout", "1h"],

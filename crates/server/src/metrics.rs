@@ -54,6 +54,8 @@ struct NodeMetrics {
     term: IntGauge,
     applied: IntGauge,
     clock: IntGauge,
+    clock_waits: IntGauge,
+    clock_jump: IntGauge,
     log_bytes: IntGauge,
     state_bytes: IntGauge,
     disk_free_bytes: IntGauge,
@@ -119,6 +121,14 @@ impl NodeMetrics {
             term: gauge("sessile_raft_term", "The Raft term that this node knows of")?,
             applied: gauge("sessile_raft_applied_index", "The last log index that is applied")?,
             clock: gauge("sessile_clock_milliseconds", "The replicated clock, in milliseconds since the Unix epoch")?,
+            clock_waits: gauge(
+                "sessile_clock_waits",
+                "Whether the replicated clock waits for an operator or a majority of clocks, and writes with it",
+            )?,
+            clock_jump: gauge(
+                "sessile_clock_jump_milliseconds",
+                "How far the replicated clock went forward at once, the last time within the last hour; 0 if it did not",
+            )?,
             log_bytes: gauge("sessile_log_bytes", "Bytes of the Raft log's entries")?,
             state_bytes: gauge("sessile_state_disk_bytes", "Bytes of the session state on disk")?,
             disk_free_bytes: gauge("sessile_disk_free_bytes", "Bytes free under the data directory")?,
@@ -147,6 +157,8 @@ impl NodeMetrics {
         self.term.set(number(status.term));
         self.applied.set(number(status.applied.unwrap_or(0)));
         self.clock.set(number(status.clock.as_millis()));
+        self.clock_waits.set(status.clock_waits.into());
+        self.clock_jump.set(status.clock_jump.map_or(0, |jump| i64::try_from(jump.as_millis()).unwrap_or(i64::MAX)));
         self.log_bytes.set(number(status.log_bytes));
         self.state_bytes.set(number(status.state_bytes));
         self.disk_free_bytes.set(number(status.disk_free_bytes));

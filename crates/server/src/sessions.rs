@@ -113,6 +113,7 @@ fn remaining(expires_at: LogTime, clock: LogTime) -> Option<Duration> {
 fn unanswered(error: ClusterError) -> SessionsError {
     match error {
         ClusterError::NoQuorum => SessionsError::NoQuorum,
+        ClusterError::TimeWaits => SessionsError::TimeWaits,
         ClusterError::OutcomeUnknown => SessionsError::OutcomeUnknown,
         ClusterError::Overloaded => SessionsError::Overloaded,
         ClusterError::StorageFull => SessionsError::StorageFull,

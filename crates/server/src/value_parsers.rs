@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use crate::config::ListenAddress;
 
 /// An address to connect to.
@@ -26,9 +29,41 @@ pub(crate) fn patience(text: &str) -> Result<Duration, String> {
     fits.ok_or_else(|| "a time from 1ms to 60m was expected, such as 500ms, 10s or 2m".to_owned())
 }
 
+/// A point in time, in milliseconds since the Unix epoch.
+pub(crate) fn point_in_time(text: &str) -> Result<u64, String> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok();
+    let millis = time.and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok());
+    let expected =
+        "a date and time of RFC 3339 was expected, such as 2026-11-30T12:00:00Z or 2026-11-30T13:00:00+01:00";
+    millis.ok_or_else(|| expected.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_in_time_has_a_date_a_time_and_an_offset() {
+        for (text, millis) in [
+            ("2026-11-30T12:00:00Z", 1_796_040_000_000),
+            ("2026-11-30T13:00:00.250+01:00", 1_796_040_000_250),
+            ("1970-01-01T00:00:00Z", 0),
+        ] {
+            assert_eq!(point_in_time(text), Ok(millis), "{text}");
+        }
+        for text in [
+            "",
+            "now",
+            "12:00",
+            "2026-11-30",
+            "2026-11-30T12:00:00",
+            "2026-13-30T12:00:00Z",
+            "1796040000",
+            "1969-12-31T23:59:59Z",
+        ] {
+            assert!(point_in_time(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_time_has_a_unit_or_is_in_seconds() {

@@ -82,6 +82,7 @@ fn a_node_that_does_not_answer_is_one_sentence_and_a_code() {
             vec!["cluster", "remove", "n1", "--force", "--if-membership", "7"],
             vec!["cluster", "transfer-leader"],
             vec!["cluster", "set-address", "n1", "127.0.0.1:1"],
+            vec!["cluster", "set-time", "2026-11-30T12:00:00Z", "--json"],
             vec!["cluster", "snapshot", "n1"],
         ] {
             let output = sessile(&[&command[..], &["--server", server, "--timeout", "50ms"]].concat());

@@ -10,8 +10,9 @@ use crate::transport::Reach;
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{
     AddLearnerRequest, ChangeResponse, HistoryRequest, HistoryResponse, InitRequest, InitResponse, PromoteRequest,
-    RemoveRequest, ReplaceRequest, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
-    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
+    RemoveRequest, ReplaceRequest, SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
+    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    WatchMembershipRequest,
 };
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
@@ -165,6 +166,14 @@ impl AdminClient {
     pub fn history(&mut self) -> Answer<'_, HistoryResponse> {
         Box::pin(async move {
             let answer = self.grpc.history(HistoryRequest {}).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Moves the replicated clock forward.
+    pub fn set_time(&mut self, request: SetTimeRequest) -> Answer<'_, SetTimeResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.set_time(request).await;
             self.answer(answer)
         })
     }

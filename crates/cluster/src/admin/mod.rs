@@ -5,13 +5,14 @@ mod caller;
 mod client;
 mod managed;
 mod service;
+mod set_time;
 mod status;
 mod watching;
 
 pub use crate::wire::{
-    AddLearnerRequest, ChangeResponse, HistoryEntry, HistoryResponse, InitResponse, MemberStatus, PromoteRequest,
-    RemoveRequest, ReplaceRequest, Role, SetAddressRequest, StatusResponse, TransferLeaderResponse,
-    TriggerSnapshotResponse,
+    AddLearnerRequest, ChangeResponse, ClockJump, HistoryEntry, HistoryResponse, InitResponse, MemberStatus,
+    PromoteRequest, RemoveRequest, ReplaceRequest, Role, SetAddressRequest, SetTimeRequest, SetTimeResponse,
+    StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
 };
 pub use client::{AdminClient, AdminError, AdminErrorKind};
 pub(crate) use managed::ManagedMember;

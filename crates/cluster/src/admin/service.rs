@@ -9,9 +9,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::managed::ManagedMember;
+use super::set_time::set_time;
 use super::status::{self, StatusSource};
 use super::{caller, watching};
 use crate::group::{Group, voters};
@@ -22,8 +23,9 @@ use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
     AddLearnerRequest, ChangeResponse, HistoryRequest, HistoryResponse, InitRequest, InitResponse, PromoteRequest,
-    RemoveRequest, ReplaceRequest, SetAddressRequest, StatusRequest, StatusResponse, TransferLeaderRequest,
-    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
+    RemoveRequest, ReplaceRequest, SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
+    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    WatchMembershipRequest,
 };
 
 /// How long a call waits for a leader, through an election, before it says that there is none.
@@ -74,7 +76,7 @@ impl AdminService {
                     }
                 }
                 Some(leader) if leader != group.node && !is_passed_on && member.health.is_well(leader) => {
-                    if let Some(address) = group.address_of(leader)
+                    if let Some(address) = self.this().directory().address(leader)
                         && let Ok(channel) = self.this().directory().connect_now(&address).await
                     {
                         return Ok(Some(Other { node: leader, client: AdminClient::new(channel) }));
@@ -100,7 +102,7 @@ impl AdminService {
 
     /// The member that has taken over, which does what this one was asked.
     fn other(&self, node: NodeId) -> Result<Other, Status> {
-        let address = self.member()?.group.address_of(node).unwrap_or_default();
+        let address = self.this().directory().address(node).unwrap_or_default();
         Ok(Other { node, client: AdminClient::new(self.this().directory().connect(&address)?) })
     }
 
@@ -376,5 +378,23 @@ impl Admin for AdminService {
         let group = &*self.member()?.group;
         let kept = group.state.rules() >= RulesVersion::HISTORY;
         Ok(Response::new(HistoryResponse { entries: status::history(group, MAX_HISTORY), kept }))
+    }
+
+    async fn set_time(&self, request: Request<SetTimeRequest>) -> Result<Response<SetTimeResponse>, Status> {
+        let author = author(&request);
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.set_time(self.pass_on(node, request.into_inner(), &author)).await;
+        }
+        let (member, request) = (self.member()?, request.into_inner());
+        let answer = set_time(&member, &request).await?;
+        if answer.changed && !request.only_asks {
+            // Only now: while time waits, nothing else comes into the log.
+            let moved = std::future::ready(Ok(()));
+            let told = member.changes.history().record(&author, "set the time", moved, |()| answer.what.clone()).await;
+            if let Err(status) = told {
+                warn!("the time was set, and the history does not tell of it: {}", status.message());
+            }
+        }
+        Ok(Response::new(answer))
     }
 }

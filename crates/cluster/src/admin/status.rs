@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use sessile_core::LogTime;
 use sessile_store::{Member, NodeId};
 use tokio::time::Instant;
 
 use super::managed::ManagedMember;
 use crate::admission::Lobby;
 use crate::group::Group;
+use crate::health::jump_to_wire;
 use crate::late::Late;
 use crate::membership::pending;
 use crate::transport::ThisNode;
@@ -96,6 +98,8 @@ async fn status_of(managed: &ManagedMember, mut status: StatusResponse) -> Statu
     status.rules = group.state.rules().number();
     status.clock_ms = group.state.clock().as_millis();
     status.recent_changes = history(group, RECENT_CHANGES);
+    status.clock_wants_ms = health.clock_wants().map(LogTime::as_millis);
+    status.clock_jump = health.clock_jump().map(jump_to_wire);
     let member = |(node, member): (&NodeId, &Member)| {
         let voter = voters.contains(node);
         let role = match (Some(*node) == leader, voter) {

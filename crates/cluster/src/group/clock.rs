@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sessile_core::{LogTime, MAX_FORWARD_JUMP, Stamp, stamp};
+use sessile_core::{LogTime, Stamp, stamp};
 use sessile_store::NodeId;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::clock_jump::{ClockJump, LEAST};
 use crate::wall_clock::WallClock;
 
 /// Shows the clocks of the other members.
@@ -18,6 +19,8 @@ pub(crate) trait OtherClocks: Send + Sync {
 /// What the leader stamps entries with. Stamps never go back, not even within what is proposed and not yet applied.
 pub(crate) struct LeaderClock {
     last: Mutex<Last>,
+    seen: Mutex<Option<Seen>>,
+    jump: Mutex<Option<ClockJump>>,
     wall: WallClock,
 }
 
@@ -29,18 +32,27 @@ const STAMP_SERVES: Duration = Duration::from_millis(5);
 #[derive(Default)]
 struct Last {
     stamped: LogTime,
-    held: bool,
+    /// The time that is waited with, because no majority of the clocks agrees on it.
+    held: Option<LogTime>,
     /// When it was made.
+    at: Option<Instant>,
+}
+
+/// How far the replicated clock has come, and when this process saw it come there: what it goes forward afterwards is no jump
+/// as far as as much time has gone by.
+struct Seen {
+    reached: LogTime,
+    /// `None` for what it had reached when this process started.
     at: Option<Instant>,
 }
 
 impl LeaderClock {
     pub(crate) fn new(wall: WallClock) -> Self {
-        Self { last: Mutex::default(), wall }
+        Self { last: Mutex::default(), seen: Mutex::default(), jump: Mutex::default(), wall }
     }
 
-    /// Whether time waits, because the clocks want a jump that no majority agrees on.
-    pub(crate) fn is_held(&self) -> bool {
+    /// What the clocks want the time to be while it waits, because no majority agrees on it.
+    pub(crate) fn held(&self) -> Option<LogTime> {
         self.last.lock().held
     }
 
@@ -56,6 +68,7 @@ impl LeaderClock {
     /// when it has stood still for long, waits for clocks that agree, or has not begun: what would be stamped with it would
     /// have expired when it goes on.
     pub(crate) fn stamp(&self, reached: LogTime, mut others: Vec<LogTime>, voters: usize) -> Option<LogTime> {
+        self.sees(reached);
         let mut last = self.last.lock();
         let previous = last.stamped.max(reached);
         let own = self.wall.now();
@@ -66,23 +79,60 @@ impl LeaderClock {
             return None;
         }
         let next = if majority_is_known { stamp(previous, &others, voters) } else { Stamp::At(previous) };
-        let held = matches!(next, Stamp::Held { .. });
-        if let Stamp::Held { at, wanted } = next
-            && !last.held
-        {
-            warn!(%at, %wanted, "the members' clocks want a jump that no majority agrees on; the replicated clock waits");
+        match next {
+            Stamp::Held { at, wanted } => {
+                if last.held.is_none() {
+                    warn!(%at, %wanted, "the members' clocks want a jump that no majority agrees on; the replicated clock \
+                           waits until they do, or until an operator decides with `sessile cluster set-time`");
+                }
+                *last = Last { stamped: previous, held: Some(wanted), at: None };
+                None
+            }
+            Stamp::At(at) => {
+                if majority_is_known {
+                    self.goes(previous, at);
+                }
+                *last = Last { stamped: at, held: None, at: Some(Instant::now()) };
+                (at != LogTime::default()).then_some(at)
+            }
         }
-        if held {
-            *last = Last { stamped: previous, held, at: None };
-            return None;
+    }
+
+    /// The log has reached that time, as this node sees it.
+    pub(crate) fn sees(&self, reached: LogTime) {
+        let mut seen = self.seen.lock();
+        match &*seen {
+            None => *seen = Some(Seen { reached, at: None }),
+            Some(before) if reached > before.reached => *seen = Some(Seen { reached, at: Some(Instant::now()) }),
+            Some(_) => {}
         }
-        let jump = next.time().since(previous);
-        if jump > MAX_FORWARD_JUMP && previous != LogTime::default() {
-            warn!(from = %previous, to = %next.time(), seconds = jump.as_secs(), "the replicated clock goes on after a while, or a \
-                   clock was set: what had less time left has expired");
+    }
+
+    /// The clocks of a majority take the replicated clock from there to there. What no time that went by here explains is a
+    /// jump.
+    fn goes(&self, from: LogTime, to: LogTime) {
+        let now = Instant::now();
+        let seen_at = self.seen.lock().replace(Seen { reached: to, at: Some(now) }).and_then(|seen| seen.at);
+        let went_by = seen_at.map(|at| now - at).unwrap_or_default();
+        if to.since(from).saturating_sub(went_by) > LEAST && from != LogTime::default() {
+            warn!(%from, %to, seconds = to.since(from).as_secs(), "the replicated clock goes on after a while, or a clock was \
+                   set: what had less time left has expired");
+            self.knows_of(ClockJump { from, to, at: now, ordered: false });
         }
-        *last = Last { stamped: next.time(), held, at: Some(Instant::now()) };
-        (next.time() != LogTime::default()).then_some(next.time())
+    }
+
+    /// The replicated clock went forward at once. The newest one is what is told.
+    pub(crate) fn knows_of(&self, jump: ClockJump) {
+        let mut known = self.jump.lock();
+        let is_news = known.is_none_or(|known| jump.to > known.to) && jump.by() > LEAST;
+        if is_news {
+            *known = Some(jump);
+        }
+    }
+
+    /// The last time that the replicated clock went forward at once, for as long as that is told.
+    pub(crate) fn jump(&self) -> Option<ClockJump> {
+        self.jump.lock().filter(ClockJump::is_told)
     }
 
     /// What this member's own clock shows.
@@ -93,6 +143,9 @@ impl LeaderClock {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     fn at(millis: u64) -> LogTime {
@@ -116,10 +169,70 @@ mod tests {
             None,
             "all were down, and two disagree"
         );
-        assert!(clock.is_held());
+        assert_eq!(clock.held(), Some(at(2 * hour)));
         assert_eq!(clock.fresh_stamp(at(minute)), None);
         assert_eq!(clock.stamp(at(minute), vec![at(2 * hour + minute)], 3), Some(at(2 * hour)), "they were set right");
-        assert!(!clock.is_held());
+        assert_eq!(clock.held(), None);
+    }
+
+    /// A clock that shows what was stored last, in milliseconds, and this node's with it.
+    fn set_by_hand(shows: u64) -> (Arc<AtomicU64>, LeaderClock) {
+        let hand = Arc::new(AtomicU64::new(shows));
+        let clock = LeaderClock::new(WallClock::new({
+            let hand = hand.clone();
+            move || LogTime::from_millis(hand.load(Ordering::Relaxed))
+        }));
+        (hand, clock)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_set_forward_is_a_jump_and_time_that_went_by_is_none() {
+        let (hand, clock) = set_by_hand(1_000);
+        let goes_to = |millis| {
+            hand.store(millis, Ordering::Relaxed);
+            clock.stamp(LogTime::default(), vec![], 1);
+            clock.jump().map(|jump| (jump.from, jump.to))
+        };
+        assert_eq!(goes_to(1_000), None, "time begins");
+        assert_eq!(goes_to(61_000), None, "a minute");
+        assert_eq!(goes_to(121_001), Some((at(61_000), at(121_001))), "more than a minute at once");
+        tokio::time::advance(Duration::from_secs(600)).await;
+        assert_eq!(goes_to(721_000), Some((at(61_000), at(121_001))), "ten minutes in ten minutes");
+        tokio::time::advance(Duration::from_secs(3_001)).await;
+        assert_eq!(clock.jump(), None, "an hour later it is told no more");
+        assert_eq!(
+            goes_to(721_000 + 3_001_000 + 60_001),
+            Some((at(721_000), at(3_782_001))),
+            "half of it is explained"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_went_by_while_a_leader_without_a_quorum_waited_is_no_jump_and_while_all_were_down_is_one() {
+        let (hand, clock) = set_by_hand(1_000);
+        clock.sees(at(900));
+        clock.sees(at(1_000));
+        tokio::time::advance(Duration::from_secs(1_800)).await;
+        hand.store(1_801_000, Ordering::Relaxed);
+        assert_eq!(clock.stamp(at(1_000), vec![at(1_801_000)], 3), Some(at(1_801_000)));
+        assert_eq!(clock.jump(), None, "this process was there");
+        let (_, clock) = set_by_hand(1_801_000);
+        clock.sees(at(1_000));
+        assert_eq!(clock.stamp(at(1_000), vec![at(1_801_000)], 3), Some(at(1_801_000)));
+        assert!(clock.jump().is_some(), "nobody knows whether that is how long all were down");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_time_that_stood_still_a_jump_is_one_all_the_same() {
+        let (hand, clock) = set_by_hand(1_000);
+        clock.stamp(at(500_000), vec![], 1);
+        for _ in 0..10 {
+            tokio::time::advance(Duration::from_secs(100)).await;
+            assert_eq!(clock.stamp(at(500_000), vec![], 1), Some(at(500_000)), "the log is ahead of the wall");
+        }
+        hand.store(700_000, Ordering::Relaxed);
+        clock.stamp(at(500_000), vec![], 1);
+        assert_eq!(clock.jump().map(|jump| jump.by()), Some(Duration::from_secs(200)));
     }
 
     #[test]

@@ -5,12 +5,14 @@
 
 mod campaign;
 mod clock;
+mod clock_jump;
 mod heartbeats;
 mod leader;
 mod raft_group;
 
 pub(crate) use campaign::run as campaign;
 pub(crate) use clock::{LeaderClock, OtherClocks};
+pub(crate) use clock_jump::ClockJump;
 pub(crate) use heartbeats::run as heartbeats;
 pub(crate) use leader::another_leads;
 pub(crate) use raft_group::{Group, voters};

@@ -5,17 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{Config, Instant as _, SnapshotPolicy, StepDownPolicy};
-use sessile_core::LogTime;
 use sessile_core::injected::decisions;
+use sessile_core::{Command, LogTime, TimeOrder, TimeRefusal, set_time};
 use sessile_store::engine::EngineError;
 use sessile_store::{
-    ClusterId, LogId, LogStore, NodeId, Notes, SessionState, Store, StoreError, StoredMembership, off_the_runtime,
+    ClusterId, LogId, LogStore, NodeId, Notes, Proposal, SessionState, Store, StoreError, StoredMembership,
+    off_the_runtime,
 };
 use tokio::time::{Instant, timeout};
 use tracing::{error, warn};
 
 use super::clock::{LeaderClock, OtherClocks};
+use super::clock_jump::ClockJump;
 use crate::error::{ClusterError, StartError};
 use crate::fault::Fault;
 use crate::raft::{Raft, ServerMetrics};
@@ -101,7 +104,7 @@ impl Group {
     pub(crate) fn takes_writes(&self) -> bool {
         let leads = self.raft.metrics().borrow_watched().state.is_leader();
         let is_followed = self.is_alone() || self.is_followed_within(self.timing.lease());
-        leads && is_followed && !self.clock.is_held()
+        leads && is_followed && self.clock.held().is_none()
     }
 
     /// Whether no other member votes.
@@ -186,10 +189,41 @@ impl Group {
         if let Some(stamp) = self.clock.fresh_stamp(reached) {
             return Some(stamp);
         }
+        let (others, voters) = self.others_walls();
+        self.clock.stamp(reached, others, voters)
+    }
+
+    /// What the clocks of the other voters show now, as far as that is known, and how many voters there are.
+    fn others_walls(&self) -> (Vec<LogTime>, usize) {
         let membership = self.membership();
         let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
-        let others = self.other_clocks.fresh(&voters);
-        self.clock.stamp(reached, others, voters.len())
+        (self.other_clocks.fresh(&voters), voters.len())
+    }
+
+    /// What an operator's word makes of the replicated clock: `to` that time, or what the members' clocks show.
+    pub(crate) fn set_time(&self, to: Option<LogTime>, forced: bool) -> Result<TimeOrder, TimeRefusal> {
+        let (mut walls, voters) = self.others_walls();
+        walls.push(self.clock.wall());
+        set_time(self.state.clock(), &walls, voters, to, forced)
+    }
+
+    /// Moves the replicated clock forward to that time, as an operator asked for. Only for whoever leads.
+    ///
+    /// # Errors
+    /// It did not come to that by the deadline, as far as is known.
+    pub(crate) async fn move_clock(&self, to: LogTime, deadline: Instant) -> Result<(), ClusterError> {
+        let from = self.state.clock();
+        let proposal = Proposal { stamp: to, command: Command::Tick.encode() };
+        let written = tokio::time::timeout_at(deadline, self.raft.client_write(proposal)).await;
+        match written {
+            Ok(Ok(_)) => {
+                warn!(%from, %to, "an operator moved the replicated clock forward");
+                self.clock.knows_of(ClockJump { from, to, at: Instant::now(), ordered: true });
+                Ok(())
+            }
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(ClusterError::NoQuorum),
+            Ok(Err(_)) | Err(_) => Err(ClusterError::OutcomeUnknown),
+        }
     }
 
     /// A local fault: this node stops rather than guess.

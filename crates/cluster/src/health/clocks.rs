@@ -1,36 +1,101 @@
-//! What an operator should know of the clocks: which one is wrong, and whether the cluster's time is ahead of all of them.
+//! What an operator should know of the clocks: which one is wrong, whether the cluster's time is ahead of all of them, and
+//! whether it went forward at once or waits to.
 
 use std::time::Duration;
 
 use sessile_core::LogTime;
 
+use crate::group::ClockJump;
+use crate::wall_clock::in_words;
+
 /// How far clocks may be apart before it is said.
 const OFF: Duration = Duration::from_secs(5);
+/// 2026-01-01T00:00:00Z. This program was written later, so a clock that shows less is wrong, whatever the others show: that
+/// of a machine whose battery is empty shows 1970.
+const WRITTEN: LogTime = LogTime::from_millis(1_767_225_600_000);
 
-/// As sentences. `cluster` is the time that the log has reached, and never goes back; `walls` are the members with what
+/// One thing that an operator should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ClockAlert {
+    /// By which it is the same one a moment later, when the numbers in it are others.
+    pub(super) about: String,
+    /// The sentence.
+    pub(super) text: String,
+}
+
+impl ClockAlert {
+    fn new(about: impl Into<String>, text: String) -> Self {
+        Self { about: about.into(), text }
+    }
+}
+
+/// `cluster` is the time that the log has reached, and never goes back; `walls` are the members with what
 /// their clocks show now, as far as this node has heard of them lately, of `voters` that there are.
 ///
 /// A clock is judged by the others, not by the cluster's time: that stands still while there is no quorum.
-pub(super) fn alerts(cluster: LogTime, mut walls: Vec<(String, LogTime)>, voters: usize) -> Vec<String> {
+pub(super) fn alerts(cluster: LogTime, mut walls: Vec<(String, LogTime)>, voters: usize) -> Vec<ClockAlert> {
     walls.sort_by_key(|(_, wall)| *wall);
     let mut alerts = wrong_ones(cluster, &walls);
     if let Some((_, median)) = walls.get(walls.len().saturating_sub(1) / 2)
         && walls.len() > voters / 2
         && cluster.since(*median) > OFF
     {
-        alerts.push(format!(
+        let text = format!(
             "the cluster's time is {} s ahead of its members' clocks, as after clocks that were wrong: until they reach it, no \
              session expires",
             cluster.since(*median).as_secs()
-        ));
+        );
+        alerts.push(ClockAlert::new("ahead", text));
     }
     alerts
 }
 
-fn wrong_ones(cluster: LogTime, walls: &[(String, LogTime)]) -> Vec<String> {
+/// The clocks that nobody need be asked about to know that they are wrong.
+pub(super) fn impossible(walls: &[(String, LogTime)]) -> Vec<ClockAlert> {
+    let impossible = walls.iter().filter(|(_, wall)| *wall < WRITTEN);
+    let alert = |(name, wall): &(String, LogTime)| {
+        let text = format!(
+            "the clock of {name} shows {}, when this program was not written yet: set it, before sessions are stored by it",
+            in_words(*wall)
+        );
+        ClockAlert::new(format!("clock {name}"), text)
+    };
+    impossible.map(alert).collect()
+}
+
+/// The replicated clock went forward at once.
+pub(super) fn jumped(jump: &ClockJump) -> ClockAlert {
+    let (by, from, to) = (jump.by().as_secs(), in_words(jump.from), in_words(jump.to));
+    let text = if jump.ordered {
+        format!(
+            "an operator moved the cluster's time forward by {by} s, from {from} to {to}: what had less time left has ended"
+        )
+    } else {
+        format!(
+            "the cluster's time went forward by {by} s at once, from {from} to {to}, as after an outage of that length or \
+             clocks that were set: sessions that had less time left have ended"
+        )
+    };
+    ClockAlert::new(format!("jump {to}"), text)
+}
+
+/// It waits at that time, and the members' clocks want another one.
+pub(super) fn waits(at: LogTime, wanted: LogTime) -> ClockAlert {
+    let text = format!(
+        "time waits at {}, and writes are refused: the members' clocks want {}, {} s later, and no majority agrees on that; set \
+         them to within a minute of each other, or decide with `sessile cluster set-time`",
+        in_words(at),
+        in_words(wanted),
+        wanted.since(at).as_secs()
+    );
+    ClockAlert::new("waits", text)
+}
+
+fn wrong_ones(cluster: LogTime, walls: &[(String, LogTime)]) -> Vec<ClockAlert> {
     let named = |(name, wall): &(String, LogTime), right: LogTime| {
         let way = if *wall > right { "ahead of" } else { "behind" };
-        format!("the clock of {name} is {} s {way} the other members'", apart(*wall, right).as_secs())
+        let by = apart(*wall, right).as_secs();
+        ClockAlert::new(format!("clock {name}"), format!("the clock of {name} is {by} s {way} the other members'"))
     };
     match walls {
         [] | [_] => Vec::new(),
@@ -39,11 +104,14 @@ fn wrong_ones(cluster: LogTime, walls: &[(String, LogTime)]) -> Vec<String> {
             vec![match [earlier, later].map(|(_, wall)| apart(*wall, cluster) <= OFF) {
                 [true, _] => named(later, earlier.1),
                 [_, true] => named(earlier, later.1),
-                _ => format!(
-                    "the clocks of {} and {} are {} s apart",
-                    earlier.0,
-                    later.0,
-                    apart(earlier.1, later.1).as_secs()
+                _ => ClockAlert::new(
+                    "two clocks",
+                    format!(
+                        "the clocks of {} and {} are {} s apart",
+                        earlier.0,
+                        later.0,
+                        apart(earlier.1, later.1).as_secs()
+                    ),
                 ),
             }]
         }
@@ -67,7 +135,8 @@ mod tests {
         let voters = walls.len();
         let walls =
             walls.iter().zip(1..).map(|(wall, number)| (format!("n{number}"), LogTime::from_millis(wall * 1_000)));
-        alerts(LogTime::from_millis(cluster * 1_000), walls.collect(), voters)
+        let alerts = alerts(LogTime::from_millis(cluster * 1_000), walls.collect(), voters);
+        alerts.into_iter().map(|alert| alert.text).collect()
     }
 
     #[test]
@@ -104,5 +173,27 @@ mod tests {
             |alerts: Vec<String>| alerts.len() == 1 && alerts[0].starts_with("the cluster's time is 86400 s ahead");
         assert!(says(told(1_000 + 86_400, &[1_000])));
         assert!(says(told(1_000 + 86_400, &[1_000, 1_001, 1_000])));
+    }
+
+    #[test]
+    fn a_clock_that_shows_a_time_before_this_program_is_told_at_once_and_alone() {
+        let told = |shows: LogTime| impossible(&[("n1".to_owned(), shows)]);
+        assert_eq!(told(WRITTEN), []);
+        let [alert] = &told(LogTime::from_millis(10_000))[..] else { panic!("one is told") };
+        assert!(alert.text.starts_with("the clock of n1 shows 1970-01-01T00:00:10Z"), "{}", alert.text);
+    }
+
+    #[tokio::test]
+    async fn a_jump_and_a_wait_name_their_times_and_the_way_out() {
+        let (from, to) = (LogTime::from_millis(1_790_000_000_000), LogTime::from_millis(1_790_007_200_000));
+        let jump = |ordered| jumped(&ClockJump { from, to, at: tokio::time::Instant::now(), ordered }).text;
+        let times = "7200 s, from 2026-09-21T14:13:20Z to 2026-09-21T16:13:20Z";
+        assert!(jump(true).contains(times) && jump(true).starts_with("an operator"), "{}", jump(true));
+        assert!(jump(false).contains("7200 s at once, from 2026-09-21T14:13:20Z to 2026-09-21T16:13:20Z"));
+        let waits = waits(from, to).text;
+        assert!(
+            waits.contains("2026-09-21T16:13:20Z, 7200 s later") && waits.contains("sessile cluster set-time"),
+            "{waits}"
+        );
     }
 }

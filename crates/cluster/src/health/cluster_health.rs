@@ -10,15 +10,15 @@ use sessile_store::NodeId;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::clocks;
+use super::clocks::{self, ClockAlert};
 use super::commit_times::CommitTimes;
 use super::distances::Distances;
 use super::members::{Members, Verdict};
 use super::noticed::Noticed;
 use crate::disk::{Disk, Refuses};
-use crate::group::{Group, voters};
+use crate::group::{ClockJump, Group, voters};
 use crate::transport::{Receiving, ThisNode};
-use crate::wire::{MemberReport, StateChecksum};
+use crate::wire::{self, MemberReport, StateChecksum};
 
 /// How the members of one group are, this one among them.
 pub(crate) struct ClusterHealth {
@@ -118,6 +118,7 @@ impl ClusterHealth {
         let checksum = |(index, checksum)| StateChecksum { index, checksum };
         MemberReport {
             name: self.this.name().to_owned(),
+            address: self.this.address().to_owned(),
             version: self.this.version().to_owned(),
             term,
             // What Raft has accepted and is not on the disk may be gone after a crash, which is no older image.
@@ -141,12 +142,33 @@ impl ClusterHealth {
             start_id: self.this.start_id(),
             started_with_last: group.started_with_last,
             max_rtt_ms: u32::try_from(group.timing.max_rtt().as_millis()).unwrap_or(u32::MAX),
+            clock_wants_ms: group.leads().then(|| group.clock.held()).flatten().map(LogTime::as_millis),
+            clock_jump: self.clock_jump().map(jump_to_wire),
         }
+    }
+
+    /// What the members' clocks want the replicated clock to show while it waits for an operator or a majority: by this node
+    /// if it leads, otherwise by what the leader said lately.
+    pub(crate) fn clock_wants(&self) -> Option<LogTime> {
+        let group = &*self.group;
+        match group.leader() {
+            Some(leader) if leader == group.node => group.clock.held(),
+            Some(leader) => self.members.clock_wants(leader),
+            None => None,
+        }
+    }
+
+    /// The last time that the replicated clock went forward at once, within the last hour.
+    pub(crate) fn clock_jump(&self) -> Option<ClockJump> {
+        self.group.clock.jump()
     }
 
     /// Takes another member's report, and looks whether the states still agree.
     pub(crate) fn heard_of(&self, member: NodeId, report: MemberReport) {
         let group = &*self.group;
+        if let Some(jump) = report.clock_jump.as_ref().and_then(jump_from_wire) {
+            group.clock.knows_of(jump);
+        }
         let committed = group.cluster_committed().map_or(0, |log_id| log_id.index);
         if self.members.heard(member, report, committed, group.clock.wall()) {
             info!(node = %member, "{} answers", group.name_of(member));
@@ -164,29 +186,39 @@ impl ClusterHealth {
     pub(crate) fn alerts(&self) -> Vec<String> {
         let group = &*self.group;
         let mut alerts = self.members.alerts(|node| group.name_of(node));
-        alerts.extend(self.clock_alerts());
-        if group.clock.is_held() && group.leads() {
-            alerts.push(format!(
-                "time stands still at {}, and writes are refused: the members' clocks want a jump of more than an hour that no \
-                 majority agrees on; set them to within a minute of each other",
-                group.state.clock()
-            ));
-        }
+        alerts.extend(self.clock_alerts().into_iter().map(|alert| alert.text));
         alerts.extend(self.noticed.sentences());
         alerts.extend(self.distances.sentences());
         alerts.extend(self.disk.report().alert(self.this.name()));
         alerts
     }
 
-    /// Once time has begun.
-    fn clock_alerts(&self) -> Vec<String> {
+    /// What an operator should know of the clocks.
+    pub(super) fn clock_alerts(&self) -> Vec<ClockAlert> {
         let group = &*self.group;
         let cluster = group.state.clock();
-        if cluster == LogTime::default() {
-            return Vec::new();
-        }
         let others = self.members.fresh_walls(|_| true).into_iter().map(|(node, wall)| (group.name_of(node), wall));
-        let walls = others.chain([(self.this.name().to_owned(), group.clock.wall())]).collect();
-        clocks::alerts(cluster, walls, voters(&group.membership()).len())
+        let walls: Vec<_> = others.chain([(self.this.name().to_owned(), group.clock.wall())]).collect();
+        let mut alerts = clocks::impossible(&walls);
+        // Before time has begun there is nothing to hold the clocks against.
+        if cluster != LogTime::default() {
+            alerts.extend(clocks::alerts(cluster, walls, voters(&group.membership()).len()));
+        }
+        alerts.extend(self.clock_wants().map(|wanted| clocks::waits(cluster, wanted)));
+        alerts.extend(self.clock_jump().as_ref().map(clocks::jumped));
+        alerts
     }
+}
+
+pub(crate) fn jump_to_wire(jump: ClockJump) -> wire::ClockJump {
+    let ClockJump { from, to, at, ordered } = jump;
+    let ago_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+    wire::ClockJump { from_ms: from.as_millis(), to_ms: to.as_millis(), ago_ms, ordered }
+}
+
+/// `None` for one that was before this machine started, which nobody needs to be told of.
+fn jump_from_wire(jump: &wire::ClockJump) -> Option<ClockJump> {
+    let at = Instant::now().checked_sub(Duration::from_millis(jump.ago_ms))?;
+    let (from, to) = (LogTime::from_millis(jump.from_ms), LogTime::from_millis(jump.to_ms));
+    Some(ClockJump { from, to, at, ordered: jump.ordered })
 }

@@ -2,14 +2,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use sessile_store::{Member, NodeId};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::cluster_health::ClusterHealth;
-use crate::transport::{cluster_from_wire, refusal_of, why_silent};
+use super::search;
+use crate::transport::{refusal_of, why_silent};
 use crate::wire::refusal::Reason;
 
 /// How often members tell each other how they are.
@@ -20,9 +21,10 @@ const SOON: Duration = Duration::from_millis(250);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Exchanges reports with every other member, for ever, and knocks at the address of those that do not answer: a node
-/// that was reimaged hears of its cluster there.
-pub(crate) async fn run(health: Arc<ClusterHealth>, stop: CancellationToken) {
+/// that was reimaged hears of its cluster there. Looks for them at the seeds too.
+pub(crate) async fn run(health: Arc<ClusterHealth>, seeds: Vec<String>, stop: CancellationToken) {
     let group = &*health.group;
+    let mut is_somebody_silent = false;
     loop {
         let membership = group.membership();
         let others: Vec<(NodeId, Member)> = membership
@@ -35,14 +37,20 @@ pub(crate) async fn run(health: Arc<ClusterHealth>, stop: CancellationToken) {
         health.distances.retain(|node| voters.contains(&node) && voters.contains(&group.node));
         let exchange =
             join_all(others.iter().map(|(node, member)| report_to(&health, *node, member, voters.contains(node))));
-        let Some(all) = stop.run_until_cancelled(exchange).await else { return };
+        // At the same time: whoever answers must hear of this member as often as ever.
+        let search = async {
+            if is_somebody_silent {
+                search::at_seeds(&health, &seeds).await;
+            }
+        };
+        let Some((all, ())) = stop.run_until_cancelled(join(exchange, search)).await else { return };
         if group.state.is_removed(group.node) {
             group.stop_because_removed();
             return;
         }
         health.this.door().keep_out(group.state.removed());
-        let all = all.into_iter().all(|answered| answered);
-        let pause = tokio::time::sleep(if all { EVERY } else { SOON });
+        is_somebody_silent = all.contains(&false);
+        let pause = tokio::time::sleep(if is_somebody_silent { SOON } else { EVERY });
         if stop.run_until_cancelled(pause).await.is_none() {
             return;
         }
@@ -79,29 +87,8 @@ async fn report_to(health: &ClusterHealth, node: NodeId, member: &Member, is_vot
             if health.members.missed(node, health.group.clock.wall()) {
                 warn!(%node, "{} {}", health.group.name_of(node), why_silent(&status));
             }
-            knock(health, node).await;
+            search::knock(health, node).await;
             false
-        }
-    }
-}
-
-/// Shows this member's cluster to whoever answers at the address of a member that does not.
-async fn knock(health: &ClusterHealth, node: NodeId) {
-    let Some(address) = health.group.address_of(node).filter(|address| !address.is_empty()) else { return };
-    // Who answers there, and what it makes of it, is its own business.
-    if let Ok((answered, identity)) = health.this.probe(&address).await
-        && answered != node
-    {
-        let other = cluster_from_wire(&identity.cluster).filter(|other| *other != health.group.cluster);
-        if let Some(other) = other {
-            let text = format!(
-                "at {address}, the address of {}, a node of cluster {other} answers: the addresses of two clusters are \
-                 mixed up",
-                health.group.name_of(node)
-            );
-            if health.noticed.stranger_answers(node, &text) {
-                warn!("{text}");
-            }
         }
     }
 }

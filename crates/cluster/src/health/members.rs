@@ -155,6 +155,18 @@ impl Members {
         fresh.map(|(member, (report, age))| (member, LogTime::from_millis(report.wall_ms).after(age))).collect()
     }
 
+    /// Where a member said last that it is reached.
+    pub(crate) fn address(&self, member: NodeId) -> Option<String> {
+        self.known.lock().get(&member)?.report.as_ref().map(|report| report.address.clone())
+    }
+
+    /// What that leader said lately that the replicated clock waits to show.
+    pub(crate) fn clock_wants(&self, leader: NodeId) -> Option<LogTime> {
+        let known = self.known.lock();
+        let (report, _) = known.get(&leader).and_then(Known::fresh)?;
+        report.clock_wants_ms.map(LogTime::from_millis)
+    }
+
     /// What must be refused because one of the others has no room: by the leader's word, if another leads and
     /// said so lately; otherwise by what the voters reported lately. What was said before that counts for nothing: a voter that is gone takes no room
     /// from the others, and one whose disk was full may have been given another.

@@ -1,6 +1,7 @@
 //! How the members of a group are, as they tell each other, and what follows from that, without knowing the
 //! configuration or how the membership is changed.
 
+mod clock_watch;
 mod clocks;
 mod cluster_health;
 mod commit_times;
@@ -10,8 +11,10 @@ mod exchange;
 mod members;
 mod noticed;
 mod readiness;
+mod search;
 
-pub(crate) use cluster_health::ClusterHealth;
+pub(crate) use clock_watch::run as watch_clocks;
+pub(crate) use cluster_health::{ClusterHealth, jump_to_wire};
 pub(crate) use disk_watch::run as watch_disk;
 pub(crate) use exchange::run as exchange_reports;
 pub(crate) use members::Members;

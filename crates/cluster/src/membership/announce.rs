@@ -108,7 +108,7 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> bool {
             changes.admit(group.node, wanted, None, Some(author)).await.map(drop)
         }
         Some(leader) => {
-            let Some(address) = group.address_of(leader) else { return false };
+            let Some(address) = this.directory().address(leader) else { return false };
             this.announce(&address).await
         }
         None => ask_around(group, this).await,
@@ -127,8 +127,9 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> bool {
 /// heard of it.
 async fn ask_around(group: &Group, this: &ThisNode) -> Result<(), Status> {
     let membership = group.membership();
-    for (_, member) in membership.membership().nodes().filter(|(node, _)| **node != group.node) {
-        match ask_leader_by(this, &member.address).await {
+    for (node, member) in membership.membership().nodes().filter(|(node, _)| **node != group.node) {
+        let address = this.directory().address(*node).unwrap_or_else(|| member.address.clone());
+        match ask_leader_by(this, &address).await {
             Ok(answer) if !answer.cluster.is_empty() => return Ok(()),
             Err(status) if status.code() == Code::AlreadyExists => return Err(status),
             Ok(_) | Err(_) => {}

@@ -131,7 +131,7 @@ impl MembershipChanges {
     /// membership says.
     pub(crate) async fn join(&self, node: NodeId, request: &JoinRequest) -> Result<JoinResponse, Status> {
         if !self.group.leads() {
-            let leader = self.group.leader().and_then(|leader| self.group.address_of(leader));
+            let leader = self.group.leader().and_then(|leader| self.this.directory().address(leader));
             return Ok(JoinResponse { cluster: Bytes::new(), leader_address: leader.unwrap_or_default() });
         }
         let wanted = Member {

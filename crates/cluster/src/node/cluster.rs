@@ -75,7 +75,14 @@ impl Cluster {
             let exhausted = refuses >= Refuses::Deletes;
             return Err(if exhausted { ClusterError::StorageExhausted } else { ClusterError::StorageFull });
         }
-        self.parts.writes.write(namespace, key, action, deadline).await
+        let written = self.parts.writes.write(namespace, key, action, deadline).await;
+        written.map_err(|error| self.or_time_waits(error))
+    }
+
+    /// Why no write passed by the deadline, although there may be a quorum.
+    fn or_time_waits(&self, error: ClusterError) -> ClusterError {
+        let waits = error == ClusterError::NoQuorum && self.parts.health.clock_wants().is_some();
+        if waits { ClusterError::TimeWaits } else { error }
     }
 
     /// What this node knows of its cluster, as operators see it.
@@ -123,6 +130,8 @@ impl Cluster {
             removed: group.state.removed(),
             checksums: group.state.checksums(),
             alerts: health.alerts(),
+            clock_waits: health.clock_wants().is_some(),
+            clock_jump: health.clock_jump().map(|jump| jump.by()),
         }
     }
 

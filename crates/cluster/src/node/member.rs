@@ -19,7 +19,7 @@ use crate::disk::Disk;
 use crate::error::StartError;
 use crate::fault::Fault;
 use crate::group::{Group, LeaderClock, campaign, heartbeats};
-use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_disk};
+use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_clocks, watch_disk};
 use crate::membership::{Autopilot, ChangeHistory, MembershipChanges, Waits, announce};
 use crate::reads::Reads;
 use crate::transport::{Elections, Network, RaftReceiver, Receiving, Sending, ThisNode, Told};
@@ -162,13 +162,14 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
         ("the first campaign", campaign(group.clone(), stop.clone()).boxed()),
         ("the registration", register(writes.clone(), stop.clone()).boxed()),
         ("the watch over the disk", watch_disk(health.clone(), sending, stop.clone()).boxed()),
+        ("the watch over the clocks", watch_clocks(health.clone(), stop.clone()).boxed()),
         ("the upkeep", maintenance.run(stop.clone()).boxed()),
     ];
     if let Some(PeersConfig { autopilot, stabilise, dead_after, seeds, .. }) = &config.peers {
         let changes = &managed.changes;
         let waits = Waits { stabilise: *stabilise, dead_after: *dead_after };
         let autopilot = Autopilot::new(changes.clone(), writes.clone(), autopilot.then_some(waits));
-        own.push(("the exchange of reports", exchange_reports(health.clone(), stop.clone()).boxed()));
+        own.push(("the exchange of reports", exchange_reports(health.clone(), seeds.clone(), stop.clone()).boxed()));
         own.push(("the word to the leader", announce(changes.clone(), seeds.clone(), stop.clone()).boxed()));
         own.push(("the autopilot", autopilot.run(stop.clone()).boxed()));
     }

@@ -63,6 +63,10 @@ pub struct Status {
     pub checksums: Vec<(u64, u64)>,
     /// What an operator should look at, as sentences.
     pub alerts: Vec<String>,
+    /// Whether the replicated clock waits for an operator or a majority, and writes with it.
+    pub clock_waits: bool,
+    /// How far the replicated clock went forward at once, the last time within the last hour that it did.
+    pub clock_jump: Option<Duration>,
 }
 
 /// Another member, as far as it can be reached.

@@ -21,10 +21,13 @@ pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 pub(crate) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// Where the members are reached, as the membership says, and how.
+/// Where the members are reached, and how: as the membership says, unless a member was found elsewhere since. The log is told
+/// of that once there is a leader, and without knowing it there may never be one.
 #[derive(Clone)]
 pub(crate) struct Directory {
     addresses: Arc<RwLock<BTreeMap<NodeId, String>>>,
+    /// Who was found elsewhere: where the membership says, and where it is.
+    found: Arc<RwLock<BTreeMap<NodeId, (String, String)>>>,
     /// The connections that members keep open to each other for short calls, with the addresses that they lead to.
     kept: Arc<Mutex<BTreeMap<NodeId, Option<Connected>>>>,
     reach: Reach,
@@ -36,7 +39,7 @@ type Connected = (String, Channel);
 
 impl Directory {
     pub(crate) fn new(reach: Reach, timing: Timing) -> Self {
-        Self { addresses: Arc::default(), kept: Arc::default(), reach, timing }
+        Self { addresses: Arc::default(), found: Arc::default(), kept: Arc::default(), reach, timing }
     }
 
     /// How far the members are at the most, and what follows from that.
@@ -46,11 +49,33 @@ impl Directory {
 
     pub(crate) fn replace(&self, addresses: BTreeMap<NodeId, String>) {
         self.kept.lock().retain(|node, _| addresses.contains_key(node));
+        self.found.write().retain(|node, (instead_of, _)| addresses.get(node) == Some(instead_of));
         *self.addresses.write() = addresses;
     }
 
+    /// Where a member is reached; `None` for a node that is none.
     pub(crate) fn address(&self, node: NodeId) -> Option<String> {
-        self.addresses.read().get(&node).cloned()
+        let said = self.addresses.read().get(&node).cloned()?;
+        let found = self.found.read().get(&node).cloned();
+        Some(found.filter(|(instead_of, _)| *instead_of == said).map_or(said, |(_, is_at)| is_at))
+    }
+
+    /// Whether somebody is reached at that address, as far as is known here.
+    pub(crate) fn knows(&self, address: &str) -> bool {
+        let is_there = |node: &NodeId| self.address(*node).is_some_and(|known| known == address);
+        let members: Vec<NodeId> = self.addresses.read().keys().copied().collect();
+        members.iter().any(is_there)
+    }
+
+    /// A member has answered at that address. Says whether it is looked for there only from now on.
+    pub(crate) fn is_at(&self, node: NodeId, address: &str) -> bool {
+        let Some(said) = self.addresses.read().get(&node).cloned() else { return false };
+        let mut found = self.found.write();
+        if said == address {
+            return found.remove(&node).is_some();
+        }
+        let place = (said, address.to_owned());
+        found.insert(node, place.clone()) != Some(place)
     }
 
     /// A connection that comes about with the first call, and again after it broke.
@@ -133,5 +158,31 @@ impl Link {
 
     pub(crate) fn peer(&self) -> Result<PeerClient<Channel>, Status> {
         self.directory.peer(self.node, &self.fallback, &mut self.connected.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_was_found_elsewhere_is_looked_for_there_until_the_membership_says_something_new() {
+        let directory = Directory::new(Reach::Tcp, Timing::default());
+        let (n1, n2) = (NodeId::from(1), NodeId::from(2));
+        let at = |n1_at: &str| directory.replace(BTreeMap::from([(n1, n1_at.to_owned()), (n2, "b:1".to_owned())]));
+        at("a:1");
+        assert!(directory.is_at(n1, "a:2") && !directory.is_at(n1, "a:2"), "the second time it is no news");
+        assert_eq!(directory.address(n1).as_deref(), Some("a:2"));
+        assert!(directory.knows("a:2") && !directory.knows("a:1"));
+        at("a:1");
+        assert_eq!(directory.address(n1).as_deref(), Some("a:2"), "the membership says nothing new");
+        assert!(directory.is_at(n1, "a:1"));
+        assert_eq!(directory.address(n1).as_deref(), Some("a:1"), "it is back");
+        assert!(directory.is_at(n1, "a:2"));
+        at("a:3");
+        assert_eq!(directory.address(n1).as_deref(), Some("a:3"), "the log was told, or an operator spoke");
+        at("a:1");
+        assert_eq!(directory.address(n1).as_deref(), Some("a:1"));
+        assert!(!directory.is_at(NodeId::from(3), "c:1") && directory.address(NodeId::from(3)).is_none(), "no member");
     }
 }

@@ -166,7 +166,8 @@ impl Writes {
     /// Puts a command into the log of this node, if it leads, and waits for what it did, until its deadline. It keeps its room
     /// until the round that it is in has ended, whoever waits for it.
     pub(super) async fn propose(&self, command: Bytes, room: OwnedSemaphorePermit, deadline: Instant) -> Tried {
-        match self.group.stamp().filter(|_| self.group.leads()) {
+        // Whoever does not lead may be behind, and what it would stamp is no news of the clock.
+        match self.group.leads().then(|| self.group.stamp()).flatten() {
             Some(stamp) => self.rounds.join(stamp, command, room, deadline).await,
             None => Tried::NotSent,
         }

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod clocks;
 mod copies;
 mod cuts;
+mod moves;
 mod one_node;
 mod stalling;
 mod stalls;

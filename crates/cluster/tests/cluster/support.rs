@@ -99,9 +99,7 @@ impl Cast {
         // What the nodes logged is shown with a test that fails.
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
         let member = |number| {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.set_nonblocking(true).unwrap();
-            let address = listener.local_addr().unwrap().to_string();
+            let (address, listener) = listener();
             (format!("n{number}"), Member { address, listener, running: None })
         };
         let nodes: BTreeMap<String, Member> = (1..=count).map(member).collect();
@@ -123,6 +121,16 @@ impl Cast {
             Opening::Pristine(store) => store,
             Opening::Member(..) | Opening::Recovering(_) => panic!("{name} was started before"),
         }
+    }
+
+    /// From its next start on it listens at another address, as its seeds and those of whoever starts later say.
+    pub(crate) fn moves(&mut self, name: &str) {
+        let (address, listener) = listener();
+        let member = self.nodes.get_mut(name).unwrap();
+        assert!(member.running.is_none(), "{name} runs");
+        let was = std::mem::replace(&mut member.address, address.clone());
+        member.listener = listener;
+        self.seeds.iter_mut().filter(|seed| **seed == was).for_each(|seed| seed.clone_from(&address));
     }
 
     /// Why a node's disk is refused.
@@ -261,4 +269,11 @@ impl Cast {
 /// The names of the voters, in order.
 pub(crate) fn voters(status: &StatusResponse) -> Vec<&str> {
     status.members.iter().filter(|member| member.voter).map(|member| &*member.name).collect()
+}
+
+/// A port that nobody else gets, and its address.
+fn listener() -> (String, std::net::TcpListener) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    (listener.local_addr().unwrap().to_string(), listener)
 }

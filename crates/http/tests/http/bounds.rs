@@ -10,8 +10,9 @@ use crate::world::{BASE, World, config};
 #[tokio::test]
 async fn each_trouble_of_the_store_has_its_own_answer() {
     let world = World::new().await;
-    let table: [(Failure, u16, &str); 8] = [
+    let table: [(Failure, u16, &str); 9] = [
         (|| SessionsError::NoQuorum, 503, "no_quorum"),
+        (|| SessionsError::TimeWaits, 503, "time_waits"),
         (|| SessionsError::OutcomeUnknown, 503, "outcome_unknown"),
         (|| SessionsError::Overloaded, 503, "overloaded"),
         (|| SessionsError::ShuttingDown, 503, "shutting_down"),

@@ -39,8 +39,9 @@ async fn every_error_has_its_body() {
     assert_problem(&world.request("POST", target, "Content-Length: 2\r\n", b"").await, 408, "request_timeout");
     let long = format!("/sessions/v1/{}", "k".repeat(1025));
     assert_problem(&world.request("GET", &long, "", b"").await, 414, "uri_too_long");
-    let troubles: [(Failure, u16, &str); 7] = [
+    let troubles: [(Failure, u16, &str); 8] = [
         (|| SessionsError::NoQuorum, 503, "no_quorum"),
+        (|| SessionsError::TimeWaits, 503, "time_waits"),
         (|| SessionsError::OutcomeUnknown, 503, "outcome_unknown"),
         (|| SessionsError::Overloaded, 503, "overloaded"),
         (|| SessionsError::ShuttingDown, 503, "shutting_down"),

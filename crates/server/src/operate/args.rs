@@ -7,7 +7,7 @@ use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use crate::config::ListenAddress;
-use crate::value_parsers::{address, patience};
+use crate::value_parsers::{address, patience, point_in_time};
 
 /// The variable that names the nodes to ask.
 pub(crate) const SERVER_VARIABLE: &str = "SESSILE_SERVER";
@@ -86,6 +86,13 @@ pub(crate) enum ClusterCommand {
     /// Change where a member is reached
     #[command(after_help = "Example:\n  sessile cluster set-address n3 10.0.0.33:7081 --server 10.0.0.1:7081")]
     SetAddress(SetAddress),
+    /// Move the cluster's time forward, where its clocks are not to decide
+    ///
+    /// By that time sessions expire. It goes with the median of the members' clocks and never goes back. A step of more
+    /// than an hour waits for a majority of clocks that agree, or for this command; until then writes are refused. Without
+    /// a time it goes to the median of the clocks, or, where it is ahead of them, stands still until they have reached it.
+    #[command(after_help = "Example:\n  sessile cluster set-time 2026-11-30T12:00:00Z --server 10.0.0.1:7081")]
+    SetTime(SetTime),
     /// Make a member's state durable, so that its log can be shortened
     #[command(after_help = "Example:\n  sessile cluster snapshot n2 --server 10.0.0.1:7081")]
     Snapshot(Snapshot),
@@ -182,6 +189,25 @@ pub(crate) struct SetAddress {
     pub(crate) address: ListenAddress,
     #[command(flatten)]
     pub(crate) change: Change,
+}
+
+/// `sessile cluster set-time`.
+#[derive(Debug, Args)]
+pub(crate) struct SetTime {
+    /// Where it goes, as in 2026-11-30T12:00:00Z [default: the median of the members' clocks]
+    #[arg(value_name = "TIME", value_parser = point_in_time)]
+    pub(crate) time: Option<u64>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Although that is more than a day ahead of every member's clock: nothing expires until they reach it
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Ask nothing at a terminal, although sessions end
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Print a JSON document instead of a sentence
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `sessile cluster snapshot`.

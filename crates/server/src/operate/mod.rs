@@ -7,6 +7,7 @@ mod args;
 mod catch_up;
 mod found;
 mod remote;
+mod set_time;
 mod show;
 
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
                 };
                 make(change, async |node| node.set_address(request).await).await
             }
+            ClusterCommand::SetTime(asked) => set_time::set_time(asked).await,
             ClusterCommand::TransferLeader(transfer) => {
                 let node = Remote::connect(&transfer.server).await?;
                 let answer = node.within(node.client().transfer_leader(transfer.to.as_deref())).await?;

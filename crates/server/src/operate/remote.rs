@@ -3,15 +3,21 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt};
 use sessile_cluster::admin::{AdminClient, AdminError, AdminErrorKind, StatusResponse};
+
+use tokio::time::Instant;
 
 use super::args::Server;
 use super::found::Found;
 use super::show::print;
 use crate::config::ListenAddress;
 use crate::exit::{Failure, Status};
+
+/// How long the others that are named may take to say of which cluster they are, once one has answered: members that are well
+/// answer sooner, and one that is not holds no command up for long.
+const OTHERS: Duration = Duration::from_millis(500);
 
 /// A node that is asked.
 pub(super) struct Remote {
@@ -25,21 +31,30 @@ pub(super) struct Remote {
 impl Remote {
     /// The first that answers of those that are named, all of which are asked at once. One that is in no cluster yet is
     /// taken only where no other answers: it could do nothing that is asked of a cluster. The error names all.
+    ///
+    /// Those that answer soon after it must be of its cluster: what is asked of one must not be done in another, by whichever
+    /// was faster.
     pub(super) async fn connect(server: &Server) -> Result<Self, Failure> {
         let mut asked: FuturesUnordered<_> = (0..)
             .zip(&server.servers)
             .map(async |(nth, address)| (nth, Self::ask(address, server.timeout).await))
             .collect();
-        let (mut in_no_cluster, mut failures) = (None, Vec::new());
-        while let Some((nth, answer)) = asked.next().await {
-            match answer {
-                Ok(remote) if remote.first.cluster_id.is_empty() => in_no_cluster = in_no_cluster.or(Some(remote)),
-                Ok(remote) => return Ok(remote),
-                Err(failure) => failures.push((nth, failure)),
+        let (mut found, mut in_no_cluster, mut failures) = (None::<Self>, None, Vec::new());
+        let mut until = None;
+        while let Some((nth, answer)) = next(&mut asked, until).await {
+            match (answer, &found) {
+                (Ok(remote), _) if remote.first.cluster_id.is_empty() => in_no_cluster = in_no_cluster.or(Some(remote)),
+                (Ok(remote), None) => (found, until) = (Some(remote), Some(Instant::now() + OTHERS)),
+                (Ok(other), Some(first)) if other.first.cluster_id != first.first.cluster_id => {
+                    return Err(two_clusters(first, &other));
+                }
+                (Ok(_), Some(_)) => {}
+                (Err(failure), _) => failures.push((nth, failure)),
             }
         }
         failures.sort_by_key(|(nth, _): &(usize, Failure)| *nth);
-        in_no_cluster.ok_or_else(|| nobody(failures.into_iter().map(|(_, failure)| failure).collect()))
+        let nobody = || nobody(failures.into_iter().map(|(_, failure)| failure).collect());
+        found.or(in_no_cluster).ok_or_else(nobody)
     }
 
     /// The only one that is named, for what is asked of that node and of no other.
@@ -132,6 +147,24 @@ async fn within<T>(
             Err(Failure::new(Status::NoQuorum, sentence))
         }
     }
+}
+
+/// The next answer, if there is one by then.
+async fn next<T>(answers: &mut (impl Stream<Item = T> + Unpin), until: Option<Instant>) -> Option<T> {
+    match until {
+        Some(until) => tokio::time::timeout_at(until, answers.next()).await.ok().flatten(),
+        None => answers.next().await,
+    }
+}
+
+/// They were named for one command, and are not of one cluster.
+fn two_clusters(one: &Remote, other: &Remote) -> Failure {
+    let of =
+        |node: &Remote| format!("{} ({}) is of cluster {}", node.server, node.first.node_name, node.first.cluster_id);
+    let mut both = [of(one), of(other)];
+    both.sort_unstable();
+    let sentence = format!("{}, and nothing was asked: name nodes of one cluster with --server", both.join(", "));
+    Failure::new(Status::Usage, sentence)
 }
 
 /// Why nobody was found, of all that were asked.

@@ -68,6 +68,8 @@ pub(crate) fn cluster(voters: u32) -> StatusResponse {
         clock_ms: NOW,
         pending_change: String::new(),
         recent_changes: Vec::new(),
+        clock_wants_ms: None,
+        clock_jump: None,
     }
 }
 

@@ -249,6 +249,12 @@ impl SessionState {
         self.inner.status.read().checksums.all()
     }
 
+    /// How many sessions are counted that will have expired at that time, of those whose bucket of expiry ends by then. It
+    /// waits for apply.
+    pub fn counted_until(&self, time: LogTime) -> u64 {
+        self.inner.writer.lock().state.counted_until(time)
+    }
+
     /// The last entry that is applied, and a digest of everything replicated but the records: the clock, the counts, the
     /// outcomes that are remembered, who was removed. It looks at all of it, and waits for apply.
     pub fn digest_of_rows(&self) -> (Option<LogId>, u64) {

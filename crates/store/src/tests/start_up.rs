@@ -9,6 +9,7 @@
 //! stop | crash                     ends cleanly, or not
 //! lose NAME …                      log, state, CLUSTER: as if it had never been there
 //! damage log | damage state        a flipped bit; a state that names no directory
+//! kill start                       of sled: as if a start had been killed half-way through its snapshot
 //! condemn | is removed             what the cluster said of the state, or of the node
 //! discard                          as `serve --discard-data-and-rejoin`
 //! ```
@@ -85,6 +86,10 @@ impl World {
             ["lose", ref names @ ..] => names.iter().for_each(|name| self.lose(name)),
             ["damage", "log"] => self.damage_log(),
             ["damage", "state"] => fs::write(self.dir.path().join("state/CURRENT"), "nonsense").unwrap(),
+            ["kill", "start"] => {
+                let unfinished = self.dir.path().join("state/1/data/snap.00000000FFFFFFFF.generating");
+                fs::write(unfinished, b"half of a snapsh").unwrap();
+            }
             ["condemn"] => self.member().notes().condemned().unwrap(),
             ["is", "removed"] => self.member().notes().removed().unwrap(),
             ["discard"] => {

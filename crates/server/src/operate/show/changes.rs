@@ -29,9 +29,17 @@ pub(crate) fn between(before: &StatusResponse, now: &StatusResponse) -> Vec<Stri
     if before.ready != now.ready {
         changes.push(if now.ready { "this node is ready" } else { "this node is not ready" }.to_owned());
     }
-    let new_alerts = now.alerts.iter().filter(|alert| !before.alerts.contains(alert));
+    let new_alerts = now.alerts.iter().filter(|alert| !before.alerts.iter().any(|known| is_same(known, alert)));
     changes.extend(new_alerts.map(|alert| format!("alert: {}", printable(alert))));
     changes
+}
+
+/// Whether two alerts are of one thing: the numbers and times in them may be those of another moment.
+fn is_same(one: &str, other: &str) -> bool {
+    let words = |alert| {
+        str::split(alert, ' ').map(|word| if word.starts_with(|c: char| c.is_ascii_digit()) { "#" } else { word })
+    };
+    words(one).eq(words(other))
 }
 
 fn of_member(known: &MemberStatus, member: &MemberStatus, name: &str) -> Vec<String> {
@@ -106,6 +114,16 @@ mod tests {
             (cluster(3), with(&|status| status.members[1].version = "0.2.0".to_owned()), vec!["n2 runs version 0.2.0"]),
             (cluster(3), with(&|status| status.alerts = vec!["look".to_owned()]), vec!["alert: look"]),
             (with(&|status| status.alerts = vec!["look".to_owned()]), cluster(3), vec![]),
+            (
+                with(&|status| status.alerts = vec!["n1 is 60 s ahead, at 2026-11-30T12:00:00Z".to_owned()]),
+                with(&|status| status.alerts = vec!["n1 is 59 s ahead, at 2026-11-30T12:00:01Z".to_owned()]),
+                vec![],
+            ),
+            (
+                with(&|status| status.alerts = vec!["n1 is 60 s ahead".to_owned()]),
+                with(&|status| status.alerts = vec!["n2 is 60 s ahead".to_owned()]),
+                vec!["alert: n2 is 60 s ahead"],
+            ),
         ] {
             assert_eq!(between(&before, &now), said);
         }

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use sessile_cluster::admin::{MemberStatus, StatusResponse};
+use sessile_cluster::admin::{ClockJump, MemberStatus, StatusResponse};
 
 use crate::status::health::{judge, lags};
 use crate::status::row::role;
@@ -27,7 +27,13 @@ pub(crate) fn render(status: &StatusResponse) -> Value {
         "version": status.version,
         "rules": status.rules,
         "clock_ms": status.clock_ms,
+        "clock_wants_ms": status.clock_wants_ms,
+        "clock_jump": status.clock_jump.as_ref().map(clock_jump),
     })
+}
+
+fn clock_jump(jump: &ClockJump) -> Value {
+    json!({ "from_ms": jump.from_ms, "to_ms": jump.to_ms, "ago_ms": jump.ago_ms, "ordered": jump.ordered })
 }
 
 fn member(member: &MemberStatus) -> Value {
@@ -72,6 +78,9 @@ mod tests {
         let mut status = without(cluster(3), &[3]);
         status.members[2].last_contact_ms = None;
         status.alerts = vec!["n3 was rolled back".to_owned()];
+        status.clock_wants_ms = Some(status.clock_ms + 7_200_000);
+        let (from_ms, to_ms) = (status.clock_ms - 61_000, status.clock_ms);
+        status.clock_jump = Some(ClockJump { from_ms, to_ms, ago_ms: 12_000, ordered: false });
         golden::check("status/degraded.json", &text(status));
         golden::check("status/pristine.json", &text(pristine()));
     }

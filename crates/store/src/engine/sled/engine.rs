@@ -17,6 +17,7 @@
 //!   process's IO threads, of which there are seven and no more while all are busy (`threadpool.rs`: its count of the waiting
 //!   ones wraps below zero); if each of them has just written a segment and wants that lock to say so, nothing goes on. So
 //!   segments are larger here than by default, and a write waits for the disk before seven of them are under way.
+//! - A start that is killed leaves what the next one takes for damage: see `unfinished`.
 //! - Its threads may keep the file lock for a moment after the last handle is dropped: `shutdown` and a drop wait for it.
 
 use std::collections::HashSet;
@@ -32,6 +33,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::overlay::Overlays;
 use super::shared::{Open, Shared, get};
+use super::unfinished::remove_unfinished;
 use super::view::SledView;
 use crate::engine::guard::Fault;
 use crate::engine::home::{self, Home, sync_dir};
@@ -87,6 +89,7 @@ impl SledEngine {
         let (database, file, segment_bytes) = guard.read("opening", || {
             if !is_new {
                 require_files(&home.data())?;
+                remove_unfinished(&home.data())?;
             }
             let segment_bytes = if is_new { SEGMENT_BYTES } else { segment_bytes(&home.data())? };
             let database = sled::Config::new()

@@ -3,6 +3,7 @@
 mod engine;
 mod overlay;
 mod shared;
+mod unfinished;
 mod view;
 
 pub(super) use engine::SledEngine;

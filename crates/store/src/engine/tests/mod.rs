@@ -5,6 +5,7 @@ mod cached;
 mod child;
 mod damage;
 mod durability;
+mod killed_starts;
 mod ownership;
 mod records;
 mod views;

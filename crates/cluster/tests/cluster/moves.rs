@@ -1,0 +1,39 @@
+//! Nodes that come back at other addresses, with their data.
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_nodes_come_back_at_other_addresses_at_once_and_serve_without_an_operator() {
+    come_back_elsewhere(&["n1", "n2", "n3"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_three_come_back_at_other_addresses_and_serve_without_an_operator() {
+    come_back_elsewhere(&["n2", "n3"]).await;
+}
+
+/// Those stop, move and start; the others run on, and their configuration knows nothing of it.
+async fn come_back_elsewhere(moved: &[&str]) {
+    let names = ["n1", "n2", "n3"];
+    let mut cast = Cast::new(3, 3);
+    cast.start_all();
+    let first = cast.cluster("n1").await;
+    cast.until("n1", "all vote", |status| voters(status) == names).await;
+    write(&first, key(1), put(b"from before")).await;
+    drop(first);
+    for name in moved {
+        cast.stop(name).await;
+    }
+    moved.iter().for_each(|name| cast.moves(name));
+    moved.iter().for_each(|name| cast.start(name));
+    let addresses = names.map(|name| cast.address(name));
+    for name in names {
+        cast.until(name, "it is ready, and the log says where all of them are", |status| {
+            let said = status.members.iter().map(|member| &member.address);
+            status.ready && said.eq(&addresses)
+        })
+        .await;
+        let cluster = cast.cluster(name).await;
+        assert_eq!(read(&cluster, &key(1)).await.as_deref(), Some(&b"from before"[..]), "at {name}");
+    }
+}
