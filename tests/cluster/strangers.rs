@@ -171,7 +171,7 @@ fn two_clusters_whose_addresses_were_mixed_up_keep_their_data_apart() {
     for (fleet, status, value) in [(&mut ours, &our_status, "ours"), (&mut theirs, &their_status, "theirs")] {
         for name in ["n1", "n2"] {
             says(fleet, name, "the addresses of two clusters are mixed up");
-            assert!(fleet.status(name).unwrap().says("the address of n3"), "it is named");
+            fleet.wait_until("it is named", |fleet| fleet.status(name)?.says("the address of n3").then_some(()));
         }
         fleet.holds_for(WATCHED, |fleet| keeps_its_own(fleet, status.cluster_id.as_ref(), value));
         for name in ["n1", "n2"] {

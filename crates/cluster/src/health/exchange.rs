@@ -69,7 +69,10 @@ async fn report_to(health: &ClusterHealth, node: NodeId, member: &Member, is_vot
     };
     match answer.await {
         Ok(report) => {
-            health.noticed.answers(node);
+            // Found elsewhere it says nothing of who is where the membership has it.
+            if health.this.directory().address(node).as_ref() == Some(&member.address) {
+                health.noticed.answers(node);
+            }
             if is_voter {
                 let (took, name, own) = (begin.elapsed(), health.group.name_of(node), health.group.timing);
                 for news in health.distances.answered(node, &name, took, report.max_rtt_ms, own) {
