@@ -18,8 +18,8 @@ use super::node::NAMESPACES;
 use super::world::{World, lock};
 use crate::{Action, Operation, Outcome, Value};
 
-/// How long a client waits for an answer: beyond every deadline of the server.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a client waits for an answer beyond the server's deadline.
+const PATIENCE: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_millis(500);
 /// A client's number stands above the serial of its writes.
 const SERIAL_BITS: u32 = 24;
@@ -38,6 +38,10 @@ pub(super) struct Clients {
     pub(super) keys: usize,
     /// Between two requests of one client, at most.
     pub(super) think: Duration,
+    /// How long the server has for one request.
+    pub(super) patience: Duration,
+    /// How many bytes the largest value has.
+    pub(super) value_bytes: usize,
     /// Set when they are to stop.
     pub(super) stop: AtomicBool,
     /// How many have.
@@ -64,7 +68,7 @@ struct Client {
     number: usize,
     rng: SmallRng,
     serial: u64,
-    nodes: Vec<String>,
+    /// The place of the node that it asks.
     node: usize,
     connections: BTreeMap<(usize, u16), TcpStream>,
     /// The last that is known of a key: its value and its entity tag.
@@ -111,7 +115,7 @@ pub(super) async fn read_everything(common: Arc<Clients>) -> bool {
     let mut all = true;
     let crowds = lock(&common.crowds).clone();
     for key in keys(common.keys).chain(crowds) {
-        for node in 0..client.nodes.len() {
+        for node in 0..common.world.places() {
             client.node = node;
             let read = Request {
                 method: "GET",
@@ -127,11 +131,11 @@ pub(super) async fn read_everything(common: Arc<Clients>) -> bool {
 }
 
 /// Asks one node for many writes at once, of as many clients.
-pub(super) async fn crowd(common: Arc<Clients>, node: &str, nth: usize) {
+pub(super) async fn crowd(common: Arc<Clients>, place: usize, nth: usize) {
     let mut crowd = JoinSet::new();
     for number in 0..CROWD {
         let mut client = Client::new(common.clone(), common.clients + 1 + nth * CROWD + number);
-        client.node = client.nodes.iter().position(|name| name == node).unwrap_or(0);
+        client.node = place;
         let (value, body) = client.next_value();
         let write = Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None };
         let key = format!("{}/crowd:session-{nth}-{number}", number % NAMESPACES.len());
@@ -147,13 +151,11 @@ fn keys(keys: usize) -> impl Iterator<Item = String> {
 
 impl Client {
     fn new(common: Arc<Clients>, number: usize) -> Self {
-        let nodes = common.world.names();
         Self {
             rng: SmallRng::seed_from_u64(common.seed.wrapping_mul(31).wrapping_add(number as u64)),
             number,
             serial: 0,
-            node: number % nodes.len(),
-            nodes,
+            node: number % common.world.places(),
             connections: BTreeMap::new(),
             known: BTreeMap::new(),
             common,
@@ -165,7 +167,7 @@ impl Client {
             let pause = self.common.think.mul_f64(self.rng.random());
             tokio::time::sleep(pause).await;
             if self.rng.random_bool(0.1) {
-                self.node = self.rng.random_range(0..self.nodes.len());
+                self.goes_elsewhere();
             }
             let keys: Vec<String> = keys(self.common.keys).collect();
             // Half of them on one key, where they meet.
@@ -173,10 +175,14 @@ impl Client {
             let Some(key) = key.cloned() else { return };
             let request = self.choose(&key);
             if self.act(&key, request).await != Outcome::Ok {
-                self.node = self.rng.random_range(0..self.nodes.len());
+                self.goes_elsewhere();
             }
         }
         self.common.stopped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn goes_elsewhere(&mut self) {
+        self.node = self.rng.random_range(0..self.common.world.places());
     }
 
     fn choose(&mut self, key: &str) -> Request {
@@ -222,7 +228,7 @@ impl Client {
         self.serial += 1;
         let value = (self.number as u64 + 1) << SERIAL_BITS | self.serial;
         let mut body = format!("{value:016x}").into_bytes();
-        body.resize(16 + self.rng.random_range(0..200), b'.');
+        body.resize(self.rng.random_range(16..=self.common.value_bytes), b'.');
         (value, body)
     }
 
@@ -249,7 +255,7 @@ impl Client {
             lock(&self.common.lifetimes).push(lifetime);
         }
         let operation = Operation { client: self.number, key: key.into(), action, start, end, outcome };
-        world.traces(&format!("{} at {}: {operation}", key, self.nodes[self.node]));
+        world.traces(&format!("{} at {}: {operation}", key, world.at(self.node)));
         world.record(operation);
         outcome
     }
@@ -275,12 +281,12 @@ impl Client {
         let mut connection = match self.connections.remove(&at) {
             Some(connection) => connection,
             None => {
-                let connecting = TcpStream::connect((self.nodes[self.node].as_str(), port));
+                let connecting = TcpStream::connect((self.common.world.at(self.node), port));
                 let Ok(Ok(connection)) = timeout(CONNECT, connecting).await else { return Err(Unanswered::NotSent) };
                 connection
             }
         };
-        let answer = timeout(PATIENCE, converse(&mut connection, key, request)).await;
+        let answer = timeout(self.common.patience + PATIENCE, converse(&mut connection, key, request)).await;
         let Ok(Ok(answer)) = answer else { return Err(Unanswered::Lost) };
         if header(&answer.head, "connection") != Some("close") {
             self.connections.insert(at, connection);

@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-use rand::rngs::SmallRng;
-use rand::seq::IndexedRandom;
-
 /// One kind of bad day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -52,7 +49,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, and how often each is drawn beside the others.
-    const WEIGHTS: [(Self, u32); 20] = [
+    pub(super) const WEIGHTS: [(Self, u32); 20] = [
         (Self::Kill, 10),
         (Self::PowerCut, 10),
         (Self::PowerCutOfAll, 4),
@@ -99,10 +96,6 @@ impl Fault {
             | Self::TransferLeader
             | Self::Snapshot => false,
         }
-    }
-
-    pub(super) fn draw(rng: &mut SmallRng) -> Self {
-        Self::WEIGHTS.choose_weighted(rng, |(_, weight)| *weight).map_or(Self::Kill, |(fault, _)| *fault)
     }
 }
 

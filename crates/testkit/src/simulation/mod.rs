@@ -23,6 +23,7 @@ mod invariants;
 mod net;
 mod node;
 mod operator;
+mod plan;
 mod planted;
 mod world;
 
@@ -34,6 +35,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 pub use faults::Fault;
+use plan::Plan;
 pub use planted::Defect;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -47,10 +49,6 @@ const STACK_BYTES: usize = 16 << 20;
 /// there may be none. Looks, not time: a process that is stopped for an hour comes to one look.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const STANDS_STILL: u64 = 60;
-
-/// Of how many rounds of entries one waits before it is applied, and how long: a node that has other things to do.
-const BUSY_ONE_IN: u32 = 3;
-const BUSY_MS: std::ops::RangeInclusive<u64> = 1..=100;
 
 /// Set, it shows what the nodes log, on stderr.
 pub const LOG: &str = "SESSILE_SIMULATION_LOG";
@@ -130,16 +128,18 @@ fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<
     inject(options.planted.map_or(Decisions::OWN, Defect::decisions));
     engine::plant(options.planted);
     let mut busy = SmallRng::seed_from_u64(!seed);
+    let plan = Plan::draw(&mut busy);
+    let mut story = vec![plan.to_string()];
+    let (one_in, most) = (plan.constants.busy_one_in, plan.constants.busy_ms);
     pause_before_applying(move || {
-        busy.random_ratio(1, BUSY_ONE_IN).then(|| Duration::from_millis(busy.random_range(BUSY_MS)))
+        busy.random_ratio(1, one_in).then(|| Duration::from_millis(busy.random_range(1..=most)))
     });
-    let mut story = Vec::new();
     // The nodes' own logs, where somebody wants them.
     let _log = std::env::var_os(LOG).is_some().then(|| {
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).without_time();
         tracing::subscriber::set_default(log.finish())
     });
-    let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, options, steps, &mut story)));
+    let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, plan, options, steps, &mut story)));
     interpose::sync_by_the_kernel();
     engine::choose_memory();
     engine::plant(None);

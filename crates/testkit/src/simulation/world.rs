@@ -13,7 +13,7 @@ use sessile_store::engine::{Step, Stepping};
 use tokio_util::sync::CancellationToken;
 
 use super::invariants::Once;
-use super::{disk::Disk, engine};
+use super::{disk::Disk, engine, node::address_of};
 use crate::{Operation, Value};
 
 /// When the simulation begins, by a clock that is right: 2030-01-01, in milliseconds.
@@ -22,6 +22,8 @@ const BEGIN: i64 = 1_893_456_000_000;
 /// Everything outside the nodes.
 pub(super) struct World {
     nodes: BTreeMap<String, Arc<Host>>,
+    /// Who is at which place.
+    members: Mutex<Vec<String>>,
     /// How many operators have asked for something and have no answer yet.
     pub(super) operators: AtomicUsize,
     /// How many engines were opened in steps.
@@ -69,13 +71,30 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    pub(super) fn new(hosts: impl IntoIterator<Item = Host>) -> Self {
+    pub(super) fn new(hosts: impl IntoIterator<Item = Host>, members: Vec<String>) -> Self {
         let nodes = hosts.into_iter().map(|host| (host.name.clone(), Arc::new(host))).collect();
-        Self { nodes, operators: AtomicUsize::new(0), engines: AtomicU64::new(0), inner: Mutex::default() }
+        Self {
+            nodes,
+            members: Mutex::new(members),
+            operators: AtomicUsize::new(0),
+            engines: AtomicU64::new(0),
+            inner: Mutex::default(),
+        }
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.nodes.keys().cloned().collect()
+    /// How many places there are.
+    pub(super) fn places(&self) -> usize {
+        lock(&self.members).len()
+    }
+
+    /// Who is at a place now.
+    pub(super) fn at(&self, place: usize) -> String {
+        lock(&self.members)[place].clone()
+    }
+
+    /// Where they listen for each other, as a configuration of today names them.
+    pub(super) fn seeds(&self) -> Vec<String> {
+        lock(&self.members).iter().map(|name| address_of(name)).collect()
     }
 
     pub(super) fn hosts(&self) -> impl Iterator<Item = &Arc<Host>> {

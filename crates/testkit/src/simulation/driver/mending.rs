@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use rand::Rng;
 use rand::seq::IteratorRandom;
 
-use super::{Driver, LATENCY};
+use super::Driver;
 
 impl Driver {
     /// Mends one thing. Says whether there was anything to mend.
@@ -62,8 +62,16 @@ impl Driver {
     pub(super) fn hasten(&mut self) {
         if let Some((one, other)) = self.slow.take() {
             self.tell(&format!("between {one} and {other} messages are as fast as ever"));
-            self.sim.set_link_max_message_latency(one.as_str(), other.as_str(), LATENCY.1);
+            self.is_as_far_as_ever(&one, &other);
         }
+    }
+
+    /// Between these two messages take as long as their places are far.
+    pub(super) fn is_as_far_as_ever(&self, one: &str, other: &str) {
+        let place = |name: &str| self.names.iter().position(|known| known == name).unwrap_or(0);
+        let (least, most) = self.plan.distance.latency(place(one), place(other));
+        self.sim.set_link_latency(one, other, least);
+        self.sim.set_link_max_message_latency(one, other, most);
     }
 
     pub(super) fn clocks_are_right(&mut self) {

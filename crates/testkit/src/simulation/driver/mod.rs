@@ -1,36 +1,37 @@
 //! The course of one simulation: begins a cluster, lets faults happen to it, mends everything, and looks at what is left.
 
+mod beginning;
+mod looking;
 mod machines;
 mod mending;
 mod nemesis;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rand::Rng;
 use rand::rngs::SmallRng;
-use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
 use turmoil::Sim;
 
 use super::clients::{self, Clients};
-use super::disk::{Disk, Tree};
+use super::disk::Tree;
 use super::invariants::{
-    Always, EqualStates, LogMatching, OneCluster, OneLeaderATerm, PromotedWhenReady, RemovedForGood, Seen, expiries,
-    linearizable, outlived, recounted, whole,
+    EqualStates, LogMatching, OneCluster, OneLeaderATerm, PromotedWhenReady, calm, expiries, linearizable, outlived,
+    recounted,
 };
+use super::plan::Plan;
 use super::world::{Host, World, lock};
-use super::{Defect, Failure, Fault, Ran, SimulationOptions, engine, interpose, node};
+use super::{Defect, Failure, Fault, Ran, SimulationOptions};
 use crate::Outcome;
 
 /// How fine virtual time is for messages between hosts.
-const TICK: Duration = Duration::from_millis(10);
-const LATENCY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(8));
+pub(super) const TICK: Duration = Duration::from_millis(10);
 /// How long faults happen, from when the cluster is made.
 const BAD_DAY: Duration = Duration::from_secs(45);
-/// Between two faults, in milliseconds.
-const PAUSE_MS: std::ops::RangeInclusive<u64> = 50..=4_000;
+/// Between two faults, at least.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long a cluster may take to be made, and to be whole again once everything is mended.
 const MADE_WITHIN: Duration = Duration::from_secs(30);
 const WHOLE_WITHIN: Duration = Duration::from_secs(90);
@@ -49,14 +50,15 @@ const CLOCKS_FORGOTTEN: Duration = Duration::from_secs(5);
 
 pub(super) fn run(
     seed: u64,
+    plan: Plan,
     options: &SimulationOptions,
     steps: Arc<AtomicU64>,
     story: &mut Vec<String>,
 ) -> Result<Ran, Box<Failure>> {
-    let mut driver = Driver::begin(seed, options, steps);
+    let mut driver = Driver::begin(seed, plan, options, steps);
     let ended = driver.drive();
     let trace = driver.world.trace();
-    *story = std::mem::take(&mut driver.story);
+    story.append(&mut driver.story);
     let (operations, lasted) = (std::mem::take(&mut driver.operations), driver.sim.elapsed());
     match ended {
         Ok(()) => Ok(Ran {
@@ -73,11 +75,13 @@ pub(super) fn run(
 }
 
 struct Driver {
+    plan: Plan,
     // Before the disks, whose files its hosts have open.
     sim: Sim<'static>,
     rng: SmallRng,
     world: Arc<World>,
     clients: Arc<Clients>,
+    /// Who is at which place.
     names: Vec<String>,
     /// Hosts that run no node.
     guests: Vec<String>,
@@ -85,6 +89,8 @@ struct Driver {
     planted: Option<Defect>,
     /// Who is heard by nobody, if it is one.
     silent: Arc<Mutex<Option<String>>>,
+    /// Machines that are in the network.
+    registered: BTreeSet<String>,
     /// Hosts that do not run.
     down: BTreeSet<String>,
     /// Of these, the ones whose disk is to be emptied before they start.
@@ -118,101 +124,10 @@ struct Driver {
 }
 
 impl Driver {
-    fn begin(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Self {
-        let mut rng = SmallRng::seed_from_u64(seed);
-        let scratch = tempfile::Builder::new().prefix("sessile-simulation-").tempdir_in(memory());
-        let scratch = scratch.unwrap_or_else(|error| panic!("no place for the disks: {error}"));
-        let count = if rng.random_bool(0.1) { 5 } else { 3 };
-        let names: Vec<String> = (1..=count).map(|nth| format!("n{nth}")).collect();
-        let host = |name: &String| {
-            let log_lags = options.planted == Some(Defect::AckBeforeFsync);
-            let disk =
-                Disk::new(scratch.path().join(name), log_lags).unwrap_or_else(|error| panic!("no disk: {error}"));
-            Host::new(name.clone(), disk)
-        };
-        let world = Arc::new(World::new(names.iter().map(host)));
-        let disks = world.clone();
-        interpose::sync_by(Box::new(move |file| disks.sync(file).map_err(drop)));
-        // The others have the one in memory, which leaves out one lapsed record and keeps another at any moment.
-        if seed.is_multiple_of(2) {
-            let engines = world.clone();
-            engine::choose_by(Box::new(move |dir| engines.stepping(seed, dir)));
-        }
-        let mut sim = turmoil::Builder::new()
-            .rng_seed(rng.random())
-            .tick_duration(TICK)
-            .min_message_latency(LATENCY.0)
-            .max_message_latency(LATENCY.1)
-            .simulation_duration(Duration::from_secs(3_600))
-            .tcp_capacity(4_096)
-            .build();
-        let seeds: Vec<String> = names.iter().map(|name| node::address_of(name)).collect();
-        let silent = Arc::new(Mutex::default());
-        for name in &names {
-            let host = world.host(name).clone();
-            // What all nodes read is one member's clock, or each its own.
-            let one = options.planted == Some(Defect::FollowersClockStamped);
-            let clock = if one { world.host(&names[0]).clone() } else { host.clone() };
-            let setting =
-                node::Setting { host, clock, seeds: seeds.clone(), silent: silent.clone(), planted: options.planted };
-            sim.host(name.as_str(), move || {
-                let setting = setting.clone();
-                async move {
-                    node::run(setting).await;
-                    // A program that has ended leaves its machine running.
-                    std::future::pending().await
-                }
-            });
-        }
-        let clients = Arc::new(Clients {
-            world: world.clone(),
-            seed: rng.random(),
-            clients: rng.random_range(2..=4),
-            keys: rng.random_range(1..=10),
-            think: Duration::from_millis(rng.random_range(100..=700)),
-            stop: AtomicBool::new(false),
-            stopped: AtomicUsize::new(0),
-            lifetimes: Mutex::default(),
-            crowds: Mutex::default(),
-        });
-        Self {
-            sim,
-            rng,
-            world,
-            clients,
-            names,
-            guests: Vec::new(),
-            only: options.only.clone(),
-            planted: options.planted,
-            silent,
-            down: BTreeSet::new(),
-            to_wipe: BTreeSet::new(),
-            cuts: BTreeSet::new(),
-            held: None,
-            slow: None,
-            image: None,
-            rolled_back: None,
-            clocks_are_wrong: false,
-            clocks_right_at: Duration::ZERO,
-            kill_in_change: false,
-            in_turn: Vec::new(),
-            one_leader: OneLeaderATerm::default(),
-            one_cluster: OneCluster::of(count),
-            promoted: PromotedWhenReady::default(),
-            equal_states: EqualStates::default(),
-            log_matching: LogMatching::default(),
-            faults: BTreeMap::new(),
-            drawn: 0,
-            story: Vec::new(),
-            operations: Vec::new(),
-            steps,
-            scratch,
-        }
-    }
-
     fn drive(&mut self) -> Result<(), String> {
         self.begins_badly()?;
         self.until("the cluster is made", MADE_WITHIN, Self::is_whole)?;
+        let term = self.term();
         let clients = self.clients.clone();
         self.guests.push("clients".into());
         self.sim.client("clients", async move {
@@ -221,9 +136,11 @@ impl Driver {
         });
         let evening = self.sim.elapsed() + BAD_DAY;
         while self.sim.elapsed() < evening {
-            let pause = Duration::from_millis(self.rng.random_range(PAUSE_MS));
+            let pause = self.rng.random_range(PAUSE..=self.plan.pause);
             self.lasts(pause)?;
-            self.next()?;
+            if !self.plan.is_calm() {
+                self.next()?;
+            }
         }
         self.mend()?;
         self.until_whole("all are voters again", Self::is_whole)?;
@@ -253,10 +170,13 @@ impl Driver {
             return Err("all was well, and a read was not answered".into());
         }
         self.operations = self.world.operations();
+        if self.plan.is_calm() {
+            calm(term, self.term(), &self.operations)?;
+        }
         let lifetimes = lock(&self.clients.lifetimes).clone();
         let history = self.operations.iter().cloned().chain(expiries(&lifetimes)).collect();
         linearizable(history)?;
-        outlived(&self.operations, &lifetimes, mended)?;
+        outlived(&self.operations, &lifetimes, mended, self.plan.distance.max_rtt())?;
         for name in self.names.clone() {
             self.crash(&name, |disk, _| disk.cached())?;
             recounted(self.world.host(&name))?;
@@ -264,39 +184,10 @@ impl Driver {
         Ok(())
     }
 
-    /// Now and then not all see each other from the start, or one comes late.
-    fn begins_badly(&mut self) -> Result<(), String> {
-        if self.rng.random_bool(0.6) {
-            return Ok(());
-        }
-        let first = Duration::from_millis(self.rng.random_range(0..1_500));
-        self.lasts(first)?;
-        let fault = [Fault::Cut, Fault::OneWayCut, Fault::Bridge, Fault::Kill, Fault::PowerCut, Fault::SlowLink]
-            .choose(&mut self.rng)
-            .copied()
-            .unwrap_or(Fault::Bridge);
-        if self.happens(fault)? {
-            *self.faults.entry(fault).or_default() += 1;
-        }
-        let bad = Duration::from_millis(self.rng.random_range(100..6_000));
-        self.lasts(bad)?;
-        self.mend()
-    }
-
     fn tell(&mut self, what: &str) {
         let line = format!("{:>10.3}  {what}", self.sim.elapsed().as_secs_f64());
         self.world.traces(&format!("* {line}"));
         self.story.push(line);
-    }
-
-    /// The one that is down or cut off from all others.
-    fn silent(&self) -> Option<String> {
-        let is_heard = |name: &String| {
-            let hears = |other: &String| !self.cuts.contains(&(name.clone(), other.clone()));
-            !self.down.contains(name) && self.others(name).iter().any(hears)
-        };
-        let mut silent = self.names.iter().filter(|name| !is_heard(name));
-        silent.next().filter(|_| silent.next().is_none()).cloned()
     }
 
     /// One step of virtual time.
@@ -371,106 +262,4 @@ impl Driver {
         }
         self.until(what, WHOLE_WITHIN, holds)
     }
-
-    /// Who lags, and is named by an alert for that.
-    fn shows_an_older_image(&self) -> Option<String> {
-        let alerts = self.running().into_iter().flat_map(|(_, status)| status.alerts);
-        let named = alerts.filter(|alert| alert.contains("shows an older image"));
-        let names: BTreeSet<String> = named.filter_map(|alert| Some(alert.split_once(' ')?.0.to_owned())).collect();
-        let newest = self.names.iter().map(|name| self.applied(name)).max().unwrap_or(0);
-        names.into_iter().find(|name| self.names.contains(name) && self.applied(name) + LAGS < newest)
-    }
-
-    /// What the nodes say of themselves.
-    fn words(&self) -> String {
-        let words = self.world.hosts().map(|host| match (host.cluster(), host.ended()) {
-            (Some(cluster), _) => format!("{}: {:?}", host.name, cluster.status()),
-            (None, Some(ended)) => format!("{}: {ended}", host.name),
-            (None, None) => format!("{}: starts", host.name),
-        });
-        words.collect::<Vec<_>>().join("\n")
-    }
-
-    /// What must hold at every moment.
-    fn look(&mut self) -> Result<(), String> {
-        if let Some(wrong) = self.world.wrong_answers().first() {
-            return Err(wrong.clone());
-        }
-        if let Some(twice) = self.world.twice() {
-            return Err(twice);
-        }
-        let running = self.running();
-        let seen = self.seen(&running);
-        for Seen { name, status, .. } in &seen {
-            self.world.traces(&format!(
-                "{name} in term {} with {:?} applied, {:?}",
-                status.term, status.applied, status.leads_in
-            ));
-        }
-        let invariants: [&mut dyn Always; 6] = [
-            &mut self.one_leader,
-            &mut self.one_cluster,
-            &mut self.equal_states,
-            &mut self.log_matching,
-            &mut self.promoted,
-            &mut RemovedForGood,
-        ];
-        invariants.into_iter().try_for_each(|invariant| invariant.look(&seen))
-    }
-
-    fn running(&self) -> Vec<(Arc<Host>, sessile_cluster::Status)> {
-        self.world.hosts().filter_map(|host| Some((host.clone(), host.cluster()?.status()))).collect()
-    }
-
-    fn seen<'a>(&self, running: &'a [(Arc<Host>, sessile_cluster::Status)]) -> Vec<Seen<'a>> {
-        let now = self.sim.elapsed();
-        let seen = |(host, status): &'a (Arc<Host>, sessile_cluster::Status)| Seen {
-            name: &host.name,
-            start: host.starts.load(Ordering::Relaxed),
-            now,
-            status,
-            rows: host.cluster().map(|cluster| cluster.digest_of_rows()).unwrap_or_default(),
-            log: host.cluster().map(|cluster| cluster.log_ids()).unwrap_or_default(),
-        };
-        running.iter().map(seen).collect()
-    }
-
-    fn is_whole(&self) -> Result<(), String> {
-        let running = self.running();
-        let seen = self.seen(&running);
-        whole(&seen, self.names.len())
-    }
-
-    fn leader(&self) -> Option<String> {
-        let leads = |host: &&Arc<Host>| host.cluster().is_some_and(|cluster| cluster.status().leads_in.is_some());
-        self.world.hosts().find(leads).map(|host| host.name.clone())
-    }
-
-    fn applied(&self, name: &str) -> u64 {
-        self.world.host(name).cluster().and_then(|cluster| cluster.status().applied).unwrap_or(0)
-    }
-
-    fn up(&self) -> Vec<String> {
-        self.names.iter().filter(|name| !self.down.contains(*name)).cloned().collect()
-    }
-
-    fn all_is_well(&self) -> bool {
-        let quiet = self.down.is_empty() && self.cuts.is_empty() && self.held.is_none() && self.slow.is_none();
-        quiet && self.is_settled().is_ok()
-    }
-
-    /// Whole, and no operator has asked for a change of that: a member that is being removed is missed by whoever loses its
-    /// disk meanwhile.
-    fn is_settled(&self) -> Result<(), String> {
-        match self.world.operators.load(Ordering::Relaxed) {
-            0 => self.is_whole(),
-            asked => Err(format!("{asked} operators have no answer yet")),
-        }
-    }
-}
-
-/// A file system in memory, if there is one: nothing here needs a disk.
-fn memory() -> std::path::PathBuf {
-    let memory = std::path::PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }

@@ -34,10 +34,10 @@ impl Driver {
             }
             return Ok(());
         }
-        if self.rng.random_bool(0.45) && self.mend_one()? {
+        if self.rng.random_bool(self.plan.mends) && self.mend_one()? {
             return Ok(());
         }
-        let fault = Fault::draw(&mut self.rng);
+        let fault = self.plan.draw_fault(&mut self.rng);
         self.drawn += 1;
         if self.only.as_ref().is_some_and(|only| !only.contains(&self.drawn)) {
             return Ok(());
@@ -133,8 +133,10 @@ impl Driver {
             Fault::SlowLink if self.slow.is_none() => {
                 let other = self.others(&name).choose(&mut self.rng).cloned().unwrap_or_default();
                 let latency = Duration::from_millis(self.rng.random_range(20..400));
-                self.tell(&format!("between {name} and {other} messages take up to {latency:?}"));
-                self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), latency);
+                self.tell(&format!("between {name} and {other} messages take up to {latency:?} longer"));
+                let place = |name: &String| self.names.iter().position(|known| known == name).unwrap_or(0);
+                let (_, most) = self.plan.distance.latency(place(&name), place(&other));
+                self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), most + latency);
                 self.slow = Some((name, other));
             }
             Fault::WrongClock if self.clocks_are_wrong => {
@@ -176,10 +178,11 @@ impl Driver {
     /// successor: its log ends in entries that are none.
     fn damage_a_leader_left_behind(&mut self, leader: &str) -> Result<(), String> {
         self.tell(&format!("{leader}, which leads, is asked for many writes and cut off"));
-        let (clients, node, nth) = (self.clients.clone(), leader.to_owned(), self.drawn);
+        let place = self.names.iter().position(|name| name == leader).unwrap_or(0);
+        let (clients, nth) = (self.clients.clone(), self.drawn);
         self.guests.push(format!("crowd{nth}"));
         self.sim.client(format!("crowd{nth}"), async move {
-            clients::crowd(clients, &node, nth).await;
+            clients::crowd(clients, place, nth).await;
             Ok(())
         });
         // A round of writes is in its log, and on its way to the others.
