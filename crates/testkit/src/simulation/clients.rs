@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
+use super::marks::Mark;
 use super::node::NAMESPACES;
 use super::world::{World, lock};
 use crate::{Action, Operation, Outcome, Value};
@@ -27,6 +28,8 @@ const SERIAL_BITS: u32 = 24;
 const FOREIGN: Value = Value::MAX;
 /// How many clients a crowd has.
 const CROWD: usize = 30;
+/// The numbers of clients that ask those that are left begin here: beyond every crowd's.
+const FIRST_OF_THE_LAST: usize = 100_000;
 /// Lifetimes that are asked for, in seconds.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 4..=12;
 
@@ -46,6 +49,8 @@ pub(super) struct Clients {
     pub(super) stop: AtomicBool,
     /// How many have.
     pub(super) stopped: AtomicUsize,
+    /// How often it was tried whether those that are left serve.
+    pub(super) tries: AtomicUsize,
     /// Values with a lifetime, and when it begins and ends.
     pub(super) lifetimes: Mutex<Vec<Lifetime>>,
     /// Keys that crowds wrote.
@@ -110,24 +115,28 @@ pub(super) async fn run(common: Arc<Clients>) {
 }
 
 /// Reads every key at every node, as one more client. Says whether every read was answered.
-pub(super) async fn read_everything(common: Arc<Clients>) -> bool {
+pub(super) async fn read_everything(common: Arc<Clients>, places: &[usize]) -> bool {
     let mut client = Client::new(common.clone(), common.clients);
     let mut all = true;
     let crowds = lock(&common.crowds).clone();
     for key in keys(common.keys).chain(crowds) {
-        for node in 0..common.world.places() {
-            client.node = node;
-            let read = Request {
-                method: "GET",
-                headers: String::new(),
-                body: Vec::new(),
-                action: Action::Get(None),
-                lasts: None,
-            };
-            all &= client.act(&key, read).await == Outcome::Ok;
+        for place in places {
+            client.node = *place;
+            all &= client.act(&key, Request::read()).await == Outcome::Ok;
         }
     }
     all
+}
+
+/// Writes something at one node, and reads it there. Says whether both were answered.
+pub(super) async fn is_served(common: Arc<Clients>, place: usize, nth: usize) -> bool {
+    let tries = common.tries.fetch_add(1, Ordering::Relaxed);
+    let mut client = Client::new(common.clone(), FIRST_OF_THE_LAST + tries);
+    client.node = place;
+    let key = format!("0/left:session-{nth}-{place}-{tries}");
+    let (value, body) = client.next_value();
+    let write = Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None };
+    client.act(&key, write).await == Outcome::Ok && client.act(&key, Request::read()).await == Outcome::Ok
 }
 
 /// Asks one node for many writes at once, of as many clients.
@@ -143,6 +152,13 @@ pub(super) async fn crowd(common: Arc<Clients>, place: usize, nth: usize) {
         crowd.spawn(async move { client.act(&key, write).await });
     }
     crowd.join_all().await;
+}
+
+impl Request {
+    fn read() -> Self {
+        let (headers, body) = (String::new(), Vec::new());
+        Self { method: "GET", headers, body, action: Action::Get(None), lasts: None }
+    }
 }
 
 fn keys(keys: usize) -> impl Iterator<Item = String> {
@@ -247,6 +263,9 @@ impl Client {
             Err(Unanswered::NotSent) => (request.action, Outcome::Failed),
             Err(Unanswered::Lost) => (request.action, Outcome::Ambiguous),
         };
+        if let Ok(answer) = &answered {
+            self.marks(&request, answer);
+        }
         self.learn(key, action, outcome, answered.as_ref().ok());
         if let (Some(lasts), Action::Put(value)) = (request.lasts, action)
             && outcome != Outcome::Failed
@@ -258,6 +277,21 @@ impl Client {
         world.traces(&format!("{} at {}: {operation}", key, world.at(self.node)));
         world.record(operation);
         outcome
+    }
+
+    /// What a write came to that was not answered as it should be.
+    fn marks(&self, request: &Request, answer: &Answer) {
+        if answer.status != 503 || request.method == "GET" {
+            return;
+        }
+        let said = String::from_utf8_lossy(&answer.body);
+        let marks = [
+            ("outcome_unknown", Mark::OutcomeUnknown),
+            ("no_quorum", Mark::NotProposed),
+            ("overloaded", Mark::QueueFull),
+        ];
+        let reached = marks.into_iter().filter(|(what, _)| said.contains(what));
+        reached.for_each(|(_, mark)| self.common.world.marks.reach(mark));
     }
 
     fn learn(&mut self, key: &str, action: Action, outcome: Outcome, answer: Option<&Answer>) {

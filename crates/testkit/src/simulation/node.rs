@@ -1,5 +1,7 @@
 //! One run of the program on a simulated host: the store, the cluster and the session API as `sessile serve` wires them.
 
+use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use tokio::time::sleep;
 
 use super::engine;
 use super::invariants::kept_state;
-use super::net::{PEER_PORT, Simulated, incoming, listen};
+use super::net::{Doubles, Simulated, incoming, listen};
 use super::plan::Constants;
 use super::planted::{Defect, PlantedSessions};
 use super::world::{Host, World, lock};
@@ -35,29 +37,42 @@ pub(super) struct Setting {
     pub(super) clock: Arc<Host>,
     pub(super) world: Arc<World>,
     pub(super) constants: Constants,
+    /// Which of its connections are double.
+    pub(super) doubles: Arc<Doubles>,
     /// Of all machines the one that nobody hears, if it is one.
     pub(super) silent: Arc<Mutex<Option<String>>>,
     pub(super) planted: Option<Defect>,
-}
-
-/// Where a node listens for others.
-pub(super) fn address_of(name: &str) -> String {
-    format!("{name}:{PEER_PORT}")
 }
 
 /// Runs it until it is told to stop or has a fault; what it says at its end is kept with the host.
 pub(super) async fn run(setting: Setting) {
     let host = setting.host.clone();
     host.begins();
-    let ended = match Box::pin(serve(setting)).await {
-        Ok(()) => "stopped".to_owned(),
-        Err(error) => error.to_string(),
+    let served = tokio::select! {
+        served = Box::pin(serve(setting)) => served,
+        never = finds_its_time_ahead(&host) => match never {},
     };
-    host.ends(ended);
+    host.ends(served.map_or_else(|error| error.to_string(), |()| "stopped".to_owned()));
+}
+
+/// Lets the program's time jump whenever it has stood still.
+async fn finds_its_time_ahead(host: &Host) -> Infallible {
+    loop {
+        tokio::time::advance(host.next_jump().await).await;
+    }
+}
+
+/// What it is called. With one defect nobody takes the place of his own earlier life, because he comes under another name.
+fn name_of(host: &Host, planted: Option<Defect>) -> String {
+    let name = lock(&host.copy_of).clone().unwrap_or_else(|| host.name.clone());
+    match host.emptied.load(Ordering::Relaxed) {
+        lives @ 1.. if planted == Some(Defect::DeadVoterKept) => format!("{name}-{lives}"),
+        _ => name,
+    }
 }
 
 async fn serve(setting: Setting) -> Result<(), Failed> {
-    let Setting { host, clock, world, constants, silent, planted } = setting;
+    let Setting { host, clock, world, constants, doubles, silent, planted } = setting;
     let mut seeds = world.seeds();
     let data_dir = host.disk().root().to_path_buf();
     let pause = host.clone();
@@ -102,11 +117,12 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         // For longer than a machine that only starts late is silent. Then the list leaves out who says nothing to anybody.
         sleep(3 * constants.listen_for).await;
         let silent = lock(&silent).clone();
-        seeds.retain(|seed| silent.as_ref().is_none_or(|name| *name == host.name || *seed != address_of(name)));
+        seeds.retain(|seed| {
+            silent.as_ref().is_none_or(|name| *name == host.name || *seed != world.host(name).address())
+        });
     }
-    let address = address_of(&host.name);
     let peers = PeersConfig {
-        advertise: address,
+        advertise: host.address(),
         expect: Some(seeds.len()),
         seeds,
         join_token: JoinToken::new("a token of the simulation"),
@@ -116,19 +132,19 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         autopilot: true,
     };
     let config = NodeConfig {
-        name: host.name.clone(),
+        name: name_of(&host, planted),
         persist_after: constants.persist_after,
         reap_pause: constants.reap_pause,
         keep_entries: constants.keep_entries,
         queues: constants.queues,
         timing: constants.timing,
         keep_log_for: Duration::ZERO,
-        reach: Reach::Through(Arc::new(Simulated)),
+        reach: Reach::Through(Arc::new(Simulated { doubles: Some(doubles) })),
         wall_clock: WallClock::new(move || clock.wall_clock()),
         peers: Some(peers),
         ..NodeConfig::new(data_dir)
     };
-    let listener = listen(PEER_PORT).await?;
+    let listener = listen(host.port.load(Ordering::Relaxed)).await?;
     let stop = host.stop();
     let node = tokio::select! {
         node = Box::pin(Node::start(opening, config, Some(incoming(listener)))) => node?,

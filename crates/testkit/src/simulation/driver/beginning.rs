@@ -12,19 +12,30 @@ use rand::{Rng, SeedableRng};
 use super::super::clients::Clients;
 use super::super::disk::Disk;
 use super::super::invariants::{EqualStates, LogMatching, OneCluster, OneLeaderATerm, PromotedWhenReady};
+use super::super::marks::Marks;
+use super::super::net::Doubles;
 use super::super::plan::Plan;
+use super::super::rare_states::RareStates;
 use super::super::world::{Host, World};
 use super::super::{Defect, Fault, SimulationOptions, engine, interpose, node};
+use super::strangers::TWIN;
 use super::{Driver, TICK};
 
 /// How long a message of or to a client takes.
 const LATENCY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(8));
+/// How many machines there are for newcomers.
+const SPARES: usize = 3;
 /// What may go wrong before there is a cluster.
 const FIRST_FAULTS: [Fault; 6] =
     [Fault::Cut, Fault::OneWayCut, Fault::Bridge, Fault::Kill, Fault::PowerCut, Fault::SlowLink];
 
 impl Driver {
-    pub(super) fn begin(seed: u64, plan: Plan, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Self {
+    pub(super) fn begin(
+        seed: u64,
+        plan: Plan,
+        options: &SimulationOptions,
+        (steps, marks): (Arc<AtomicU64>, Marks),
+    ) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let scratch = tempfile::Builder::new().prefix("sessile-simulation-").tempdir_in(memory());
         let scratch = scratch.unwrap_or_else(|error| panic!("no place for the disks: {error}"));
@@ -35,7 +46,10 @@ impl Driver {
                 Disk::new(scratch.path().join(name), log_lags).unwrap_or_else(|error| panic!("no disk: {error}"));
             Host::new(name.clone(), disk)
         };
-        let world = Arc::new(World::new(names.iter().map(host), names.clone()));
+        let spares: Vec<String> = (1..=SPARES).rev().map(|nth| format!("n{}", plan.nodes + nth)).collect();
+        let twin = [TWIN.to_owned()];
+        let machines = names.iter().chain(&spares).chain(&twin);
+        let world = Arc::new(World::new(machines.map(host), names.clone(), marks.clone()));
         let disks = world.clone();
         interpose::sync_by(Box::new(move |file| disks.sync(file).map_err(drop)));
         // The others have the one in memory, which leaves out one lapsed record and keeps another at any moment.
@@ -61,6 +75,7 @@ impl Driver {
             value_bytes: plan.constants.value_bytes,
             stop: AtomicBool::new(false),
             stopped: AtomicUsize::new(0),
+            tries: AtomicUsize::new(0),
             lifetimes: Mutex::default(),
             crowds: Mutex::default(),
         });
@@ -69,6 +84,7 @@ impl Driver {
             rng,
             world,
             clients,
+            spares,
             guests: Vec::new(),
             only: options.only.clone(),
             planted: options.planted,
@@ -90,6 +106,7 @@ impl Driver {
             promoted: PromotedWhenReady::after(plan.constants.stabilise),
             equal_states: EqualStates::default(),
             log_matching: LogMatching::default(),
+            rare: RareStates::new(marks),
             faults: BTreeMap::new(),
             drawn: 0,
             story: Vec::new(),
@@ -106,7 +123,7 @@ impl Driver {
     }
 
     /// Puts a machine into the network, where its program starts.
-    fn register(&mut self, name: &str) {
+    pub(super) fn register(&mut self, name: &str) {
         let host = self.world.host(name).clone();
         // What all nodes read is one member's clock, or each its own.
         let one = self.planted == Some(Defect::FollowersClockStamped);
@@ -116,6 +133,7 @@ impl Driver {
             clock,
             world: self.world.clone(),
             constants: self.plan.constants.clone(),
+            doubles: Arc::new(Doubles::new(self.plan.doubled, self.rng.random())),
             silent: self.silent.clone(),
             planted: self.planted,
         };

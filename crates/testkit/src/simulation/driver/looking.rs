@@ -54,6 +54,7 @@ impl Driver {
                 status.term, status.applied, status.leads_in
             ));
         }
+        self.rare.look(&seen);
         let invariants: [&mut dyn Always; 6] = [
             &mut self.one_leader,
             &mut self.one_cluster,
@@ -113,6 +114,13 @@ impl Driver {
             0 => self.is_whole(),
             asked => Err(format!("{asked} operators have no answer yet")),
         }
+    }
+
+    /// Whether it takes itself for the leader, and another one leads in a newer term.
+    pub(super) fn is_deposed(&self, name: &str) -> bool {
+        let running = self.running();
+        let own = running.iter().find(|(host, _)| host.name == name).and_then(|(_, status)| status.leads_in);
+        own.is_some_and(|own| running.iter().any(|(_, status)| status.leads_in > Some(own)))
     }
 
     /// The newest term that anybody knows.

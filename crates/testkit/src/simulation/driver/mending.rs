@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use rand::Rng;
 use rand::seq::IteratorRandom;
 
-use super::Driver;
+use super::super::marks::Mark;
+use super::{Driver, Held};
 
 impl Driver {
     /// Mends one thing. Says whether there was anything to mend.
@@ -25,9 +26,7 @@ impl Driver {
 
     pub(super) fn mend(&mut self) -> Result<(), String> {
         self.tell("everything is mended");
-        if let Some((name, _)) = self.held.clone() {
-            self.release(&name);
-        }
+        self.release();
         self.reconnect();
         self.hasten();
         self.clocks_are_right();
@@ -44,12 +43,20 @@ impl Driver {
         Ok(())
     }
 
-    pub(super) fn release(&mut self, name: &str) {
+    pub(super) fn release(&mut self) {
+        let Some(Held { name, stands_still, .. }) = self.held.take() else { return };
         self.tell(&format!("{name} goes on"));
-        for other in self.others(name) {
-            self.sim.release(name, other.as_str());
+        for other in self.others(&name) {
+            self.sim.release(name.as_str(), other.as_str());
         }
-        self.held = None;
+        if let Some(time) = stands_still {
+            if self.is_deposed(&name) {
+                self.world.marks.reach(Mark::StoodStillAsLeader);
+            }
+            let host = self.world.host(&name);
+            host.disk_delay.store(1, Ordering::Relaxed);
+            host.stood_still(time);
+        }
     }
 
     pub(super) fn reconnect(&mut self) {

@@ -2,9 +2,11 @@
 
 mod beginning;
 mod looking;
+mod losses;
 mod machines;
 mod mending;
 mod nemesis;
+mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +23,9 @@ use super::invariants::{
     EqualStates, LogMatching, OneCluster, OneLeaderATerm, PromotedWhenReady, calm, expiries, linearizable, outlived,
     recounted,
 };
+use super::marks::{Mark, Marks};
 use super::plan::Plan;
+use super::rare_states::RareStates;
 use super::world::{Host, World, lock};
 use super::{Defect, Failure, Fault, Ran, SimulationOptions};
 use crate::Outcome;
@@ -52,10 +56,10 @@ pub(super) fn run(
     seed: u64,
     plan: Plan,
     options: &SimulationOptions,
-    steps: Arc<AtomicU64>,
+    counted: (Arc<AtomicU64>, Marks),
     story: &mut Vec<String>,
 ) -> Result<Ran, Box<Failure>> {
-    let mut driver = Driver::begin(seed, plan, options, steps);
+    let mut driver = Driver::begin(seed, plan, options, counted);
     let ended = driver.drive();
     let trace = driver.world.trace();
     story.append(&mut driver.story);
@@ -68,10 +72,19 @@ pub(super) fn run(
             lasted,
             compared: driver.equal_states.compared,
             steps: driver.world.engine_steps(),
+            marks: driver.world.marks.reached(),
             trace,
         }),
         Err(what) => Err(Box::new(Failure { what, story: story.clone(), drawn: driver.drawn, trace })),
     }
+}
+
+/// Who neither hears nor says anything for a while.
+struct Held {
+    name: String,
+    until: Duration,
+    /// For how long its process stands still, if it does.
+    stands_still: Option<Duration>,
 }
 
 struct Driver {
@@ -83,6 +96,8 @@ struct Driver {
     clients: Arc<Clients>,
     /// Who is at which place.
     names: Vec<String>,
+    /// Machines that no place has had yet.
+    spares: Vec<String>,
     /// Hosts that run no node.
     guests: Vec<String>,
     only: Option<BTreeSet<usize>>,
@@ -96,7 +111,7 @@ struct Driver {
     /// Of these, the ones whose disk is to be emptied before they start.
     to_wipe: BTreeSet<String>,
     cuts: BTreeSet<(String, String)>,
-    held: Option<(String, Duration)>,
+    held: Option<Held>,
     slow: Option<(String, String)>,
     /// A disk's image of before, and whose.
     image: Option<(String, Tree)>,
@@ -114,6 +129,7 @@ struct Driver {
     promoted: PromotedWhenReady,
     equal_states: EqualStates,
     log_matching: LogMatching,
+    rare: RareStates,
     faults: BTreeMap<Fault, usize>,
     drawn: usize,
     story: Vec<String>,
@@ -147,6 +163,7 @@ impl Driver {
         let mended = self.sim.elapsed();
         self.lasts(CALM)?;
         self.until_whole("all are voters", Self::is_whole)?;
+        let left = self.lose_some_for_good()?;
         self.clients.stop.store(true, Ordering::Relaxed);
         let all = self.clients.clients;
         self.until("the clients have stopped", READ_WITHIN, |driver| {
@@ -154,10 +171,10 @@ impl Driver {
             if stopped == all { Ok(()) } else { Err(format!("{stopped} of {all} have")) }
         })?;
         let read = Arc::new(AtomicUsize::new(0));
-        let (common, done) = (self.clients.clone(), read.clone());
+        let (common, places, done) = (self.clients.clone(), self.places_of(&left), read.clone());
         self.guests.push("reader".into());
         self.sim.client("reader", async move {
-            let all = clients::read_everything(common).await;
+            let all = clients::read_everything(common, &places).await;
             done.store(if all { 1 } else { 2 }, Ordering::Relaxed);
             Ok(())
         });
@@ -177,7 +194,7 @@ impl Driver {
         let history = self.operations.iter().cloned().chain(expiries(&lifetimes)).collect();
         linearizable(history)?;
         outlived(&self.operations, &lifetimes, mended, self.plan.distance.max_rtt())?;
-        for name in self.names.clone() {
+        for name in left {
             self.crash(&name, |disk, _| disk.cached())?;
             recounted(self.world.host(&name))?;
         }
@@ -195,10 +212,8 @@ impl Driver {
         *lock(&self.silent) = self.silent();
         self.sim.step().map_err(|error| format!("the simulation broke: {error}"))?;
         let steps = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some((name, until)) = self.held.clone()
-            && self.sim.elapsed() >= until
-        {
-            self.release(&name);
+        if self.held.as_ref().is_some_and(|held| self.sim.elapsed() >= held.until) {
+            self.release();
         }
         if self.kill_in_change {
             let changes = |host: &&Arc<Host>| {
@@ -209,6 +224,7 @@ impl Driver {
             let changing = self.world.hosts().find(changes).map(|host| host.name.clone());
             if let Some(name) = changing {
                 self.kill_in_change = false;
+                self.world.marks.reach(Mark::KilledInChange);
                 self.tell(&format!("{name} is killed in the middle of a change of the membership"));
                 self.crash(&name, |disk, _| disk.cached())?;
             }
@@ -257,6 +273,7 @@ impl Driver {
             return Ok(());
         }
         if let Some(name) = self.shows_an_older_image() {
+            self.world.marks.reach(Mark::OlderImage);
             self.tell(&format!("an operator heeds an alert: {name} shows an older image of its disk"));
             self.wipe(&name)?;
         }

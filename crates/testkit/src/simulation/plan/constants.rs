@@ -10,6 +10,13 @@ use sessile_store::log::MIN_SEGMENT_BYTES;
 /// The shortest deadline of a request: what is shipped.
 const REQUEST: Duration = Duration::from_secs(2);
 
+/// Half of it is the window of a connection. Below 64 KiB a sender has used more than there is before it is told, and the `h2`
+/// crate never lets it go on; no configuration comes to so little.
+const REPLICATED: [usize; 2] = [256 << 10, 1 << 20];
+
+/// Whoever finds no room in the log's queue, which holds two of these, waits on its thread: there is but one here.
+const LOG_BATCHES: [usize; 2] = [1 << 20, 8 << 20];
+
 /// What the nodes of a seed run with, of what can be handed in.
 #[derive(Debug, Clone)]
 pub(in crate::simulation) struct Constants {
@@ -50,11 +57,11 @@ impl Constants {
             persist_after: millis(rng, 500..=5_000),
             reap_pause: millis(rng, 300..=3_000),
             keep_entries: rng.random_range(5..=150),
-            queues: QueueBytes { proposals: queue(rng), forwarded: queue(rng), replicated: queue(rng) },
+            queues: QueueBytes { proposals: queue(rng), forwarded: queue(rng), replicated: of(rng, &REPLICATED) },
             segment_bytes: MIN_SEGMENT_BYTES * rng.random_range(1..=8),
             recycled_segments: rng.random_range(0..=2),
             log_cache_bytes: of(rng, &[0, 1_024, 4_096, 64 << 10]),
-            log_batch_bytes: of(rng, &[1_024, 16 << 10, 8 << 20]),
+            log_batch_bytes: of(rng, &LOG_BATCHES),
             engine_cache_bytes: of(rng, &[0, 0, 16 << 10]) as u64,
             busy_one_in: rng.random_range(2..=8),
             busy_ms: rng.random_range(10..=200),

@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub(super) keys: usize,
     /// Between two requests of one client, at most.
     pub(super) think: Duration,
+    /// Of a hundred connections between nodes, on so many everything comes twice.
+    pub(super) doubled: u32,
     pub(super) distance: Distance,
     pub(super) constants: Constants,
 }
@@ -56,6 +58,7 @@ impl Plan {
             clients: rng.random_range(2..=4),
             keys: rng.random_range(1..=10),
             think: Duration::from_millis(rng.random_range(100..=700)),
+            doubled: if rng.random_bool(0.6) { 0 } else { rng.random_range(5..=50) },
             distance,
             constants: Constants::draw(rng, timing),
         }
@@ -94,9 +97,12 @@ fn kinds(rng: &mut SmallRng) -> Vec<(Fault, u32)> {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, faults, mends, pause, clients, keys, think, distance, constants } = self;
+        let Self { nodes, faults, mends, pause, clients, keys, think, doubled, distance, constants } = self;
         writeln!(f, "{nodes} nodes, {clients} clients on {keys} keys that think for up to {think:?}; {distance}")?;
         writeln!(f, "{constants}")?;
+        if *doubled > 0 {
+            writeln!(f, "on {doubled} of 100 connections between nodes everything comes twice")?;
+        }
         if faults.is_empty() {
             return f.write_str("nothing is done to them");
         }
