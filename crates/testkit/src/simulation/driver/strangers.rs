@@ -67,6 +67,7 @@ impl Driver {
             let Some(asked) = self.up().choose(&mut self.rng).cloned() else { continue };
             if self.is_a_member(node) {
                 let replace = Wish::Replace(old.to_owned(), new.clone());
+                self.promoted.by_command(&new);
                 let wish = if self.rng.random_bool(0.5) { replace } else { Wish::Remove(old.to_owned()) };
                 self.operator(&asked, wish);
             }

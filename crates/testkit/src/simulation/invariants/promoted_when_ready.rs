@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sessile_store::NodeId;
@@ -16,12 +16,19 @@ pub(in super::super) struct PromotedWhenReady {
     known: BTreeMap<NodeId, (Duration, bool)>,
     /// When a leader was last seen.
     before: Duration,
+    /// Who is given a vote by command, which waits for nothing but that it has caught up.
+    by_command: BTreeSet<String>,
 }
 
 impl PromotedWhenReady {
     /// Not before it was healthy for so long.
     pub(in super::super) fn after(stabilise: Duration) -> Self {
-        Self { stabilise, known: BTreeMap::new(), before: Duration::ZERO }
+        Self { stabilise, known: BTreeMap::new(), before: Duration::ZERO, by_command: BTreeSet::new() }
+    }
+
+    /// From now on an operator may give that member a vote.
+    pub(in super::super) fn by_command(&mut self, name: &str) {
+        self.by_command.insert(name.to_owned());
     }
 }
 
@@ -41,7 +48,7 @@ impl Always for PromotedWhenReady {
             }
             known.1 = true;
             let there_for = leader.now.saturating_sub(known.0);
-            if there_for < self.stabilise {
+            if there_for < self.stabilise && !self.by_command.contains(&member.name) {
                 return Err(format!("{}, node {}, has a vote after {there_for:?}", member.name, member.node));
             }
             let Some(seen) = seen.iter().find(|seen| seen.status.node == member.node) else { continue };
