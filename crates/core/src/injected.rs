@@ -19,6 +19,10 @@ pub struct Decisions {
     pub learners_wait_for_a_vote: bool,
     /// Whether a log of another history goes when a fetched state is put in use.
     pub state_replaces_another_history: bool,
+    /// Whether a leader waits for the answer to a heartbeat for as long as members may be far. If not, only until the next one.
+    pub heartbeats_await_answers: bool,
+    /// Whether it is told when two processes have one id, by the number that each draws at its start.
+    pub copies_are_told: bool,
 }
 
 impl Decisions {
@@ -28,6 +32,8 @@ impl Decisions {
         leader_ends_changes_of_others: true,
         learners_wait_for_a_vote: true,
         state_replaces_another_history: true,
+        heartbeats_await_answers: true,
+        copies_are_told: true,
     };
 }
 

@@ -259,13 +259,14 @@ pub(crate) fn voters(membership: &StoredMembership) -> BTreeSet<NodeId> {
 
 fn raft_config(timing: Timing) -> Result<Config, openraft::ConfigError> {
     let election_timeout = timing.election_timeout();
+    let patience = if decisions().heartbeats_await_answers { timing.heartbeat_answer() } else { timing.heartbeat() };
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
         // Maintenance says what may go.
         max_in_snapshot_log_to_keep: u64::MAX,
         cluster_name: "sessile".into(),
         // What openraft sends by itself comes this seldom: `heartbeats` asks for more.
-        heartbeat_interval: millis(timing.heartbeat_answer()),
+        heartbeat_interval: millis(patience),
         election_timeout_min: millis(*election_timeout.start()),
         election_timeout_max: millis(*election_timeout.end()),
         removed_leader_step_down: StepDownPolicy::After(millis(timing.step_down())),

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sessile_core::RulesVersion;
+use sessile_core::injected::decisions;
 use sessile_store::{ClusterId, Member, NodeId};
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -193,7 +194,8 @@ impl ThisNode {
 
 /// Whether another process than that one answered under its node id. Of members that do not say which they are, nobody knows.
 pub(crate) fn are_copies((node, start_id): (NodeId, u64), (answered, there): &(NodeId, Identity)) -> bool {
-    *answered == node && start_id != 0 && ![0, start_id].contains(&there.start_id)
+    let is_another = start_id != 0 && ![0, start_id].contains(&there.start_id);
+    *answered == node && is_another && decisions().copies_are_told
 }
 
 /// What is wrong with whoever should have answered, to stand behind its address.

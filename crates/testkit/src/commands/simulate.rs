@@ -7,8 +7,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sessile_testkit::simulation::{self, Defect, Failure, Fault, SimulationOptions, simulate};
+use sessile_testkit::simulation::{self, Defect, Failure, Fault, Mark, Ran, SimulationOptions, simulate};
 
+/// So many seeds must come to every rare state.
+const ALL_MARKS_WITHIN: u64 = 10_000;
 /// How often it says how far it is.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -34,6 +36,12 @@ pub(crate) struct Simulate {
     /// A defect's name, or several or all in turn.
     #[arg(long, value_name = "all|DEFECT,DEFECT,…", value_parser = planted)]
     planted: Option<Planted>,
+    /// Fail if a rare state was reached in no seed; always with 10,000 seeds or more.
+    #[arg(long)]
+    require_marks: bool,
+    /// Show a seed that finds something as it was drawn, without trying fewer faults.
+    #[arg(long)]
+    whole: bool,
     /// Where to write everything that happened, line by line; the last seed's.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -73,6 +81,24 @@ struct Total {
     compared: usize,
     lasted: Duration,
     faults: BTreeMap<Fault, usize>,
+    marks: BTreeMap<Mark, usize>,
+}
+
+impl Total {
+    fn add(&mut self, ran: Ran) {
+        self.seeds += 1;
+        self.operations += ran.operations;
+        self.unanswered += ran.unanswered;
+        self.compared += ran.compared;
+        self.lasted += ran.lasted;
+        ran.faults.into_iter().for_each(|(fault, times)| *self.faults.entry(fault).or_default() += times);
+        ran.marks.into_iter().for_each(|(mark, times)| *self.marks.entry(mark).or_default() += times);
+    }
+
+    /// Rare states that no seed came to.
+    fn missed(&self) -> Vec<Mark> {
+        Mark::ALL.into_iter().filter(|mark| !self.marks.contains_key(mark)).collect()
+    }
 }
 
 impl Simulate {
@@ -144,14 +170,7 @@ impl Simulate {
                                     write(path, &ran.trace);
                                 }
                                 let mut total = lock(&total);
-                                total.seeds += 1;
-                                total.operations += ran.operations;
-                                total.unanswered += ran.unanswered;
-                                total.compared += ran.compared;
-                                total.lasted += ran.lasted;
-                                ran.faults
-                                    .into_iter()
-                                    .for_each(|(fault, times)| *total.faults.entry(fault).or_default() += times);
+                                total.add(ran);
                                 let mut said = lock(&said);
                                 if said.elapsed() >= SAY_AGAIN {
                                     *said = Instant::now();
@@ -185,11 +204,22 @@ impl Simulate {
         for (fault, times) in &total.faults {
             println!("{times:>7}  {fault}");
         }
+        println!("rare states:");
+        for mark in Mark::ALL {
+            println!("{:>7}  {mark}", total.marks.get(&mark).copied().unwrap_or(0));
+        }
         let Some((seed, failure)) = found else {
             println!("no violation");
-            return ExitCode::SUCCESS;
+            let missed = total.missed();
+            if missed.is_empty() || !(self.require_marks || self.seeds >= ALL_MARKS_WITHIN) {
+                return ExitCode::SUCCESS;
+            }
+            let missed: Vec<String> = missed.iter().map(ToString::to_string).collect();
+            eprintln!("no seed came to: {}; what follows from it was not tried", missed.join("; "));
+            return ExitCode::FAILURE;
         };
-        let (only, failure) = shrink(seed, &options, failure);
+        let (only, failure) =
+            if self.whole { (options.only.clone(), failure) } else { shrink(seed, &options, failure) };
         if let Some(path) = &self.trace {
             write(path, &failure.trace);
         }

@@ -14,12 +14,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
+use super::marks::Mark;
 use super::node::NAMESPACES;
 use super::world::{World, lock};
 use crate::{Action, Operation, Outcome, Value};
 
-/// How long a client waits for an answer: beyond every deadline of the server.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a client waits for an answer beyond the server's deadline.
+const PATIENCE: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_millis(500);
 /// A client's number stands above the serial of its writes.
 const SERIAL_BITS: u32 = 24;
@@ -27,6 +28,10 @@ const SERIAL_BITS: u32 = 24;
 const FOREIGN: Value = Value::MAX;
 /// How many clients a crowd has.
 const CROWD: usize = 30;
+/// The numbers of clients that ask those that are left begin here: beyond every crowd's.
+const FIRST_OF_THE_LAST: usize = 100_000;
+/// And those that read everything at the end here.
+const FIRST_READER: usize = 90_000;
 /// Lifetimes that are asked for, in seconds.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 4..=12;
 
@@ -38,10 +43,16 @@ pub(super) struct Clients {
     pub(super) keys: usize,
     /// Between two requests of one client, at most.
     pub(super) think: Duration,
+    /// How long the server has for one request.
+    pub(super) patience: Duration,
+    /// How many bytes the largest value has.
+    pub(super) value_bytes: usize,
     /// Set when they are to stop.
     pub(super) stop: AtomicBool,
     /// How many have.
     pub(super) stopped: AtomicUsize,
+    /// How often it was tried whether those that are left serve.
+    pub(super) tries: AtomicUsize,
     /// Values with a lifetime, and when it begins and ends.
     pub(super) lifetimes: Mutex<Vec<Lifetime>>,
     /// Keys that crowds wrote.
@@ -64,7 +75,7 @@ struct Client {
     number: usize,
     rng: SmallRng,
     serial: u64,
-    nodes: Vec<String>,
+    /// The place of the node that it asks.
     node: usize,
     connections: BTreeMap<(usize, u16), TcpStream>,
     /// The last that is known of a key: its value and its entity tag.
@@ -105,33 +116,44 @@ pub(super) async fn run(common: Arc<Clients>) {
     }
 }
 
-/// Reads every key at every node, as one more client. Says whether every read was answered.
-pub(super) async fn read_everything(common: Arc<Clients>) -> bool {
-    let mut client = Client::new(common.clone(), common.clients);
+/// Reads every key at these places, as one more client at each. Says whether every read was answered.
+pub(super) async fn read_everything(common: Arc<Clients>, places: &[usize]) -> bool {
+    let mut readers: JoinSet<bool> = places.iter().map(|place| read_all_at(common.clone(), *place)).collect();
     let mut all = true;
-    let crowds = lock(&common.crowds).clone();
-    for key in keys(common.keys).chain(crowds) {
-        for node in 0..client.nodes.len() {
-            client.node = node;
-            let read = Request {
-                method: "GET",
-                headers: String::new(),
-                body: Vec::new(),
-                action: Action::Get(None),
-                lasts: None,
-            };
-            all &= client.act(&key, read).await == Outcome::Ok;
-        }
+    while let Some(read) = readers.join_next().await {
+        all &= read.unwrap_or(false);
     }
     all
 }
 
+async fn read_all_at(common: Arc<Clients>, place: usize) -> bool {
+    let mut client = Client::new(common.clone(), FIRST_READER + place);
+    client.node = place;
+    let mut all = true;
+    let crowds = lock(&common.crowds).clone();
+    for key in keys(common.keys).chain(crowds) {
+        all &= client.act(&key, Request::read()).await == Outcome::Ok;
+    }
+    all
+}
+
+/// Writes something at one node, and reads it there. Says whether both were answered.
+pub(super) async fn is_served(common: Arc<Clients>, place: usize, nth: usize) -> bool {
+    let tries = common.tries.fetch_add(1, Ordering::Relaxed);
+    let mut client = Client::new(common.clone(), FIRST_OF_THE_LAST + tries);
+    client.node = place;
+    let key = format!("0/left:session-{nth}-{place}-{tries}");
+    let (value, body) = client.next_value();
+    let write = Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None };
+    client.act(&key, write).await == Outcome::Ok && client.act(&key, Request::read()).await == Outcome::Ok
+}
+
 /// Asks one node for many writes at once, of as many clients.
-pub(super) async fn crowd(common: Arc<Clients>, node: &str, nth: usize) {
+pub(super) async fn crowd(common: Arc<Clients>, place: usize, nth: usize) {
     let mut crowd = JoinSet::new();
     for number in 0..CROWD {
         let mut client = Client::new(common.clone(), common.clients + 1 + nth * CROWD + number);
-        client.node = client.nodes.iter().position(|name| name == node).unwrap_or(0);
+        client.node = place;
         let (value, body) = client.next_value();
         let write = Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None };
         let key = format!("{}/crowd:session-{nth}-{number}", number % NAMESPACES.len());
@@ -141,19 +163,24 @@ pub(super) async fn crowd(common: Arc<Clients>, node: &str, nth: usize) {
     crowd.join_all().await;
 }
 
+impl Request {
+    fn read() -> Self {
+        let (headers, body) = (String::new(), Vec::new());
+        Self { method: "GET", headers, body, action: Action::Get(None), lasts: None }
+    }
+}
+
 fn keys(keys: usize) -> impl Iterator<Item = String> {
     (0..keys).map(|nth| format!("{}/wiki{}:session-{nth}", nth % NAMESPACES.len(), nth % 3))
 }
 
 impl Client {
     fn new(common: Arc<Clients>, number: usize) -> Self {
-        let nodes = common.world.names();
         Self {
             rng: SmallRng::seed_from_u64(common.seed.wrapping_mul(31).wrapping_add(number as u64)),
             number,
             serial: 0,
-            node: number % nodes.len(),
-            nodes,
+            node: number % common.world.places(),
             connections: BTreeMap::new(),
             known: BTreeMap::new(),
             common,
@@ -165,7 +192,7 @@ impl Client {
             let pause = self.common.think.mul_f64(self.rng.random());
             tokio::time::sleep(pause).await;
             if self.rng.random_bool(0.1) {
-                self.node = self.rng.random_range(0..self.nodes.len());
+                self.goes_elsewhere();
             }
             let keys: Vec<String> = keys(self.common.keys).collect();
             // Half of them on one key, where they meet.
@@ -173,10 +200,14 @@ impl Client {
             let Some(key) = key.cloned() else { return };
             let request = self.choose(&key);
             if self.act(&key, request).await != Outcome::Ok {
-                self.node = self.rng.random_range(0..self.nodes.len());
+                self.goes_elsewhere();
             }
         }
         self.common.stopped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn goes_elsewhere(&mut self) {
+        self.node = self.rng.random_range(0..self.common.world.places());
     }
 
     fn choose(&mut self, key: &str) -> Request {
@@ -222,7 +253,7 @@ impl Client {
         self.serial += 1;
         let value = (self.number as u64 + 1) << SERIAL_BITS | self.serial;
         let mut body = format!("{value:016x}").into_bytes();
-        body.resize(16 + self.rng.random_range(0..200), b'.');
+        body.resize(self.rng.random_range(16..=self.common.value_bytes), b'.');
         (value, body)
     }
 
@@ -241,6 +272,9 @@ impl Client {
             Err(Unanswered::NotSent) => (request.action, Outcome::Failed),
             Err(Unanswered::Lost) => (request.action, Outcome::Ambiguous),
         };
+        if let Ok(answer) = &answered {
+            self.marks(&request, answer);
+        }
         self.learn(key, action, outcome, answered.as_ref().ok());
         if let (Some(lasts), Action::Put(value)) = (request.lasts, action)
             && outcome != Outcome::Failed
@@ -249,9 +283,24 @@ impl Client {
             lock(&self.common.lifetimes).push(lifetime);
         }
         let operation = Operation { client: self.number, key: key.into(), action, start, end, outcome };
-        world.traces(&format!("{} at {}: {operation}", key, self.nodes[self.node]));
+        world.traces(&format!("{} at {}: {operation}", key, world.at(self.node)));
         world.record(operation);
         outcome
+    }
+
+    /// What a write came to that was not answered as it should be.
+    fn marks(&self, request: &Request, answer: &Answer) {
+        if answer.status != 503 || request.method == "GET" {
+            return;
+        }
+        let said = String::from_utf8_lossy(&answer.body);
+        let marks = [
+            ("outcome_unknown", Mark::OutcomeUnknown),
+            ("no_quorum", Mark::NotProposed),
+            ("overloaded", Mark::QueueFull),
+        ];
+        let reached = marks.into_iter().filter(|(what, _)| said.contains(what));
+        reached.for_each(|(_, mark)| self.common.world.marks.reach(mark));
     }
 
     fn learn(&mut self, key: &str, action: Action, outcome: Outcome, answer: Option<&Answer>) {
@@ -275,12 +324,12 @@ impl Client {
         let mut connection = match self.connections.remove(&at) {
             Some(connection) => connection,
             None => {
-                let connecting = TcpStream::connect((self.nodes[self.node].as_str(), port));
+                let connecting = TcpStream::connect((self.common.world.at(self.node), port));
                 let Ok(Ok(connection)) = timeout(CONNECT, connecting).await else { return Err(Unanswered::NotSent) };
                 connection
             }
         };
-        let answer = timeout(PATIENCE, converse(&mut connection, key, request)).await;
+        let answer = timeout(self.common.patience + PATIENCE, converse(&mut connection, key, request)).await;
         let Ok(Ok(answer)) = answer else { return Err(Unanswered::Lost) };
         if header(&answer.head, "connection") != Some("close") {
             self.connections.insert(at, connection);

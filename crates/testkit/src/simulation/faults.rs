@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-use rand::rngs::SmallRng;
-use rand::seq::IndexedRandom;
-
 /// One kind of bad day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -48,11 +45,20 @@ pub enum Fault {
     Snapshot,
     /// An operator removes a member; it comes back with an empty disk.
     Remove,
+    /// A process stands still, as one does that was stopped: nothing reaches it or leaves it, and then all that was sent to
+    /// it is there, and all its timers are late at once.
+    StandsStill,
+    /// One, several or all come back at other addresses.
+    Moves,
+    /// A machine is gone for good, and another one comes in its place, under a new name.
+    Newcomer,
+    /// A copy of a running node's disk is started on another machine.
+    Copy,
 }
 
 impl Fault {
     /// All of them, and how often each is drawn beside the others.
-    const WEIGHTS: [(Self, u32); 20] = [
+    pub(super) const WEIGHTS: [(Self, u32); 24] = [
         (Self::Kill, 10),
         (Self::PowerCut, 10),
         (Self::PowerCutOfAll, 4),
@@ -73,6 +79,10 @@ impl Fault {
         (Self::TransferLeader, 8),
         (Self::Snapshot, 8),
         (Self::Remove, 3),
+        (Self::StandsStill, 8),
+        (Self::Moves, 4),
+        (Self::Newcomer, 2),
+        (Self::Copy, 3),
     ];
 
     /// Whether it would be more than a majority has to survive, were anything else broken.
@@ -83,7 +93,10 @@ impl Fault {
             | Self::WipeAllInTurn
             | Self::Rollback
             | Self::DamagedState
-            | Self::Remove => true,
+            | Self::Remove
+            | Self::Moves
+            | Self::Newcomer
+            | Self::Copy => true,
             Self::Kill
             | Self::PowerCut
             | Self::PowerCutOfAll
@@ -97,12 +110,9 @@ impl Fault {
             | Self::SlowDisk
             | Self::FailedSync
             | Self::TransferLeader
-            | Self::Snapshot => false,
+            | Self::Snapshot
+            | Self::StandsStill => false,
         }
-    }
-
-    pub(super) fn draw(rng: &mut SmallRng) -> Self {
-        Self::WEIGHTS.choose_weighted(rng, |(_, weight)| *weight).map_or(Self::Kill, |(fault, _)| *fault)
     }
 }
 
@@ -129,6 +139,10 @@ impl fmt::Display for Fault {
             Self::TransferLeader => "leadership moved",
             Self::Snapshot => "state made durable",
             Self::Remove => "member removed",
+            Self::StandsStill => "process that stands still",
+            Self::Moves => "other addresses",
+            Self::Newcomer => "replaced under a new name",
+            Self::Copy => "copy of a disk started",
         })
     }
 }

@@ -20,10 +20,13 @@ mod engine;
 mod faults;
 mod interpose;
 mod invariants;
+mod marks;
 mod net;
 mod node;
 mod operator;
+mod plan;
 mod planted;
+mod rare_states;
 mod world;
 
 use std::collections::BTreeMap;
@@ -34,11 +37,18 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 pub use faults::Fault;
+pub use marks::Mark;
+use marks::Marks;
+use plan::Plan;
 pub use planted::Defect;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sessile_core::injected::{Decisions, inject, pause_before_applying};
 pub use sessile_store::engine::Step;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// A simulation's thread does everything, futures within futures.
 const STACK_BYTES: usize = 16 << 20;
@@ -47,10 +57,6 @@ const STACK_BYTES: usize = 16 << 20;
 /// there may be none. Looks, not time: a process that is stopped for an hour comes to one look.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const STANDS_STILL: u64 = 60;
-
-/// Of how many rounds of entries one waits before it is applied, and how long: a node that has other things to do.
-const BUSY_ONE_IN: u32 = 3;
-const BUSY_MS: std::ops::RangeInclusive<u64> = 1..=100;
 
 /// Set, it shows what the nodes log, on stderr.
 pub const LOG: &str = "SESSILE_SIMULATION_LOG";
@@ -70,6 +76,8 @@ pub struct Ran {
     pub compared: usize,
     /// What engines did that run in steps. [`Step::FoundUnlisted`] counts after a power cut only.
     pub steps: BTreeMap<Step, usize>,
+    /// How often it came to each rare state.
+    pub marks: BTreeMap<Mark, usize>,
     /// Everything that happened, line by line; the same seed gives the same lines.
     pub trace: Vec<String>,
 }
@@ -130,16 +138,15 @@ fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<
     inject(options.planted.map_or(Decisions::OWN, Defect::decisions));
     engine::plant(options.planted);
     let mut busy = SmallRng::seed_from_u64(!seed);
+    let plan = Plan::draw(&mut busy);
+    let mut story = vec![plan.to_string()];
+    let (one_in, most) = (plan.constants.busy_one_in, plan.constants.busy_ms);
     pause_before_applying(move || {
-        busy.random_ratio(1, BUSY_ONE_IN).then(|| Duration::from_millis(busy.random_range(BUSY_MS)))
+        busy.random_ratio(1, one_in).then(|| Duration::from_millis(busy.random_range(1..=most)))
     });
-    let mut story = Vec::new();
-    // The nodes' own logs, where somebody wants them.
-    let _log = std::env::var_os(LOG).is_some().then(|| {
-        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).without_time();
-        tracing::subscriber::set_default(log.finish())
-    });
-    let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, options, steps, &mut story)));
+    let marks = Marks::default();
+    let _log = read_logs(&marks);
+    let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, plan, options, (steps, marks), &mut story)));
     interpose::sync_by_the_kernel();
     engine::choose_memory();
     engine::plant(None);
@@ -148,6 +155,18 @@ fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
         Err(failed(words.unwrap_or_else(|| "a panic".into()), story))
     })
+}
+
+/// Reads what the nodes log, and shows it where somebody wants it.
+fn read_logs(marks: &Marks) -> DefaultGuard {
+    let reader = tracing_subscriber::registry().with(marks.reader());
+    if std::env::var_os(LOG).is_none() {
+        return tracing::subscriber::set_default(reader);
+    }
+    // A filter of its own, so that what is not read is shown.
+    let log = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr).without_time();
+    let shown = tracing_subscriber::registry().with(log.with_filter(LevelFilter::INFO));
+    tracing::subscriber::set_default(shown)
 }
 
 fn failed(what: String, story: Vec<String>) -> Box<Failure> {

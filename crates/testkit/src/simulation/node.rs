@@ -1,5 +1,7 @@
 //! One run of the program on a simulated host: the store, the cluster and the session API as `sessile serve` wires them.
 
+use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use sessile::ClusterSessions;
 use sessile_cluster::{JoinToken, Node, NodeConfig, PeersConfig, Reach, WallClock};
 use sessile_core::NamespaceId;
 use sessile_http::{ApiConfig, HttpMetrics, Limits, Server};
-use sessile_store::log::{LogOptions, LogWriter, MIN_SEGMENT_BYTES};
+use sessile_store::log::{LogOptions, LogWriter};
 use sessile_store::{DataDir, Opening, StoreOptions};
 
 use tokio::task::JoinSet;
@@ -16,18 +18,13 @@ use tokio::time::sleep;
 
 use super::engine;
 use super::invariants::kept_state;
-use super::net::{PEER_PORT, Simulated, incoming, listen};
+use super::net::{Doubles, Simulated, incoming, listen};
+use super::plan::Constants;
 use super::planted::{Defect, PlantedSessions};
-use super::world::{Host, lock};
+use super::world::{Host, World, lock};
 
 /// Where the namespaces are served, each on a port of its own. There is one so far.
 pub(super) const NAMESPACES: [(u16, NamespaceId); 1] = [(8081, NamespaceId::SESSIONS)];
-/// Few, so that members that lag need a snapshot.
-const KEEP_ENTRIES: u64 = 40;
-const PERSIST_AFTER: Duration = Duration::from_secs(3);
-const REAP_PAUSE: Duration = Duration::from_secs(1);
-const LISTEN_FOR: Duration = Duration::from_millis(500);
-pub(super) const STABILISE: Duration = Duration::from_secs(2);
 const HAND_OVER: Duration = Duration::from_secs(2);
 
 type Failed = Box<dyn std::error::Error>;
@@ -38,39 +35,55 @@ pub(super) struct Setting {
     pub(super) host: Arc<Host>,
     /// Whose clock it shows.
     pub(super) clock: Arc<Host>,
-    pub(super) seeds: Vec<String>,
+    pub(super) world: Arc<World>,
+    pub(super) constants: Constants,
+    /// Which of its connections are double.
+    pub(super) doubles: Arc<Doubles>,
     /// Of all machines the one that nobody hears, if it is one.
     pub(super) silent: Arc<Mutex<Option<String>>>,
     pub(super) planted: Option<Defect>,
-}
-
-/// Where a node listens for others.
-pub(super) fn address_of(name: &str) -> String {
-    format!("{name}:{PEER_PORT}")
 }
 
 /// Runs it until it is told to stop or has a fault; what it says at its end is kept with the host.
 pub(super) async fn run(setting: Setting) {
     let host = setting.host.clone();
     host.begins();
-    let ended = match Box::pin(serve(setting)).await {
-        Ok(()) => "stopped".to_owned(),
-        Err(error) => error.to_string(),
+    let served = tokio::select! {
+        served = Box::pin(serve(setting)) => served,
+        never = finds_its_time_ahead(&host) => match never {},
     };
-    host.ends(ended);
+    host.ends(served.map_or_else(|error| error.to_string(), |()| "stopped".to_owned()));
+}
+
+/// Lets the program's time jump whenever it has stood still.
+async fn finds_its_time_ahead(host: &Host) -> Infallible {
+    loop {
+        tokio::time::advance(host.next_jump().await).await;
+    }
+}
+
+/// What it is called. With one defect nobody takes the place of his own earlier life, because he comes under another name.
+fn name_of(host: &Host, planted: Option<Defect>) -> String {
+    let name = lock(&host.copy_of).clone().unwrap_or_else(|| host.name.clone());
+    match host.emptied.load(Ordering::Relaxed) {
+        lives @ 1.. if planted == Some(Defect::DeadVoterKept) => format!("{name}-{lives}"),
+        _ => name,
+    }
 }
 
 async fn serve(setting: Setting) -> Result<(), Failed> {
-    let Setting { host, clock, mut seeds, silent, planted } = setting;
+    let Setting { host, clock, world, constants, doubles, silent, planted } = setting;
+    let mut seeds = world.seeds();
     let data_dir = host.disk().root().to_path_buf();
     let pause = host.clone();
     let options = StoreOptions {
         engine: engine::KIND,
-        cache_bytes: 0,
+        cache_bytes: constants.engine_cache_bytes,
         log: LogOptions {
-            segment_bytes: 4 * MIN_SEGMENT_BYTES,
-            cache_bytes: 4096,
-            recycled_segments: 1,
+            segment_bytes: constants.segment_bytes,
+            cache_bytes: constants.log_cache_bytes,
+            recycled_segments: constants.recycled_segments,
+            max_batch_bytes: constants.log_batch_bytes,
             writer: LogWriter::Task(Arc::new(move || pause.disk_delay())),
             ..LogOptions::default()
         },
@@ -83,7 +96,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
     for (port, namespace) in NAMESPACES {
         let listener = listen(port).await?;
         let metrics = HttpMetrics::register(&Registry::new())?;
-        let config = ApiConfig { namespace, ..ApiConfig::default() };
+        let config = ApiConfig { namespace, request_timeout: constants.request, ..ApiConfig::default() };
         let router = match planted {
             None => sessile_http::router(sessions.clone(), config, metrics.clone(), String::new),
             Some(defect) => {
@@ -102,33 +115,36 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
     }
     if planted == Some(Defect::BootstrapWithOneSeedSilent) && matches!(opening, Opening::Pristine(_)) {
         // For longer than a machine that only starts late is silent. Then the list leaves out who says nothing to anybody.
-        sleep(3 * LISTEN_FOR).await;
+        sleep(3 * constants.listen_for).await;
         let silent = lock(&silent).clone();
-        seeds.retain(|seed| silent.as_ref().is_none_or(|name| *name == host.name || *seed != address_of(name)));
+        seeds.retain(|seed| {
+            silent.as_ref().is_none_or(|name| *name == host.name || *seed != world.host(name).address())
+        });
     }
-    let address = address_of(&host.name);
     let peers = PeersConfig {
-        advertise: address,
+        advertise: host.address(),
         expect: Some(seeds.len()),
         seeds,
         join_token: JoinToken::new("a token of the simulation"),
-        listen_for: LISTEN_FOR,
-        stabilise: STABILISE,
+        listen_for: constants.listen_for,
+        stabilise: constants.stabilise,
         dead_after: PeersConfig::DEFAULT_DEAD_AFTER,
         autopilot: true,
     };
     let config = NodeConfig {
-        name: host.name.clone(),
-        persist_after: PERSIST_AFTER,
-        reap_pause: REAP_PAUSE,
-        keep_entries: KEEP_ENTRIES,
+        name: name_of(&host, planted),
+        persist_after: constants.persist_after,
+        reap_pause: constants.reap_pause,
+        keep_entries: constants.keep_entries,
+        queues: constants.queues,
+        timing: constants.timing,
         keep_log_for: Duration::ZERO,
-        reach: Reach::Through(Arc::new(Simulated)),
+        reach: Reach::Through(Arc::new(Simulated { doubles: Some(doubles) })),
         wall_clock: WallClock::new(move || clock.wall_clock()),
         peers: Some(peers),
         ..NodeConfig::new(data_dir)
     };
-    let listener = listen(PEER_PORT).await?;
+    let listener = listen(host.port.load(Ordering::Relaxed)).await?;
     let stop = host.stop();
     let node = tokio::select! {
         node = Box::pin(Node::start(opening, config, Some(incoming(listener)))) => node?,

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sessile_cluster::Reach;
-use sessile_cluster::admin::{AdminClient, AdminError, RemoveRequest};
+use sessile_cluster::admin::{AdminClient, AdminError, RemoveRequest, ReplaceRequest};
 
-use super::net::{PEER_PORT, Simulated};
+use super::net::Simulated;
 use super::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,11 +21,14 @@ pub(super) enum Wish {
     Snapshot,
     /// That member is to leave for good.
     Remove(String),
+    /// The first of these members is to give its place to the second.
+    Replace(String, String),
 }
 
 /// Asks, and waits for no more than the answer: a refusal is one.
 pub(super) async fn asks(world: Arc<World>, node: String, wish: Wish) {
-    let asked = tokio::time::timeout(PATIENCE, ask(&node, &wish)).await;
+    let address = world.host(&node).address();
+    let asked = tokio::time::timeout(PATIENCE, ask(&address, &wish)).await;
     let said = match asked {
         Ok(Ok(())) => "done".to_owned(),
         Ok(Err(error)) => error.to_string(),
@@ -35,12 +38,16 @@ pub(super) async fn asks(world: Arc<World>, node: String, wish: Wish) {
     world.traces(&format!("an operator asked {node} for {wish:?}: {said}"));
 }
 
-async fn ask(node: &str, wish: &Wish) -> Result<(), AdminError> {
-    let reach = Reach::Through(Arc::new(Simulated));
-    let mut client = AdminClient::connect_through(&reach, &format!("{node}:{PEER_PORT}"), PATIENCE).await?;
+async fn ask(address: &str, wish: &Wish) -> Result<(), AdminError> {
+    let reach = Reach::Through(Arc::new(Simulated { doubles: None }));
+    let mut client = AdminClient::connect_through(&reach, address, PATIENCE).await?;
     match wish {
         Wish::TransferLeader => client.transfer_leader(None).await.map(drop),
         Wish::Snapshot => client.trigger_snapshot(None).await.map(drop),
+        Wish::Replace(old, new) => {
+            let request = ReplaceRequest { old: old.clone(), new: new.clone(), ..ReplaceRequest::default() };
+            client.replace(request).await.map(drop)
+        }
         Wish::Remove(member) => {
             let request = RemoveRequest { member: member.clone(), ..RemoveRequest::default() };
             client.remove(request).await.map(drop)

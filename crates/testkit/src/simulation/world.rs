@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sessile_cluster::Cluster;
 use sessile_core::LogTime;
 use sessile_store::engine::{Step, Stepping};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::invariants::Once;
+use super::marks::Marks;
+use super::net::PEER_PORT;
 use super::{disk::Disk, engine};
 use crate::{Operation, Value};
 
@@ -22,6 +25,9 @@ const BEGIN: i64 = 1_893_456_000_000;
 /// Everything outside the nodes.
 pub(super) struct World {
     nodes: BTreeMap<String, Arc<Host>>,
+    /// Who is at which place.
+    members: Mutex<Vec<String>>,
+    pub(super) marks: Marks,
     /// How many operators have asked for something and have no answer yet.
     pub(super) operators: AtomicUsize,
     /// How many engines were opened in steps.
@@ -39,6 +45,15 @@ pub(super) struct Host {
     pub(super) disk_delay: AtomicU64,
     /// Tells the program that runs to stop.
     stop: Mutex<CancellationToken>,
+    /// Where it listens for others.
+    pub(super) port: AtomicU16,
+    /// Whose disk it has a copy of, if it has one: what is configured there is that one's.
+    pub(super) copy_of: Mutex<Option<String>>,
+    /// How often its disk was emptied.
+    pub(super) emptied: AtomicU64,
+    /// By how much its program's time is to jump, and who waits to be told.
+    jump: Mutex<Option<Duration>>,
+    jumps: Notify,
     /// How often the program was started.
     pub(super) starts: AtomicU64,
     /// Whether it lost its power when its program last ended.
@@ -69,13 +84,36 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    pub(super) fn new(hosts: impl IntoIterator<Item = Host>) -> Self {
+    pub(super) fn new(hosts: impl IntoIterator<Item = Host>, members: Vec<String>, marks: Marks) -> Self {
         let nodes = hosts.into_iter().map(|host| (host.name.clone(), Arc::new(host))).collect();
-        Self { nodes, operators: AtomicUsize::new(0), engines: AtomicU64::new(0), inner: Mutex::default() }
+        Self {
+            nodes,
+            members: Mutex::new(members),
+            marks,
+            operators: AtomicUsize::new(0),
+            engines: AtomicU64::new(0),
+            inner: Mutex::default(),
+        }
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.nodes.keys().cloned().collect()
+    /// How many places there are.
+    pub(super) fn places(&self) -> usize {
+        lock(&self.members).len()
+    }
+
+    /// Who is at a place now.
+    pub(super) fn at(&self, place: usize) -> String {
+        lock(&self.members)[place].clone()
+    }
+
+    /// Another one is at a place from now on.
+    pub(super) fn is_at(&self, place: usize, name: &str) {
+        lock(&self.members)[place] = name.to_owned();
+    }
+
+    /// Where they listen for each other, as a configuration of today names them.
+    pub(super) fn seeds(&self) -> Vec<String> {
+        lock(&self.members).iter().map(|name| self.host(name).address()).collect()
     }
 
     pub(super) fn hosts(&self) -> impl Iterator<Item = &Arc<Host>> {
@@ -174,6 +212,11 @@ impl Host {
             clock_error: AtomicI64::new(0),
             disk_delay: AtomicU64::new(1),
             stop: Mutex::default(),
+            port: AtomicU16::new(PEER_PORT),
+            copy_of: Mutex::default(),
+            emptied: AtomicU64::new(0),
+            jump: Mutex::default(),
+            jumps: Notify::new(),
             starts: AtomicU64::new(0),
             lost_power: AtomicBool::new(false),
             state_was_taken: AtomicBool::new(false),
@@ -183,6 +226,32 @@ impl Host {
 
     pub(super) fn disk(&self) -> MutexGuard<'_, Disk> {
         lock(&self.disk)
+    }
+
+    /// Where it is reached by others.
+    pub(super) fn address(&self) -> String {
+        format!("{}:{}", self.name, self.port.load(Ordering::Relaxed))
+    }
+
+    /// It comes back elsewhere when it is started the next time.
+    pub(super) fn moves(&self) {
+        self.port.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its program stood still for so long: it finds its time there.
+    pub(super) fn stood_still(&self, time: Duration) {
+        *lock(&self.jump) = Some(time);
+        self.jumps.notify_one();
+    }
+
+    /// The next time that its program has stood still.
+    pub(super) async fn next_jump(&self) -> Duration {
+        loop {
+            if let Some(jump) = lock(&self.jump).take() {
+                return jump;
+            }
+            self.jumps.notified().await;
+        }
     }
 
     /// What its clock shows.
@@ -209,6 +278,7 @@ impl Host {
 
     pub(super) fn begins(&self) {
         *lock(&self.running) = Running::default();
+        *lock(&self.jump) = None;
         *lock(&self.stop) = CancellationToken::new();
         self.starts.fetch_add(1, Ordering::Relaxed);
     }

@@ -6,6 +6,7 @@ use rand::rngs::SmallRng;
 
 use super::super::Defect;
 use super::super::disk::{Disk, Tree};
+use super::super::marks::Mark;
 use super::super::planted::{forget_votes, wipe};
 use super::Driver;
 
@@ -48,8 +49,11 @@ impl Driver {
         for (from, to) in self.cuts.iter().filter(|(from, to)| from == name || to == name) {
             self.sim.partition_oneway(from.as_str(), to.as_str());
         }
-        if let Some((held, _)) = &self.held {
-            let others = if held == name { self.others(name) } else { vec![held.clone()] };
+        if let Some(held) = &mut self.held {
+            // A process that has ended does not stand still any more.
+            held.stands_still = held.stands_still.filter(|_| held.name != name);
+            let held = held.name.clone();
+            let others = if held == name { self.others(name) } else { vec![held] };
             others.iter().for_each(|other| self.sim.hold(name, other.as_str()));
         }
         let mut disk = host.disk();
@@ -64,6 +68,7 @@ impl Driver {
         if self.to_wipe.remove(name) {
             self.tell(&format!("the disk of {name} is emptied"));
             wipe(self.world.host(name), self.planted)?;
+            self.world.host(name).emptied.fetch_add(1, Ordering::Relaxed);
         }
         if self.planted == Some(Defect::VoteNotPersisted) {
             forget_votes(self.world.host(name))?;
@@ -143,6 +148,9 @@ impl Driver {
             // The place of the disks is another one at every run.
             let ended = ended.replace(&*self.scratch.path().to_string_lossy(), "");
             self.tell(&format!("{name} has ended: {ended}"));
+            if ended.contains("Input/output error") {
+                self.world.marks.reach(Mark::DiskFailed);
+            }
             // By order, for good, or because a disk failed as it was told to. Of that openraft may know no more than that
             // its state machine has ended (`RaftCore::apply_to_state_machine` in 0.10.0-alpha.37).
             let expected = ["stopped", "was removed from", "Input/output error"];
@@ -154,6 +162,7 @@ impl Driver {
             self.crash(&name, |disk, _| disk.cached())?;
             // Its image is of a member that is no more.
             if ended.contains("removed") {
+                self.world.marks.reach(Mark::ToldThatRemoved);
                 self.image = self.image.take().filter(|(of, _)| *of != name);
                 self.to_wipe.insert(name);
             }

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use rand::Rng;
 use rand::seq::IteratorRandom;
 
-use super::{Driver, LATENCY};
+use super::super::marks::Mark;
+use super::{Driver, Held};
 
 impl Driver {
     /// Mends one thing. Says whether there was anything to mend.
@@ -25,9 +26,7 @@ impl Driver {
 
     pub(super) fn mend(&mut self) -> Result<(), String> {
         self.tell("everything is mended");
-        if let Some((name, _)) = self.held.clone() {
-            self.release(&name);
-        }
+        self.release();
         self.reconnect();
         self.hasten();
         self.clocks_are_right();
@@ -44,12 +43,20 @@ impl Driver {
         Ok(())
     }
 
-    pub(super) fn release(&mut self, name: &str) {
+    pub(super) fn release(&mut self) {
+        let Some(Held { name, stands_still, .. }) = self.held.take() else { return };
         self.tell(&format!("{name} goes on"));
-        for other in self.others(name) {
-            self.sim.release(name, other.as_str());
+        for other in self.others(&name) {
+            self.sim.release(name.as_str(), other.as_str());
         }
-        self.held = None;
+        if let Some(time) = stands_still {
+            if self.is_deposed(&name) {
+                self.world.marks.reach(Mark::StoodStillAsLeader);
+            }
+            let host = self.world.host(&name);
+            host.disk_delay.store(1, Ordering::Relaxed);
+            host.stood_still(time);
+        }
     }
 
     pub(super) fn reconnect(&mut self) {
@@ -62,8 +69,16 @@ impl Driver {
     pub(super) fn hasten(&mut self) {
         if let Some((one, other)) = self.slow.take() {
             self.tell(&format!("between {one} and {other} messages are as fast as ever"));
-            self.sim.set_link_max_message_latency(one.as_str(), other.as_str(), LATENCY.1);
+            self.is_as_far_as_ever(&one, &other);
         }
+    }
+
+    /// Between these two messages take as long as their places are far.
+    pub(super) fn is_as_far_as_ever(&self, one: &str, other: &str) {
+        let place = |name: &str| self.names.iter().position(|known| known == name).unwrap_or(0);
+        let (least, most) = self.plan.distance.latency(place(one), place(other));
+        self.sim.set_link_latency(one, other, least);
+        self.sim.set_link_max_message_latency(one, other, most);
     }
 
     pub(super) fn clocks_are_right(&mut self) {

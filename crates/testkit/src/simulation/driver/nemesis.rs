@@ -8,7 +8,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::super::operator::{self, Wish};
 use super::super::{Fault, clients};
-use super::{CLOCKS_FORGOTTEN, Driver};
+use super::{CLOCKS_FORGOTTEN, Driver, Held};
 
 const DAY_MS: i64 = 86_400_000;
 /// So many entries at once are many.
@@ -34,10 +34,10 @@ impl Driver {
             }
             return Ok(());
         }
-        if self.rng.random_bool(0.45) && self.mend_one()? {
+        if self.rng.random_bool(self.plan.mends) && self.mend_one()? {
             return Ok(());
         }
-        let fault = Fault::draw(&mut self.rng);
+        let fault = self.plan.draw_fault(&mut self.rng);
         self.drawn += 1;
         if self.only.as_ref().is_some_and(|only| !only.contains(&self.drawn)) {
             return Ok(());
@@ -110,11 +110,19 @@ impl Driver {
             Fault::Hold if self.held.is_none() && self.cuts.is_empty() => {
                 let time = Duration::from_millis(self.rng.random_range(50..3_000));
                 self.tell(&format!("{name} is held up for {time:?}"));
-                for other in self.others(&name) {
-                    self.sim.hold(name.as_str(), other.as_str());
-                }
-                self.held = Some((name, self.sim.elapsed() + time));
+                self.hold(name, time, None);
             }
+            Fault::StandsStill if self.held.is_none() && self.cuts.is_empty() => {
+                let time = Duration::from_millis(self.rng.random_range(50..6_000));
+                self.tell(&format!("{name} stands still for {time:?}"));
+                // Nor does anything become durable.
+                let delay = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                self.world.host(&name).disk_delay.store(delay, Ordering::Relaxed);
+                self.hold(name, time, Some(time));
+            }
+            Fault::Moves => self.move_some(up)?,
+            Fault::Newcomer => return self.replace_with_newcomer(&name),
+            Fault::Copy => self.start_a_copy(&name)?,
             Fault::Cut | Fault::OneWayCut | Fault::Bridge if self.cuts.is_empty() && self.held.is_none() => {
                 let mut others = self.others(&name);
                 others.shuffle(&mut self.rng);
@@ -133,8 +141,10 @@ impl Driver {
             Fault::SlowLink if self.slow.is_none() => {
                 let other = self.others(&name).choose(&mut self.rng).cloned().unwrap_or_default();
                 let latency = Duration::from_millis(self.rng.random_range(20..400));
-                self.tell(&format!("between {name} and {other} messages take up to {latency:?}"));
-                self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), latency);
+                self.tell(&format!("between {name} and {other} messages take up to {latency:?} longer"));
+                let place = |name: &String| self.names.iter().position(|known| known == name).unwrap_or(0);
+                let (_, most) = self.plan.distance.latency(place(&name), place(&other));
+                self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), most + latency);
                 self.slow = Some((name, other));
             }
             Fault::WrongClock if self.clocks_are_wrong => {
@@ -172,14 +182,23 @@ impl Driver {
         Ok(true)
     }
 
+    /// From now on nothing that a node says arrives, nor does it hear anything.
+    fn hold(&mut self, name: String, time: Duration, stands_still: Option<Duration>) {
+        for other in self.others(&name) {
+            self.sim.hold(name.as_str(), other.as_str());
+        }
+        self.held = Some(Held { name, until: self.sim.elapsed() + time, stands_still });
+    }
+
     /// Cuts a leader off in the middle of many writes, which nobody else has, and damages its state before it hears of its
     /// successor: its log ends in entries that are none.
     fn damage_a_leader_left_behind(&mut self, leader: &str) -> Result<(), String> {
         self.tell(&format!("{leader}, which leads, is asked for many writes and cut off"));
-        let (clients, node, nth) = (self.clients.clone(), leader.to_owned(), self.drawn);
+        let place = self.names.iter().position(|name| name == leader).unwrap_or(0);
+        let (clients, nth) = (self.clients.clone(), self.drawn);
         self.guests.push(format!("crowd{nth}"));
         self.sim.client(format!("crowd{nth}"), async move {
-            clients::crowd(clients, &node, nth).await;
+            clients::crowd(clients, place, nth).await;
             Ok(())
         });
         // A round of writes is in its log, and on its way to the others.
@@ -210,7 +229,7 @@ impl Driver {
 
     pub(super) fn operator(&mut self, node: &str, wish: Wish) {
         self.tell(&format!("an operator asks {node} for {wish:?}"));
-        let (world, node, nth) = (self.world.clone(), node.to_owned(), self.drawn);
+        let (world, node, nth) = (self.world.clone(), node.to_owned(), self.guests.len());
         world.operators.fetch_add(1, Ordering::Relaxed);
         self.guests.push(format!("operator{nth}"));
         self.sim.client(format!("operator{nth}"), async move {

@@ -26,12 +26,14 @@ pub(in super::super) fn outlived(
     operations: &[Operation],
     lifetimes: &[Lifetime],
     mended: Duration,
+    max_rtt: Duration,
 ) -> Result<(), String> {
-    for operation in operations.iter().filter(|operation| operation.start > mended + LATE) {
+    let late = LATE + 2 * max_rtt;
+    for operation in operations.iter().filter(|operation| operation.start > mended + late) {
         let (Outcome::Ok, Action::Get(Some(found))) = (operation.outcome, operation.action) else { continue };
         let lives = lifetimes.iter().find(|lifetime| lifetime.key == operation.key && lifetime.value == found);
         if let Some(Lifetime { answered, lasts, .. }) = lives
-            && operation.start > *answered + *lasts + LATE
+            && operation.start > *answered + *lasts + late
         {
             return Err(format!("{operation}\nwas to live until {}", at(*answered + *lasts)));
         }

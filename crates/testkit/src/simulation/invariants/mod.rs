@@ -1,5 +1,6 @@
 //! What must hold, whatever happens. Each has a file of its own, with the promise that it guards.
 
+mod calm;
 mod converges;
 mod equal_states;
 mod kept_state;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use sessile_store::LogId;
 
+pub(super) use calm::calm;
 pub(super) use converges::whole;
 pub(super) use equal_states::EqualStates;
 pub(super) use kept_state::kept_state;

@@ -1,22 +1,35 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sessile_store::NodeId;
 
 use super::{Always, Seen};
-use crate::simulation::node::STABILISE;
 
 /// How far behind the leader a learner may be that is given a vote, and what may have come since.
 const BEHIND: u64 = 400;
 
 /// A node that joins is given a vote only when it has been there for a while and has caught up: one that counts and lags would
 /// have every write wait for it (No error while a majority lives).
-#[derive(Default)]
 pub(in super::super) struct PromotedWhenReady {
+    stabilise: Duration,
     /// When a leader was last seen, by whose membership the node was none yet, and whether it has a vote by now.
     known: BTreeMap<NodeId, (Duration, bool)>,
     /// When a leader was last seen.
     before: Duration,
+    /// Who is given a vote by command, which waits for nothing but that it has caught up.
+    by_command: BTreeSet<String>,
+}
+
+impl PromotedWhenReady {
+    /// Not before it was healthy for so long.
+    pub(in super::super) fn after(stabilise: Duration) -> Self {
+        Self { stabilise, known: BTreeMap::new(), before: Duration::ZERO, by_command: BTreeSet::new() }
+    }
+
+    /// From now on an operator may give that member a vote.
+    pub(in super::super) fn by_command(&mut self, name: &str) {
+        self.by_command.insert(name.to_owned());
+    }
 }
 
 impl Always for PromotedWhenReady {
@@ -35,7 +48,7 @@ impl Always for PromotedWhenReady {
             }
             known.1 = true;
             let there_for = leader.now.saturating_sub(known.0);
-            if there_for < STABILISE {
+            if there_for < self.stabilise && !self.by_command.contains(&member.name) {
                 return Err(format!("{}, node {}, has a vote after {there_for:?}", member.name, member.node));
             }
             let Some(seen) = seen.iter().find(|seen| seen.status.node == member.node) else { continue };

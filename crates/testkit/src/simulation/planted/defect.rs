@@ -41,11 +41,19 @@ pub enum Defect {
     SnapshotMissesTheLastWrite,
     /// A learner is promoted as soon as it is there.
     PromotionBeforeCatchUp,
+    /// A leader waits no longer for the answer to a heartbeat than until the next one.
+    HeartbeatGivenUpEarly,
+    /// A command is proposed after its deadline.
+    ProposedAfterItsDeadline,
+    /// A second disk under a node's id is let in.
+    SecondUserOfAnId,
+    /// A dead voter keeps its vote when its machine comes back empty.
+    DeadVoterKept,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::ReadWithoutReadIndex,
         Self::LeaderAsksNobody,
         Self::LeaderAnswersForItsOwnState,
@@ -65,6 +73,10 @@ impl Defect {
         Self::StateOverConflictingLog,
         Self::SnapshotMissesTheLastWrite,
         Self::PromotionBeforeCatchUp,
+        Self::HeartbeatGivenUpEarly,
+        Self::ProposedAfterItsDeadline,
+        Self::SecondUserOfAnId,
+        Self::DeadVoterKept,
     ];
 
     /// What is decided in the program's place.
@@ -74,6 +86,8 @@ impl Defect {
             Self::JointChangeLeftUnfinished => Decisions { leader_ends_changes_of_others: false, ..Decisions::OWN },
             Self::PromotionBeforeCatchUp => Decisions { learners_wait_for_a_vote: false, ..Decisions::OWN },
             Self::StateOverConflictingLog => Decisions { state_replaces_another_history: false, ..Decisions::OWN },
+            Self::HeartbeatGivenUpEarly => Decisions { heartbeats_await_answers: false, ..Decisions::OWN },
+            Self::SecondUserOfAnId => Decisions { copies_are_told: false, ..Decisions::OWN },
             _ => Decisions::OWN,
         }
     }

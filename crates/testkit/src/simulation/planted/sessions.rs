@@ -16,6 +16,9 @@ use crate::simulation::world::Host;
 /// How long a write may take before one that forgets itself is tried again: about as long as it takes to elect a leader.
 const TRY: Duration = Duration::from_millis(500);
 
+/// How long after its deadline a command may still be proposed by one that does not look.
+const LATE: Duration = Duration::from_secs(20);
+
 /// The sessions of a node with a defect. What it does not concern goes to the node's own.
 pub(in crate::simulation) struct PlantedSessions {
     own: Arc<ClusterSessions>,
@@ -50,6 +53,11 @@ impl PlantedSessions {
             }
             _ => None,
         }
+    }
+
+    /// Whether what reached no log by its deadline is proposed after it.
+    fn is_proposed_late<T>(&self, answer: &Result<T, SessionsError>) -> bool {
+        self.defect == Defect::ProposedAfterItsDeadline && matches!(answer, Err(SessionsError::NoQuorum))
     }
 
     fn forgets_itself(&self, condition: &Condition) -> bool {
@@ -132,7 +140,13 @@ impl Sessions for PlantedSessions {
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
         if !self.forgets_itself(&put.condition) {
-            return self.own.put(namespace, key, put, deadline).await;
+            let answer = self.own.put(namespace, key.clone(), put.clone(), deadline).await;
+            if self.is_proposed_late(&answer) {
+                let own = self.own.clone();
+                #[expect(clippy::disallowed_methods, reason = "nobody waits for it any more: that is the defect")]
+                tokio::spawn(async move { own.put(namespace, key, put, deadline + LATE).await.is_ok() });
+            }
+            return answer;
         }
         again(deadline, |deadline| self.own.put(namespace, key.clone(), put.clone(), deadline)).await
     }
