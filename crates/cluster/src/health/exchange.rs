@@ -89,19 +89,24 @@ async fn report_to(health: &ClusterHealth, node: NodeId, member: &Member, is_vot
 async fn knock(health: &ClusterHealth, node: NodeId) {
     let Some(address) = health.group.address_of(node).filter(|address| !address.is_empty()) else { return };
     // Who answers there, and what it makes of it, is its own business.
-    if let Ok((answered, identity)) = health.this.probe(&address).await
-        && answered != node
-    {
-        let other = cluster_from_wire(&identity.cluster).filter(|other| *other != health.group.cluster);
-        if let Some(other) = other {
-            let text = format!(
-                "at {address}, the address of {}, a node of cluster {other} answers: the addresses of two clusters are \
-                 mixed up",
-                health.group.name_of(node)
-            );
-            if health.noticed.stranger_answers(node, &text) {
-                warn!("{text}");
+    let found = match health.this.probe(&address).await {
+        Ok(found) => found,
+        Err(status) => {
+            if let Some((Reason::Removed, text)) = refusal_of(&status) {
+                info!("at {address} is said: {text}");
+                health.group.stop_because_removed();
             }
+            return;
+        }
+    };
+    let other = cluster_from_wire(&found.identity.cluster).filter(|other| *other != health.group.cluster);
+    if let Some(other) = other.filter(|_| found.node != node) {
+        let text = format!(
+            "at {address}, the address of {}, a node of cluster {other} answers: the addresses of two clusters are mixed up",
+            health.group.name_of(node)
+        );
+        if health.noticed.stranger_answers(node, &text) {
+            warn!("{text}");
         }
     }
 }

@@ -4,6 +4,7 @@
 mod bounds;
 mod copies;
 mod cuts;
+mod keys;
 mod one_node;
 mod stalling;
 mod stalls;

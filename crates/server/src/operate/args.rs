@@ -57,6 +57,9 @@ pub(crate) struct StatusOf {
 /// A command of `sessile cluster`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
+    /// Print a new secret for `cluster.join_token_file`, the same for all members
+    #[command(after_help = "Example:\n  (umask 077; sessile cluster new-token > /etc/sessile/join.token)")]
+    NewToken,
     /// Make the node that is asked the first member of a new cluster
     ///
     /// For a cluster that begins with one node; seeds with `cluster.expect` make theirs by themselves.
@@ -86,6 +89,9 @@ pub(crate) enum ClusterCommand {
     /// Change where a member is reached
     #[command(after_help = "Example:\n  sessile cluster set-address n3 10.0.0.33:7081 --server 10.0.0.1:7081")]
     SetAddress(SetAddress),
+    /// Change the key by which a member is recognised
+    #[command(after_help = "Example:\n  sessile cluster rotate-key n2 --server 10.0.0.1:7081")]
+    RotateKey(RotateKey),
     /// Make a member's state durable, so that its log can be shortened
     #[command(after_help = "Example:\n  sessile cluster snapshot n2 --server 10.0.0.1:7081")]
     Snapshot(Snapshot),
@@ -104,9 +110,9 @@ pub(crate) enum ClusterCommand {
 pub(crate) struct Init {
     #[command(flatten)]
     pub(crate) server: Server,
-    /// The file that proves the right to, if the node asks for it: its `cluster.join_token_file`
+    /// The file that proves the right to: the node's `cluster.join_token_file`
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new().map(PathBuf::from))]
-    pub(crate) join_token_file: Option<PathBuf>,
+    pub(crate) join_token_file: PathBuf,
 }
 
 /// `sessile cluster add-learner`.
@@ -182,6 +188,16 @@ pub(crate) struct SetAddress {
     pub(crate) address: ListenAddress,
     #[command(flatten)]
     pub(crate) change: Change,
+}
+
+/// `sessile cluster rotate-key`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateKey {
+    /// The member's name or id [default: the node that is asked]
+    #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) member: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 /// `sessile cluster snapshot`.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command as Program;
 
+use sessile_core::RulesVersion;
+
 use super::*;
 use crate::log::{MIN_SEGMENT_BYTES, RaftLog};
 use crate::log_store::identity_of;
@@ -27,7 +29,7 @@ fn golden_options(engine: EngineKind) -> StoreOptions {
 
 /// Sessions with several lifetimes, some written twice, one taken, one expired.
 fn history(leader: &mut Leader) -> Vec<Entry> {
-    let member = Member { name: "n1".to_owned(), ..Member::default() };
+    let member = Member { name: "n1".to_owned(), rules_supported: RulesVersion::FIRST, ..Member::default() };
     let membership = Membership::new(vec![BTreeSet::from([NODE])], BTreeMap::from([(NODE, member)])).unwrap();
     let mut entries = vec![Entry::new(log_id(1, 0), EntryPayload::Membership(membership)), leader.register()];
     for number in 0..SESSIONS {
@@ -113,7 +115,11 @@ fn a_data_directory_of_the_first_version_is_opened_with_every_session_and_gone_o
 
 #[test]
 fn entries_of_the_first_version_are_read_and_written_as_they_were() {
-    let member = |number: u64| Member { name: format!("n{number}"), address: "[::1]:7081".into(), ..Member::default() };
+    let rules_supported = RulesVersion::FIRST;
+    let member = |number: u64| {
+        let (name, address) = (format!("n{number}"), "[::1]:7081".into());
+        Member { name, address, rules_supported, ..Member::default() }
+    };
     let members: BTreeMap<_, _> = (1..=2).map(|number| (NodeId::from(number), member(number))).collect();
     let voters = |numbers: &[u64]| numbers.iter().copied().map(NodeId::from).collect::<BTreeSet<_>>();
     let membership = Membership::new(vec![voters(&[1]), voters(&[2])], members).unwrap();

@@ -388,7 +388,7 @@ fn a_state_of_newer_rules_is_left_to_the_newer_program() {
     store.state().current().engine.write(batch).unwrap();
     store.close().unwrap();
     let error = opening(dir.path(), EngineKind::Fjall).err().unwrap().to_string();
-    assert!(error.contains("rules version 2") && error.contains("start the newer one"), "{error}");
+    assert!(error.contains(&format!("rules version {next}")) && error.contains("start the newer one"), "{error}");
     assert!(!error.contains("discard"), "{error}");
 }
 

@@ -112,6 +112,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         expect: Some(seeds.len()),
         seeds,
         join_token: JoinToken::new("a token of the simulation"),
+        plaintext: false,
         listen_for: LISTEN_FOR,
         stabilise: STABILISE,
         dead_after: PeersConfig::DEFAULT_DEAD_AFTER,
