@@ -13,7 +13,7 @@ configure_nodes() {
         http[$node]=127.0.0.1:$(free_port)
         grpc[$node]=127.0.0.1:$(free_port)
     done
-    od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$run/join.token"
+    (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$run/join.token")
     for node in "${NODES[@]}"; do
         cat >"$run/$node.yaml" <<YAML
 listen_address: 127.0.0.1

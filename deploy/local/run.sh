@@ -209,7 +209,7 @@ main() {
     trap clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    [[ -s $dir/join.token ]] || od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/join.token"
+    [[ -s $dir/join.token ]] || (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$dir/join.token")
     for node in "${NODES[@]}"; do
         write_node "$node"
         "$dir/$node/start"

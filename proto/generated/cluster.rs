@@ -18,6 +18,10 @@ pub struct Envelope {
     /// The oldest that it understands.
     #[prost(uint32, tag = "6")]
     pub oldest_version: u32,
+    /// Proves that the sender knows the join token: HMAC-SHA256 with the token over "sessile join, caller" and the 32 bytes of
+    /// the exporter "EXPORTER-Channel-Binding". Empty outside of Admission.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub proof: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refusal {
@@ -57,6 +61,10 @@ pub mod refusal {
         Token = 8,
         /// The name is borne by another node that lives.
         NameTaken = 9,
+        /// The connection's key is not one by which the membership recognises the node.
+        WrongKey = 10,
+        /// The sender is no member, as far as the receiver knows.
+        NotAMember = 11,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -75,6 +83,8 @@ pub mod refusal {
                 Self::NotReady => "REASON_NOT_READY",
                 Self::Token => "REASON_TOKEN",
                 Self::NameTaken => "REASON_NAME_TAKEN",
+                Self::WrongKey => "REASON_WRONG_KEY",
+                Self::NotAMember => "REASON_NOT_A_MEMBER",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -90,6 +100,8 @@ pub mod refusal {
                 "REASON_NOT_READY" => Some(Self::NotReady),
                 "REASON_TOKEN" => Some(Self::Token),
                 "REASON_NAME_TAKEN" => Some(Self::NameTaken),
+                "REASON_WRONG_KEY" => Some(Self::WrongKey),
+                "REASON_NOT_A_MEMBER" => Some(Self::NotAMember),
                 _ => None,
             }
         }
@@ -494,10 +506,20 @@ pub struct Identity {
     #[prost(uint64, tag = "11")]
     pub start_id: u64,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveRequest {
+    /// The proof that was given on this connection before is not one of the caller's token.
+    #[prost(bool, tag = "1")]
+    pub is_wrong: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveResponse {
+    /// HMAC-SHA256 with the join token over "sessile join, called" and the connection's exporter, as in Envelope.proof.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub proof: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReserveRequest {
-    #[prost(string, tag = "1")]
-    pub join_token: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
     pub cluster: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "3")]
@@ -513,8 +535,6 @@ pub struct ReserveResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseRequest {
-    #[prost(string, tag = "1")]
-    pub join_token: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
     pub cluster: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "3")]
@@ -524,6 +544,7 @@ pub struct ReleaseRequest {
 pub struct ReleaseResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JoinRequest {
+    /// From a program that knew no proofs, which sent the token itself. Taken from one while a member has no key; never sent.
     #[prost(string, tag = "1")]
     pub join_token: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
@@ -537,6 +558,10 @@ pub struct JoinRequest {
     /// As in Identity.
     #[prost(uint64, tag = "6")]
     pub start_id: u64,
+    /// By which keys it is to be recognised, as in Member of log.proto, from one that is recognised by its key already. Of others
+    /// the connection's key is taken.
+    #[prost(bytes = "bytes", repeated, tag = "7")]
+    pub key: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JoinResponse {
@@ -549,8 +574,6 @@ pub struct JoinResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdmitRequest {
-    #[prost(string, tag = "1")]
-    pub join_token: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
     pub cluster: ::prost::bytes::Bytes,
     /// Only whether it would enter. Asked before it is written into the membership.
@@ -1553,7 +1576,9 @@ pub mod admission_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Before there is a common cluster. The envelope's cluster and receiver may be empty.
+    /// Before there is a common cluster. The envelope's cluster and receiver may be empty. All but Prove are taken only on a
+    /// connection on which the caller has proved that it knows the join token, or whose key is a member's. What is
+    /// reserved in the requests held the token itself once.
     #[derive(Debug, Clone)]
     pub struct AdmissionClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1622,6 +1647,29 @@ pub mod admission_client {
         pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
+        }
+        /// Proves to the caller that the called node knows the join token. The caller proves it then, in the envelope of its next
+        /// call. Both proofs are of one connection and of no other: each is an HMAC over what TLS exports of it (RFC 9266).
+        pub async fn prove(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ProveResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sessile.v1.Admission/Prove",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sessile.v1.Admission", "Prove"));
+            self.inner.unary(req, path, codec).await
         }
         /// Who is there?
         pub async fn probe(
@@ -1753,6 +1801,12 @@ pub mod admission_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AdmissionServer.
     #[async_trait]
     pub trait Admission: std::marker::Send + std::marker::Sync + 'static {
+        /// Proves to the caller that the called node knows the join token. The caller proves it then, in the envelope of its next
+        /// call. Both proofs are of one connection and of no other: each is an HMAC over what TLS exports of it (RFC 9266).
+        async fn prove(
+            &self,
+            request: tonic::Request<super::ProveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ProveResponse>, tonic::Status>;
         /// Who is there?
         async fn probe(
             &self,
@@ -1779,7 +1833,9 @@ pub mod admission_server {
             request: tonic::Request<super::AdmitRequest>,
         ) -> std::result::Result<tonic::Response<super::AdmitResponse>, tonic::Status>;
     }
-    /// Before there is a common cluster. The envelope's cluster and receiver may be empty.
+    /// Before there is a common cluster. The envelope's cluster and receiver may be empty. All but Prove are taken only on a
+    /// connection on which the caller has proved that it knows the join token, or whose key is a member's. What is
+    /// reserved in the requests held the token itself once.
     #[derive(Debug)]
     pub struct AdmissionServer<T> {
         inner: Arc<T>,
@@ -1856,6 +1912,49 @@ pub mod admission_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
+                "/sessile.v1.Admission/Prove" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProveSvc<T: Admission>(pub Arc<T>);
+                    impl<T: Admission> tonic::server::UnaryService<super::ProveRequest>
+                    for ProveSvc<T> {
+                        type Response = super::ProveResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admission>::prove(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sessile.v1.Admission/Probe" => {
                     #[allow(non_camel_case_types)]
                     struct ProbeSvc<T: Admission>(pub Arc<T>);
@@ -2273,9 +2372,9 @@ pub struct HistoryEntry {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InitRequest {
-    /// Proves the right to; what cluster.join_token_file holds.
-    #[prost(string, tag = "1")]
-    pub join_token: ::prost::alloc::string::String,
+    /// Proves the right to: that the caller knows what cluster.join_token_file holds, as Envelope.proof does.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub proof: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InitResponse {
@@ -2399,6 +2498,12 @@ pub struct SetTimeResponse {
     /// About how many sessions end with that: those counted by the minute or hour of expiry that has passed then.
     #[prost(uint64, tag = "5")]
     pub ends: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateKeyRequest {
+    /// Its name or id; empty for the node that is asked.
+    #[prost(string, tag = "1")]
+    pub member: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2773,6 +2878,28 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("sessile.v1.Admin", "SetTime"));
             self.inner.unary(req, path, codec).await
         }
+        /// Changes the key by which a member is recognised, through the log.
+        pub async fn rotate_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateKeyRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sessile.v1.Admin/RotateKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sessile.v1.Admin", "RotateKey"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2863,6 +2990,11 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::SetTimeRequest>,
         ) -> std::result::Result<tonic::Response<super::SetTimeResponse>, tonic::Status>;
+        /// Changes the key by which a member is recognised, through the log.
+        async fn rotate_key(
+            &self,
+            request: tonic::Request<super::RotateKeyRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AdminServer<T> {
@@ -3449,6 +3581,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetTimeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sessile.v1.Admin/RotateKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct RotateKeySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::RotateKeyRequest>
+                    for RotateKeySvc<T> {
+                        type Response = super::ChangeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotateKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::rotate_key(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RotateKeySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -65,6 +65,10 @@ pub struct Member {
     /// The newest rules version that this member can follow.
     #[prost(uint32, tag = "4")]
     pub rules_supported: u32,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo), 32 bytes: by this it is recognised. Two while it changes its key. None
+    /// for a member of a program that knew no keys; it is put here once the rules in force say that every member knows them.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub key: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

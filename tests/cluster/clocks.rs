@@ -79,3 +79,20 @@ fn sessions_live_as_long_as_they_should(fleet: &mut Fleet, what: &str) {
         None
     });
 }
+
+/// A certificate's dates are of no interest to a member.
+#[test]
+fn members_whose_clocks_are_decades_apart_recognise_each_other() {
+    let mut fleet = fleet(3);
+    let clock = WrongClock::build().unwrap();
+    fleet.settings("n1").environment = clock.environment();
+    clock.is_wrong_by(-30 * YEAR).unwrap();
+    fleet.start_all();
+    fleet.wait_until_formed();
+    clock.is_wrong_by(30 * YEAR).unwrap();
+    fleet.stop("n1");
+    fleet.start("n1");
+    fleet.wait_until_formed();
+    store_for(&fleet, "n1", "k", "v", Duration::from_secs(1_800));
+    assert_eq!(read(&fleet, "n2", "k").as_deref(), Some("v"));
+}

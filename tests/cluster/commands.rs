@@ -22,7 +22,8 @@ fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
         }
     }
     // It has a cluster already: refused, or as it was.
-    fleet.run(&["cluster", "init"], &follower);
+    let token = fleet.join_token_file(&follower).display().to_string();
+    fleet.run(&["cluster", "init", "--join-token-file", &token], &follower);
     let after = fleet.wait_until_formed();
     assert_eq!((&after.cluster_id, after.membership_index), (&status.cluster_id, status.membership_index));
 
@@ -61,7 +62,8 @@ fn a_command_says_what_answers_where_no_node_does() {
     let said = run_at(&["status", "--timeout", "500ms"], &all.join(","));
     assert!(said.stderr.starts_with("sessile: none of the 3 nodes that are named answers: "), "{said:?}");
     assert!(all.iter().all(|address| said.stderr.contains(address)), "{said:?}");
-    let said = run_at(&["cluster", "init"], &[&*absent, &grpc].join(","));
+    let token = fleet.join_token_file("n1").display().to_string();
+    let said = run_at(&["cluster", "init", "--join-token-file", &token], &[&*absent, &grpc].join(","));
     assert!(said.code == Some(64) && said.stderr.contains("name one with --server"), "{said:?}");
     fleet.thaw("n3");
 }

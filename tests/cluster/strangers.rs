@@ -8,7 +8,7 @@ use crate::world::{WATCHED, ends_anyhow, formed, read, says, serves_nothing, sho
 fn a_wrong_token_is_said_and_never_admitted() {
     let (mut fleet, before) = formed(3);
     fleet.add("n4");
-    fleet.settings("n4").join_token = "another token".into();
+    fleet.settings("n4").join_token = "another token of the tests".into();
     fleet.start("n4");
     says(&mut fleet, "n4", "token");
     serves_nothing(&fleet, "n4");
@@ -18,7 +18,10 @@ fn a_wrong_token_is_said_and_never_admitted() {
     });
     for name in fleet.names() {
         let words = fleet.words(&name);
-        assert!(!words.contains("another token") && !words.contains("a token of the tests"), "{name} shows a token");
+        assert!(
+            !words.contains("another token of the tests") && !words.contains("a token of the tests"),
+            "{name} shows a token"
+        );
     }
     ends_anyhow(&mut fleet, "n4");
     fleet.settings("n4").join_token = fleet.settings("n1").join_token.clone();
@@ -26,12 +29,33 @@ fn a_wrong_token_is_said_and_never_admitted() {
     assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3", "n4"]);
 }
 
+/// On one machine, by an operator's word. What speaks TLS is not let in there, and the other way round.
+#[test]
+fn without_tls_is_a_cluster_of_its_own_kind() {
+    let mut fleet = crate::world::fleet(3);
+    for name in fleet.names() {
+        fleet.settings(&name).plaintext = true;
+    }
+    fleet.start_all();
+    fleet.wait_until_formed();
+    store(&fleet, "n1", "k", "v");
+    fleet.add("n4");
+    fleet.settings("n4").plaintext = false;
+    fleet.start("n4");
+    waits_for(&mut fleet, "n4", "answers without TLS, as a node with cluster.plaintext does");
+    ends_anyhow(&mut fleet, "n4");
+    fleet.settings("n4").plaintext = true;
+    fleet.start("n4");
+    assert_eq!(fleet.wait_until_formed().voters(), ["n1", "n2", "n3", "n4"]);
+    assert_eq!(read(&fleet, "n4", "k").as_deref(), Some("v"));
+}
+
 /// What cannot follow would stay among the members for ever.
 #[test]
 fn who_cannot_follow_is_not_written_into_the_membership() {
     let (mut fleet, before) = formed(3);
     fleet.add("n4");
-    (fleet.settings("n4").join_token, fleet.settings("n4").seeds) = ("another token".into(), Vec::new());
+    (fleet.settings("n4").join_token, fleet.settings("n4").seeds) = ("another token of the tests".into(), Vec::new());
     fleet.start("n4");
     let mut theirs = crate::world::fleet(1);
     theirs.settings("n1").expect = None;

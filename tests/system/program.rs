@@ -73,9 +73,11 @@ fn every_port_is_taken_before_the_disk_is_touched() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let absent = place.path().join("absent");
+    let token = place.join_token();
+    let token = token.display();
     for (block, key) in [
         (format!("admin: {{ listen: '127.0.0.1:{port}' }}"), "admin.listen"),
-        (format!("cluster: {{ name: n1, listen: '127.0.0.1:{port}' }}"), "cluster.listen"),
+        (format!("cluster: {{ name: n1, join_token_file: '{token}', listen: '127.0.0.1:{port}' }}"), "cluster.listen"),
     ] {
         let file = format!("listen_port: 0\nstorage: {{ data_dir: {} }}\n{block}\n", absent.display());
         let (code, said) = refused(place.serve_file(&file));
@@ -86,7 +88,10 @@ fn every_port_is_taken_before_the_disk_is_touched() {
 }
 
 /// A member of no cluster yet, which nobody tells of any.
-const ALONE: &str = "cluster: { name: n1, listen: '127.0.0.1:0', listen_ms: 0 }\n";
+fn alone(token: &Path) -> String {
+    let token = token.display();
+    format!("cluster: {{ name: n1, listen: '127.0.0.1:0', join_token_file: '{token}', listen_ms: 0 }}\n")
+}
 
 /// `sessile …`, asked at that node: code, standard output, standard error.
 fn asked(node: &Process, words: &[&str]) -> (Option<i32>, String, String) {
@@ -99,7 +104,8 @@ fn asked(node: &Process, words: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn a_member_without_a_cluster_says_so_and_stops_when_it_is_told_to() {
     let place = Place::new("fjall");
-    let mut node = Process::start(place.serve(&format!("{ALONE}admin: {{ listen: '127.0.0.1:0' }}\n"))).unwrap();
+    let alone = alone(&place.join_token());
+    let mut node = Process::start(place.serve(&format!("{alone}admin: {{ listen: '127.0.0.1:0' }}\n"))).unwrap();
     let (code, said, _) = asked(&node, &["status"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("not ready: this node belongs to no cluster yet"), "{said}");
@@ -117,13 +123,15 @@ fn a_member_without_a_cluster_says_so_and_stops_when_it_is_told_to() {
 #[test]
 fn an_operator_makes_a_cluster_and_data_is_set_aside_when_it_is_told_so() {
     let place = Place::new("fjall");
-    let mut node = Process::start(place.serve(ALONE)).unwrap();
-    let (code, said, _) = asked(&node, &["cluster", "init"]);
+    let token = place.join_token();
+    let (alone, init) = (alone(&token), ["cluster", "init", "--join-token-file", token.to_str().unwrap()]);
+    let mut node = Process::start(place.serve(&alone)).unwrap();
+    let (code, said, _) = asked(&node, &init);
     assert!(code == Some(0) && said.contains("is the first member of the new cluster"), "{said}");
     let mut client = Client::connect(node.ready()).unwrap();
     assert_eq!(client.request("PUT", &format!("{BASE}k"), "", b"v").unwrap().status, 201);
     drop(client);
-    let (code, said, _) = asked(&node, &["cluster", "init"]);
+    let (code, said, _) = asked(&node, &init);
     assert!(code == Some(0) && said.contains("is a member already"), "{said}");
     let (code, said, _) = asked(&node, &["status"]);
     assert!(code == Some(0) && said.contains("healthy: 1 of 1 voters answers, n1 leads"), "{said}");
@@ -134,7 +142,7 @@ fn an_operator_makes_a_cluster_and_data_is_set_aside_when_it_is_told_so() {
     assert!(node.ends().success(), "{}", node.stderr());
 
     let discarding = || {
-        let mut command = place.serve(ALONE);
+        let mut command = place.serve(&alone);
         command.arg("--discard-data-and-rejoin");
         Process::start(command).unwrap()
     };
@@ -146,7 +154,7 @@ fn an_operator_makes_a_cluster_and_data_is_set_aside_when_it_is_told_so() {
     assert!(!place.data_dir().join("discarded-1").exists(), "what is whole is kept");
 
     std::fs::remove_dir_all(place.data_dir().join("log")).unwrap();
-    let mut node = Process::start(place.serve(ALONE)).unwrap();
+    let mut node = Process::start(place.serve(&alone)).unwrap();
     assert_eq!(node.ends().code(), Some(1));
     assert!(sentence(&node.stderr()).contains("--discard-data-and-rejoin"), "{}", node.stderr());
     let node = discarding();

@@ -64,8 +64,11 @@ fn the_manager_hears_of_the_start_of_life_of_a_reload_and_of_the_end() {
 fn a_node_that_waits_for_others_has_started() {
     let place = Place::new("fjall");
     let (manager, path) = Manager::at(&place);
-    let cluster = "cluster: { name: n1, listen: '127.0.0.1:0', seeds: ['127.0.0.1:1'] }\n";
-    let mut command = place.serve(cluster);
+    let token = place.join_token();
+    let token = token.display();
+    let cluster =
+        format!("cluster: {{ name: n1, listen: '127.0.0.1:0', join_token_file: '{token}', seeds: ['127.0.0.1:1'] }}\n");
+    let mut command = place.serve(&cluster);
     command.env("NOTIFY_SOCKET", path);
     let mut node = Process::start(command).unwrap();
     assert_eq!(manager.hears_news(), "READY=1\nSTATUS=waiting for its cluster", "{}", node.stdout());
@@ -128,8 +131,10 @@ fn sockets_that_a_manager_opened_are_served_in_the_place_of_the_configured_addre
     let place = Place::new("fjall");
     // Nobody may listen there: what is configured is not used.
     let (sockets, [admin, grpc, http]) = sockets();
+    let token = place.join_token();
+    let token = token.to_str().unwrap();
     let file = format!(
-        "cluster: {{ name: n1, listen: '192.0.2.1:1', advertise: '{grpc}', listen_ms: 0 }}\n\
+        "cluster: {{ name: n1, listen: '192.0.2.1:1', advertise: '{grpc}', join_token_file: '{token}', listen_ms: 0 }}\n\
          admin: {{ listen: '192.0.2.1:2' }}\n"
     );
     let _node = with_sockets("admin:grpc:http", sockets, &place.serve(&file));
@@ -142,7 +147,7 @@ fn sockets_that_a_manager_opened_are_served_in_the_place_of_the_configured_addre
     served(http, "/livez");
     assert!(served(admin, "/").text().contains("sessile") || !served(admin, "/metrics").text().is_empty());
     let mut init = sessile();
-    init.args(["cluster", "init", "--timeout", "60s", "--server", &grpc.to_string()]);
+    init.args(["cluster", "init", "--join-token-file", token, "--timeout", "60s", "--server", &grpc.to_string()]);
     let status = init.output().unwrap();
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     served(http, "/readyz");

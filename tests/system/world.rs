@@ -1,7 +1,9 @@
 //! A node with a place on disk.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -41,6 +43,15 @@ impl Place {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().canonicalize().unwrap()
+    }
+
+    /// A join token, made by the program, for whoever runs it only.
+    pub(crate) fn join_token(&self) -> PathBuf {
+        let path = self.path().join("join.token");
+        let made = sessile().args(["cluster", "new-token"]).output().unwrap();
+        let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&path);
+        file.unwrap().write_all(&made.stdout).unwrap();
+        path
     }
 
     /// What runs a node there on a free port, with these lines besides.

@@ -113,6 +113,8 @@ pub struct PeersConfig {
     pub expect: Option<usize>,
     /// What proves that a node may join.
     pub join_token: JoinToken,
+    /// Whether members speak without TLS: then whoever reaches them is one.
+    pub plaintext: bool,
     /// How long a pristine node listens for a cluster before it takes part in making one.
     pub listen_for: Duration,
     /// How long a learner must have been healthy before it is promoted.

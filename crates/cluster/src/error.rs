@@ -50,6 +50,20 @@ pub enum StartError {
         /// Where the other one answers.
         address: String,
     },
+    /// The key by which the others recognise this node is gone: nobody would know it by another one.
+    #[error(
+        "{} is lost, this node's secret key, by which the others recognise it; put the file back, or remove the node with \
+         `sessile cluster remove` and start it with --discard-data-and-rejoin to come back as a new one", .0.display()
+    )]
+    KeyLost(std::path::PathBuf),
+    /// The key cannot be used, or none can be made.
+    #[error("the secret key of this node, {}, cannot be used: {what}", .path.display())]
+    Key {
+        /// Where it is kept.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// Raft.
     #[error("Raft: {0}")]
     Raft(String),

@@ -33,7 +33,7 @@ pub fn envelope(bytes: &[u8]) {
 }
 
 fn admitted(metadata: &MetadataMap, envelope: Option<&[u8]>) {
-    let door = Door::new(HERE);
+    let door = Door::without_tls(HERE);
     door.enter(CLUSTER);
     door.keep_out([REMOVED]);
     let mut request = Request::new(());
@@ -43,7 +43,7 @@ fn admitted(metadata: &MetadataMap, envelope: Option<&[u8]>) {
         *response.metadata_mut() = metadata.clone();
         Ok(response)
     };
-    let stranger = door.admit_stranger(&request).ok();
+    let stranger = door.sender(&request).ok();
     assert_eq!(door.receive_stranger(answer()).ok().map(|(from, ())| from), stranger);
     match door.admit(&request) {
         Ok(from) => {
@@ -74,7 +74,7 @@ mod tests {
     use crate::wire::refusal::Reason;
 
     fn sealed(from: NodeId, to: Option<NodeId>, cluster: Option<ClusterId>) -> Vec<u8> {
-        let door = Door::new(from);
+        let door = Door::without_tls(from);
         cluster.into_iter().for_each(|cluster| door.enter(cluster));
         let request = door.request(to, (), None);
         request.metadata().get_bin(KEY).unwrap().to_bytes().unwrap().into()
@@ -90,6 +90,7 @@ mod tests {
             to: id_to_wire(HERE),
             version: u32::MAX,
             oldest_version: u32::MAX,
+            proof: bytes::Bytes::new(),
         };
         let refusal = Refusal { reason: Reason::WrongNode.into(), text: "another one was meant".to_owned() };
         let made = [
@@ -100,7 +101,7 @@ mod tests {
             ("newer", newer.encode_to_vec()),
             ("refusal", refusal.encode_to_vec()),
         ];
-        let door = Door::new(HERE);
+        let door = Door::without_tls(HERE);
         door.enter(CLUSTER);
         let mut request = Request::new(());
         request.metadata_mut().insert_bin(KEY, BinaryMetadataValue::from_bytes(&made[0].1));

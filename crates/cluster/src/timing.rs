@@ -12,14 +12,15 @@ use std::time::Duration;
 /// |---|---|---|---|---|
 /// | heartbeat | 50 | 50 | 50 | or as soon as the one before is answered, where that takes longer |
 /// | answer to a heartbeat | `R` + 150 | 190 | 450 | then openraft sends the next one and the answer is nobody's |
-/// | election timeout, least | 2 `R` + 230 | 310 | 830 | openraft gives a vote up after it, and one may need a connection first |
+/// | election timeout, least | 2 `R` + 230 | 310 | 830 | openraft gives a vote up after it, and one that needs a connection first is answered at the next try |
 /// | election timeout, most | 3 `R` + 280 | 400 | 1180 | the lease: an answer tells of the moment at which its heartbeat was sent, so it is two answers and the wait for one that is lost |
 /// | first in line | 200 | 200 | 200 | how long after the lease the first voter in line campaigns; the others wait so much longer that its vote reaches them first, though they heard of the leader a heartbeat earlier |
-/// | call | 2 `R` + 420 | 500 | 1020 | to connect, and to hear an answer |
-/// | round of reads | 3 `R` + 380 | 500 | 1280 | to connect to the leader and ask it, which may ask others |
+/// | call | 3 `R` + 380 | 500 | 1280 | to connect, which takes two with TLS, and to hear an answer |
+/// | round of reads | 4 `R` + 340 | 500 | 1540 | to connect to the leader and ask it, which may ask others |
+/// | probe | 4 `R` + 840 | 1000 | 2040 | to connect, to prove who one is, and to hear who the other is |
 /// | registration | 4 `R` + 1840 | 2000 | 3040 | to connect, and one entry of the log |
 /// | answers | lease + 600 | 1000 | 1780 | a member that took a heartbeat within that time counts as one that answers |
-/// | request | 23/2 `R` + 600 | 1060 | 4050 | what a request needs that meets the death of a leader: up to two round trips before it; half a one of news, lease, first in line, pre-vote and vote; and a command that another member forwards on a new connection to a leader that begins to replicate |
+/// | request | 25/2 `R` + 500 | 1000 | 4250 | what a request needs that meets the death of a leader: up to two round trips before it; half a one of news, lease, first in line, pre-vote and vote; and a command that another member forwards on a new connection to a leader that begins to replicate |
 ///
 /// What needs at most three round trips and has a second or more anyway does not follow.
 ///
@@ -105,12 +106,17 @@ impl Timing {
 
     /// How long a connection may take to come about, and a call that may need one.
     pub(crate) fn call(self) -> Duration {
-        self.round_trip() * 2 + Duration::from_millis(420)
+        self.round_trip() * 3 + Duration::from_millis(380)
+    }
+
+    /// How long a node that need not be a member may take to say who it is, to one that has no connection to it.
+    pub(crate) fn probe(self) -> Duration {
+        self.round_trip() * 4 + Duration::from_millis(840)
     }
 
     /// How long the confirmation of reads may take, before those that wait for it are told to try again.
     pub(crate) fn read_round(self) -> Duration {
-        self.round_trip() * 3 + Duration::from_millis(380)
+        self.round_trip() * 4 + Duration::from_millis(340)
     }
 
     /// How long one try to register this node's commands may take.
@@ -125,7 +131,7 @@ impl Timing {
 
     /// The shortest deadline of a request that outlasts the death of a leader.
     pub fn request(self) -> Duration {
-        self.round_trip() * 23 / 2 + Duration::from_millis(600)
+        self.round_trip() * 25 / 2 + Duration::from_millis(500)
     }
 }
 
@@ -165,8 +171,10 @@ mod tests {
             let timing = Timing::of(round_trip);
             assert!(timing.heartbeat_answer() >= round_trip + Duration::from_millis(150));
             assert!(timing.heartbeat_answer() < timing.vote(), "as openraft wants it");
-            assert!(timing.vote() > 2 * round_trip && timing.call() > 2 * round_trip, "to connect, and an answer");
-            assert!(timing.read_round() > 3 * round_trip && timing.registration() > 4 * round_trip);
+            assert!(timing.vote() > 2 * round_trip, "a connection is there at the next try, at the latest");
+            assert!(timing.call() > 3 * round_trip, "to connect, and an answer");
+            assert!(timing.read_round() > 4 * round_trip && timing.registration() > 5 * round_trip);
+            assert!(timing.probe() > 4 * round_trip);
             let deadline = timing.request();
             assert!(timing.read_round() < deadline && timing.call() < deadline, "there is time for one more try");
         }

@@ -18,7 +18,10 @@ impl RulesVersion {
     /// has no effect.
     pub const HISTORY: Self = Self(2);
     /// The newest rules that this program can follow.
-    pub const SUPPORTED: Self = Self::HISTORY;
+    pub const SUPPORTED: Self = Self::KEYS;
+    /// From these on, every member recognises the others by keys that stand in the membership. Apply does nothing
+    /// differently: they keep out of the log what a program of before would drop from it.
+    pub const KEYS: Self = Self(3);
 
     /// The rules with that number.
     pub const fn new(number: u32) -> Self {

@@ -1,5 +1,6 @@
 //! The program from outside: exit codes, and who gets which words.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -67,6 +68,11 @@ fn a_node_that_does_not_answer_is_one_sentence_and_a_code() {
     // Accepts by the system's doing, and says nothing.
     let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listening.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("join.token");
+    std::fs::write(&token, text(&sessile(&["cluster", "new-token"]).stdout)).unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let token = token.to_str().unwrap();
     for (server, code, said) in [
         (refusing.as_str(), 69, format!("no node answers at {refusing}: ")),
         (silent.as_str(), 75, format!("{silent} has not answered within 50ms")),
@@ -75,7 +81,7 @@ fn a_node_that_does_not_answer_is_one_sentence_and_a_code() {
             vec!["status"],
             vec!["status", "--json", "--watch"],
             vec!["cluster", "watch"],
-            vec!["cluster", "init"],
+            vec!["cluster", "init", "--join-token-file", token],
             vec!["cluster", "add-learner", "127.0.0.1:1"],
             vec!["cluster", "promote", "n1"],
             vec!["cluster", "replace", "n1", "n2"],

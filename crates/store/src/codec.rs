@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::MAX_VALUE_BYTES;
 use crate::types::{Entry, log_id, term_of};
-use crate::{LogId, Member, Membership, NodeId, Proposal, StoredMembership, wire};
+use crate::{KeyHash, LogId, Member, Membership, NodeId, Proposal, StoredMembership, wire};
 
 /// The version that every sealed form starts with.
 const SEALED_VERSION: u8 = 1;
@@ -139,6 +139,7 @@ fn membership_to_wire(membership: &Membership) -> wire::Membership {
         name: member.name.clone(),
         address: member.address.clone(),
         rules_supported: member.rules_supported.number(),
+        key: member.keys.iter().map(|key| Bytes::copy_from_slice(&key.to_bytes())).collect(),
     };
     wire::Membership {
         configs: configs.map(|voters| wire::Voters { node_id: voters.iter().map(id).collect() }).collect(),
@@ -152,7 +153,10 @@ fn membership_from_wire(wire: &wire::Membership) -> Result<Membership, CodecErro
     let configs: Vec<std::collections::BTreeSet<NodeId>> = configs.collect::<Result<_, _>>()?;
     let member = |member: &wire::Member| {
         let rules_supported = RulesVersion::new(member.rules_supported);
-        let node = Member { name: member.name.clone(), address: member.address.clone(), rules_supported };
+        let key =
+            |bytes: &Bytes| KeyHash::from_bytes(bytes).ok_or(CodecError::Damaged("a key's hash has not 32 bytes"));
+        let keys = member.key.iter().map(key).collect::<Result<_, _>>()?;
+        let node = Member { name: member.name.clone(), address: member.address.clone(), rules_supported, keys };
         Ok((id(&member.node_id)?, node))
     };
     let members = wire.members.iter().map(member).collect::<Result<std::collections::BTreeMap<_, _>, CodecError>>()?;
@@ -167,7 +171,8 @@ mod tests {
 
     #[test]
     fn an_entry_comes_back_as_it_went() {
-        let member = Member { name: "n1".into(), address: "127.0.0.1:7081".into(), ..Member::default() };
+        let keys = vec![KeyHash::new([7; 32]), KeyHash::new([8; 32])];
+        let member = Member { name: "n1".into(), address: "127.0.0.1:7081".into(), keys, ..Member::default() };
         let voters = BTreeSet::from([NodeId::from(1)]);
         let membership = Membership::new(vec![voters], BTreeMap::from([(NodeId::from(1), member)])).unwrap();
         let proposal = Proposal { stamp: LogTime::from_millis(5), command: Bytes::from_static(b"command") };

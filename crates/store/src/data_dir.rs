@@ -87,12 +87,7 @@ impl DataDir {
 
     /// Removes a file, durably. That there was none is fine.
     pub(crate) fn remove_durably(&self, name: &str) -> Result<(), StoreError> {
-        let path = self.path.join(name);
-        match fs::remove_file(&path) {
-            Ok(()) => sync_dir(&self.path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(StoreError::Io { action: "remove", path, source }),
-        }
+        remove_durably(&self.path, name)
     }
 
     /// Whether the directory is ours; `false` if it is absent or empty and may become so.
@@ -145,6 +140,16 @@ impl DataDir {
     fn assert_writable(&self) -> Result<(), StoreError> {
         let probe = self.path.join(temporary_name("PROBE"));
         access::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(StoreError::io("write to", &self.path))
+    }
+}
+
+/// Removes a file of a directory, durably. That there was none is fine.
+pub(crate) fn remove_durably(dir: &Path, name: &str) -> Result<(), StoreError> {
+    let path = dir.join(name);
+    match fs::remove_file(&path) {
+        Ok(()) => sync_dir(dir),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(StoreError::Io { action: "remove", path, source }),
     }
 }
 

@@ -71,6 +71,40 @@ macro_rules! id {
 id!(NodeId);
 id!(ClusterId);
 
+/// By what a node is recognised: the SHA-256 of its public key, as a certificate holds it (SubjectPublicKeyInfo, RFC 5280,
+/// 4.1.2.7). Shown, so that people can compare two: it is no secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// The hash that these bytes are.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
+    /// Reads what `to_bytes` wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl From<u64> for NodeId {
     fn from(number: u64) -> Self {
         Self(number.into())

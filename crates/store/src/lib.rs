@@ -29,6 +29,7 @@ mod error;
 pub mod fuzzing;
 mod give_way;
 mod identity;
+mod key_file;
 mod log_store;
 mod marks;
 mod off_the_runtime;
@@ -50,7 +51,8 @@ mod wire {
 pub use codec::{CodecError, decode_entry, decode_membership, encode_entry, encode_membership};
 pub use data_dir::DataDir;
 pub use error::StoreError;
-pub use identity::{ClusterId, NodeId};
+pub use identity::{ClusterId, KeyHash, NodeId};
+pub use key_file::KeyFile;
 pub use log_store::LogStore;
 pub use marks::{Former, Notes, Reservation};
 pub use off_the_runtime::{GaveUp, off_the_runtime};

@@ -10,6 +10,10 @@
 //!                                              Recovering, if it does not
 //! anything else: something is lost that nobody can make again, or ids disagree: refused
 //! ```
+//!
+//! The node's secret key ([`KeyFile`]) is a matter of its own. A new node makes one, and so does a member for which the
+//! membership names none, as after an upgrade from a program without keys. A member that has lost a key which the
+//! membership names does not start: nobody would know it by another one.
 
 use std::path::Path;
 
@@ -22,7 +26,9 @@ use crate::marks;
 use crate::recovering::{LostState, RecoveringStore};
 use crate::state::{EngineDir, Owner, SessionState, StateRoot};
 use crate::types::position;
-use crate::{ClusterId, LogId, Member, NodeId, Opened, PristineStore, Store, StoreError, StoreOptions};
+use crate::{
+    ClusterId, KeyFile, KeyHash, LogId, Member, NodeId, Opened, PristineStore, Store, StoreError, StoreOptions,
+};
 
 /// What a data directory makes of the node.
 pub enum Opening {
@@ -32,6 +38,33 @@ pub enum Opening {
     Member(Store, Opened),
     /// It belongs to one, with its log, and needs a state from another member before Raft may run.
     Recovering(RecoveringStore),
+}
+
+impl Opening {
+    /// Where this node's secret key is kept.
+    pub fn key_file(&self) -> KeyFile {
+        KeyFile::new(match self {
+            Self::Pristine(store) => store.dir(),
+            Self::Member(store, _) => store.dir(),
+            Self::Recovering(store) => store.dir(),
+        })
+    }
+
+    /// The keys by which the membership recognises this node, as far as this directory knows; none if it names none.
+    pub fn named_keys(&self) -> Vec<KeyHash> {
+        let named = |mut members: Vec<(NodeId, Member)>, own: NodeId| {
+            members.retain(|(node, _)| *node == own);
+            members.pop().map(|(_, member)| member.keys).unwrap_or_default()
+        };
+        match self {
+            Self::Pristine(_) => Vec::new(),
+            Self::Member(store, _) => {
+                let (_, membership) = store.state().applied();
+                membership.membership().get_node(&store.node()).map(|member| member.keys.clone()).unwrap_or_default()
+            }
+            Self::Recovering(store) => named(store.members(), store.node()),
+        }
+    }
 }
 
 /// A directory with a whole log and the mark of its cluster.

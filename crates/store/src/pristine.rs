@@ -31,6 +31,10 @@ impl PristineStore {
         Ok(Self { dir, options: options.clone(), node, log, former, reservation: Mutex::new(reservation) })
     }
 
+    pub(crate) fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+
     /// Which node this is, and stays.
     pub fn node(&self) -> NodeId {
         self.node

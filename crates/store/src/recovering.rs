@@ -54,6 +54,10 @@ impl RecoveringStore {
         Ok(Self { dir, root, log, lost })
     }
 
+    pub(crate) fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+
     /// Which node this is.
     pub fn node(&self) -> NodeId {
         self.root.owner.node

@@ -78,6 +78,10 @@ impl Store {
         Self { dir, node, cluster, log, state }
     }
 
+    pub(crate) fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+
     /// Which node this is.
     pub fn node(&self) -> NodeId {
         self.node

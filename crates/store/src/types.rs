@@ -4,8 +4,8 @@ use bytes::Bytes;
 use openraft::vote::{RaftLeaderIdExt, leader_id_std};
 use sessile_core::{LogTime, Outcome, RulesVersion};
 
-use crate::NodeId;
 use crate::log::LogPosition;
+use crate::{KeyHash, NodeId};
 
 openraft::declare_raft_types!(
     /// What Raft is about here. Leader ids are the standard ones: one leader a term.
@@ -61,11 +61,15 @@ pub struct Member {
     pub address: String,
     /// The newest rules that it can follow.
     pub rules_supported: RulesVersion,
+    /// By which of these it is recognised: one, and two while it changes its key. None in an entry of a program that knew
+    /// no keys. A row of the state holds them beside the member, so that it stays one that such a program reads.
+    #[serde(skip)]
+    pub keys: Vec<KeyHash>,
 }
 
 impl Default for Member {
     fn default() -> Self {
-        Self { name: String::new(), address: String::new(), rules_supported: RulesVersion::SUPPORTED }
+        Self { name: String::new(), address: String::new(), rules_supported: RulesVersion::SUPPORTED, keys: Vec::new() }
     }
 }
 

@@ -3,15 +3,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use openraft::base::BoxStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::transport::Reach;
+use crate::join_token::JoinToken;
+use crate::transport::{Handshake, Reach, connect_without_a_key, prove};
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{
     AddLearnerRequest, ChangeResponse, HistoryRequest, HistoryResponse, InitRequest, InitResponse, PromoteRequest,
-    RemoveRequest, ReplaceRequest, SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
-    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    RemoveRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest,
+    StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
     WatchMembershipRequest,
 };
 
@@ -54,6 +55,9 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send +
 #[derive(Clone)]
 pub struct AdminClient {
     grpc: Grpc<Channel>,
+    channel: Channel,
+    /// What TLS proved of the node. Nobody knows yet whose key that is.
+    handshake: Handshake,
     server: String,
 }
 
@@ -69,13 +73,15 @@ impl AdminClient {
             kind: AdminErrorKind::Invalid,
             text: format!("{server:?} is no address: give host:port of a node's cluster.listen"),
         };
-        let endpoint = Endpoint::from_shared(format!("http://{server}")).map_err(invalid)?;
-        let endpoint = endpoint.connect_timeout(timeout);
-        let channel = reach.connect(&endpoint).await.map_err(|error| AdminError {
+        server.parse::<http::uri::Authority>().map_err(invalid)?;
+        // Whoever asks has that deadline already, and tells more about its end than a connection can.
+        let connected = connect_without_a_key(reach, server, 2 * timeout).await;
+        let (channel, handshake) = connected.map_err(|error| AdminError {
             kind: AdminErrorKind::Unreachable,
             text: format!("no node answers at {server}: {}", root_cause(&error)),
         })?;
-        Ok(Self { grpc: Grpc::new(channel), server: server.to_owned() })
+        let handshake = handshake.unwrap_or(Handshake::PLAIN);
+        Ok(Self { grpc: Grpc::new(channel.clone()), channel, handshake, server: server.to_owned() })
     }
 
     /// What that node knows of its cluster.
@@ -95,11 +101,12 @@ impl AdminClient {
         })
     }
 
-    /// Makes that node the first member of a new cluster.
-    pub fn init(&mut self, join_token: &str) -> Answer<'_, InitResponse> {
-        let request = InitRequest { join_token: join_token.to_owned() };
+    /// Makes that node the first member of a new cluster. First the node proves that it knows the join token, then this side.
+    pub fn init(&mut self, join_token: &JoinToken) -> Answer<'_, InitResponse> {
+        let proved = prove(self.channel.clone(), self.handshake, join_token.clone());
         Box::pin(async move {
-            let answer = self.grpc.init(request).await;
+            let proof = proved.await.map_err(|status| refused(&self.server, &status))?.into();
+            let answer = self.grpc.init(InitRequest { proof }).await;
             self.answer(answer)
         })
     }
@@ -174,6 +181,15 @@ impl AdminClient {
     pub fn set_time(&mut self, request: SetTimeRequest) -> Answer<'_, SetTimeResponse> {
         Box::pin(async move {
             let answer = self.grpc.set_time(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Changes the key by which a member is recognised; the node that is asked if none is named.
+    pub fn rotate_key(&mut self, member: Option<&str>) -> Answer<'_, ChangeResponse> {
+        let request = RotateKeyRequest { member: member.unwrap_or_default().to_owned() };
+        Box::pin(async move {
+            let answer = self.grpc.rotate_key(request).await;
             self.answer(answer)
         })
     }

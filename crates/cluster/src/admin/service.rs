@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openraft::base::BoxStream;
 use sessile_core::{MAX_HISTORY, RulesVersion};
-use sessile_store::{Member, NodeId, off_the_runtime};
+use sessile_store::{NodeId, off_the_runtime};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -17,14 +17,14 @@ use super::status::{self, StatusSource};
 use super::{caller, watching};
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
-use crate::membership::{Asked, Author, Changed, HAND_OVER_TIMEOUT, arithmetic, hand_over};
+use crate::membership::{Asked, Author, Changed, HAND_OVER_TIMEOUT, arithmetic, hand_over, rotate_key};
 use crate::transport::{ThisNode, why_silent};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
     AddLearnerRequest, ChangeResponse, HistoryRequest, HistoryResponse, InitRequest, InitResponse, PromoteRequest,
-    RemoveRequest, ReplaceRequest, SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
-    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    RemoveRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest,
+    StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
     WatchMembershipRequest,
 };
 
@@ -77,7 +77,7 @@ impl AdminService {
                 }
                 Some(leader) if leader != group.node && !is_passed_on && member.health.is_well(leader) => {
                     if let Some(address) = self.this().directory().address(leader)
-                        && let Ok(channel) = self.this().directory().connect_now(&address).await
+                        && let Ok(channel) = self.this().directory().connect_now(leader, &address).await
                     {
                         return Ok(Some(Other { node: leader, client: AdminClient::new(channel) }));
                     }
@@ -103,7 +103,7 @@ impl AdminService {
     /// The member that has taken over, which does what this one was asked.
     fn other(&self, node: NodeId) -> Result<Other, Status> {
         let address = self.this().directory().address(node).unwrap_or_default();
-        Ok(Other { node, client: AdminClient::new(self.this().directory().connect(&address)?) })
+        Ok(Other { node, client: AdminClient::new(self.this().directory().connect(node, &address)?) })
     }
 
     /// Admits the node that answers at an address.
@@ -113,17 +113,16 @@ impl AdminService {
         address: &str,
         if_membership: Option<u64>,
     ) -> Result<Changed, Status> {
-        let (node, identity) = self.this().probe(address).await.map_err(|status| {
+        let found = self.this().probe(address).await.map_err(|status| {
             Status::failed_precondition(format!("{address} {}: start the node there first", why_silent(&status)))
         })?;
+        let node = found.node;
         let cluster = member.group.cluster;
         // Before it is written down: one that cannot follow would stay in the membership.
         self.this().would_enter(address, node, cluster).await.map_err(|status| {
             Status::failed_precondition(format!("{address} {}; nothing was changed", why_silent(&status)))
         })?;
-        let rules_supported = RulesVersion::new(identity.rules_supported);
-        let wanted = Member { name: identity.name.clone(), address: address.to_owned(), rules_supported };
-        let changed = member.changes.admit(node, wanted, if_membership, None).await?;
+        let changed = member.changes.admit_found(&found, address, if_membership).await?;
         self.this().admit_at(address, node, cluster).await.map_err(|status| {
             let why = why_silent(&status);
             Status::failed_precondition(format!("{address} {why}; it is a learner that does not follow"))
@@ -202,7 +201,7 @@ impl Admin for AdminService {
 
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
         let (this, lobby, author) = (self.this(), &*self.source.lobby, author(&request));
-        if !this.admits(&request.into_inner().join_token) {
+        if !this.door().is_proved(&request, &request.get_ref().proof) {
             return Err(Status::permission_denied("the join token is not this node's: give --join-token-file"));
         }
         if let Some(member) = self.source.member.get() {
@@ -341,7 +340,7 @@ impl Admin for AdminService {
         if !who.is_empty() && !is_passed_on {
             let (node, member) = managed.changes.find_member(&who)?;
             if node != managed.group.node {
-                let mut other = AdminClient::new(self.this().directory().connect(&member.address)?);
+                let mut other = AdminClient::new(self.this().directory().connect(node, &member.address)?);
                 return other
                     .trigger_snapshot(self.pass_on(node, TriggerSnapshotRequest { member: who }, &author))
                     .await;
@@ -396,5 +395,21 @@ impl Admin for AdminService {
             }
         }
         Ok(Response::new(answer))
+    }
+
+    async fn rotate_key(&self, request: Request<RotateKeyRequest>) -> Result<Response<ChangeResponse>, Status> {
+        let managed = self.member()?;
+        let (is_passed_on, author) = (self.is_passed_on(&request)?, author(&request));
+        let who = request.into_inner().member;
+        if !who.is_empty() && !is_passed_on {
+            let (node, member) = managed.changes.find_member(&who)?;
+            if node != managed.group.node {
+                let mut other = AdminClient::new(self.this().directory().connect(node, &member.address)?);
+                return other.rotate_key(self.pass_on(node, RotateKeyRequest { member: who }, &author)).await;
+            }
+        }
+        let what = format!("change the key of {}", self.this().name());
+        let changing = rotate_key(&managed.changes);
+        managed.changes.history().record(&author, &what, changing, |changed| changed.what.clone()).await.map(answer)
     }
 }

@@ -6,13 +6,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use super::enter::{ask_seeds, reserve, seed_as_member};
+use super::enter::{ask_seeds, reserve};
 use super::identity::reservation_from;
 use super::newcomer::Newcomer;
 use crate::config::PeersConfig;
 use crate::error::StartError;
 use crate::raft::Raft;
-use crate::wire::Identity;
+use crate::transport::Found;
 
 /// How long between two tries to end the making of a cluster that was cut short.
 const FINISH_AGAIN: Duration = Duration::from_millis(250);
@@ -80,8 +80,9 @@ pub(crate) async fn begin(
 /// seeds, as they are now. `None` while that cannot be told; then it is asked again.
 async fn first_members(newcomer: &Newcomer, peers: &PeersConfig, own: Reservation) -> Option<BTreeMap<NodeId, Member>> {
     let found = ask_seeds(newcomer, peers).await;
-    let waits_for_us = |answer: &Result<(NodeId, Identity), Status>| {
-        answer.as_ref().is_ok_and(|(_, seed)| reservation_from(&seed.reserved, &seed.initiator) == Some(own))
+    let waits_for_us = |answer: &Result<Found, Status>| {
+        let reserved = |Found { identity, .. }: &Found| reservation_from(&identity.reserved, &identity.initiator);
+        answer.as_ref().is_ok_and(|seed| reserved(seed) == Some(own))
     };
     // Nobody waits for a cluster that an operator made of this node alone.
     if !found.values().any(waits_for_us) {
@@ -89,9 +90,9 @@ async fn first_members(newcomer: &Newcomer, peers: &PeersConfig, own: Reservatio
     }
     let mut first = BTreeMap::from([(newcomer.this.node(), newcomer.this.as_member())]);
     for (address, answer) in &found {
-        let (node, identity) = answer.as_ref().ok()?;
-        reserve(newcomer, address, *node, own).await.ok()?;
-        first.insert(*node, seed_as_member(address, identity));
+        let found = answer.as_ref().ok()?;
+        reserve(newcomer, address, found.node, own).await.ok()?;
+        first.insert(found.node, found.as_member(address));
     }
     Some(first)
 }

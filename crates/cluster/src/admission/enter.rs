@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sessile_core::RulesVersion;
 use sessile_store::{ClusterId, Member, NodeId, Reservation, Store, off_the_runtime};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
@@ -14,13 +13,13 @@ use super::join::join;
 use super::newcomer::Newcomer;
 use crate::config::PeersConfig;
 use crate::error::StartError;
-use crate::transport::{cluster_from_wire, cluster_to_wire, id_to_wire, why_silent};
-use crate::wire::{Identity, ReleaseRequest, ReserveRequest};
+use crate::transport::{Found, cluster_from_wire, cluster_to_wire, id_to_wire, why_silent};
+use crate::wire::{ReleaseRequest, ReserveRequest};
 
 /// How often the seeds are asked.
 const ROUND: Duration = Duration::from_millis(250);
-/// How long a seed may take to reserve its place, which it does durably.
-const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a seed that is connected may take to reserve its place, which it does durably.
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often what is waited for is said again while nothing changes.
 const SAY_AGAIN: Duration = Duration::from_secs(30);
 
@@ -103,9 +102,9 @@ async fn enter_among(newcomer: &Newcomer, peers: &PeersConfig) -> Result<Entered
     }
 }
 
-pub(super) type Found = BTreeMap<String, Result<(NodeId, Identity), Status>>;
+pub(super) type Seeds = BTreeMap<String, Result<Found, Status>>;
 
-pub(super) async fn ask_seeds(newcomer: &Newcomer, peers: &PeersConfig) -> Found {
+pub(super) async fn ask_seeds(newcomer: &Newcomer, peers: &PeersConfig) -> Seeds {
     let others = peers.seeds.iter().filter(|seed| **seed != peers.advertise);
     join_all(others.map(|seed| async move { (seed.clone(), newcomer.probe(seed).await) })).await.into_iter().collect()
 }
@@ -122,14 +121,14 @@ fn me(newcomer: &Newcomer, peers: &PeersConfig, began: Instant) -> Me {
     }
 }
 
-fn answers(newcomer: &Newcomer, found: &Found) -> BTreeMap<String, Answer> {
-    let answer = |answer: &Result<(NodeId, Identity), Status>| match answer {
+fn answers(newcomer: &Newcomer, found: &Seeds) -> BTreeMap<String, Answer> {
+    let answer = |answer: &Result<Found, Status>| match answer {
         Ok(found) if newcomer.this.is_copy(found) => Answer::Silent(format!(
             "has the id of this node, {}: one data directory is a copy of the other; empty one of them, and start its node \
              again",
-            found.0
+            found.node
         )),
-        Ok((node, identity)) => Answer::Node(Seed {
+        Ok(Found { node, identity, .. }) => Answer::Node(Seed {
             node: *node,
             name: identity.name.clone(),
             cluster: cluster_from_wire(&identity.cluster).or(cluster_from_wire(&identity.joining)),
@@ -142,12 +141,12 @@ fn answers(newcomer: &Newcomer, found: &Found) -> BTreeMap<String, Answer> {
     found.iter().map(|(address, found)| (address.clone(), answer(found))).collect()
 }
 
-fn knows(answer: &Result<(NodeId, Identity), Status>, cluster: ClusterId) -> bool {
-    answer.as_ref().is_ok_and(|(_, identity)| cluster_from_wire(&identity.cluster) == Some(cluster))
+fn knows(answer: &Result<Found, Status>, cluster: ClusterId) -> bool {
+    answer.as_ref().is_ok_and(|found| cluster_from_wire(&found.identity.cluster) == Some(cluster))
 }
 
 /// Reserves a cluster id at every seed, this node first. Only when each has done so durably is it made.
-async fn initiate(newcomer: &Newcomer, found: &Found) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
+async fn initiate(newcomer: &Newcomer, found: &Seeds) -> Result<(ClusterId, BTreeMap<NodeId, Member>), Vec<String>> {
     let wanted = Reservation { cluster: ClusterId::random(), initiator: newcomer.this.node() };
     let own = newcomer.lobby.reserve(wanted).map_err(|error| vec![error.to_string()])?;
     let Some(own) = own.filter(|own| own.initiator == newcomer.this.node()) else {
@@ -155,9 +154,9 @@ async fn initiate(newcomer: &Newcomer, found: &Found) -> Result<(ClusterId, BTre
     };
     let mut first = BTreeMap::from([(newcomer.this.node(), newcomer.this.as_member())]);
     for (address, answer) in found {
-        let Ok((node, identity)) = answer else { return Err(vec![format!("seed {address} is gone again")]) };
-        reserve(newcomer, address, *node, own).await?;
-        first.insert(*node, seed_as_member(address, identity));
+        let Ok(found) = answer else { return Err(vec![format!("seed {address} is gone again")]) };
+        reserve(newcomer, address, found.node, own).await?;
+        first.insert(found.node, found.as_member(address));
     }
     if newcomer.lobby.reservation() != Some(own) {
         return Err(vec!["an operator has asked for another cluster meanwhile".into()]);
@@ -173,16 +172,15 @@ pub(super) async fn reserve(
     wanted: Reservation,
 ) -> Result<(), Vec<String>> {
     let silent = |status: &Status| vec![format!("seed {address} {}", why_silent(status))];
-    let request = ReserveRequest {
-        join_token: newcomer.this.join_token().to_owned(),
-        cluster: cluster_to_wire(wanted.cluster),
-        initiator: id_to_wire(wanted.initiator),
-    };
-    let mut client = newcomer.this.admission_at(address).map_err(|status| silent(&status))?;
-    let answer =
-        timeout(RESERVE_TIMEOUT, client.reserve(newcomer.this.door().request(Some(node), request, None))).await;
-    let answer = answer.map_err(|_| vec![format!("seed {address} does not answer in time")])?;
-    let (from, answer) = newcomer.this.door().receive_stranger(answer).map_err(|status| silent(&status))?;
+    let request = ReserveRequest { cluster: cluster_to_wire(wanted.cluster), initiator: id_to_wire(wanted.initiator) };
+    let (this, within) = (&newcomer.this, reserve_within(newcomer));
+    let answer = timeout(within, async {
+        let mut stranger = this.stranger_at(address).await?;
+        let request = stranger.request(this.door(), Some(node), request, within);
+        this.door().receive_stranger(stranger.client.reserve(request).await)
+    });
+    let answer = answer.await.map_err(|_| vec![format!("seed {address} does not answer in time")])?;
+    let (from, answer) = answer.map_err(|status| silent(&status))?;
     if from != node {
         return Err(vec![format!("seed {address} has just become another node")]);
     }
@@ -205,7 +203,7 @@ async fn release_everywhere(newcomer: &Newcomer, peers: &PeersConfig, own: Reser
 /// By an operator's word a cluster is made: what the seeds had reserved before is void.
 async fn release_seeds(newcomer: &Newcomer, peers: &PeersConfig) {
     for (address, answer) in ask_seeds(newcomer, peers).await {
-        if let Ok((_, identity)) = answer
+        if let Ok(Found { identity, .. }) = answer
             && let Some(reservation) = reservation_from(&identity.reserved, &identity.initiator)
         {
             release(newcomer, &address, reservation).await;
@@ -214,21 +212,23 @@ async fn release_seeds(newcomer: &Newcomer, peers: &PeersConfig) {
 }
 
 async fn release(newcomer: &Newcomer, address: &str, reservation: Reservation) {
-    let request = ReleaseRequest {
-        join_token: newcomer.this.join_token().to_owned(),
-        cluster: cluster_to_wire(reservation.cluster),
-        initiator: id_to_wire(reservation.initiator),
-    };
-    let Ok(mut client) = newcomer.this.admission_at(address) else { return };
-    let released = timeout(RESERVE_TIMEOUT, client.release(newcomer.this.door().request(None, request, None))).await;
+    let request =
+        ReleaseRequest { cluster: cluster_to_wire(reservation.cluster), initiator: id_to_wire(reservation.initiator) };
+    let (this, within) = (&newcomer.this, reserve_within(newcomer));
+    let released = timeout(within, async {
+        let mut stranger = this.stranger_at(address).await?;
+        let request = stranger.request(this.door(), None, request, within);
+        stranger.client.release(request).await
+    });
+    let released = released.await;
     if !matches!(released, Ok(Ok(_))) {
         info!(address, "a reservation could not be taken back; it is tried again");
     }
 }
 
-pub(super) fn seed_as_member(address: &str, identity: &Identity) -> Member {
-    let rules_supported = RulesVersion::new(identity.rules_supported);
-    Member { name: identity.name.clone(), address: address.to_owned(), rules_supported }
+/// How long a seed may take to reserve its place, or to release it, with the connection that this needs.
+fn reserve_within(newcomer: &Newcomer) -> Duration {
+    newcomer.config.timing.probe() + RESERVE_TIMEOUT
 }
 
 /// Enters a cluster, durably and for good.

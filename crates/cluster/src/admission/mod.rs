@@ -16,6 +16,7 @@ mod recover;
 mod service;
 #[cfg(test)]
 mod stories;
+mod wrong_tokens;
 
 pub(crate) use begin::begin;
 pub(crate) use enter::{Entered, enter};

@@ -1,13 +1,11 @@
 use std::sync::Arc;
 
-use sessile_store::NodeId;
 use tonic::Status;
 
 use super::identity::identity;
 use super::lobby::Lobby;
 use crate::config::NodeConfig;
-use crate::transport::ThisNode;
-use crate::wire::Identity;
+use crate::transport::{Found, ThisNode};
 
 /// A node on its way to be a member.
 #[derive(Clone)]
@@ -19,7 +17,7 @@ pub(crate) struct Newcomer {
 
 impl Newcomer {
     /// Asks who answers at an address.
-    pub(super) async fn probe(&self, address: &str) -> Result<(NodeId, Identity), Status> {
+    pub(super) async fn probe(&self, address: &str) -> Result<Found, Status> {
         self.this.probe_as(identity(&self.this, &self.lobby), address).await
     }
 }

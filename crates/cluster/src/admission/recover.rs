@@ -18,6 +18,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// and says so: a node with a whole log never throws it away.
 pub(crate) async fn recover(newcomer: &Newcomer, recovering: RecoveringStore) -> Result<Store, StartError> {
     newcomer.this.door().enter(recovering.cluster());
+    let named = recovering.members();
+    newcomer.this.door().members_are(named.iter().map(|(node, member)| (node, member)));
     warn!(
         reason = recovering.reason(),
         aside = %recovering.aside().map(|aside| aside.display().to_string()).unwrap_or_default(),
@@ -83,8 +85,8 @@ async fn members(newcomer: &Newcomer, recovering: &RecoveringStore) -> BTreeMap<
     let seeds = newcomer.config.peers.as_ref().map(|peers| peers.seeds.clone()).unwrap_or_default();
     for seed in seeds.iter().filter(|seed| *seed != newcomer.this.address()) {
         match newcomer.probe(seed).await {
-            Ok((node, identity)) if cluster_from_wire(&identity.cluster) == Some(recovering.cluster()) => {
-                members.insert(node, seed.clone());
+            Ok(found) if cluster_from_wire(&found.identity.cluster) == Some(recovering.cluster()) => {
+                members.insert(found.node, seed.clone());
             }
             Ok(_) => {}
             Err(status) => info!("seed {seed} {}", why_silent(&status)),

@@ -1,20 +1,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_store::StoreError;
+use sessile_store::{NodeId, StoreError};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::identity::{identity, reservation_from};
 use super::lobby::Lobby;
+use super::wrong_tokens::WrongTokens;
 use crate::late::Late;
 use crate::membership::MembershipChanges;
-use crate::transport::{ThisNode, cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
+use crate::transport::{ThisNode, cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire, refusal_of};
 use crate::wire::admission_server::Admission;
 use crate::wire::refusal::Reason;
 use crate::wire::{
-    AdmitRequest, AdmitResponse, Identity, JoinRequest, JoinResponse, ReleaseRequest, ReleaseResponse, ReserveRequest,
-    ReserveResponse,
+    AdmitRequest, AdmitResponse, Identity, JoinRequest, JoinResponse, ProveRequest, ProveResponse, ReleaseRequest,
+    ReleaseResponse, ReserveRequest, ReserveResponse,
 };
 
 /// What nodes say to each other before they are of one cluster, at the receiver.
@@ -24,6 +25,7 @@ pub(crate) struct AdmissionService {
     /// From then on this node has listened long enough for a cluster that knows it.
     has_listened_at: Instant,
     changes: Late<MembershipChanges>,
+    wrong_tokens: WrongTokens,
 }
 
 impl AdmissionService {
@@ -34,18 +36,18 @@ impl AdmissionService {
         listens_for: Duration,
         changes: Late<MembershipChanges>,
     ) -> Self {
-        Self { this, lobby, has_listened_at: Instant::now() + listens_for, changes }
+        Self { this, lobby, has_listened_at: Instant::now() + listens_for, changes, wrong_tokens: WrongTokens::new() }
     }
 
-    fn check_token(&self, token: &str) -> Result<(), Status> {
-        if self.this.admits(token) {
-            return Ok(());
+    /// Lets in who has proved that it knows the join token. Says who it is.
+    async fn enter<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
+        let entered = self.this.door().admit_proved(request, self.this.name());
+        if let Err(refused) = &entered
+            && refusal_of(refused).is_some_and(|(reason, _)| reason == Reason::Token)
+        {
+            self.wrong_tokens.came(refused.message()).await;
         }
-        let text = format!(
-            "the join token is not the one of node {}: give both the same cluster.join_token_file",
-            self.this.name()
-        );
-        Err(self.this.door().refuse(Reason::Token, &text))
+        entered
     }
 }
 
@@ -57,11 +59,29 @@ fn disk(error: &StoreError) -> Status {
 
 #[tonic::async_trait]
 impl Admission for AdmissionService {
+    async fn prove(&self, request: Request<ProveRequest>) -> Result<Response<ProveResponse>, Status> {
+        let door = self.this.door();
+        let (from, proof) = door.prove(&request)?;
+        if request.get_ref().is_wrong {
+            let text = format!("node {from} has called, and knows another join token than this node");
+            self.wrong_tokens.came(&text).await;
+        }
+        Ok(door.answer(from, ProveResponse { proof: proof.into() }))
+    }
+
     async fn probe(&self, request: Request<Identity>) -> Result<Response<Identity>, Status> {
         let (this, lobby) = (&self.this, &self.lobby);
-        let from = this.door().admit_stranger(&request)?;
+        let from = match this.door().of_before(&request) {
+            Some(from) => from,
+            None => self.enter(&request).await?,
+        };
         let theirs = request.into_inner();
-        if let Some(cluster) = cluster_from_wire(&theirs.cluster)
+        let cluster = cluster_from_wire(&theirs.cluster);
+        if cluster.is_some() && cluster == this.door().cluster() {
+            // All whom it knows may have been replaced since, and whoever is where they were is known to it by no key.
+            this.door().assert_not_removed(from)?;
+        }
+        if let Some(cluster) = cluster
             && lobby.is_open()
         {
             lobby.heard_of(cluster, &theirs.address);
@@ -71,9 +91,8 @@ impl Admission for AdmissionService {
 
     async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
         let (this, lobby) = (&self.this, &self.lobby);
-        let from = this.door().admit_stranger(&request)?;
+        let from = self.enter(&request).await?;
         let request = request.into_inner();
-        self.check_token(&request.join_token)?;
         if Instant::now() < self.has_listened_at {
             let text = format!("node {} listens a moment for a cluster that knows it", this.name());
             return Err(this.door().refuse(Reason::NotReady, &text));
@@ -91,9 +110,8 @@ impl Admission for AdmissionService {
 
     async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
         let (this, lobby) = (&self.this, &self.lobby);
-        let from = this.door().admit_stranger(&request)?;
+        let from = self.enter(&request).await?;
         let request = request.into_inner();
-        self.check_token(&request.join_token)?;
         let reservation = reservation_from(&request.cluster, &request.initiator);
         let reservation = reservation.ok_or_else(|| Status::invalid_argument("the reservation has no readable ids"))?;
         lobby.release(reservation).map_err(|error| disk(&error))?;
@@ -102,9 +120,12 @@ impl Admission for AdmissionService {
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let this = &self.this;
-        let from = this.door().admit_stranger(&request)?;
+        let from = match this.door().of_before(&request) {
+            Some(from) if this.door().knows_token(&request.get_ref().join_token) => from,
+            _ => self.enter(&request).await?,
+        };
+        let key = this.door().key_of(&request);
         let request = request.into_inner();
-        self.check_token(&request.join_token)?;
         if id_from_wire(&request.node) != Some(from) {
             return Err(this.door().refuse(Reason::WrongNode, "a node joins for itself only"));
         }
@@ -112,15 +133,14 @@ impl Admission for AdmissionService {
             let text = format!("node {} belongs to no cluster itself yet", this.name());
             this.door().refuse(Reason::NotReady, &text)
         })?;
-        let answer = changes.join(from, &request).await?;
+        let answer = changes.join(from, &request, key).await?;
         Ok(this.door().answer(from, answer))
     }
 
     async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
         let (this, lobby) = (&self.this, &self.lobby);
-        let from = this.door().admit_stranger(&request)?;
+        let from = self.enter(&request).await?;
         let request = request.into_inner();
-        self.check_token(&request.join_token)?;
         let cluster = cluster_from_wire(&request.cluster);
         let cluster = cluster.ok_or_else(|| Status::invalid_argument("the cluster has no readable id"))?;
         if lobby.is_open() {

@@ -297,7 +297,7 @@ mod tests {
     use crate::disk::Disk;
     use crate::health::Members;
     use crate::reads::Reads;
-    use crate::transport::{Directory, Door, Elections, Reach, Sending, Told};
+    use crate::transport::{Directory, Door, Elections, Sending, Told};
     use crate::wall_clock::WallClock;
     use crate::writes::{WriteRoom, Writes, register};
 
@@ -322,12 +322,12 @@ mod tests {
 
     impl Process {
         fn new(root: &Path) -> Self {
-            let (door, cluster) = (Door::new(NodeId::from(1)), ClusterId::random());
+            let (door, cluster) = (Door::without_tls(NodeId::from(1)), ClusterId::random());
             door.enter(cluster);
             Self {
                 cluster,
                 door: Arc::new(door),
-                directory: Directory::new(Reach::Tcp, Timing::default()),
+                directory: Directory::without_tls(),
                 disk: Arc::new(Disk::new(root.into(), 0)),
                 fault: Fault::new(),
                 tasks: TaskTracker::new(),

@@ -6,7 +6,8 @@ use sessile_store::NodeId;
 use tracing::{info, warn};
 
 use super::cluster_health::ClusterHealth;
-use crate::transport::cluster_from_wire;
+use crate::transport::{Found, cluster_from_wire, refusal_of};
+use crate::wire::refusal::Reason;
 
 /// Shows this member's cluster to whoever answers at the address of a member that does not, and looks where that member said
 /// that it is when it called.
@@ -25,7 +26,16 @@ pub(super) async fn at_seeds(health: &ClusterHealth, seeds: &[String]) {
 /// Asks who answers there, in the place of that member if one is meant.
 async fn ask(health: &ClusterHealth, address: &str, meant: Option<NodeId>) {
     // Whoever answers there hears of this cluster, and what it makes of that is its own business.
-    let Ok((answered, identity)) = health.this.probe(address).await else { return };
+    let Found { node: answered, identity, .. } = match health.this.probe(address).await {
+        Ok(found) => found,
+        Err(status) => {
+            if let Some((Reason::Removed, text)) = refusal_of(&status) {
+                info!("at {address} is said: {text}");
+                health.group.stop_because_removed();
+            }
+            return;
+        }
+    };
     match cluster_from_wire(&identity.cluster) {
         Some(cluster) if cluster == health.group.cluster => {
             // One that answers is where it is: behind a name that stands for several nodes anybody may answer.

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
 use sessile_store::Member;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::changes::MembershipChanges;
-use super::history::Author;
+use super::rotation::settle;
+use super::tell::tell_leader;
 use crate::group::Group;
 use crate::transport::{ThisNode, refusal_of, why_silent};
 use crate::wire::JoinResponse;
@@ -21,19 +22,66 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// will. A state on its way to it takes a while, and brings the membership at its end.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
-/// Once after a start: what the membership says of this member is what its configuration says, or the leader is told.
+/// Once after a start: what the membership says of this member is what its configuration says, or the leader is told. And
+/// once after an upgrade from a program that knew no keys: by which key this member is recognised.
 pub(crate) async fn run(changes: Arc<MembershipChanges>, seeds: Vec<String>, stop: CancellationToken) {
-    stop.run_until_cancelled(tell_what_changed(&changes, &seeds)).await;
+    let tell = async {
+        tell_what_changed(&changes, &seeds).await;
+        tell_key(&changes).await;
+        settle_key(&changes).await;
+    };
+    stop.run_until_cancelled(tell).await;
+}
+
+/// Has the key of this member put where every member's is to stand, as soon as it may stand there.
+async fn tell_key(changes: &MembershipChanges) {
+    let group = changes.group();
+    let mut server = group.server.clone();
+    let own = changes.this().as_member().keys;
+    loop {
+        drop(server.borrow_and_update());
+        let known = group.membership().membership().get_node(&group.node).cloned();
+        if own.is_empty() || known.as_ref().is_some_and(|known| !known.keys.is_empty()) {
+            return;
+        }
+        if let Some(known) = known.filter(|_| changes.may_name_keys())
+            && let Err(status) = tell_leader(changes, Member { keys: own.clone(), ..known }).await
+        {
+            info!("the leader does not take over this node's key yet: {}", status.message());
+        }
+        if let Ok(Err(_)) = timeout(AGAIN, server.changed()).await {
+            return;
+        }
+    }
+}
+
+/// Ends a change of this member's key that was cut short.
+async fn settle_key(changes: &MembershipChanges) {
+    while let Err(status) = settle(changes).await {
+        info!("a change of this node's key is not ended yet: {}", status.message());
+        sleep(AGAIN).await;
+    }
 }
 
 async fn tell_what_changed(changes: &MembershipChanges, seeds: &[String]) {
-    let mut server = changes.group().server.clone();
+    let group = changes.group();
+    let (mut server, mut said) = (group.server.clone(), String::new());
     let Some(found) = first_found(changes, seeds).await else { return };
     loop {
         // Seen, so that only what comes from here on is news.
         drop(server.borrow_and_update());
-        if is_told(changes, &found).await {
-            return;
+        match is_told(changes, &found).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(status) if status.code() == Code::AlreadyExists => {
+                group.stop_for(&status.message());
+                return;
+            }
+            Err(status) if said == status.message() => {}
+            Err(status) => {
+                warn!("the leader does not take over this node's new name, address or rules: {}", status.message());
+                status.message().clone_into(&mut said);
+            }
         }
         // Of a Raft that has ended nothing comes any more.
         if let Ok(Err(_)) = timeout(AGAIN, server.changed()).await {
@@ -95,32 +143,22 @@ async fn ask_leader_by(this: &ThisNode, address: &str) -> Result<JoinResponse, S
 
 /// Tells the leader what is other than the membership says. `found` is what it said when this node had started. Says whether
 /// it is settled.
-async fn is_told(changes: &MembershipChanges, found: &Member) -> bool {
+async fn is_told(changes: &MembershipChanges, found: &Member) -> Result<bool, Status> {
     let (group, this) = (changes.group(), changes.this());
-    let wanted = this.as_member();
     let membership = group.membership();
-    if is_settled(Some(found), membership.membership().get_node(&group.node), &wanted) {
-        return true;
+    let known = membership.membership().get_node(&group.node);
+    // Its key is a matter of its own.
+    let keys = known.map(|known| known.keys.clone()).unwrap_or_default();
+    let wanted = Member { keys, ..this.as_member() };
+    if is_settled(Some(found), known, &wanted) {
+        return Ok(true);
     }
-    let told = match group.leader() {
-        Some(leader) if leader == group.node => {
-            let author = Author::node(&wanted.name, &wanted.address);
-            changes.admit(group.node, wanted, None, Some(author)).await.map(drop)
-        }
-        Some(leader) => {
-            let Some(address) = this.directory().address(leader) else { return false };
-            this.announce(&address).await
-        }
-        None => ask_around(group, this).await,
-    };
-    if let Err(status) = &told {
-        if status.code() == Code::AlreadyExists {
-            group.stop_for(&status.message());
-            return true;
-        }
-        warn!("the leader does not take over this node's new name, address or rules: {}", status.message());
+    match group.leader() {
+        Some(leader) if leader != group.node && this.directory().address(leader).is_none() => return Ok(false),
+        Some(_) => tell_leader(changes, wanted).await?,
+        None => ask_around(group, this).await?,
     }
-    told.is_ok()
+    Ok(true)
 }
 
 /// Tells the leader by way of the others. A leader that came while this member moved looks for it where it was, so nothing is

@@ -9,21 +9,24 @@ use super::decide;
 use super::find::{find, is_one_of};
 use super::history::{Author, ChangeHistory};
 use super::leadership::hand_over;
+use super::named_keys::named_keys;
+use super::own_key::OwnKey;
 use super::quorum::{assert_caught_up, assert_quorum};
 use crate::error::StartError;
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
 use crate::reads::Reads;
-use crate::transport::{ThisNode, are_copies, cluster_to_wire, why_silent};
+use crate::transport::{Found, ThisNode, are_copies, cluster_to_wire, why_silent};
 use crate::wire::refusal::Reason;
 use crate::wire::{JoinRequest, JoinResponse};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::RaftError;
 use openraft::raft::Precondition;
 use sessile_core::RulesVersion;
-use sessile_store::{Member, NodeId, StoredMembership, TypeConfig};
+use sessile_store::{KeyHash, Member, NodeId, StoredMembership, TypeConfig};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
@@ -54,6 +57,7 @@ pub(crate) struct MembershipChanges {
     history: Arc<ChangeHistory>,
     /// Whether a node that asks for it is admitted without a command.
     admits_without_command: bool,
+    own_key: OwnKey,
     /// Held while this node, as the leader, changes the membership: one change at a time.
     changing: Mutex<()>,
 }
@@ -65,9 +69,41 @@ impl MembershipChanges {
         health: Arc<ClusterHealth>,
         reads: Arc<Reads>,
         history: Arc<ChangeHistory>,
+        own_key: OwnKey,
         admits_without_command: bool,
     ) -> Self {
-        Self { group, this, health, reads, history, admits_without_command, changing: Mutex::default() }
+        Self { group, this, health, reads, history, admits_without_command, own_key, changing: Mutex::default() }
+    }
+
+    /// The key of this node.
+    pub(super) fn own_key(&self) -> &OwnKey {
+        &self.own_key
+    }
+
+    /// A change that was made by now, as a sentence.
+    pub(super) fn changed_now(&self, what: String) -> Changed {
+        changed(index_of(&self.group.membership()), what)
+    }
+
+    /// What the membership says of this member.
+    pub(super) fn known(&self) -> Option<Member> {
+        self.group.membership().membership().get_node(&self.group.node).cloned()
+    }
+
+    /// Waits until it names these keys.
+    pub(super) async fn until_known(&self, keys: &[KeyHash]) -> Result<(), Status> {
+        let mut server = self.group.server.clone();
+        let known = async {
+            loop {
+                drop(server.borrow_and_update());
+                if self.known().is_some_and(|known| known.keys == keys) {
+                    return Ok(());
+                }
+                server.changed().await.map_err(|_| Status::unavailable("this node is stopping"))?;
+            }
+        };
+        let late = |_| Status::deadline_exceeded("this node does not hear of its own key in time; ask again");
+        timeout(CHANGE_TIMEOUT, known).await.map_err(late)?
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -129,18 +165,25 @@ impl MembershipChanges {
 
     /// Admits a node that asks for it, as a learner; or notes that a member's address, name or rules are other than the
     /// membership says.
-    pub(crate) async fn join(&self, node: NodeId, request: &JoinRequest) -> Result<JoinResponse, Status> {
+    /// `key` is that of the connection: what the node is recognised by from now on.
+    pub(crate) async fn join(
+        &self,
+        node: NodeId,
+        request: &JoinRequest,
+        key: Option<KeyHash>,
+    ) -> Result<JoinResponse, Status> {
         if !self.group.leads() {
             let leader = self.group.leader().and_then(|leader| self.this.directory().address(leader));
             return Ok(JoinResponse { cluster: Bytes::new(), leader_address: leader.unwrap_or_default() });
         }
+        self.assert_not_removed(node)?;
+        let known = self.group.membership().membership().get_node(&node).cloned();
         let wanted = Member {
             name: request.name.clone(),
             address: request.address.clone(),
             rules_supported: RulesVersion::new(request.rules_supported),
+            keys: self.keys_of(node, known.as_ref(), key, &request.key)?,
         };
-        self.assert_not_removed(node)?;
-        let known = self.group.membership().membership().get_node(&node).cloned();
         if let Some(known) = known.as_ref().filter(|known| known.address != wanted.address) {
             self.assert_has_moved(node, known, request.start_id).await?;
         }
@@ -159,6 +202,29 @@ impl MembershipChanges {
         Ok(JoinResponse { cluster: cluster_to_wire(self.group.cluster), leader_address: String::new() })
     }
 
+    /// [`named_keys`] for a node, by what is known here.
+    fn keys_of(
+        &self,
+        node: NodeId,
+        known: Option<&Member>,
+        shown: Option<KeyHash>,
+        wanted: &[Bytes],
+    ) -> Result<Vec<KeyHash>, Status> {
+        let wanted: Vec<KeyHash> = wanted.iter().filter_map(|key| KeyHash::from_bytes(key)).collect();
+        let named = named_keys(known.map_or(&[], |known| &known.keys), shown, &wanted, self.may_name_keys());
+        named.ok_or_else(|| {
+            let text = format!("node {node} is a member that is recognised by another key");
+            self.this.door().refuse(Reason::WrongKey, &text)
+        })
+    }
+
+    /// Whether keys may stand in the membership: every member is of a program that keeps them there.
+    pub(super) fn may_name_keys(&self) -> bool {
+        let membership = self.group.membership();
+        let mut members = membership.membership().nodes();
+        self.group.state.rules() >= RulesVersion::KEYS || members.all(|(_, member)| !member.keys.is_empty())
+    }
+
     fn assert_not_removed(&self, node: NodeId) -> Result<(), Status> {
         if !self.group.state.is_removed(node) {
             return Ok(());
@@ -175,13 +241,25 @@ impl MembershipChanges {
     async fn assert_is_reached(&self, node: NodeId, wanted: &Member) -> Result<(), Status> {
         let Member { name, address, .. } = wanted;
         let found = match self.this.probe(address).await {
-            Ok((answered, _)) if answered == node => return Ok(()),
-            Ok((answered, _)) => format!("another one, {answered}, answers"),
+            Ok(found) if found.node == node => return Ok(()),
+            Ok(found) => format!("another one, {}, answers", found.node),
             Err(status) => format!("the leader finds nobody: it {}", why_silent(&status)),
         };
         let text =
             format!("node {name} says that it is reached at {address}, where {found}; see to its cluster.advertise");
         Err(self.this.door().refuse(Reason::NotReady, &text))
+    }
+
+    /// Makes a learner of the node that was found at an address.
+    pub(crate) async fn admit_found(
+        &self,
+        found: &Found,
+        address: &str,
+        decided_on: Option<u64>,
+    ) -> Result<Changed, Status> {
+        let known = self.group.membership().membership().get_node(&found.node).cloned();
+        let keys = self.keys_of(found.node, known.as_ref(), found.key, &[])?;
+        self.admit(found.node, Member { keys, ..found.as_member(address) }, decided_on, None).await
     }
 
     /// Makes a node a learner, in the place of those of its name that came to nothing; or sets what the membership says of
@@ -252,7 +330,7 @@ impl MembershipChanges {
 
     /// Whether a member's address answers with that member's id.
     pub(crate) async fn still_answers(&self, node: NodeId, member: &Member) -> bool {
-        node == self.group.node || self.this.probe(&member.address).await.is_ok_and(|(answered, _)| answered == node)
+        node == self.group.node || self.this.is_reached_at(node, &member.address).await
     }
 
     /// Gives a learner a vote. With an author it comes into the history.

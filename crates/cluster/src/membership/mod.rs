@@ -9,10 +9,14 @@ mod decide;
 mod find;
 mod history;
 mod leadership;
+mod named_keys;
+mod own_key;
 mod pending;
 mod quorum;
+mod rotation;
 #[cfg(test)]
 mod stories;
+mod tell;
 
 pub(crate) use announce::run as announce;
 pub(crate) use autopilot::{Autopilot, Waits};
@@ -20,5 +24,7 @@ pub(crate) use changed::{Asked, Changed};
 pub(crate) use changes::{HAND_OVER_TIMEOUT, MembershipChanges};
 pub(crate) use history::{Author, ChangeHistory};
 pub(crate) use leadership::hand_over;
+pub(crate) use own_key::OwnKey;
 pub(crate) use pending::pending;
 pub(crate) use quorum::arithmetic;
+pub(crate) use rotation::rotate as rotate_key;

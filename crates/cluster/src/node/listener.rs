@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,8 +14,7 @@ use crate::fault::Fault;
 use crate::health::Readiness;
 use crate::late::Late;
 use crate::transport::{
-    CONNECTION_WINDOW, Connections, CountsCalls, Incoming, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT,
-    STREAM_WINDOW,
+    CONNECTION_WINDOW, CountsCalls, Door, Incoming, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, Tls,
 };
 use crate::wire::DESCRIPTORS;
 use crate::wire::admin_server::AdminServer;
@@ -41,6 +41,8 @@ pub(super) struct Services {
     /// Whether this node is ready, once it is a member.
     pub(super) readiness: Late<Readiness>,
     pub(super) fault: Fault,
+    pub(super) door: Arc<Door>,
+    pub(super) tls: Arc<Tls>,
     pub(super) bounds: Bounds,
     pub(super) stop: CancellationToken,
 }
@@ -48,7 +50,6 @@ pub(super) struct Services {
 /// How much may be open or wait on the listener.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    pub(super) connections: usize,
     /// Bytes of a leader's entries that are not in the log yet.
     pub(super) waiting_entries: usize,
     /// How long a node may take to prove that it is ready.
@@ -58,7 +59,7 @@ pub(super) struct Bounds {
 impl Services {
     /// Answers other nodes and operators, from the first moment until the node stops.
     pub(super) async fn serve(self, incoming: Incoming) {
-        let Self { peer, admission, admin, readiness, fault, bounds, stop } = self;
+        let Self { peer, admission, admin, readiness, fault, door, tls, bounds, stop } = self;
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -73,7 +74,6 @@ impl Services {
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         // Half of what a leader's entries may take is on its way into this process, the rest waits for the log.
         let window = u32::try_from(bounds.waiting_entries / 2).unwrap_or(CONNECTION_WINDOW);
-        let connections = Connections::new(bounds.connections);
         let server = tonic::transport::Server::builder()
             .layer(CountsCalls)
             .max_concurrent_streams(MAX_STREAMS)
@@ -87,7 +87,7 @@ impl Services {
             .add_service(AdminServer::new(admin).max_decoding_message_size(MAX_QUESTION_BYTES))
             .add_service(reflection.max_decoding_message_size(MAX_QUESTION_BYTES))
             .add_service(health.max_decoding_message_size(MAX_QUESTION_BYTES))
-            .serve_with_incoming_shutdown(incoming.accepted(connections), stop.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(incoming.accepted(door, tls), stop.clone().cancelled_owned());
         let serving = async {
             tokio::select! {
                 ended = server => ended,

@@ -20,7 +20,7 @@ use crate::error::StartError;
 use crate::fault::Fault;
 use crate::group::{Group, LeaderClock, campaign, heartbeats};
 use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_clocks, watch_disk};
-use crate::membership::{Autopilot, ChangeHistory, MembershipChanges, Waits, announce};
+use crate::membership::{Autopilot, ChangeHistory, MembershipChanges, OwnKey, Waits, announce};
 use crate::reads::Reads;
 use crate::transport::{Elections, Network, RaftReceiver, Receiving, Sending, ThisNode, Told};
 use crate::upkeep::{Keep, Maintenance, check_state};
@@ -39,6 +39,7 @@ pub(super) async fn start_member(
     let Starting { newcomer, fault, tasks, stop, .. } = starting;
     newcomer.this.door().enter(store.cluster());
     newcomer.this.door().keep_out(store.state().removed());
+    newcomer.this.door().members_are(store.state().applied().1.membership().nodes());
     assert_only_one(&newcomer.this, store).await?;
     let (parts, mut own) = build(starting, store).await?;
     let Parts { group, health, disk, .. } = &*parts;
@@ -119,8 +120,10 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
     let health = Arc::new(health);
     let autopilot_is_on = config.peers.as_ref().is_some_and(|peers| peers.autopilot);
     let history = Arc::new(ChangeHistory::new(group.clone(), writes.clone()));
+    let own_key = OwnKey::new(starting.key_file.clone(), directory.tls().clone());
+    let (of_group, of_this) = (group.clone(), this.clone());
     let changes =
-        MembershipChanges::new(group.clone(), this.clone(), health.clone(), reads.clone(), history, autopilot_is_on);
+        MembershipChanges::new(of_group, of_this, health.clone(), reads.clone(), history, own_key, autopilot_is_on);
     let managed = ManagedMember {
         group: group.clone(),
         health: health.clone(),

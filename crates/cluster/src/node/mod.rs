@@ -4,10 +4,13 @@
 mod cluster;
 mod listener;
 mod member;
+mod own_key;
 mod peer_service;
 mod start;
 mod starting;
 mod status;
+#[cfg(test)]
+mod strangers;
 mod watches;
 
 pub use cluster::Cluster;

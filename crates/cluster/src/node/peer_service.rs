@@ -54,8 +54,14 @@ impl PeerService {
         Self { door, lobby, member, max_proposed, tasks, stop }
     }
 
-    /// Lets the message of a member in.
+    /// Lets the message of a member in that asks for what only members may have.
     fn enter<T>(&self, request: &Request<T>) -> Result<(NodeId, Arc<PeerMember>), Status> {
+        let from = self.door.admit(request)?;
+        Ok((from, self.member()?))
+    }
+
+    /// Lets the message in of a member, or of a node that may be one since: it leads, or wants to.
+    fn enter_unheard_of<T>(&self, request: &Request<T>) -> Result<(NodeId, Arc<PeerMember>), Status> {
         let door = &self.door;
         if door.cluster().is_none()
             && let Some(cluster) = door.meant_for_here(request)
@@ -63,9 +69,14 @@ impl PeerService {
             // That cluster takes this node for a member; whether that is so, the lobby knows.
             self.lobby.called_by(cluster);
         }
-        let from = door.admit(request)?;
+        let from = door.admit_unheard_of(request)?;
+        Ok((from, self.member()?))
+    }
+
+    fn member(&self) -> Result<Arc<PeerMember>, Status> {
+        let door = &self.door;
         let starting = || door.refuse(Reason::NotReady, &format!("node {} is still starting", door.node()));
-        Ok((from, self.member.get().ok_or_else(starting)?))
+        self.member.get().ok_or_else(starting)
     }
 }
 
@@ -78,12 +89,12 @@ impl Peer for PeerService {
     type ConfirmStream = Answers<ConfirmResponse>;
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
-        let (from, member) = self.enter(&request)?;
+        let (from, member) = self.enter_unheard_of(&request)?;
         Ok(self.door.answer(from, member.receiver.append(from, request.into_inner())))
     }
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
-        let (from, member) = self.enter(&request)?;
+        let (from, member) = self.enter_unheard_of(&request)?;
         let answer = member.receiver.vote(request.into_inner()).await?;
         if answer.granted {
             member.writes.may_lead(from);
@@ -95,7 +106,7 @@ impl Peer for PeerService {
         &self,
         request: Request<LeaderTransfer>,
     ) -> Result<Response<LeaderTransferResponse>, Status> {
-        let (from, member) = self.enter(&request)?;
+        let (from, member) = self.enter_unheard_of(&request)?;
         Ok(self.door.answer(from, member.receiver.transfer_leader(&request.into_inner()).await?))
     }
 
@@ -103,7 +114,7 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<SnapshotPart>>,
     ) -> Result<Response<InstallSnapshotResponse>, Status> {
-        let (from, member) = self.enter(&request)?;
+        let (from, member) = self.enter_unheard_of(&request)?;
         Ok(self.door.answer(from, member.receiver.install_snapshot(from, request.into_inner()).await?))
     }
 
@@ -111,7 +122,7 @@ impl Peer for PeerService {
         &self,
         request: Request<SnapshotPositionRequest>,
     ) -> Result<Response<SnapshotPositionResponse>, Status> {
-        let (from, member) = self.enter(&request)?;
+        let (from, member) = self.enter_unheard_of(&request)?;
         Ok(self.door.answer(from, member.receiver.snapshot_position(request.into_inner()).await?))
     }
 
@@ -151,7 +162,7 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<ConfirmRequest>>,
     ) -> Result<Response<Self::ConfirmStream>, Status> {
-        let (from, member) = self.enter(&request)?;
+        let (from, member) = self.enter_unheard_of(&request)?;
         let answer = move |ConfirmRequest {}| {
             std::future::ready(ConfirmResponse { follows: member.reads.follows(from).unwrap_or(0) })
         };
@@ -159,7 +170,7 @@ impl Peer for PeerService {
     }
 
     async fn report(&self, request: Request<MemberReport>) -> Result<Response<MemberReport>, Status> {
-        let (from, member) = self.enter(&request)?;
+        let (from, member) = self.enter_unheard_of(&request)?;
         member.health.heard_of(from, request.into_inner());
         Ok(self.door.answer(from, member.health.report()))
     }

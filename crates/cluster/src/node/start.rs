@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::cluster::{Cluster, Parts};
 use super::member::start_member;
+use super::own_key::own_key;
 use super::starting::Starting;
 use crate::admission::{Entered, Lobby, enter, recover};
 use crate::config::NodeConfig;
@@ -46,6 +47,7 @@ impl Node {
         config: NodeConfig,
         incoming: Option<Incoming>,
     ) -> Result<Self, StartError> {
+        let key = own_key(&opening).await?;
         let (node, lobby, known) = match opening {
             Opening::Pristine(store) => (store.node(), Lobby::pristine(store), Known::Nothing),
             Opening::Member(store, opened) => {
@@ -53,7 +55,7 @@ impl Node {
             }
             Opening::Recovering(store) => (store.node(), Lobby::default(), Known::Log(store)),
         };
-        let starting = Starting::new(node, lobby, config);
+        let starting = Starting::new(node, key, lobby, config)?;
         let stops = starting.stop.clone().drop_guard();
         if let Some(incoming) = incoming {
             starting.tasks.spawn(starting.services().serve(incoming));

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use sessile_store::NodeId;
+use sessile_store::{KeyFile, NodeId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -10,16 +10,19 @@ use super::peer_service::{PeerMember, PeerService};
 use crate::admin::{AdminService, ManagedMember, StatusSource};
 use crate::admission::{AdmissionService, Lobby, Newcomer};
 use crate::config::NodeConfig;
+use crate::error::StartError;
 use crate::fault::Fault;
 use crate::health::Readiness;
+use crate::join_token::JoinToken;
 use crate::late::Late;
 use crate::membership::MembershipChanges;
-use crate::transport::{AmongPeers, Directory, Door, ThisNode};
+use crate::transport::{AmongPeers, Connections, Directory, Door, KnownKeys, NodeKey, ThisNode, Tls};
 
 /// A node from its first moment on, before it is a member.
 pub(super) struct Starting {
     pub(super) newcomer: Newcomer,
     pub(super) fault: Fault,
+    pub(super) key_file: KeyFile,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
     /// What answers others once this node is a member.
@@ -30,24 +33,35 @@ pub(super) struct Starting {
 }
 
 impl Starting {
-    pub(super) fn new(node: NodeId, lobby: Lobby, config: NodeConfig) -> Self {
-        let among_peers = config.peers.as_ref().map(|peers| AmongPeers {
-            address: peers.advertise.clone(),
-            join_token: peers.join_token.clone(),
-            expect: peers.expect,
-        });
-        let (door, directory) = (Arc::new(Door::new(node)), Directory::new(config.reach.clone(), config.timing));
+    pub(super) fn new(
+        node: NodeId,
+        key: (NodeKey, KeyFile),
+        lobby: Lobby,
+        config: NodeConfig,
+    ) -> Result<Self, StartError> {
+        let (key, file) = key;
+        let among_peers =
+            config.peers.as_ref().map(|peers| AmongPeers { address: peers.advertise.clone(), expect: peers.expect });
+        let tls = Tls::new(&key).map_err(|error| StartError::Key { path: file.path(), what: error.to_string() })?;
+        let (token, plaintext) = match &config.peers {
+            Some(peers) => (peers.join_token.clone(), peers.plaintext),
+            None => (JoinToken::default(), false),
+        };
+        let connections = Connections::new(config.max_connections);
+        let door = Arc::new(Door::new(node, KnownKeys::new(plaintext), token, connections));
+        let directory = Directory::new(config.reach.clone(), config.timing, door.clone(), Arc::new(tls));
         let this = ThisNode::new(door, directory, config.name.clone(), config.version.clone(), among_peers);
-        Self {
+        Ok(Self {
             newcomer: Newcomer { this: Arc::new(this), lobby: Arc::new(lobby), config: Arc::new(config) },
             fault: Fault::new(),
+            key_file: file,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             peers: Late::new(),
             managed: Late::new(),
             changes: Late::new(),
             readiness: Late::new(),
-        }
+        })
     }
 
     pub(super) fn status(&self) -> StatusSource {
@@ -72,11 +86,9 @@ impl Starting {
             admin: AdminService::new(self.status(), stop.clone()),
             readiness: self.readiness.clone(),
             fault: self.fault.clone(),
-            bounds: Bounds {
-                connections: config.max_connections,
-                waiting_entries: config.queues.replicated,
-                proof: config.timing.read_round(),
-            },
+            door: this.door().clone(),
+            tls: this.directory().tls().clone(),
+            bounds: Bounds { waiting_entries: config.queues.replicated, proof: config.timing.read_round() },
             stop,
         }
     }

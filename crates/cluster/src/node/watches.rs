@@ -16,9 +16,10 @@ use crate::transport::Directory;
 /// How often it is looked whether Raft still runs.
 const RAFT_WATCH: Duration = Duration::from_millis(50);
 
-/// Whoever is a member is found at the address that the membership says.
+/// Whoever is a member is found at the address that the membership says, and recognised by the key.
 pub(super) fn follow_membership(group: &Group, members: &Members, directory: &Directory) {
     let membership = group.membership();
+    directory.door().members_are(membership.membership().nodes());
     let addresses: BTreeMap<NodeId, String> =
         membership.membership().nodes().map(|(node, member)| (*node, member.address.clone())).collect();
     members.retain(|member| addresses.contains_key(&member));

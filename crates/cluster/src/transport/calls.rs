@@ -11,13 +11,8 @@ use tower::{Layer, Service};
 
 use super::connections::{Call, OpenConnection};
 
-/// What the path of every call between members begins with.
-const BETWEEN_MEMBERS: &str = "/sessile.v1.Peer/";
-/// Where gRPC says that a call was refused before it had an answer.
-const REFUSED: &str = "grpc-status";
-
-/// Notes on each connection what calls are under way on it, and whether it is a member's. It costs each call once; a
-/// stream, on which members say nearly everything, is one call.
+/// Notes on each connection what calls are under way on it. It costs each call once; a stream, on which members say nearly
+/// everything, is one call.
 #[derive(Clone)]
 pub(crate) struct CountsCalls;
 
@@ -47,14 +42,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let connection = request.extensions().get::<Arc<OpenConnection>>().cloned();
-        let of_members = request.uri().path().starts_with(BETWEEN_MEMBERS);
         let call = connection.as_ref().map(OpenConnection::begin);
         let answered = self.0.call(request);
         Box::pin(async move {
             let response = answered.await?;
-            if let Some(connection) = connection.filter(|_| of_members && !response.headers().contains_key(REFUSED)) {
-                connection.is_of_a_member();
-            }
             Ok(response.map(|body| Body::new(UnderWay { body, _call: call })))
         })
     }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use sessile_store::NodeId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+
+use super::tls::Handshake;
 
 /// How long a connection that was told to end may take before another one is told to: its task only has to run once.
 const LEAVES_WITHIN: Duration = Duration::from_secs(1);
@@ -17,8 +20,8 @@ const TOLD_TO_END: usize = 2;
 
 /// The connections that are open on the gRPC listener, at most so many.
 ///
-/// When all places are taken, a newcomer takes the place of another one, in this order: a stranger without a call, a
-/// stranger with calls, a member without a call; among those, the one for which that has been true longest. A member is
+/// When all places are taken, a newcomer takes the place of another one, in this order: one that has not said yet who it
+/// is, a stranger without a call, a stranger with calls, a member without a call; among those, the one for which that has been true longest. A member is
 /// a connection on which a call between members was let in. A connection of a member with a call under way keeps its
 /// place whatever comes.
 pub(crate) struct Connections {
@@ -36,6 +39,10 @@ struct Open {
 /// One of them, as its calls and its socket tell each other.
 pub(crate) struct OpenConnection {
     calls: Mutex<Calls>,
+    /// What TLS proved of the other side, once that is known; nothing if there is no TLS.
+    handshake: OnceLock<Option<Handshake>>,
+    /// Whether the other side has proved, on this connection, that it knows the join token.
+    has_proved: AtomicBool,
     ended: AtomicBool,
     /// Of the task that serves it.
     task: AtomicWaker,
@@ -48,7 +55,10 @@ struct Calls {
     under_way: u32,
     /// Since when it has calls, or none.
     since: Instant,
-    member: bool,
+    /// It is known how it is spoken on it.
+    open: bool,
+    /// As whom it was let in, if as a member.
+    member: Option<NodeId>,
 }
 
 /// A place among the open connections, for as long as it is held.
@@ -91,6 +101,16 @@ impl Connections {
         ranked.min_by_key(|(rank, _)| *rank).map(|(_, connection)| connection.end()).is_some()
     }
 
+    /// Tells those to end that were let in as a member which `is_still` does not hold of any more.
+    pub(crate) fn end_unless(&self, is_still: impl Fn(NodeId, Option<Handshake>) -> bool) {
+        for connection in self.open.lock().by_number.values() {
+            let member = connection.calls.lock().member;
+            if member.is_some_and(|member| !is_still(member, connection.handshake())) {
+                connection.end();
+            }
+        }
+    }
+
     fn free_place(self: &Arc<Self>) -> Option<Place> {
         let mut open = self.open.lock();
         if open.by_number.len() >= self.max {
@@ -128,13 +148,37 @@ impl OpenConnection {
     }
 
     fn new() -> Self {
-        let calls = Calls { under_way: 0, since: Instant::now(), member: false };
+        let calls = Calls { under_way: 0, since: Instant::now(), open: false, member: None };
         Self {
             calls: Mutex::new(calls),
+            handshake: OnceLock::new(),
+            has_proved: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             task: AtomicWaker::new(),
             from: OnceLock::new(),
         }
+    }
+
+    /// From now on it is spoken on it, after that handshake or without TLS.
+    pub(super) fn opens(&self, handshake: Option<Handshake>) {
+        // A second call says the same: a connection opens once.
+        let _ = self.handshake.set(handshake);
+        self.calls.lock().open = true;
+    }
+
+    /// What TLS proved of the other side; nothing if there is no TLS.
+    pub(super) fn handshake(&self) -> Option<Handshake> {
+        self.handshake.get().copied().flatten()
+    }
+
+    /// The other side has proved that it knows the join token.
+    pub(super) fn proves(&self) {
+        self.has_proved.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    pub(super) fn has_proved(&self) -> bool {
+        self.has_proved.load(Ordering::Acquire)
     }
 
     /// A call begins.
@@ -148,9 +192,9 @@ impl OpenConnection {
         Call(self.clone())
     }
 
-    /// A call between members was let in.
-    pub(crate) fn is_of_a_member(&self) {
-        self.calls.lock().member = true;
+    /// A call of that member was let in.
+    pub(crate) fn is_of(&self, member: NodeId) {
+        self.calls.lock().member = Some(member);
     }
 
     fn end(&self) {
@@ -186,10 +230,11 @@ impl Drop for Call {
 
 /// The connection with the lowest rank ends first; one without a rank stays.
 fn rank(calls: &Calls) -> Option<(u8, Instant)> {
-    match (calls.member, calls.under_way > 0) {
-        (false, false) => Some((0, calls.since)),
-        (false, true) => Some((1, calls.since)),
-        (true, false) => Some((2, calls.since)),
+    match (calls.member.is_some(), calls.under_way > 0) {
+        _ if !calls.open => Some((0, calls.since)),
+        (false, false) => Some((1, calls.since)),
+        (false, true) => Some((2, calls.since)),
+        (true, false) => Some((3, calls.since)),
         (true, true) => None,
     }
 }
@@ -201,8 +246,13 @@ mod tests {
     #[test]
     fn strangers_make_room_before_members_and_a_member_with_a_call_never_does() {
         let (early, late) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-        let calls = |member, under_way, since| rank(&Calls { under_way, since, member });
+        let calls = |member: bool, under_way, since| {
+            rank(&Calls { under_way, since, open: true, member: member.then(|| NodeId::from(1)) })
+        };
+        let unknown = |since| rank(&Calls { under_way: 0, since, open: false, member: None });
         let order = [
+            unknown(early),
+            unknown(late),
             calls(false, 0, early),
             calls(false, 0, late),
             calls(false, 1, early),
@@ -218,10 +268,13 @@ mod tests {
     async fn a_newcomer_takes_the_place_of_the_stranger_that_was_idle_longest() {
         let connections = Connections::new(3);
         let member = connections.place().await.unwrap();
-        member.connection().is_of_a_member();
+        member.connection().opens(None);
+        member.connection().is_of(NodeId::from(1));
         let longest = connections.place().await.unwrap();
+        longest.connection().opens(None);
         tokio::time::advance(Duration::from_secs(1)).await;
         let busy = connections.place().await.unwrap();
+        busy.connection().opens(None);
         let call = busy.connection().begin();
         let (newcomer, ()) = tokio::join!(connections.place(), async {
             assert!(longest.connection().is_ended() && !busy.connection().is_ended());
@@ -240,7 +293,8 @@ mod tests {
     async fn where_members_use_every_place_a_newcomer_is_turned_away_at_once() {
         let connections = Connections::new(1);
         let member = connections.place().await.unwrap();
-        member.connection().is_of_a_member();
+        member.connection().opens(None);
+        member.connection().is_of(NodeId::from(1));
         let call = member.connection().begin();
         assert!(connections.place().await.is_none());
         drop(call);

@@ -94,9 +94,7 @@ mod tests {
     use sessile_store::{Entry, log_id};
 
     use super::super::links::Directory;
-    use super::super::reach::Reach;
     use super::*;
-    use crate::timing::Timing;
 
     fn voter() -> NodeId {
         NodeId::from(2)
@@ -120,7 +118,7 @@ mod tests {
     #[test]
     fn an_election_leaves_a_connection_for_heartbeats_and_one_for_the_log_and_the_next_makes_new_ones() {
         let elections = Elections::default();
-        let directory = Directory::new(Reach::Tcp, Timing::default());
+        let directory = Directory::without_tls();
         let new_link = || Arc::new(Link::new(voter(), directory.clone(), "127.0.0.1:1".to_owned()));
         let [heartbeats, log] = elections.links(voter(), true, new_link);
         assert!(!Arc::ptr_eq(&heartbeats, &log), "a heartbeat must not wait behind the log");
@@ -165,7 +163,7 @@ mod tests {
         assert_eq!(elections.is_there(voter(), &append(9, [])), None, "it asks for nothing");
 
         elections.granted(voter(), &campaign(10, log_id(7, 100)), Some(log_id(7, 100)));
-        let directory = Directory::new(Reach::Tcp, Timing::default());
+        let directory = Directory::without_tls();
         elections.links(voter(), true, || Arc::new(Link::new(voter(), directory.clone(), String::new())));
         assert!(!elections.knows_log_of(voter()));
     }

@@ -1,17 +1,21 @@
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 use prost::Message;
-use sessile_store::{ClusterId, NodeId};
+use sessile_store::{ClusterId, KeyHash, Member, NodeId};
 use tonic::metadata::{BinaryMetadataKey, BinaryMetadataValue, MetadataMap};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
+use super::connections::{Connections, OpenConnection};
 use super::convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire};
+use super::keys::{KnownKeys, Recognised};
+use super::refusals::{RefusalCount, Refusals, refusal_of, refuse};
+use super::tls::Handshake;
+use crate::join_token::{JoinToken, Side};
+use crate::wire::Envelope;
 use crate::wire::refusal::Reason;
-use crate::wire::{Envelope, Refusal};
 
 /// The protocol that this program speaks, and the oldest that it understands.
 const VERSION: u32 = 1;
@@ -22,54 +26,59 @@ const GROUP: u32 = 0;
 /// Where the envelope stands in the metadata of every request and every answer.
 const KEY: &str = "sessile-envelope-bin";
 
-/// Who this node is to the others, and what it lets in. Every RPC passes here, both ways.
+/// Who this node is to the others, and what it lets in. Every RPC passes here, both ways. An envelope says who somebody is;
+/// what counts is that the connection's key proves it.
 pub(crate) struct Door {
     node: NodeId,
+    keys: KnownKeys,
+    token: JoinToken,
+    /// Those of the others to this node.
+    connections: Arc<Connections>,
     cluster: OnceLock<ClusterId>,
     removed: RwLock<BTreeSet<NodeId>>,
     key: BinaryMetadataKey,
-    /// What this node refused, and what others refused of this node, by reason.
-    refused: [AtomicU64; REASONS.len()],
-    refused_by_others: [AtomicU64; REASONS.len()],
+    refusals: Refusals,
 }
-
-/// How often something was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusalCount {
-    /// Why, as a metric's label.
-    pub reason: &'static str,
-    /// By this node.
-    pub here: u64,
-    /// By others, of what this node sent: an alertable mismatch, not a timeout.
-    pub there: u64,
-}
-
-const REASONS: [(Reason, &str); 9] = [
-    (Reason::NoEnvelope, "no_envelope"),
-    (Reason::WrongCluster, "wrong_cluster"),
-    (Reason::WrongGroup, "wrong_group"),
-    (Reason::WrongNode, "wrong_node"),
-    (Reason::Removed, "removed"),
-    (Reason::Version, "version"),
-    (Reason::NotReady, "not_ready"),
-    (Reason::Token, "token"),
-    (Reason::NameTaken, "name_taken"),
-];
 
 impl Door {
-    pub(crate) fn new(node: NodeId) -> Self {
+    pub(crate) fn new(node: NodeId, keys: KnownKeys, token: JoinToken, connections: Arc<Connections>) -> Self {
         Self {
             node,
+            keys,
+            token,
+            connections,
             cluster: OnceLock::new(),
             removed: RwLock::default(),
             key: BinaryMetadataKey::from_static(KEY),
-            refused: Default::default(),
-            refused_by_others: Default::default(),
+            refusals: Refusals::default(),
         }
+    }
+
+    /// One that recognises nobody, as where there is no TLS.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn without_tls(node: NodeId) -> Self {
+        Self::new(node, KnownKeys::new(true), JoinToken::default(), Connections::new(1))
     }
 
     pub(crate) fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// By which keys the others are recognised.
+    pub(crate) fn keys(&self) -> &KnownKeys {
+        &self.keys
+    }
+
+    /// Where connections of the others to this node are kept.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    /// From now on these are the members. A connection on which one was let in by a key that is not its own any more ends.
+    pub(crate) fn members_are<'a>(&self, members: impl Iterator<Item = (&'a NodeId, &'a Member)>) {
+        self.keys.members_are(members);
+        self.connections
+            .end_unless(|node, handshake| !matches!(self.keys.recognise(node, handshake), Recognised::WrongKey));
     }
 
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
@@ -87,34 +96,57 @@ impl Door {
         *self.removed.write() = removed.into_iter().collect();
     }
 
+    /// An error that tells a node of this cluster that it was removed, if it was.
+    pub(crate) fn assert_not_removed(&self, node: NodeId) -> Result<(), Status> {
+        self.is_removed(node).map_or(Ok(()), |text| Err(self.refuse(Reason::Removed, &text)))
+    }
+
+    fn is_removed(&self, node: NodeId) -> Option<String> {
+        let cluster = self.cluster()?;
+        let removed = self.removed.read().contains(&node);
+        removed.then(|| format!("node {node} was removed from cluster {cluster}"))
+    }
+
     pub(crate) fn counts(&self) -> Vec<RefusalCount> {
-        let counts = REASONS.iter().zip(self.refused.iter().zip(&self.refused_by_others));
-        let count = |(&(_, reason), (here, there)): (&(Reason, &'static str), (&AtomicU64, &AtomicU64))| RefusalCount {
-            reason,
-            here: here.load(Ordering::Relaxed),
-            there: there.load(Ordering::Relaxed),
-        };
-        counts.map(count).collect()
+        self.refusals.counts()
     }
 
     /// A request to a member, or to a node that nothing is known of yet.
     pub(crate) fn request<T>(&self, to: Option<NodeId>, message: T, within: Option<Duration>) -> Request<T> {
         let mut request = Request::new(message);
-        self.seal(to, request.metadata_mut());
+        self.seal(to, Vec::new(), request.metadata_mut());
         if let Some(within) = within {
             request.set_timeout(within);
         }
         request
     }
 
+    /// A request to a node that may know nothing of this one, on a connection with that handshake. It proves that this node
+    /// knows the join token, and is to be made to none that has not proved it.
+    pub(super) fn request_with_proof<T>(
+        &self,
+        to: Option<NodeId>,
+        message: T,
+        handshake: Option<Handshake>,
+    ) -> Request<T> {
+        let proof = handshake.map(|handshake| self.proof(handshake));
+        self.request_that_proves(to, message, proof.unwrap_or_default())
+    }
+
+    pub(super) fn request_that_proves<T>(&self, to: Option<NodeId>, message: T, proof: Vec<u8>) -> Request<T> {
+        let mut request = Request::new(message);
+        self.seal(to, proof, request.metadata_mut());
+        request
+    }
+
     /// An answer to whoever asked.
     pub(crate) fn answer<T>(&self, to: NodeId, message: T) -> Response<T> {
         let mut response = Response::new(message);
-        self.seal(Some(to), response.metadata_mut());
+        self.seal(Some(to), Vec::new(), response.metadata_mut());
         response
     }
 
-    fn seal(&self, to: Option<NodeId>, metadata: &mut MetadataMap) {
+    fn seal(&self, to: Option<NodeId>, proof: Vec<u8>, metadata: &mut MetadataMap) {
         let envelope = Envelope {
             cluster: self.cluster().map(cluster_to_wire).unwrap_or_default(),
             group: GROUP,
@@ -122,28 +154,153 @@ impl Door {
             to: to.map(id_to_wire).unwrap_or_default(),
             version: VERSION,
             oldest_version: OLDEST_VERSION,
+            proof: proof.into(),
         };
         metadata.insert_bin(self.key.clone(), BinaryMetadataValue::from_bytes(&envelope.encode_to_vec()));
     }
 
     /// Lets in what a member of the same cluster says to this node. Says who it is.
     pub(crate) fn admit<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
+        self.admit_if(request, |recognised| recognised == Recognised::Member)
+    }
+
+    /// The same, also of a node that may be a member since, without this one having heard of it, if it has proved that it
+    /// knows the join token: a member that was away longer than all that it knew must be told by others, and a new one by
+    /// whoever leads.
+    pub(crate) fn admit_unheard_of<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
+        self.admit_if(request, |recognised| matches!(recognised, Recognised::Member | Recognised::Proved))
+    }
+
+    fn admit_if<T>(&self, request: &Request<T>, admits: impl Fn(Recognised) -> bool) -> Result<NodeId, Status> {
+        let admitted = self.open(request.metadata()).and_then(|(from, envelope)| {
+            self.check(from, &envelope, true)?;
+            let connection = connection_of(request);
+            let recognised = self.keys.recognise(from, connection.and_then(|connection| connection.handshake()));
+            if !admits(recognised) {
+                return Err(self.unrecognised(from, recognised));
+            }
+            if let Some(connection) = connection {
+                connection.is_of(from);
+            }
+            Ok(from)
+        });
+        admitted.map_err(|(reason, text)| self.refuse(reason, &text))
+    }
+
+    fn unrecognised(&self, from: NodeId, recognised: Recognised) -> (Reason, String) {
+        if recognised == Recognised::WrongKey {
+            let text = format!(
+                "the connection has not the key by which node {from} is known to node {}: if it lost its key, remove it, and                  start it with --discard-data-and-rejoin",
+                self.node
+            );
+            return (Reason::WrongKey, text);
+        }
+        (Reason::NotAMember, format!("node {from} is no member, as far as node {} knows", self.node))
+    }
+
+    /// Lets in what a node says that need not be of the same cluster yet, if it has proved on this connection that it knows
+    /// the join token, or does so now; or is recognised as a member. Says who it is.
+    pub(crate) fn admit_proved<T>(&self, request: &Request<T>, own_name: &str) -> Result<NodeId, Status> {
         let (from, envelope) = self.open(request.metadata()).map_err(|(reason, text)| self.refuse(reason, &text))?;
-        self.check(from, &envelope, true).map_err(|(reason, text)| self.refuse(reason, &text))?;
-        Ok(from)
+        let connection = connection_of(request);
+        let handshake = connection.and_then(|connection| self.handshake(connection));
+        if connection.is_some_and(|connection| connection.has_proved()) || self.is_member_by_key(from, handshake) {
+            return Ok(from);
+        }
+        if let (Some(connection), Some(handshake)) = (connection, handshake)
+            && self.token.is_proved(Side::Caller, &handshake.exporter, &envelope.proof)
+        {
+            connection.proves();
+            self.proves(from, Some(handshake));
+            return Ok(from);
+        }
+        let text = if envelope.proof.is_empty() {
+            format!("node {from} has not proved to node {own_name} that it knows the join token")
+        } else {
+            wrong_token(&format!("node {own_name}"))
+        };
+        Err(self.refuse(Reason::Token, &text))
     }
 
-    /// Lets in what a node says that need not be of the same cluster yet. Says who it is.
-    pub(crate) fn admit_stranger<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
-        let (from, _) = self.open(request.metadata()).map_err(|(reason, text)| self.refuse(reason, &text))?;
-        Ok(from)
+    /// The key of whoever made the connection; none, if it showed none.
+    pub(crate) fn key_of<T>(&self, request: &Request<T>) -> Option<KeyHash> {
+        connection_of(request)?.handshake()?.key
     }
 
-    /// Of which cluster somebody is who means exactly this node.
+    /// Who a node is that speaks without TLS, as one of a program of before. It is listened to while a member has no key.
+    pub(crate) fn of_before<T>(&self, request: &Request<T>) -> Option<NodeId> {
+        let is_plain = connection_of(request).is_some_and(|connection| connection.handshake().is_none());
+        let listens = is_plain && !self.keys.plaintext() && self.keys.some_have_none();
+        listens.then(|| self.open(request.metadata()).ok()).flatten().map(|(from, _)| from)
+    }
+
+    /// Who sends it, as it says itself.
+    pub(crate) fn sender<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
+        let opened = self.open(request.metadata());
+        opened.map(|(from, _)| from).map_err(|(reason, text)| self.refuse(reason, &text))
+    }
+
+    /// What this node proves to whoever made this connection: that it knows the join token. Says who that is.
+    pub(crate) fn prove<T>(&self, request: &Request<T>) -> Result<(NodeId, Vec<u8>), Status> {
+        let from = self.sender(request)?;
+        let handshake = connection_of(request).and_then(|connection| self.handshake(connection));
+        let handshake = handshake.ok_or_else(|| self.refuse(Reason::Token, "nothing is proved without TLS"))?;
+        Ok((from, self.token.prove(Side::Called, &handshake.exporter)))
+    }
+
+    /// Whether whoever made this connection proves that it knows the join token: an operator's program, which is no node.
+    pub(crate) fn is_proved<T>(&self, request: &Request<T>, proof: &[u8]) -> bool {
+        let handshake = connection_of(request).and_then(|connection| self.handshake(connection));
+        handshake.is_some_and(|handshake| self.token.is_proved(Side::Caller, &handshake.exporter, proof))
+    }
+
+    /// Looks at the proof of a node that this one has connected to. An error if it knows another token, and is no member by
+    /// its key either.
+    pub(super) fn is_proved_by(&self, node: NodeId, handshake: Option<Handshake>, proof: &[u8]) -> Result<(), Status> {
+        let proved = handshake.is_some_and(|h| self.token.is_proved(Side::Called, &h.exporter, proof));
+        if proved {
+            self.proves(node, handshake);
+            return Ok(());
+        }
+        if self.is_member_by_key(node, handshake) {
+            return Ok(());
+        }
+        self.refusals.here(Reason::Token);
+        Err(refuse(Reason::Token, &wrong_token(&format!("node {node}, which answers there,"))))
+    }
+
+    /// Proves, to whoever took the connection of that handshake, that this side knows the join token.
+    pub(super) fn proof(&self, handshake: Handshake) -> Vec<u8> {
+        self.token.prove(Side::Caller, &handshake.exporter)
+    }
+
+    /// Whether somebody else's token is the same, as a program of before sends it.
+    pub(crate) fn knows_token(&self, token: &str) -> bool {
+        self.token.is_same(token)
+    }
+
+    fn proves(&self, node: NodeId, handshake: Option<Handshake>) {
+        if let Some(key) = handshake.and_then(|handshake| handshake.key) {
+            self.keys.has_proved(node, key);
+        }
+    }
+
+    fn is_member_by_key(&self, node: NodeId, handshake: Option<Handshake>) -> bool {
+        !self.keys.plaintext() && self.keys.recognise(node, handshake) == Recognised::Member
+    }
+
+    /// What is known of the other side. Without TLS by the operator's choice, it is always the same.
+    fn handshake(&self, connection: &OpenConnection) -> Option<Handshake> {
+        connection.handshake().or_else(|| self.keys.plaintext().then_some(Handshake::PLAIN))
+    }
+
+    /// Of which cluster somebody is who means exactly this node, and has proved that it knows the join token.
     pub(crate) fn meant_for_here<T>(&self, request: &Request<T>) -> Option<ClusterId> {
-        let (_, envelope) = self.open(request.metadata()).ok()?;
+        let (from, envelope) = self.open(request.metadata()).ok()?;
         let meant = id_from_wire(&envelope.to) == Some(self.node);
-        cluster_from_wire(&envelope.cluster).filter(|_| meant)
+        let handshake = connection_of(request).and_then(|connection| connection.handshake());
+        let recognised = matches!(self.keys.recognise(from, handshake), Recognised::Member | Recognised::Proved);
+        cluster_from_wire(&envelope.cluster).filter(|_| meant && recognised)
     }
 
     /// What a member answered, if it is who was asked.
@@ -163,7 +320,7 @@ impl Door {
     ) -> Result<(NodeId, T), Status> {
         let response = answer.inspect_err(|status| {
             if let Some((reason, _)) = refusal_of(status) {
-                count(&self.refused_by_others, reason);
+                self.refusals.by_others(reason);
             }
         })?;
         let checked = self.open(response.metadata()).and_then(|(sender, envelope)| {
@@ -176,7 +333,7 @@ impl Door {
         match checked {
             Ok(sender) => Ok((sender, response.into_inner())),
             Err((reason, text)) => {
-                count(&self.refused, reason);
+                self.refusals.here(reason);
                 // What this node refuses must not be taken for what the other one says of this node.
                 Err(refuse(Reason::WrongNode, &text))
             }
@@ -184,7 +341,7 @@ impl Door {
     }
 
     pub(crate) fn refuse(&self, reason: Reason, text: &str) -> Status {
-        count(&self.refused, reason);
+        self.refusals.here(reason);
         refuse(reason, text)
     }
 
@@ -221,8 +378,8 @@ impl Door {
             return Err((Reason::WrongGroup, format!("node {} holds no Raft group {}", self.node, envelope.group)));
         }
         // Whoever it meant: all whom it knows may have been replaced since, and nobody else would tell it.
-        if self.removed.read().contains(&from) {
-            return Err((Reason::Removed, format!("node {from} was removed from cluster {cluster}")));
+        if let Some(text) = self.is_removed(from) {
+            return Err((Reason::Removed, text));
         }
         if id_from_wire(&envelope.to) != Some(self.node) {
             return Err((Reason::WrongNode, format!("this is node {}, and another one was meant", self.node)));
@@ -231,28 +388,13 @@ impl Door {
     }
 }
 
-fn count(counts: &[AtomicU64; REASONS.len()], reason: Reason) {
-    if let Some(at) = REASONS.iter().position(|(known, _)| *known == reason) {
-        counts[at].fetch_add(1, Ordering::Relaxed);
-    }
+/// The connection on which a request came; none where there is no listener.
+fn connection_of<T>(request: &Request<T>) -> Option<&OpenConnection> {
+    request.extensions().get::<Arc<OpenConnection>>().map(|connection| &**connection)
 }
 
-/// A refusal that programs can tell apart and people can read.
-pub(crate) fn refuse(reason: Reason, text: &str) -> Status {
-    let code = match reason {
-        Reason::NotReady => Code::Unavailable,
-        Reason::Token => Code::PermissionDenied,
-        Reason::NameTaken => Code::AlreadyExists,
-        _ => Code::FailedPrecondition,
-    };
-    let details = Refusal { reason: reason.into(), text: text.to_owned() }.encode_to_vec();
-    Status::with_details(code, text, details.into())
-}
-
-/// Why the other side refused, if it did; anything else is a failure of the way there.
-pub(crate) fn refusal_of(status: &Status) -> Option<(Reason, String)> {
-    let refusal = Refusal::decode(status.details()).ok().filter(|_| !status.details().is_empty())?;
-    (refusal.reason() != Reason::Unspecified).then(|| (refusal.reason(), refusal.text))
+fn wrong_token(whose: &str) -> String {
+    format!("the join token is not the one of {whose}: give both the same cluster.join_token_file")
 }
 
 #[cfg(test)]
@@ -263,8 +405,12 @@ mod tests {
         NodeId::from(number)
     }
 
+    fn door(node: u64) -> Door {
+        Door::without_tls(id(node))
+    }
+
     fn member(node: u64, cluster: ClusterId) -> Door {
-        let door = Door::new(id(node));
+        let door = door(node);
         door.enter(cluster);
         door
     }
@@ -281,7 +427,7 @@ mod tests {
         assert_eq!(reason(two.admit(&one.request(Some(id(3)), (), None))), Reason::WrongNode);
         assert_eq!(reason(two.admit(&member(1, theirs).request(Some(id(2)), (), None))), Reason::WrongCluster);
         assert_eq!(reason(two.admit(&Request::new(()))), Reason::NoEnvelope);
-        assert_eq!(reason(Door::new(id(2)).admit(&one.request(Some(id(2)), (), None))), Reason::NotReady);
+        assert_eq!(reason(door(2).admit(&one.request(Some(id(2)), (), None))), Reason::NotReady);
         two.keep_out([id(1)]);
         assert_eq!(reason(two.admit(&one.request(Some(id(2)), (), None))), Reason::Removed);
         let to_one_before = two.admit(&one.request(Some(id(3)), (), None));
@@ -320,6 +466,7 @@ mod tests {
                 to: id_to_wire(id(2)),
                 version,
                 oldest_version,
+                proof: bytes::Bytes::new(),
             };
             let mut request = Request::new(());
             let bytes = [&envelope.encode_to_vec(), extra].concat();

@@ -7,7 +7,12 @@ use sessile_store::NodeId;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
+use super::dialler::{Dialler, Stranger, Whom};
+use super::envelope::Door;
 use super::reach::Reach;
+#[cfg(test)]
+use super::tls::NodeKey;
+use super::tls::{Handshake, Tls, speaks_no_tls};
 use crate::timing::Timing;
 use crate::wire::peer_client::PeerClient;
 
@@ -32,14 +37,35 @@ pub(crate) struct Directory {
     kept: Arc<Mutex<BTreeMap<NodeId, Option<Connected>>>>,
     reach: Reach,
     timing: Timing,
+    door: Arc<Door>,
+    tls: Arc<Tls>,
 }
 
 /// A connection, and the address that it leads to.
 type Connected = (String, Channel);
 
 impl Directory {
-    pub(crate) fn new(reach: Reach, timing: Timing) -> Self {
-        Self { addresses: Arc::default(), found: Arc::default(), kept: Arc::default(), reach, timing }
+    pub(crate) fn new(reach: Reach, timing: Timing, door: Arc<Door>, tls: Arc<Tls>) -> Self {
+        let (addresses, found, kept) = (Arc::default(), Arc::default(), Arc::default());
+        Self { addresses, found, kept, reach, timing, door, tls }
+    }
+
+    /// One of a node that recognises nobody, as where there is no TLS.
+    #[cfg(test)]
+    pub(crate) fn without_tls() -> Self {
+        let tls = Tls::new(&NodeKey::generate().unwrap()).unwrap();
+        let door = Door::without_tls(NodeId::from(1));
+        Self::new(Reach::Tcp, Timing::default(), Arc::new(door), Arc::new(tls))
+    }
+
+    /// Who says by which key a node is recognised.
+    pub(crate) fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
+    /// How this node speaks TLS.
+    pub(crate) fn tls(&self) -> &Arc<Tls> {
+        &self.tls
     }
 
     /// How far the members are at the most, and what follows from that.
@@ -78,15 +104,42 @@ impl Directory {
         found.insert(node, place.clone()) != Some(place)
     }
 
-    /// A connection that comes about with the first call, and again after it broke.
-    pub(crate) fn connect(&self, address: &str) -> Result<Channel, Status> {
-        Ok(self.reach.connect_lazy(&self.endpoint(address)?))
+    /// A connection to a member that comes about with the first call, and again after it broke.
+    pub(crate) fn connect(&self, node: NodeId, address: &str) -> Result<Channel, Status> {
+        Ok(self.endpoint(address)?.connect_with_connector_lazy(self.dialler_of(node)))
     }
 
-    /// A connection that is there, to a node that may be gone: nothing was sent if it is.
-    pub(crate) async fn connect_now(&self, address: &str) -> Result<Channel, Status> {
-        let connected = self.reach.connect(&self.endpoint(address)?).await;
-        connected.map_err(|error| Status::unavailable(format!("{address} does not answer: {error}")))
+    /// A connection to a member that is there, and is that member. Nothing was sent if it is not.
+    pub(crate) async fn connect_now(&self, node: NodeId, address: &str) -> Result<Channel, Status> {
+        let connected = self.endpoint(address)?.connect_with_connector(self.dialler_of(node)).await;
+        connected.map_err(|error| not_reached(address, error))
+    }
+
+    /// A connection to whoever answers at an address, with what is proved of it; nothing, if it speaks as a program of before.
+    pub(crate) async fn connect_to_anybody(&self, address: &str) -> Result<(Channel, Option<Handshake>), Status> {
+        let keys = self.door.keys();
+        if keys.plaintext() {
+            let (channel, _) = self.connect_to_stranger(address, Stranger::new(None)).await?;
+            return Ok((channel, Some(Handshake::PLAIN)));
+        }
+        match self.connect_to_stranger(address, Stranger::new(Some(self.tls.calls()))).await {
+            Err(_) if keys.some_have_none() => self.connect_to_stranger(address, Stranger::new(None)).await,
+            connected => connected,
+        }
+    }
+
+    async fn connect_to_stranger(
+        &self,
+        address: &str,
+        stranger: Arc<Stranger>,
+    ) -> Result<(Channel, Option<Handshake>), Status> {
+        let dialler = Dialler { reach: self.reach.clone(), whom: Whom::Anybody(stranger.clone()) };
+        let connected = self.endpoint(address)?.connect_with_connector(dialler).await;
+        Ok((connected.map_err(|error| not_reached(address, error))?, stranger.handshake()))
+    }
+
+    fn dialler_of(&self, node: NodeId) -> Dialler {
+        Dialler { reach: self.reach.clone(), whom: Whom::Member(node, self.door.clone(), self.tls.clone()) }
     }
 
     /// A member, over the connection that reports keep open to it: a short call waits for no connection, and for nothing that
@@ -106,7 +159,7 @@ impl Directory {
         let channel = match connected {
             Some((known, channel)) if *known == address => channel.clone(),
             _ => {
-                let channel = self.connect(&address)?;
+                let channel = self.connect(node, &address)?;
                 *connected = Some((address, channel.clone()));
                 channel
             }
@@ -119,13 +172,41 @@ impl Directory {
             .map_err(|_| Status::invalid_argument(format!("{address:?} is no address: it must be host:port")))?;
         Ok(endpoint
             .connect_timeout(self.timing.call())
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW))
     }
+}
+
+/// Connects an operator's program, which has no key, to whoever answers at an address, with what is proved of it; nothing,
+/// if it speaks without TLS.
+pub(crate) async fn connect_without_a_key(
+    reach: &Reach,
+    address: &str,
+    within: Duration,
+) -> Result<(Channel, Option<Handshake>), Status> {
+    let tls = Tls::without_a_key().map_err(|error| Status::internal(error.to_string()))?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}"));
+    let endpoint = endpoint.map_err(|error| not_reached(address, error))?.connect_timeout(within);
+    let connect = async |tls| {
+        let stranger = Stranger::new(tls);
+        let dialler = Dialler { reach: reach.clone(), whom: Whom::Anybody(stranger.clone()) };
+        endpoint.connect_with_connector(dialler).await.map(|channel| (channel, stranger.handshake()))
+    };
+    let connected = match connect(Some(tls)).await {
+        Err(error) if speaks_no_tls(&error) => connect(None).await,
+        connected => connected,
+    };
+    connected.map_err(|error| not_reached(address, error))
+}
+
+/// Why nobody could be connected to. What the cause was stays with it.
+fn not_reached(address: &str, error: tonic::transport::Error) -> Status {
+    let mut status = Status::unavailable(format!("{address} does not answer: {error}"));
+    status.set_source(Arc::new(error));
+    status
 }
 
 /// What a member is asked over a connection to it.
@@ -167,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_member_that_was_found_elsewhere_is_looked_for_there_until_the_membership_says_something_new() {
-        let directory = Directory::new(Reach::Tcp, Timing::default());
+        let directory = Directory::without_tls();
         let (n1, n2) = (NodeId::from(1), NodeId::from(2));
         let at = |n1_at: &str| directory.replace(BTreeMap::from([(n1, n1_at.to_owned()), (n2, "b:1".to_owned())]));
         at("a:1");

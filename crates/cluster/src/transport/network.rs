@@ -19,9 +19,10 @@ use tonic::{Code, Status, Streaming};
 
 use super::convert::{append_to_wire, appended_from_wire, transfer_to_wire, vote_to_wire, voted_from_wire};
 use super::elections::Elections;
-use super::envelope::{Door, refusal_of};
+use super::envelope::Door;
 use super::heartbeats::Heartbeats;
 use super::links::{Directory, Link};
+use super::refusals::refusal_of;
 use super::snapshot::{Sending, send};
 use super::told::Told;
 use crate::disk::Disk;

@@ -1,25 +1,24 @@
-//! How the bytes of a conversation get from one node to another.
+//! How the bytes of a conversation get from one node to another, and how those of others come in.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use http::Uri;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::server::Connected;
-use tonic::transport::{Channel, Endpoint};
-use tower::Service;
 use tracing::{debug, warn};
 
 use super::connections::{Connections, OpenConnection, Place};
+use super::envelope::Door;
+use super::stream::Wire;
+use super::tls::{Accepting, Allowed, Tls};
 
 /// How long to wait when the system has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,11 +39,6 @@ pub trait Dial: Send + Sync {
     fn dial(&self, address: String) -> BoxFuture<'static, io::Result<Box<dyn Wire>>>;
 }
 
-/// A connection's bytes, in both directions.
-pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
-
 /// Where connections of others come in.
 pub enum Incoming {
     /// By TCP.
@@ -63,38 +57,37 @@ impl fmt::Debug for Reach {
 }
 
 impl Reach {
-    /// A channel that connects with the first call, and again after it broke.
-    pub(super) fn connect_lazy(&self, endpoint: &Endpoint) -> Channel {
+    /// A connection to `host:port`.
+    pub(super) async fn dial(&self, address: String) -> io::Result<Box<dyn Wire>> {
         match self {
-            Self::Tcp => endpoint.connect_lazy(),
-            Self::Through(dial) => endpoint.connect_with_connector_lazy(Dialer(dial.clone())),
-        }
-    }
-
-    /// A channel that is connected.
-    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
-        match self {
-            Self::Tcp => endpoint.connect().await,
-            Self::Through(dial) => endpoint.connect_with_connector(Dialer(dial.clone())).await,
+            Self::Tcp => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            Self::Through(dial) => dial.dial(address).await,
         }
     }
 }
 
 impl Incoming {
-    /// Every connection for which there is a place.
-    pub(crate) fn accepted(self, connections: Arc<Connections>) -> BoxStream<'static, io::Result<Accepted>> {
+    /// Every connection for which there is a place. What each may begin with is asked when it comes.
+    pub(crate) fn accepted(self, door: Arc<Door>, tls: Arc<Tls>) -> BoxStream<'static, io::Result<Accepted>> {
+        let connections = door.connections().clone();
+        let accepting = move |(wire, place)| Accepted::new(wire, place, allowed(&door, &tls));
         match self {
             Self::Tcp(listener) => stream::unfold((listener, connections), |(listener, connections)| async move {
                 let accepted = accept(|| listener.accept(), &connections).await;
-                Some((Ok(accepted), (listener, connections)))
+                Some((accepted, (listener, connections)))
             })
+            .map(move |accepted| Ok(accepting(accepted)))
             .boxed(),
             Self::Through(accepted) => accepted
                 .filter_map(move |wire| {
-                    let connections = connections.clone();
+                    let (connections, accepting) = (connections.clone(), accepting.clone());
                     async move {
                         match wire {
-                            Ok(wire) => connections.place().await.map(|place| Ok(Accepted { wire, place })),
+                            Ok(wire) => connections.place().await.map(|place| Ok(accepting((wire, place)))),
                             Err(error) => Some(Err(error)),
                         }
                     }
@@ -104,8 +97,17 @@ impl Incoming {
     }
 }
 
+fn allowed(door: &Door, tls: &Tls) -> Allowed {
+    let keys = door.keys();
+    match (keys.plaintext(), keys.some_have_none()) {
+        (true, _) => Allowed::Plain,
+        (false, true) => Allowed::Either(tls.called()),
+        (false, false) => Allowed::Tls(tls.called()),
+    }
+}
+
 /// The next connection for which there is a place, of those that come by `next`.
-async fn accept<F>(next: impl Fn() -> F, connections: &Arc<Connections>) -> Accepted
+async fn accept<F>(next: impl Fn() -> F, connections: &Arc<Connections>) -> (Box<dyn Wire>, Place)
 where
     F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
 {
@@ -121,7 +123,7 @@ where
                     continue;
                 };
                 place.connection().comes_from(from);
-                return Accepted { wire: Box::new(stream), place };
+                return (Box::new(stream), place);
             }
             Err(error) => {
                 let theirs = matches!(
@@ -139,32 +141,19 @@ where
     }
 }
 
-#[derive(Clone)]
-struct Dialer(Arc<dyn Dial>);
-
-impl Service<Uri> for Dialer {
-    type Response = TokioIo<Box<dyn Wire>>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Self::Response>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let dialled = self.0.dial(uri.authority().map(ToString::to_string).unwrap_or_default());
-        Box::pin(async move { dialled.await.map(TokioIo::new) })
-    }
-}
-
-/// One that came in.
+/// One that came in. Before anything is read or written, it becomes known how it is spoken on it.
 pub(crate) struct Accepted {
-    wire: Box<dyn Wire>,
+    stage: Stage,
     place: Place,
 }
 
+enum Stage {
+    Accepting(Box<Accepting>),
+    Open(Box<dyn Wire>),
+}
+
 impl Connected for Accepted {
-    // Who is who is said by the envelope; an address proves nothing.
+    // Who is who is said by the envelope and proved by the key; an address proves nothing.
     type ConnectInfo = Arc<OpenConnection>;
 
     fn connect_info(&self) -> Self::ConnectInfo {
@@ -173,33 +162,51 @@ impl Connected for Accepted {
 }
 
 impl Accepted {
-    /// An error once it was told to end; else the task is woken when it is.
-    fn goes_on(&self, cx: &Context<'_>) -> io::Result<()> {
+    fn new(wire: Box<dyn Wire>, place: Place, allowed: Allowed) -> Self {
+        Self { stage: Stage::Accepting(Box::new(Accepting::new(wire, allowed))), place }
+    }
+
+    /// Its bytes, once it is open. An error once it was told to end; else the task is woken when it is.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Wire>>> {
         let connection = self.place.connection();
         connection.wakes(cx.waker());
-        if connection.is_ended() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        if connection.is_ended() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if let Stage::Accepting(accepting) = &mut self.stage {
+            let (wire, handshake) = ready!(accepting.poll(cx)).inspect_err(|error| {
+                debug!(%error, "a connection is turned away");
+            })?;
+            connection.opens(handshake);
+            self.stage = Stage::Open(wire);
+        }
+        match &mut self.stage {
+            Stage::Open(wire) => Poll::Ready(Ok(Pin::new(&mut **wire))),
+            Stage::Accepting(_) => Poll::Pending,
+        }
     }
 }
 
 impl AsyncRead for Accepted {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.goes_on(cx)?;
-        Pin::new(&mut self.wire).poll_read(cx, buf)
+        ready!(self.poll_open(cx))?.poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Accepted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.goes_on(cx)?;
-        Pin::new(&mut self.wire).poll_write(cx, buf)
+        ready!(self.poll_open(cx))?.poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_flush(cx)
+        ready!(self.poll_open(cx))?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_shutdown(cx)
+        match &mut self.stage {
+            Stage::Open(wire) => Pin::new(&mut **wire).poll_shutdown(cx),
+            Stage::Accepting(_) => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_write_vectored(
@@ -207,12 +214,12 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.goes_on(cx)?;
-        Pin::new(&mut self.wire).poll_write_vectored(cx, bufs)
+        ready!(self.poll_open(cx))?.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.wire.is_write_vectored()
+        // Of TLS as well: its records are made of all that there is.
+        true
     }
 }
 

@@ -3,22 +3,55 @@ use std::time::Duration;
 
 use sessile_core::RulesVersion;
 use sessile_core::injected::decisions;
-use sessile_store::{ClusterId, Member, NodeId};
+use sessile_store::{ClusterId, KeyHash, Member, NodeId};
 use tokio::time::timeout;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
+use super::connections::Connections;
 use super::convert::{cluster_to_wire, id_to_wire};
-use super::envelope::{Door, refusal_of};
+use super::envelope::Door;
+use super::keys::KnownKeys;
 use super::links::Directory;
+use super::refusals::refusal_of;
+use super::tls::{Handshake, speaks_no_tls};
 use crate::join_token::JoinToken;
 use crate::wire::admission_client::AdmissionClient;
-use crate::wire::{AdmitRequest, Identity, JoinRequest, JoinResponse};
+use crate::wire::{AdmitRequest, Identity, JoinRequest, JoinResponse, ProveRequest, ProveResponse};
 
-/// How long somebody may take to say who they are.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the leader may take to admit a node: one entry of the log, and perhaps an election before it.
+/// How long the leader may take to admit a node that it speaks with: one entry of the log, and perhaps an election before it.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Why nothing is asked of it.
+const OF_BEFORE: &str = "it is of an older program, which wants to be sent the join token; upgrade it first";
+
+/// A connection to a node that need not be of the same cluster.
+pub(crate) struct Stranger {
+    pub(crate) client: AdmissionClient<Channel>,
+    /// What is proved of it; nothing, if it is of a program of before.
+    handshake: Option<Handshake>,
+}
+
+/// Who answered at an address.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) node: NodeId,
+    /// What it says of itself.
+    pub(crate) identity: Identity,
+    /// The key that it has; none, if there is no TLS.
+    pub(crate) key: Option<KeyHash>,
+}
+
+impl Found {
+    /// What the membership is to say of it, if it is reached there.
+    pub(crate) fn as_member(&self, address: &str) -> Member {
+        Member {
+            name: self.identity.name.clone(),
+            address: address.to_owned(),
+            rules_supported: RulesVersion::new(self.identity.rules_supported),
+            keys: self.key.into_iter().collect(),
+        }
+    }
+}
 
 /// Who this node is to the others, and what it asks of those who need not be of its cluster yet.
 pub(crate) struct ThisNode {
@@ -35,7 +68,6 @@ pub(crate) struct ThisNode {
 pub(crate) struct AmongPeers {
     /// `host:port` at which the others reach this node.
     pub(crate) address: String,
-    pub(crate) join_token: JoinToken,
     /// How many seeds must answer before they make a cluster.
     pub(crate) expect: Option<usize>,
 }
@@ -80,7 +112,7 @@ impl ThisNode {
 
     /// Whether an answer comes from another process that has this node's id: one of the two data directories is a copy of the
     /// other.
-    pub(crate) fn is_copy(&self, answer: &(NodeId, Identity)) -> bool {
+    pub(crate) fn is_copy(&self, answer: &Found) -> bool {
         are_copies((self.node(), self.start_id), answer)
     }
 
@@ -95,12 +127,19 @@ impl ThisNode {
             name: self.name().to_owned(),
             address: self.address().to_owned(),
             rules_supported: RulesVersion::SUPPORTED,
+            keys: self.own_keys(),
         }
+    }
+
+    /// By what the others are to recognise this node; by nothing, where there are no others, or no TLS.
+    fn own_keys(&self) -> Vec<KeyHash> {
+        let needs_none = self.peers.is_none() || self.door.keys().plaintext();
+        if needs_none { Vec::new() } else { vec![self.directory.tls().key()] }
     }
 
     /// What a member says to whoever asks who it is.
     pub(crate) fn identity(&self) -> Identity {
-        let Member { name, address, rules_supported } = self.as_member();
+        let Member { name, address, rules_supported, .. } = self.as_member();
         let expect = self.peers.as_ref().and_then(|peers| peers.expect);
         Identity {
             node: id_to_wire(self.node()),
@@ -114,61 +153,104 @@ impl ThisNode {
         }
     }
 
-    /// What proves to other nodes that this one may join, or may ask them to; empty if none is asked for.
-    pub(crate) fn join_token(&self) -> &str {
-        self.peers.as_ref().map_or("", |peers| peers.join_token.reveal())
+    /// Connects to the node at an address, to say what is said before two are of one cluster. It has proved that it knows the
+    /// join token, or is a member by its key; a member of a program of before proves nothing.
+    pub(crate) async fn stranger_at(&self, address: &str) -> Result<Stranger, Status> {
+        let (channel, handshake) = self.directory.connect_to_anybody(address).await?;
+        let mut client = AdmissionClient::new(channel);
+        if handshake.is_some() {
+            let answer = client.prove(self.door.request(None, ProveRequest { is_wrong: false }, None)).await;
+            let (node, ProveResponse { proof }) = self.door.receive_stranger(answer)?;
+            if let Err(refused) = self.door.is_proved_by(node, handshake, &proof) {
+                // It is to know, too: its log says what is wrong. Whether it hears of it changes nothing here.
+                let _ = client.prove(self.door.request(None, ProveRequest { is_wrong: true }, None)).await;
+                return Err(refused);
+            }
+        }
+        Ok(Stranger { client, handshake })
     }
 
-    /// Whether that proves that somebody may join, or may ask this node to. A node without peers takes nobody's word.
-    pub(crate) fn admits(&self, join_token: &str) -> bool {
-        self.peers.as_ref().is_some_and(|peers| peers.join_token.admits(join_token))
-    }
-
-    /// To say to the node at an address what is said before two are of one cluster.
-    pub(crate) fn admission_at(&self, address: &str) -> Result<AdmissionClient<Channel>, Status> {
-        Ok(AdmissionClient::new(self.directory.connect(address)?))
-    }
-
-    /// Asks who answers at an address.
-    pub(crate) async fn probe(&self, address: &str) -> Result<(NodeId, Identity), Status> {
+    /// Asks who answers at an address, and by which key it is recognised; none, if it has none.
+    pub(crate) async fn probe(&self, address: &str) -> Result<Found, Status> {
         self.probe_as(self.identity(), address).await
     }
 
     /// The same, and says that of itself.
-    pub(crate) async fn probe_as(&self, identity: Identity, address: &str) -> Result<(NodeId, Identity), Status> {
-        let mut client = self.admission_at(address)?;
-        let request = self.door.request(None, identity, Some(PROBE_TIMEOUT));
-        let answer = timeout(PROBE_TIMEOUT, client.probe(request)).await;
-        let answer = answer.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?;
-        self.door.receive_stranger(answer)
+    pub(crate) async fn probe_as(&self, identity: Identity, address: &str) -> Result<Found, Status> {
+        let within = self.directory.timing().probe();
+        let asked = timeout(within, async {
+            let mut stranger = self.stranger_at(address).await?;
+            let request = stranger.request(&self.door, None, identity, within);
+            let (node, identity) = self.door.receive_stranger(stranger.client.probe(request).await)?;
+            Ok(Found { node, identity, key: stranger.key() })
+        });
+        asked.await.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?
+    }
+
+    /// What this node would prove to whoever answers at an address.
+    #[cfg(test)]
+    pub(crate) async fn proof_at(&self, address: &str) -> Result<Vec<u8>, Status> {
+        let stranger = self.stranger_at(address).await?;
+        Ok(stranger.handshake.map(|handshake| self.door.proof(handshake)).unwrap_or_default())
+    }
+
+    /// Asks who answers at an address, with that proof.
+    #[cfg(test)]
+    pub(crate) async fn probe_with_proof(&self, address: &str, proof: Vec<u8>) -> Result<NodeId, Status> {
+        let (channel, _) = self.directory.connect_to_anybody(address).await?;
+        let request = self.door.request_that_proves(None, self.identity(), proof);
+        let answer = AdmissionClient::new(channel).probe(request).await;
+        self.door.receive_stranger(answer).map(|(node, _)| node)
+    }
+
+    /// Whether that member is reached at an address: whoever answers there has the key by which it is recognised.
+    pub(crate) async fn is_reached_at(&self, node: NodeId, address: &str) -> bool {
+        if self.door.keys().is_recognised_by_key(node) {
+            let connected = timeout(self.directory.timing().probe(), self.directory.connect_now(node, address)).await;
+            return matches!(connected, Ok(Ok(_)));
+        }
+        self.probe(address).await.is_ok_and(|found| found.node == node)
     }
 
     /// Asks the node at an address to have this one admitted.
     pub(crate) async fn ask_to_join(&self, address: &str) -> Result<JoinResponse, Status> {
-        let Member { name, address: own_address, rules_supported } = self.as_member();
+        self.ask_to_join_as(&self.as_member(), address).await
+    }
+
+    /// The same, as a member of which that is said. The key is that of the connection.
+    async fn ask_to_join_as(&self, wanted: &Member, address: &str) -> Result<JoinResponse, Status> {
+        let Member { name, address: own_address, rules_supported, keys } = wanted.clone();
         let request = JoinRequest {
-            join_token: self.join_token().to_owned(),
             node: id_to_wire(self.node()),
             name,
             address: own_address,
             rules_supported: rules_supported.number(),
             start_id: self.start_id,
+            key: keys.iter().map(|key| key.to_bytes().to_vec().into()).collect(),
+            ..JoinRequest::default()
         };
-        let mut client = self.admission_at(address)?;
-        let answer = timeout(JOIN_TIMEOUT, client.join(self.door.request(None, request, Some(JOIN_TIMEOUT)))).await;
-        let answer = answer.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?;
-        self.door.receive_stranger(answer).map(|(_, answer)| answer)
+        let within = self.directory.timing().probe() + JOIN_TIMEOUT;
+        let answer = timeout(within, async {
+            let mut stranger = self.stranger_at(address).await?;
+            if stranger.handshake.is_none() {
+                return Err(Status::failed_precondition(OF_BEFORE));
+            }
+            let request = stranger.request(&self.door, None, request, within);
+            self.door.receive_stranger(stranger.client.join(request).await)
+        });
+        let answer = answer.await.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?;
+        answer.map(|(_, answer)| answer)
     }
 
-    /// Tells the leader how this member is reached and what it can follow.
-    pub(crate) async fn announce(&self, leader_address: &str) -> Result<(), Status> {
-        match self.ask_to_join(leader_address).await? {
+    /// Tells the leader what is to be said of this member.
+    pub(crate) async fn announce(&self, wanted: &Member, leader_address: &str) -> Result<(), Status> {
+        match self.ask_to_join_as(wanted, leader_address).await? {
             JoinResponse { cluster, .. } if !cluster.is_empty() => Ok(()),
             JoinResponse { .. } => Err(Status::unavailable("it does not lead any more")),
         }
     }
 
-    /// Tells a node that answers at an address that it may enter this cluster: the proof is the token.
+    /// Tells a node that answers at an address that it may enter this cluster: the proof of that is that of the token.
     pub(crate) async fn admit_at(&self, address: &str, node: NodeId, cluster: ClusterId) -> Result<(), Status> {
         self.ask_to_enter(address, node, cluster, false).await
     }
@@ -185,17 +267,45 @@ impl ThisNode {
         cluster: ClusterId,
         only_asks: bool,
     ) -> Result<(), Status> {
-        let join_token = self.join_token().to_owned();
-        let admit = AdmitRequest { join_token, cluster: cluster_to_wire(cluster), only_asks };
-        let request = self.door.request(Some(node), admit, Some(self.directory.timing().call()));
-        self.door.receive_stranger(self.admission_at(address)?.admit(request).await).map(drop)
+        let admit = AdmitRequest { cluster: cluster_to_wire(cluster), only_asks };
+        let within = self.directory.timing().probe();
+        let asked = timeout(within, async {
+            let mut stranger = self.stranger_at(address).await?;
+            let request = stranger.request(&self.door, Some(node), admit, within);
+            self.door.receive_stranger(stranger.client.admit(request).await).map(drop)
+        });
+        asked.await.map_err(|_| Status::deadline_exceeded("it does not answer in time"))?
     }
 }
 
+impl Stranger {
+    /// By which key it is recognised; none, if it has none.
+    pub(crate) fn key(&self) -> Option<KeyHash> {
+        self.handshake.and_then(|handshake| handshake.key)
+    }
+
+    /// A request on this connection.
+    pub(crate) fn request<T>(&self, door: &Door, to: Option<NodeId>, message: T, within: Duration) -> Request<T> {
+        let mut request = door.request_with_proof(to, message, self.handshake);
+        request.set_timeout(within);
+        request
+    }
+}
+
+/// Proves to the node at the other end of a connection that this side knows the join token, once that node has proved the
+/// same. Of somebody who is no node himself. Says what is to be shown to it.
+pub(crate) async fn prove(channel: Channel, handshake: Handshake, token: JoinToken) -> Result<Vec<u8>, Status> {
+    let door = Door::new(NodeId::default(), KnownKeys::new(false), token, Connections::new(1));
+    let answer = AdmissionClient::new(channel).prove(door.request(None, ProveRequest { is_wrong: false }, None)).await;
+    let (node, ProveResponse { proof }) = door.receive_stranger(answer)?;
+    door.is_proved_by(node, Some(handshake), &proof)?;
+    Ok(door.proof(handshake))
+}
+
 /// Whether another process than that one answered under its node id. Of members that do not say which they are, nobody knows.
-pub(crate) fn are_copies((node, start_id): (NodeId, u64), (answered, there): &(NodeId, Identity)) -> bool {
-    let is_another = start_id != 0 && ![0, start_id].contains(&there.start_id);
-    *answered == node && is_another && decisions().copies_are_told
+pub(crate) fn are_copies((node, start_id): (NodeId, u64), answered: &Found) -> bool {
+    let is_another = start_id != 0 && ![0, start_id].contains(&answered.identity.start_id);
+    answered.node == node && is_another && decisions().copies_are_told
 }
 
 /// What is wrong with whoever should have answered, to stand behind its address.
@@ -210,11 +320,17 @@ pub(crate) fn why_silent(status: &Status) -> String {
         cause = error.source();
     }
     let all = causes.join(": ");
+    if status.message() == OF_BEFORE {
+        return format!("cannot be asked: {OF_BEFORE}");
+    }
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled => "does not answer in time".into(),
         Code::Unimplemented => "answers, but is no node of Sessile, or an older one".into(),
         _ if all.contains("dns error") || all.contains("lookup") => "does not resolve".into(),
         _ if all.contains("onnection refused") => "does not answer: connection refused".into(),
+        _ if speaks_no_tls(status) => {
+            "answers without TLS, as a node with cluster.plaintext does, or one of an older program".into()
+        }
         _ if all.contains("http2") || all.contains("frame") || all.contains("protocol") || all.contains("reset") => {
             "answers, but not as a node of Sessile does".into()
         }

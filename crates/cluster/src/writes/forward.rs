@@ -230,7 +230,7 @@ async fn connect_to(directory: &Directory, leader: NodeId, prepared: Option<Prep
 
 async fn connect(directory: &Directory, leader: NodeId) -> Option<Channel> {
     let address = directory.address(leader)?;
-    directory.connect_now(&address).await.ok()
+    directory.connect_now(leader, &address).await.ok()
 }
 
 /// Sends what is queued, until there is no queue or no stream any more. Says whether there is a stream. With each command goes

@@ -5,6 +5,7 @@ mod bounds;
 mod clocks;
 mod copies;
 mod cuts;
+mod keys;
 mod moves;
 mod one_node;
 mod stalling;

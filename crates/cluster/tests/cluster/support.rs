@@ -176,6 +176,7 @@ impl Cast {
             seeds,
             expect: Some(expect),
             join_token: sessile_cluster::JoinToken::new("a token of the tests"),
+            plaintext: false,
             listen_for: Duration::from_millis(200),
             stabilise: Duration::from_millis(300),
             dead_after: PeersConfig::DEFAULT_DEAD_AFTER,

@@ -229,10 +229,12 @@ async fn a_node_that_was_joining_makes_no_cluster_of_its_own() {
     assert!(refused.contains("it was joining a cluster"), "{refused}");
 }
 
-/// What any gRPC tool finds without a file of ours.
+/// What any gRPC tool finds without a file of ours. Here it speaks no TLS.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standard_health_service_and_reflection_answer() {
-    let (cast, _) = three().await;
+    let mut cast = Cast::new(1, 1);
+    cast.start_with("n1", |config| config.peers.as_mut().unwrap().plaintext = true);
+    cast.cluster("n1").await;
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", cast.address("n1"))).unwrap();
     let channel = endpoint.connect().await.unwrap();
     let mut health = HealthClient::new(channel.clone());

@@ -53,6 +53,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "seeds",
             "expect",
             "join_token_file",
+            "plaintext",
             "listen_ms",
             "stabilise_ms",
             "dead_after_ms",
@@ -152,6 +153,17 @@ impl<'a> Block<'a> {
             _ => return Err(self.wrong(key, node, "true or false")),
         };
         Ok(Some(Located { value, line: node.line }))
+    }
+
+    /// A text, or `true` or `false`, as it is written.
+    pub(super) fn text_or_flag(&self, key: &str) -> Result<Option<Located<&'a str>>, ConfigError> {
+        match self.get(key) {
+            Some(Node { kind: Kind::Scalar { text, .. }, line }) => {
+                Ok(Some(Located { value: text.as_str(), line: *line }))
+            }
+            Some(node) => Err(self.wrong(key, node, "a word")),
+            None => Ok(None),
+        }
     }
 
     /// A whole number in that range; `unit` is its plural (`seconds`), or empty where it only counts.

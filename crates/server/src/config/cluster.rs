@@ -1,17 +1,14 @@
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sessile_cluster::{JoinToken, PeersConfig, Timing};
+use sessile_cluster::{PeersConfig, Timing};
 
 use super::ListenAddress;
 use super::addresses::{address, parse_address};
 use super::block::{Block, Located};
 use super::fault::{ConfigError, quoted};
+use super::join_token_file::JoinTokenFile;
 
 /// The `cluster:` block: who this member is, and how it finds the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +25,9 @@ pub struct ClusterConfig {
     /// How many of them make the first cluster; `None` to wait for a cluster to join or for `sessile cluster init`.
     pub expect: Option<usize>,
     /// What proves that a node may join.
-    pub join_token: Option<JoinTokenFile>,
+    pub join_token: JoinTokenFile,
+    /// Whether members speak without TLS.
+    pub plaintext: Plaintext,
     /// How long a new node listens for a cluster before it takes part in making one.
     pub listen_for: Duration,
     /// How long a learner must have been healthy before it becomes a voter.
@@ -41,65 +40,15 @@ pub struct ClusterConfig {
     pub autopilot: bool,
 }
 
-/// What `cluster.join_token_file` names, as it was when the configuration was read. `Debug` shows the path only.
-#[derive(Debug, Clone)]
-pub struct JoinTokenFile {
-    /// Where it was read from.
-    pub path: PathBuf,
-    /// What it held.
-    pub token: JoinToken,
-    /// The same as it is sent by `sessile cluster init`.
-    secret: Secret,
-}
-
-/// Text that is shown nowhere.
-#[derive(Clone)]
-struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-impl PartialEq for JoinTokenFile {
-    /// Whether it is the same file: the secret itself is compared where somebody wants to join, and in constant time.
-    fn eq(&self, other: &Self) -> bool {
-        self.path == other.path
-    }
-}
-
-impl Eq for JoinTokenFile {}
-
-impl JoinTokenFile {
-    /// A password generator's longest, and far more than anybody guesses.
-    const MAX_BYTES: usize = 1024;
-
-    /// What that file holds. The error says what is wrong with the file, and nothing of what is in it.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let mut bytes = Vec::new();
-        let limit = Self::MAX_BYTES as u64 + 1;
-        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(|error| {
-            format!("cannot be read ({error}); create it, and let the user that runs sessile read it")
-        })?;
-        if bytes.len() > Self::MAX_BYTES {
-            return Err(format!("is longer than {} bytes; a line of 32 random characters does", Self::MAX_BYTES));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| "is not text; put one line of text into it".to_owned())?;
-        if text.trim().is_empty() {
-            return Err("is empty; put a secret into it, such as what `openssl rand -hex 32` prints".to_owned());
-        }
-        if text.trim().chars().any(char::is_control) {
-            return Err("has more than one line; put one line of text into it".to_owned());
-        }
-        let secret = Secret(text.trim().to_owned());
-        Ok(Self { path: path.to_owned(), token: JoinToken::new(&text), secret })
-    }
-
-    /// What it held, to be sent and never to be shown.
-    pub(crate) fn secret(&self) -> &str {
-        &self.secret.0
-    }
+/// Whether members speak without TLS: then whoever reaches their port is a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plaintext {
+    /// They speak TLS.
+    No,
+    /// They do not, on this machine only.
+    Loopback,
+    /// They do not, and somebody has said so in as many words.
+    Insecure,
 }
 
 impl ClusterConfig {
@@ -134,12 +83,6 @@ impl ClusterConfig {
             }
         }
         let expect = expect(&block, &seeds, advertise.as_ref())?;
-        let join_token = block.text("join_token_file")?.map(|found| {
-            let fault =
-                |why| ConfigError::at(found.line, format!("`cluster.join_token_file` {} {why}", quoted(found.value)));
-            let path = std::path::absolute(found.value).map_err(|_| fault("must be the path of a file".to_owned()))?;
-            JoinTokenFile::read(&path).map_err(fault)
-        });
         let wait = |key, default: Duration| {
             let found = block.number(key, "milliseconds", &Self::WAIT_MS)?;
             Ok::<_, ConfigError>(found.map_or(default, |found| Duration::from_millis(found.value)))
@@ -148,17 +91,23 @@ impl ClusterConfig {
         let dead_after = dead_after.map_or(PeersConfig::DEFAULT_DEAD_AFTER, |found| Duration::from_millis(found.value));
         let max_rtt = block.number("max_rtt_ms", "milliseconds", &Timing::MAX_RTT_MS)?;
         let max_rtt = max_rtt.map_or(Timing::DEFAULT_MAX_RTT, |found| Duration::from_millis(found.value));
+        let (listen_for, stabilise) =
+            (wait("listen_ms", PeersConfig::DEFAULT_LISTEN)?, wait("stabilise_ms", PeersConfig::DEFAULT_STABILISE)?);
+        let autopilot = block.flag("autopilot")?.is_none_or(|found| found.value);
+        let plaintext = plaintext(&block, &listen, advertise.as_ref())?;
         Ok(Some(Self {
             name,
             advertise,
             seeds,
             expect,
-            join_token: join_token.transpose()?,
-            listen_for: wait("listen_ms", PeersConfig::DEFAULT_LISTEN)?,
-            stabilise: wait("stabilise_ms", PeersConfig::DEFAULT_STABILISE)?,
+            // Last, so that who tries things out is told of what is wrong before of what is missing.
+            join_token: join_token(&block, line)?,
+            plaintext,
+            listen_for,
+            stabilise,
             dead_after,
             timing: Timing::of(max_rtt),
-            autopilot: block.flag("autopilot")?.is_none_or(|found| found.value),
+            autopilot,
             listen,
         }))
     }
@@ -169,11 +118,46 @@ impl ClusterConfig {
             advertise: self.advertise.as_ref().map_or(bound.to_string(), ToString::to_string),
             seeds: self.seeds.iter().map(ToString::to_string).collect(),
             expect: self.expect,
-            join_token: self.join_token.as_ref().map(|file| file.token.clone()).unwrap_or_default(),
+            join_token: self.join_token.token.clone(),
+            plaintext: self.plaintext != Plaintext::No,
             listen_for: self.listen_for,
             stabilise: self.stabilise,
             dead_after: self.dead_after,
             autopilot: self.autopilot,
+        }
+    }
+}
+
+fn join_token(block: &Block<'_>, line: usize) -> Result<JoinTokenFile, ConfigError> {
+    let Some(found) = block.text("join_token_file")? else {
+        let sentence = "`cluster.join_token_file` is missing: it names the file with the secret by which the members know \
+                        each other; make one with `sessile cluster new-token`, the same for all";
+        return Err(ConfigError::at(line, sentence));
+    };
+    let fault = |why| ConfigError::at(found.line, format!("`cluster.join_token_file` {} {why}", quoted(found.value)));
+    let path = std::path::absolute(found.value).map_err(|_| fault("must be the path of a file".to_owned()))?;
+    JoinTokenFile::read(&path).map_err(fault)
+}
+
+fn plaintext(
+    block: &Block<'_>,
+    listen: &ListenAddress,
+    advertise: Option<&ListenAddress>,
+) -> Result<Plaintext, ConfigError> {
+    let Some(found) = block.text_or_flag("plaintext")? else { return Ok(Plaintext::No) };
+    match found.value {
+        "false" => Ok(Plaintext::No),
+        "insecure" => Ok(Plaintext::Insecure),
+        "true" if listen.is_loopback() && advertise.is_none_or(ListenAddress::is_loopback) => Ok(Plaintext::Loopback),
+        "true" => {
+            let sentence = "`cluster.plaintext` is true, and this node is reached from other machines: whoever reaches it \
+                            would be a member; leave it out, or say `plaintext: insecure` if a network of your own keeps \
+                            everybody else away";
+            Err(ConfigError::at(found.line, sentence))
+        }
+        other => {
+            let sentence = format!("`cluster.plaintext` must be false, true or insecure, not {}", quoted(other));
+            Err(ConfigError::at(found.line, sentence))
         }
     }
 }
@@ -254,33 +238,5 @@ fn expect(
                             give `cluster.listen` a port";
             Err(ConfigError::at(line, sentence))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_file_is_one_line_of_text_and_is_never_quoted() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("join.token");
-        assert!(JoinTokenFile::read(&path).unwrap_err().starts_with("cannot be read ("));
-        for (bytes, said) in [
-            (b"".to_vec(), "is empty; "),
-            (b" \n\n".to_vec(), "is empty; "),
-            (b"sesame\nsesame\n".to_vec(), "has more than one line; "),
-            (b"sesame\xff".to_vec(), "is not text; "),
-            (vec![b's'; 1025], "is longer than 1024 bytes; "),
-        ] {
-            std::fs::write(&path, bytes).unwrap();
-            let error = JoinTokenFile::read(&path).unwrap_err();
-            assert!(error.starts_with(said) && !error.contains("sesame"), "{error}");
-        }
-        std::fs::write(&path, "open sesame\n").unwrap();
-        let file = JoinTokenFile::read(&path).unwrap();
-        assert!(!file.token.is_empty() && !format!("{file:?}").contains("sesame"));
-        std::fs::write(&path, vec![b's'; 1024]).unwrap();
-        assert!(JoinTokenFile::read(&path).is_ok());
     }
 }

@@ -7,7 +7,7 @@ use sessile_http::TlsFiles;
 
 use crate::memory::{Memory, default_budget};
 
-use super::{ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi};
+use super::{ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Plaintext};
 
 impl Config {
     /// The effective values as a file that would give the same node, the warnings and the kind of file as comments.
@@ -142,8 +142,12 @@ impl ClusterConfig {
         let seeds: Vec<_> = self.seeds.iter().map(quoted).collect();
         lines.push(format!("  seeds: [{}]", seeds.join(", ")));
         lines.extend(self.expect.map(|expect| format!("  expect: {expect}")));
-        let token = self.join_token.as_ref();
-        lines.extend(token.map(|file| format!("  join_token_file: {}", quote(&file.path.to_string_lossy()))));
+        lines.push(format!("  join_token_file: {}", quote(&self.join_token.path.to_string_lossy())));
+        lines.extend(match self.plaintext {
+            Plaintext::No => None,
+            Plaintext::Loopback => Some("  plaintext: true".to_owned()),
+            Plaintext::Insecure => Some("  plaintext: insecure".to_owned()),
+        });
         lines.extend([
             format!("  listen_ms: {}", self.listen_for.as_millis()),
             format!("  stabilise_ms: {}", self.stabilise.as_millis()),

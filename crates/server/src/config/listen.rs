@@ -53,6 +53,13 @@ impl ListenAddress {
         self.port
     }
 
+    /// Whether it is of this machine and nobody reaches it from another one.
+    pub(super) fn is_loopback(&self) -> bool {
+        let host = self.host_text();
+        let host = host.trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
     /// Whether it means every interface of the machine, which is nothing that another machine could connect to.
     pub(super) fn is_every_interface(&self) -> bool {
         matches!(&self.host, Host::Ip(ip) if ip.is_unspecified())

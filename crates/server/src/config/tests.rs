@@ -1,5 +1,6 @@
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use sessile_cluster::Timing;
 use sessile_core::{MAX_TTL, Ttl};
@@ -7,8 +8,31 @@ use sessile_store::engine::EngineKind;
 
 use super::*;
 
+/// Accepts a file. A cluster that names no join token gets one, which every cluster needs.
 fn parse(yaml: &str) -> Config {
-    Config::parse(yaml).unwrap_or_else(|error| panic!("{yaml:?}: {error}"))
+    let dir = tempfile::tempdir().unwrap();
+    let yaml = with_token(yaml, &token_in(dir.path()));
+    Config::parse(&yaml).unwrap_or_else(|error| panic!("{yaml:?}: {error}"))
+}
+
+fn token_in(dir: &Path) -> PathBuf {
+    let path = dir.join("join.token");
+    write_secret(&path, "open sesame open sesame\n");
+    path
+}
+
+fn write_secret(path: &Path, secret: &str) {
+    let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.unwrap().write_all(secret.as_bytes()).unwrap();
+}
+
+fn with_token(yaml: &str, token: &Path) -> String {
+    if yaml.contains("join_token_file") {
+        return yaml.to_owned();
+    }
+    let token = token.display();
+    let yaml = yaml.replacen("cluster: {", &format!("cluster: {{join_token_file: '{token}', "), 1);
+    yaml.replacen("cluster:\n", &format!("cluster:\n  join_token_file: {token}\n"), 1)
 }
 
 fn refused(yaml: &str) -> String {
@@ -219,6 +243,25 @@ fn every_key_takes_what_it_should_and_nothing_else() {
         ),
         ("cluster", vec![], vec!["{name: n, join_token_file: /nowhere/token}"], "cannot be read"),
         ("cluster", vec![], vec!["{name: n, join_token_file: ''}"], "must be the path of a file"),
+        ("cluster", vec![], vec!["{name: n}"], "make one with `sessile cluster new-token`"),
+        (
+            "cluster",
+            vec!["{name: n, plaintext: true}", "{name: n, plaintext: false}", "{name: n, plaintext: insecure}"],
+            vec!["{name: n, plaintext: yes}", "{name: n, plaintext: []}"],
+            "`cluster.plaintext` must be",
+        ),
+        (
+            "cluster",
+            vec![
+                "{name: n, listen: '[::1]:1', advertise: 'localhost:1', plaintext: true}",
+                "{name: n, listen: '10.0.0.1:1', plaintext: insecure}",
+            ],
+            vec![
+                "{name: n, listen: '10.0.0.1:1', plaintext: true}",
+                "{name: n, listen: '127.0.0.1:1', advertise: 'n1:1', plaintext: true}",
+            ],
+            "whoever reaches it would be a member",
+        ),
         ("cluster", vec![], vec!["{name: n, port: 1}"], "unknown key \"port\" in `cluster`"),
         ("admin", vec![], vec!["{listen: '127.0.0.1:8081'}"], "is taken by `listen_address and listen_port`"),
         ("admin", vec!["{}", "~", "{listen: '127.0.0.1:9081'}"], vec!["{listen: 9081}"], "HOST:PORT"),
@@ -295,7 +338,8 @@ fn values_arrive_where_they_belong() {
         advertise: Some(address("n2:14")),
         seeds: vec![address("n1:14"), address("n2:14")],
         expect: Some(2),
-        join_token: None,
+        join_token: config.cluster.as_ref().unwrap().join_token.clone(),
+        plaintext: Plaintext::No,
         listen_for: Duration::from_millis(15),
         stabilise: Duration::from_millis(16),
         dead_after: Duration::from_millis(1017),
@@ -335,8 +379,8 @@ fn it_is_told_what_follows_from_the_longest_round_trip_and_what_deadline_it_want
         "{text}"
     );
     let far = "cluster: {name: n1, max_rtt_ms: 300}\n";
-    let (told, enough) = (parse(far), parse(&format!("{far}http: {{request_timeout_ms: 4050}}\n")));
-    assert!(told.describe().contains("a request outlasts the death of a leader within 4050 ms"), "{}", told.describe());
+    let (told, enough) = (parse(far), parse(&format!("{far}http: {{request_timeout_ms: 4250}}\n")));
+    assert!(told.describe().contains("a request outlasts the death of a leader within 4250 ms"), "{}", told.describe());
     assert!(told.warnings[0].starts_with("`http.request_timeout_ms` is 2000, and with `cluster.max_rtt_ms` 300 a "));
     assert_eq!(enough.warnings, [""; 0]);
     assert_eq!(parse("cluster: {name: n1, max_rtt_ms: 120}\n").warnings, [""; 0], "two seconds are enough");
@@ -361,6 +405,7 @@ fn it_is_told_what_a_file_would_run_as() {
 
 #[test]
 fn a_fault_of_the_cluster_names_its_own_line() {
+    let dir = tempfile::tempdir().unwrap();
     for (yaml, sentence) in [
         (
             "cluster:\n  name: n1\n  seeds:\n    - a:1\n    - b\n",
@@ -380,7 +425,7 @@ fn a_fault_of_the_cluster_names_its_own_line() {
             "line 3: unknown key \"sedes\" in `cluster`; did you mean `cluster.seeds`?",
         ),
         (
-            "cluster: {name: n1, listen: 'a:1'}\nadmin:\n  listen: a:1\n",
+            &with_token("cluster: {name: n1, listen: 'a:1'}\nadmin:\n  listen: a:1\n", &token_in(dir.path())),
             "line 3: `admin.listen` a:1 is taken by `cluster.listen` of this file; choose another port",
         ),
     ] {
@@ -395,9 +440,9 @@ fn the_join_token_is_read_with_the_configuration_and_never_shown() {
     let path = dir.path().join("join.token");
     let yaml = format!("cluster:\n  name: n1\n  join_token_file: {}\n", path.display());
     assert!(refused(&yaml).starts_with("line 3: `cluster.join_token_file` "));
-    std::fs::write(&path, "\n").unwrap();
+    write_secret(&path, "\n");
     assert!(refused(&yaml).contains("is empty; put a secret into it"));
-    std::fs::write(&path, "open sesame\n").unwrap();
+    write_secret(&path, "open sesame open sesame\n");
     let config = parse(&yaml);
     let peers = config.cluster.as_ref().unwrap().peers("127.0.0.1:7081".parse().unwrap());
     assert!(!peers.join_token.is_empty());
@@ -407,7 +452,7 @@ fn the_join_token_is_read_with_the_configuration_and_never_shown() {
 #[test]
 fn the_files_in_the_readme_run_what_it_says() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("join.token"), "secret\n").unwrap();
+    let token = token_in(dir.path());
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(["x".to_owned()]).unwrap().self_signed(&key).unwrap();
     for (file, text) in
@@ -418,6 +463,7 @@ fn the_files_in_the_readme_run_what_it_says() {
     }
     // Not every machine that tests run on has that group.
     let readme = include_str!("../../../../README.md").replace("www-data", "0");
+    let readme = readme.replace("/etc/sessile/join.token", &token.to_string_lossy());
     let readme = readme.replace("/etc/sessile/", &format!("{}/", dir.path().display()));
     let files: Vec<_> = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let runs_as: Vec<_> = files.iter().map(|yaml| parse(yaml).describe().lines().nth(1).unwrap().to_owned()).collect();
@@ -518,16 +564,20 @@ fn the_openapi_file_is_read_with_the_configuration() {
 
 #[test]
 fn what_is_described_is_a_file_that_gives_the_same_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = token_in(dir.path());
     for yaml in [
         "",
         "service_name: \"a\\\"b: #'\"\ndefault_ttl: 0\nlisten_address: '::1'\nstorage: {data_dir: '/a b', engine: sled}\n",
         include_str!("../../tests/fixtures/kask.yaml"),
         "cluster: {name: n1}\nread_consistency: local\n",
+        "cluster: {name: n1, plaintext: true}\n",
+        "cluster: {name: n1, plaintext: insecure, listen: '10.0.0.1:7081'}\n",
         "cluster: {name: '1', listen: 'localhost:0', autopilot: false}\nadmin: {listen: '[::1]:0'}\n",
         THREE,
         "cassandra:\nlisten_address: ''\nmax_ttl: 0\nhttp: {max_value_bytes: 7}\nshutdown: {grace_ms: 1}\n",
     ] {
-        let config = parse(yaml);
+        let config = parse(&with_token(yaml, &token));
         let again = parse(&config.describe());
         assert_eq!(again, Config { flavour: Flavour::Sessile, warnings: Vec::new(), ..config });
     }

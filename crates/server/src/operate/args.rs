@@ -57,6 +57,9 @@ pub(crate) struct StatusOf {
 /// A command of `sessile cluster`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
+    /// Print a new secret for `cluster.join_token_file`, the same for all members
+    #[command(after_help = "Example:\n  (umask 077; sessile cluster new-token > /etc/sessile/join.token)")]
+    NewToken,
     /// Make the node that is asked the first member of a new cluster
     ///
     /// For a cluster that begins with one node; seeds with `cluster.expect` make theirs by themselves.
@@ -93,6 +96,9 @@ pub(crate) enum ClusterCommand {
     /// a time it goes to the median of the clocks, or, where it is ahead of them, stands still until they have reached it.
     #[command(after_help = "Example:\n  sessile cluster set-time 2026-11-30T12:00:00Z --server 10.0.0.1:7081")]
     SetTime(SetTime),
+    /// Change the key by which a member is recognised
+    #[command(after_help = "Example:\n  sessile cluster rotate-key n2 --server 10.0.0.1:7081")]
+    RotateKey(RotateKey),
     /// Make a member's state durable, so that its log can be shortened
     #[command(after_help = "Example:\n  sessile cluster snapshot n2 --server 10.0.0.1:7081")]
     Snapshot(Snapshot),
@@ -111,9 +117,9 @@ pub(crate) enum ClusterCommand {
 pub(crate) struct Init {
     #[command(flatten)]
     pub(crate) server: Server,
-    /// The file that proves the right to, if the node asks for it: its `cluster.join_token_file`
+    /// The file that proves the right to: the node's `cluster.join_token_file`
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new().map(PathBuf::from))]
-    pub(crate) join_token_file: Option<PathBuf>,
+    pub(crate) join_token_file: PathBuf,
 }
 
 /// `sessile cluster add-learner`.
@@ -208,6 +214,16 @@ pub(crate) struct SetTime {
     /// Print a JSON document instead of a sentence
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `sessile cluster rotate-key`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateKey {
+    /// The member's name or id [default: the node that is asked]
+    #[arg(value_name = "MEMBER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) member: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 /// `sessile cluster snapshot`.

@@ -13,6 +13,7 @@ mod show;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use sessile_cluster::JoinToken;
 use sessile_cluster::admin::{
     AddLearnerRequest, AdminClient, AdminError, ChangeResponse, PromoteRequest, RemoveRequest, ReplaceRequest,
     SetAddressRequest,
@@ -45,6 +46,7 @@ pub(crate) fn status(of: &StatusOf) -> anyhow::Result<ExitCode> {
 pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
     block_on(async {
         match command {
+            ClusterCommand::NewToken => say(&JoinToken::random()),
             ClusterCommand::Init(init) => init_cluster(init).await,
             ClusterCommand::AddLearner(add) => add_learner(add).await,
             ClusterCommand::Promote(Promote { member, change }) => {
@@ -80,6 +82,13 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
                 let leads = if answer.changed { "leads now" } else { "leads already" };
                 say(&format!("{} {leads}", answer.leader))
             }
+            ClusterCommand::RotateKey(rotate) => {
+                let node = match &rotate.member {
+                    Some(_) => Remote::connect(&rotate.server).await?,
+                    None => Remote::connect_to_one(&rotate.server, "the node that is asked changes its key").await?,
+                };
+                told(&node.within(node.client().rotate_key(rotate.member.as_deref())).await?)
+            }
             ClusterCommand::Snapshot(snapshot) => {
                 let node = match &snapshot.member {
                     Some(_) => Remote::connect(&snapshot.server).await?,
@@ -113,14 +122,11 @@ async fn make(
 }
 
 async fn init_cluster(init: &Init) -> anyhow::Result<ExitCode> {
-    let token = init.join_token_file.as_deref().map(|path| {
-        let fault = |why| Failure::new(Status::Usage, format!("the join token file {} {why}", path.display()));
-        JoinTokenFile::read(path).map_err(fault)
-    });
-    let token = token.transpose()?;
+    let path = &init.join_token_file;
+    let fault = |why| Failure::new(Status::Usage, format!("the join token file {} {why}", path.display()));
+    let token = JoinTokenFile::read(path).map_err(fault)?.token;
     let node = Remote::connect_to_one(&init.server, "the node that is asked becomes a cluster").await?;
-    let secret = token.as_ref().map_or("", JoinTokenFile::secret);
-    let answer = node.within(node.client().init(secret)).await?;
+    let answer = node.within(node.client().init(&token)).await?;
     let made = if answer.changed { "is the first member of the new" } else { "is a member already of the" };
     say(&format!("{} {made} cluster {}", node.server(), answer.cluster_id))
 }

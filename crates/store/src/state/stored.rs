@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::codec::{CodecError, plain, seal, unplain, unseal};
 use crate::types::{log_id, position};
-use crate::{ClusterId, LogId, Member, Membership, NodeId, StoredMembership};
+use crate::{ClusterId, KeyHash, LogId, Member, Membership, NodeId, StoredMembership};
 
 pub(super) const OWNER_KEY: &[u8] = &[0x00];
 pub(super) const APPLIED_KEY: &[u8] = &[0x01];
@@ -48,23 +48,34 @@ struct StoredApplied {
     members: Vec<(NodeId, Member)>,
 }
 
+/// The keys by which members are recognised, of those that have one. They stand behind the rest, and not at all where nobody
+/// has one: a program of before there were keys reads that.
+type StoredKeys = Vec<(NodeId, Vec<KeyHash>)>;
+
 impl Applied {
     pub(super) fn encode(&self) -> Bytes {
         let pair = |log_id: &LogId| (position(log_id).term, log_id.index);
         let membership = self.membership.membership();
-        seal(&StoredApplied {
+        let keys = membership.nodes().filter(|(_, member)| !member.keys.is_empty());
+        let keys: StoredKeys = keys.map(|(node, member)| (*node, member.keys.clone())).collect();
+        let stored = StoredApplied {
             log_id: self.log_id.as_ref().map(pair),
             membership_log_id: self.membership.log_id().as_ref().map(pair),
             voters: membership.get_joint_config().iter().map(|set| set.iter().copied().collect()).collect(),
             members: membership.nodes().map(|(node, member)| (*node, member.clone())).collect(),
-        })
+        };
+        if keys.is_empty() { seal(&stored) } else { seal(&(stored, keys)) }
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let stored: StoredApplied = unseal(bytes)?;
+        let (stored, keys) = unseal::<(StoredApplied, StoredKeys)>(bytes)
+            .or_else(|_| unseal::<StoredApplied>(bytes).map(|stored| (stored, StoredKeys::new())))?;
         let id = |(term, index)| log_id(term, index);
         let voters = stored.voters.into_iter().map(|set| set.into_iter().collect()).collect();
-        let members: std::collections::BTreeMap<_, _> = stored.members.into_iter().collect();
+        let mut members: std::collections::BTreeMap<_, _> = stored.members.into_iter().collect();
+        for (node, keys) in keys {
+            members.entry(node).and_modify(|member: &mut Member| member.keys = keys);
+        }
         let membership = Membership::new(voters, members);
         let membership = membership.map_err(|_| CodecError::Damaged("the membership is not valid"))?;
         Ok(Self {

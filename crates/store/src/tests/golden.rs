@@ -115,10 +115,10 @@ fn a_data_directory_of_the_first_version_is_opened_with_every_session_and_gone_o
 
 #[test]
 fn entries_of_the_first_version_are_read_and_written_as_they_were() {
-    let member = |number: u64| Member {
-        name: format!("n{number}"),
-        address: "[::1]:7081".into(),
-        rules_supported: RulesVersion::FIRST,
+    let rules_supported = RulesVersion::FIRST;
+    let member = |number: u64| {
+        let (name, address) = (format!("n{number}"), "[::1]:7081".into());
+        Member { name, address, rules_supported, ..Member::default() }
     };
     let members: BTreeMap<_, _> = (1..=2).map(|number| (NodeId::from(number), member(number))).collect();
     let voters = |numbers: &[u64]| numbers.iter().copied().map(NodeId::from).collect::<BTreeSet<_>>();

@@ -71,6 +71,7 @@ impl Fleet {
             seeds,
             expect: None,
             join_token: "a token of the tests".to_owned(),
+            plaintext: false,
             autopilot: true,
             listen_ms: 300,
             stabilise_ms: 500,

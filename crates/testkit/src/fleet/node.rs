@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +26,8 @@ pub struct Settings {
     pub expect: Option<usize>,
     /// What the file at `cluster.join_token_file` holds.
     pub join_token: String,
+    /// `cluster.plaintext`; earlier programs do not know it, and are not told where it is false.
+    pub plaintext: bool,
     /// `cluster.autopilot`.
     pub autopilot: bool,
     /// `cluster.listen_ms`.
@@ -94,7 +98,10 @@ impl Node {
     pub(super) fn command(&self, program: &Path) -> Command {
         let (config, token) = (self.dir.join("config.yaml"), self.join_token_file());
         for (path, text) in [(&config, self.yaml(&token)), (&token, format!("{}\n", self.settings.join_token))] {
-            fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            // A secret that everybody may read is refused.
+            let file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
+            let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+            written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
         let mut command = match &self.host {
             Some(host) => {
@@ -120,6 +127,7 @@ impl Node {
         let max_rtt = self.settings.max_rtt_ms.map(|millis| format!("  max_rtt_ms: {millis}\n")).unwrap_or_default();
         let dead_after = self.settings.dead_after_ms.map(|millis| format!("  dead_after_ms: {millis}\n"));
         let dead_after = dead_after.unwrap_or_default();
+        let plaintext = if self.settings.plaintext { "  plaintext: true\n" } else { "" };
         let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
         let cache = cache_mb.map(|mb| format!(", cache_mb: {mb}")).unwrap_or_default();
         let reserve = reserve_mb.map(|mb| format!(", reserve_mb: {mb}")).unwrap_or_default();
@@ -133,7 +141,7 @@ impl Node {
                listen: \"{listen}\"\n  \
                advertise: \"{advertise}\"\n  \
                seeds: {seeds:?}\n\
-             {expect}{max_rtt}{dead_after}  \
+             {expect}{max_rtt}{dead_after}{plaintext}  \
                join_token_file: {token}\n  \
                listen_ms: {listen_ms}\n  \
                stabilise_ms: {stabilise_ms}\n  \

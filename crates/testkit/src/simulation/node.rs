@@ -126,6 +126,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         expect: Some(seeds.len()),
         seeds,
         join_token: JoinToken::new("a token of the simulation"),
+        plaintext: false,
         listen_for: constants.listen_for,
         stabilise: constants.stabilise,
         dead_after: PeersConfig::DEFAULT_DEAD_AFTER,
