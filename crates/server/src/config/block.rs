@@ -155,7 +155,9 @@ impl<'a> Block<'a> {
     /// A text, or `true` or `false`, as it is written.
     pub(super) fn text_or_flag(&self, key: &str) -> Result<Option<Located<&'a str>>, ConfigError> {
         match self.get(key) {
-            Some(Node { kind: Kind::Scalar { text, .. }, line }) => Ok(Some(Located { value: text.as_str(), line: *line })),
+            Some(Node { kind: Kind::Scalar { text, .. }, line }) => {
+                Ok(Some(Located { value: text.as_str(), line: *line }))
+            }
             Some(node) => Err(self.wrong(key, node, "a word")),
             None => Ok(None),
         }
