@@ -178,7 +178,7 @@ impl Story {
             let at = self.fleet.grpc(name);
             self.fleet.wait_until(&format!("{name} takes nothing without TLS"), |_| (!takes_plain(at)).then_some(()));
         }
-        self.telling.happened("no node takes a connection without TLS any more".into());
+        self.telling.happened("no node takes a connection without TLS any more");
         self.telling.go_on();
     }
 

@@ -57,7 +57,7 @@ impl ListenAddress {
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.host_text();
         let host = host.trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// Whether it means every interface of the machine, which is nothing that another machine could connect to.
