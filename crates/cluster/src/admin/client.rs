@@ -74,8 +74,8 @@ impl AdminClient {
             text: format!("{server:?} is no address: give host:port of a node's cluster.listen"),
         };
         server.parse::<http::uri::Authority>().map_err(invalid)?;
-        // Whoever asks has that deadline already, and tells more about its end than a connection can.
-        let connected = connect_without_a_key(reach, server, 2 * timeout).await;
+        // Whoever asks has that deadline, and tells more about its end than a connection can: so it is far from the other.
+        let connected = connect_without_a_key(reach, server, 10 * timeout).await;
         let (channel, handshake) = connected.map_err(|error| AdminError {
             kind: AdminErrorKind::Unreachable,
             text: format!("no node answers at {server}: {}", root_cause(&error)),
