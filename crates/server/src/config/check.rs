@@ -77,6 +77,10 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
     let shutdown = top.block("shutdown")?;
     let http = http(&top.block("http")?)?;
     warnings.extend(cluster.as_ref().and_then(|cluster| outlasts_no_leader(cluster, &http)));
+    warnings.extend(cluster.as_ref().and_then(|cluster| {
+        let file = &cluster.join_token;
+        file.weakness.as_ref().map(|weakness| format!("`cluster.join_token_file` {} {weakness}", file.path.display()))
+    }));
     Ok(Config {
         flavour,
         service_name: service_name(&top, &defaults)?,

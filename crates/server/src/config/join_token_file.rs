@@ -15,6 +15,8 @@ pub struct JoinTokenFile {
     pub path: PathBuf,
     /// What it held.
     pub token: JoinToken,
+    /// What makes the secret a weak one, and what to do: a node that was started with it before is not kept from its cluster.
+    pub weakness: Option<String>,
 }
 
 impl PartialEq for JoinTokenFile {
@@ -30,18 +32,12 @@ impl JoinTokenFile {
     /// A password generator's longest, and far more than anybody guesses.
     const MAX_BYTES: usize = 1024;
 
-    /// What that file holds, which its user may read, and a group that it is shared with. The error says what is wrong with
-    /// the file, and nothing of what is in it.
+    /// What that file holds. The error says what is wrong with the file, and nothing of what is in it.
     pub fn read(path: &Path) -> Result<Self, String> {
         let unreadable =
             |error| format!("cannot be read ({error}); create it, and let the user that runs sessile read it");
         let file = File::open(path).map_err(unreadable)?;
         let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-        if mode & READABLE_BY_OTHERS != 0 {
-            return Err("may be read by everybody on this machine; take that away with `chmod o-r`, and think of the \
-                        secret as one that is known"
-                .to_owned());
-        }
         let mut bytes = Vec::new();
         file.take(Self::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() > Self::MAX_BYTES {
@@ -55,14 +51,22 @@ impl JoinTokenFile {
         if token.chars().any(char::is_control) {
             return Err("has more than one line; put one line of text into it".to_owned());
         }
-        if token.len() < JoinToken::MIN_BYTES {
-            let least = JoinToken::MIN_BYTES;
-            return Err(format!(
-                "is shorter than {least} bytes, and could be guessed; put into it what `sessile cluster new-token` prints"
-            ));
-        }
-        Ok(Self { path: path.to_owned(), token: JoinToken::new(token) })
+        Ok(Self { path: path.to_owned(), token: JoinToken::new(token), weakness: weakness(mode, token) })
     }
+}
+
+fn weakness(mode: u32, token: &str) -> Option<String> {
+    if mode & READABLE_BY_OTHERS != 0 {
+        let sentence = "may be read by everybody on this machine; take that away with `chmod o-r`, and think of the secret \
+                        as one that is known";
+        return Some(sentence.to_owned());
+    }
+    let least = JoinToken::MIN_BYTES;
+    (token.len() < least).then(|| {
+        format!(
+            "is shorter than {least} bytes, and could be guessed; put into it what `sessile cluster new-token` prints"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -89,8 +93,6 @@ mod tests {
             (b"sesame\nsesame\n".to_vec(), "has more than one line; "),
             (b"sesame\xff".to_vec(), "is not text; "),
             (vec![b's'; 1025], "is longer than 1024 bytes; "),
-            (vec![b's'; 15], "is shorter than 16 bytes, "),
-            (b"  open sesame \n".to_vec(), "is shorter than 16 bytes, "),
         ] {
             write(&path, &bytes, 0o600);
             let error = JoinTokenFile::read(&path).unwrap_err();
@@ -100,18 +102,24 @@ mod tests {
             write(&path, bytes, 0o600);
             let file = JoinTokenFile::read(&path).unwrap();
             assert!(!file.token.is_empty() && !format!("{file:?}").contains("sesame"));
+            assert_eq!(file.weakness, None);
         }
     }
 
     #[test]
-    fn a_token_that_everybody_may_read_is_none_and_a_group_may_share_one() {
+    fn a_token_that_can_be_guessed_or_that_everybody_may_read_is_warned_of_and_a_group_may_share_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("join.token");
         for (mode, good) in [(0o600, true), (0o400, true), (0o640, true), (0o644, false), (0o604, false)] {
             write(&path, SECRET.as_bytes(), mode);
-            let read = JoinTokenFile::read(&path);
-            assert_eq!(read.is_ok(), good, "{mode:o}: {read:?}");
-            assert!(read.is_ok() || read.unwrap_err().contains("chmod o-r"));
+            let weakness = JoinTokenFile::read(&path).unwrap().weakness;
+            assert_eq!(weakness.is_none(), good, "{mode:o}: {weakness:?}");
+            assert!(weakness.is_none_or(|weakness| weakness.contains("chmod o-r")));
+        }
+        for (token, good) in [(&[b's'; 15][..], false), (b"  open sesame \n", false), (&[b's'; 16], true)] {
+            fs::remove_file(&path).unwrap();
+            write(&path, token, 0o600);
+            assert_eq!(JoinTokenFile::read(&path).unwrap().weakness.is_none(), good);
         }
     }
 }

@@ -95,6 +95,7 @@ fn a_kask_file_starts_unchanged_and_what_it_leaves_out_is_kasks() {
 /// Each key at the edges of what it takes, and just beyond; what is said of what it does not take.
 #[test]
 fn every_key_takes_what_it_should_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
     let named = |length| format!("{{name: {}}}", "n".repeat(length));
     let year = MAX_TTL.as_secs();
     let text = "must be a text, not a list";
@@ -172,7 +173,7 @@ fn every_key_takes_what_it_should_and_nothing_else() {
         (
             "cluster",
             vec![],
-            vec!["{name: n, listen: '127.0.0.1:8081'}"],
+            vec!["{name: n, join_token_file: TOKEN, listen: '127.0.0.1:8081'}"],
             "is taken by `listen_address and listen_port`",
         ),
         (
@@ -270,6 +271,7 @@ fn every_key_takes_what_it_should_and_nothing_else() {
             parse(&format!("{key}: {value}\n"));
         }
         for value in bad {
+            let value = value.replace("TOKEN", &token_in(dir.path()).to_string_lossy());
             let sentence = refused(&format!("# first\n{key}: {value}\n"));
             let name = if value.starts_with('{') { key } else { &format!("`{key}`") };
             assert!(sentence.starts_with("line 2: "), "{value}: {sentence}");

@@ -58,7 +58,7 @@ pub(crate) struct StatusOf {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
     /// Print a new secret for `cluster.join_token_file`, the same for all members
-    #[command(after_help = "Example:\n  (umask 077; sessile cluster new-token > /etc/sessile/join.token)")]
+    #[command(after_help = "Example:\n  sessile cluster new-token > /etc/sessile/join.token  # after `umask 077`")]
     NewToken,
     /// Make the node that is asked the first member of a new cluster
     ///
