@@ -114,7 +114,10 @@ impl AdminService {
         if_membership: Option<u64>,
     ) -> Result<Changed, Status> {
         let found = self.this().probe(address).await.map_err(|status| {
-            Status::failed_precondition(format!("{address} {}: start the node there first", why_silent(&status)))
+            Status::failed_precondition(format!(
+                "{address} {}; nothing was changed: start the node there first",
+                why_silent(&status)
+            ))
         })?;
         let node = found.node;
         let cluster = member.group.cluster;

@@ -266,7 +266,7 @@ impl Door {
             return Ok(());
         }
         self.refusals.here(Reason::Token);
-        Err(refuse(Reason::Token, &wrong_token(&format!("node {node}, which answers there,"))))
+        Err(refuse(Reason::Token, &wrong_token(&format!("node {node}"))))
     }
 
     /// Proves, to whoever took the connection of that handshake, that this side knows the join token.
