@@ -68,11 +68,14 @@ pub(super) fn decide(me: &Me, heard: &BTreeSet<ClusterId>, answers: &BTreeMap<St
         return step;
     }
     let Some(expect) = me.expect else {
-        return Step::Wait(vec![
-            "no seed knows a cluster, and cluster.expect is not set: start the members, or make a first one with \
-             `sessile cluster init`"
-                .into(),
-        ]);
+        let none = "no seed knows a cluster, and cluster.expect is not set: start the members, or make a first one with \
+                    `sessile cluster init`";
+        // One that refuses, or is not what it should be, may know one.
+        let silent = answers.iter().filter_map(|(address, answer)| match answer {
+            Answer::Silent(why) => Some(format!("seed {address} {why}")),
+            Answer::Node(_) => None,
+        });
+        return Step::Wait(std::iter::once(none.to_owned()).chain(silent).collect());
     };
     if me.former {
         return Step::Wait(vec![

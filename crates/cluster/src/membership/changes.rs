@@ -4,14 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::changed::{Asked, Changed, DONE, changed, index_of, refused, unchanged};
+use bytes::Bytes;
+use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use sessile_core::RulesVersion;
+use sessile_store::{KeyHash, Member, NodeId, StoredMembership};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+
+use super::change::{CHANGE_TIMEOUT, Change, still_answers};
+use super::changed::{Asked, Changed, changed, index_of, unchanged};
 use super::decide;
 use super::find::{find, is_one_of};
 use super::history::{Author, ChangeHistory};
 use super::leadership::hand_over;
 use super::named_keys::named_keys;
 use super::own_key::OwnKey;
-use super::quorum::{assert_caught_up, assert_quorum};
+use super::quorum::assert_caught_up;
 use crate::error::StartError;
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
@@ -19,34 +29,13 @@ use crate::reads::Reads;
 use crate::transport::{Found, ThisNode, are_copies, cluster_to_wire, why_silent};
 use crate::wire::refusal::Reason;
 use crate::wire::{JoinRequest, JoinResponse};
-use bytes::Bytes;
-use futures_util::future::join_all;
-use openraft::ChangeMembers;
-use openraft::async_runtime::watch::WatchReceiver as _;
-use openraft::errors::RaftError;
-use openraft::raft::Precondition;
-use sessile_core::RulesVersion;
-use sessile_store::{KeyHash, Member, NodeId, StoredMembership, TypeConfig};
-use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, timeout};
-use tonic::Status;
 
-/// How long a change may take: two entries, each on a majority of both sets.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a leader may take to prove that it leads, before a change: it applies what is committed meanwhile.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long leadership may take to move.
 pub(crate) const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most members, voters and learners together. Every one talks with every other.
 const MAX_MEMBERS: usize = 32;
-
-/// A change that may be made: this node leads, and nobody else on it changes the membership until this is dropped.
-struct Change<'changes> {
-    changes: &'changes MembershipChanges,
-    /// The membership that it is decided on, and made on or not at all.
-    on: StoredMembership,
-    _one_at_a_time: MutexGuard<'changes, ()>,
-}
 
 /// Changes the membership of one group, where this node leads it.
 pub(crate) struct MembershipChanges {
@@ -160,7 +149,7 @@ impl MembershipChanges {
                  entry {index}; look again with `sessile status`"
             )));
         }
-        Ok(Change { changes: self, on, _one_at_a_time: one_at_a_time })
+        Ok(Change { group: &self.group, this: &self.this, history: &self.history, on, _one_at_a_time: one_at_a_time })
     }
 
     /// Admits a node that asks for it, as a learner; or notes that a member's address, name or rules are other than the
@@ -330,7 +319,7 @@ impl MembershipChanges {
 
     /// Whether a member's address answers with that member's id.
     pub(crate) async fn still_answers(&self, node: NodeId, member: &Member) -> bool {
-        node == self.group.node || self.this.is_reached_at(node, &member.address).await
+        still_answers(&self.group, &self.this, node, member).await
     }
 
     /// Gives a learner a vote. With an author it comes into the history.
@@ -470,71 +459,5 @@ impl MembershipChanges {
 
     fn was_removed(&self, who: &str) -> bool {
         is_one_of(&self.group.state.removed(), who)
-    }
-}
-
-impl Change<'_> {
-    async fn make_replacement(
-        self,
-        members: ChangeMembers<NodeId, Member>,
-        (old, old_name): (NodeId, &str),
-        (new, new_member): (NodeId, &Member),
-        author: Option<Author>,
-    ) -> Result<Changed, Status> {
-        let what = format!("{} (node {new}) has taken the place of {old_name} (node {old})", new_member.name);
-        let membership = self.make(members, author, &what).await?;
-        Ok(changed(membership, what))
-    }
-
-    /// Refuses one that could not be committed now: nothing else would be either, until it can. Whoever votes after it is
-    /// asked, because what is known of members is a few seconds old. That the voters before it answer, its beginning has
-    /// proved.
-    async fn assert_can_be_made(&self, change: &ChangeMembers<NodeId, Member>) -> Result<(), Status> {
-        let before = voters(&self.on);
-        let after = decide::voters_after(&before, change);
-        if after == before {
-            return Ok(());
-        }
-        let asked = after.iter().map(async |voter| match self.on.membership().get_node(voter) {
-            Some(member) if self.changes.still_answers(*voter, member).await => Some(*voter),
-            _ => None,
-        });
-        let answer: BTreeSet<NodeId> = join_all(asked).await.into_iter().flatten().collect();
-        assert_quorum(&after, |voter| answer.contains(&voter))
-    }
-
-    /// Makes it, if the membership is still that one. `what` says what is so then. With an author it stands in the history from
-    /// before its beginning; what cannot be made does not, because whoever wants it again and again would fill the history
-    /// with it. Members that lose their vote leave. Says the index of the membership in force then.
-    async fn make(
-        self,
-        change: ChangeMembers<NodeId, Member>,
-        author: Option<Author>,
-        what: &str,
-    ) -> Result<u64, Status> {
-        self.assert_can_be_made(&change).await?;
-        let made = self.carry_out(change);
-        match author {
-            Some(author) => self.changes.history.record(&author, what, made, |_| DONE.to_owned()).await,
-            None => made.await,
-        }
-    }
-
-    async fn carry_out(&self, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
-        let precondition: Precondition<TypeConfig> =
-            Precondition::LastMembershipLogId { last_membership_log_id: *self.on.log_id() };
-        let changing = self.changes.group.raft.change_membership_if(change, false, [precondition]);
-        let result = timeout(CHANGE_TIMEOUT, changing).await;
-        let result = result.map_err(|_| {
-            let seconds = CHANGE_TIMEOUT.as_secs();
-            Status::deadline_exceeded(format!(
-                "no quorum confirmed the change within {seconds} s; it may still come about: look with `sessile status`"
-            ))
-        })?;
-        match result {
-            Ok(response) => Ok(response.log_id.index),
-            Err(RaftError::APIError(error)) => Err(refused(&error)),
-            Err(RaftError::Fatal(_)) => Err(Status::unavailable("this node is stopping")),
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod announce;
 mod autopilot;
+mod change;
 mod changed;
 mod changes;
 mod decide;
