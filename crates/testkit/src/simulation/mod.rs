@@ -20,6 +20,7 @@ mod engine;
 mod faults;
 mod interpose;
 mod invariants;
+mod lock;
 mod marks;
 mod net;
 mod node;

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use turmoil::net::{TcpListener, TcpStream};
 
-use super::world::lock;
+use super::lock::lock;
 
 /// Where a node listens for others.
 pub(super) const PEER_PORT: u16 = 7081;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sessile_cluster::Cluster;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::invariants::Once;
+pub(super) use super::lock::lock;
 use super::marks::Marks;
 use super::net::PEER_PORT;
 use super::{disk::Disk, engine};
@@ -77,10 +78,6 @@ struct Inner {
     steps: BTreeMap<Step, usize>,
     /// What a client was told that nobody should be told.
     wrong_answers: Vec<String>,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl World {
