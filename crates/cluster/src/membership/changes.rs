@@ -4,6 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::join_all;
+use openraft::ChangeMembers;
+use openraft::errors::RaftError;
+use openraft::raft::Precondition;
+use sessile_core::RulesVersion;
+use sessile_store::{Member, NodeId, StoredMembership, TypeConfig};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+
 use super::changed::{Asked, Changed, DONE, changed, index_of, refused, unchanged};
 use super::decide;
 use super::find::{find, is_one_of};
@@ -17,16 +28,6 @@ use crate::reads::Reads;
 use crate::transport::{ThisNode, are_copies, cluster_to_wire, why_silent};
 use crate::wire::refusal::Reason;
 use crate::wire::{JoinRequest, JoinResponse};
-use bytes::Bytes;
-use futures_util::future::join_all;
-use openraft::ChangeMembers;
-use openraft::errors::RaftError;
-use openraft::raft::Precondition;
-use sessile_core::RulesVersion;
-use sessile_store::{Member, NodeId, StoredMembership, TypeConfig};
-use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, timeout};
-use tonic::Status;
 
 /// How long a change may take: two entries, each on a majority of both sets.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
