@@ -52,6 +52,8 @@ fn a_dead_voter_gives_its_place_to_a_newcomer_of_another_name() {
         fleet.status(&leader).filter(|status| status.voter("n4").is_some() && !status.joint)
     });
     assert!(after.voters().len() == 3 && after.member(&dead).is_none(), "{after:?}");
+    let history = fleet.succeed(&["cluster", "history"], &leader).stdout;
+    assert!(history.contains(&format!("has taken the place of {dead} (node ")), "{history}");
     // One may be lost again.
     fleet.kill(&leader);
     store(&fleet, "n4", "k", "written without both");

@@ -121,7 +121,7 @@ impl<IO> Paced<IO> {
         written
     }
 
-    /// hyper has nothing more to send for now.
+    /// hyper has sent all that it has.
     fn note_flushed(&mut self, cx: &Context<'_>) {
         self.connection.note_flushed();
         if matches!(self.protocol, Protocol::Http1) && self.connection.has_answered() {

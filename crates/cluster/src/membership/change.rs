@@ -34,10 +34,11 @@ impl Change<'_> {
     pub(super) async fn make_replacement(
         self,
         members: ChangeMembers<NodeId, Member>,
-        (old, old_name): (NodeId, &str),
+        old: NodeId,
         (new, new_member): (NodeId, &Member),
         author: Option<Author>,
     ) -> Result<Changed, Status> {
+        let old_name = self.group.name_of(old);
         let what = format!("{} (node {new}) has taken the place of {old_name} (node {old})", new_member.name);
         let membership = self.make(members, author, &what).await?;
         Ok(changed(membership, what))

@@ -345,7 +345,7 @@ impl MembershipChanges {
     pub(crate) async fn replace(&self, old: &str, new: &str, decided_on: Option<u64>) -> Result<Asked, Status> {
         let change = self.begin_change(decided_on).await?;
         let (new, new_member) = self.find_member(new)?;
-        let (old, old_member) = match self.find_member(old) {
+        let (old, _) = match self.find_member(old) {
             Ok(found) => found,
             // Asked twice: it is gone already, and the new one is in its place.
             Err(_) if self.was_removed(old) && voters(&change.on).contains(&new) => {
@@ -359,10 +359,10 @@ impl MembershipChanges {
         if old == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
-        change.make_replacement(members, (old, &old_member.name), new, None).await.map(Asked::Answered)
+        change.make_replacement(members, old, new, None).await.map(Asked::Answered)
     }
 
-    /// The same, of two of one name, neither of which is this node.
+    /// The same, of two neither of which is this node.
     pub(crate) async fn replace_node(
         &self,
         old: NodeId,
@@ -371,7 +371,7 @@ impl MembershipChanges {
     ) -> Result<Changed, Status> {
         let change = self.begin_change(Some(index_of(on))).await?;
         let members = self.replacement(&change.on, old, new)?;
-        change.make_replacement(members, (old, &new.1.name), new, Some(self.autopilot())).await
+        change.make_replacement(members, old, new, Some(self.autopilot())).await
     }
 
     /// [`decide::replacement`], by what is known here.

@@ -54,6 +54,12 @@ impl PeerService {
         Self { door, lobby, member, max_proposed, tasks, stop }
     }
 
+    /// Answers that end when this node stops: whoever asks would hear from this life of the node for ever, and never ask the
+    /// next one, which leads under the same id.
+    fn until_it_stops<T: Send + 'static>(&self, answers: Answers<T>) -> Answers<T> {
+        answers.take_until(self.stop.clone().cancelled_owned()).boxed()
+    }
+
     /// Lets the message of a member in that asks for what only members may have.
     fn enter<T>(&self, request: &Request<T>) -> Result<(NodeId, Arc<PeerMember>), Status> {
         let from = self.door.admit(request)?;
@@ -155,7 +161,7 @@ impl Peer for PeerService {
                 ReadIndexResponse { index, refuses_writes: !reads.leader_takes_writes() }
             }
         };
-        Ok(self.door.answer(from, one_by_one(request.into_inner(), answer)))
+        Ok(self.door.answer(from, self.until_it_stops(one_by_one(request.into_inner(), answer))))
     }
 
     async fn confirm(
@@ -166,7 +172,7 @@ impl Peer for PeerService {
         let answer = move |ConfirmRequest {}| {
             std::future::ready(ConfirmResponse { follows: member.reads.follows(from).unwrap_or(0) })
         };
-        Ok(self.door.answer(from, one_by_one(request.into_inner(), answer)))
+        Ok(self.door.answer(from, self.until_it_stops(one_by_one(request.into_inner(), answer))))
     }
 
     async fn report(&self, request: Request<MemberReport>) -> Result<Response<MemberReport>, Status> {
