@@ -70,7 +70,6 @@ fn a_kask_file_starts_unchanged_and_what_it_leaves_out_is_kasks() {
     assert!(refused("listen_address: ''\n").contains("an IP address or a host name"));
 }
 
-/// Each key at the edges of what it takes, and just beyond; what is said of what it does not take.
 #[test]
 fn who_may_connect_to_a_unix_socket_is_a_mode_and_a_group() {
     let unix = |lines: &str| parse(&format!("listen_unix: /run/s\n{lines}")).listen_unix.unwrap();

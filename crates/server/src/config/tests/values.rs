@@ -4,6 +4,7 @@ use sessile_core::MAX_TTL;
 
 use super::{parse, refused};
 
+/// Each key at the edges of what it takes, and just beyond; what is said of what it does not take.
 #[test]
 fn every_key_takes_what_it_should_and_nothing_else() {
     let named = |length| format!("{{name: {}}}", "n".repeat(length));
