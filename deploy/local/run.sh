@@ -59,6 +59,7 @@ cluster:
   seeds: [$(IFS=,; echo "${seeds[*]}")]
   expect: 3                             # a cluster begins when so many have met
   join_token_file: "$dir/join.token"
+  # operator_token_file: /etc/sessile/operators   # who may ask from other machines: `NAME read|admin TOKEN`, one a line
   # How long a new node listens for a cluster, and must be healthy before it votes. The defaults, 3 s and 10 s, are for
   # networks; here nobody wants to wait.
   listen_ms: 500
@@ -138,7 +139,7 @@ Three nodes serve, in $dir. In another terminal:
     curl -i ${key/8081/8083}
 
   who leads, who votes, how far each is
-    $sessile status --server $(grpc_of n1)
+    $sessile status --data-dir $dir/n1/data
 
   kill one (any; who leads does not matter), go on, start it again
     kill -9 \$(cat $dir/n1/pid)
@@ -147,7 +148,7 @@ Three nodes serve, in $dir. In another terminal:
 
   reimage one: it comes back with an empty disk, as a new node, and is a voter again after a moment
     kill -9 \$(cat $dir/n1/pid); rm -r $dir/n1/data; $dir/n1/start
-    $sessile status --server $(grpc_of n2) --watch
+    $sessile status --data-dir $dir/n2/data --watch
 
   lose the majority: the one that is left says so, and serves nothing stale
     kill -9 \$(cat $dir/n1/pid) \$(cat $dir/n2/pid)

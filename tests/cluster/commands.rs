@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::world::{fleet, formed, other_than, put, read, run_at, says, serves_nothing, store, store_for};
+use crate::world::{
+    fleet, fleet_with_operators, formed, formed_with_operators, other_than, put, read, run_at, says, serves_nothing,
+    store, store_for,
+};
 
 #[test]
 fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
@@ -22,8 +25,7 @@ fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
         }
     }
     // It has a cluster already: refused, or as it was.
-    let token = fleet.join_token_file(&follower).display().to_string();
-    fleet.run(&["cluster", "init", "--join-token-file", &token], &follower);
+    fleet.run(&["cluster", "init"], &follower);
     let after = fleet.wait_until_formed();
     assert_eq!((&after.cluster_id, after.membership_index), (&status.cluster_id, status.membership_index));
 
@@ -40,30 +42,29 @@ fn any_member_takes_commands_and_refuses_nonsense_with_a_sentence() {
 
 #[test]
 fn a_command_says_what_answers_where_no_node_does() {
-    let (mut fleet, status) = formed(3);
+    let (mut fleet, status) = formed_with_operators(3);
     let [http, grpc] = [fleet.http("n1"), fleet.grpc("n1")].map(|address| address.to_string());
     for words in [&["status"][..], &["cluster", "remove", "n3"], &["cluster", "watch"]] {
-        let said = run_at(words, &http);
+        let said = run_at(&fleet, words, &http);
         let sentence = format!("sessile: {http} is an HTTP port of a node, and commands go to its gRPC port");
         assert!(said.code == Some(69) && said.stderr.starts_with(&sentence), "{words:?}: {said:?}");
     }
     fleet.freeze("n3");
     let frozen = fleet.grpc("n3").to_string();
-    let said = run_at(&["status", "--timeout", "500ms"], &frozen);
+    let said = run_at(&fleet, &["status", "--timeout", "500ms"], &frozen);
     let sentence = format!("sessile: {frozen} has not answered within 500ms: it accepts connections and says nothing");
     assert!(said.code == Some(75) && said.stderr.starts_with(&sentence), "{said:?}");
 
     // Of several the first that answers is asked; the others need not be there.
     fleet.kill("n2");
     let absent = fleet.grpc("n2").to_string();
-    let said = run_at(&["status", "--json"], &[&*http, &absent, &frozen, &grpc].join(","));
+    let said = run_at(&fleet, &["status", "--json"], &[&*http, &absent, &frozen, &grpc].join(","));
     assert!(said.stdout.contains(status.cluster_id.as_ref().unwrap()), "{said:?}");
     let all = [&*http, &absent, &frozen];
-    let said = run_at(&["status", "--timeout", "500ms"], &all.join(","));
+    let said = run_at(&fleet, &["status", "--timeout", "500ms"], &all.join(","));
     assert!(said.stderr.starts_with("sessile: none of the 3 nodes that are named answers: "), "{said:?}");
     assert!(all.iter().all(|address| said.stderr.contains(address)), "{said:?}");
-    let token = fleet.join_token_file("n1").display().to_string();
-    let said = run_at(&["cluster", "init", "--join-token-file", &token], &[&*absent, &grpc].join(","));
+    let said = run_at(&fleet, &["cluster", "init"], &[&*absent, &grpc].join(","));
     assert!(said.code == Some(64) && said.stderr.contains("name one with --server"), "{said:?}");
     fleet.thaw("n3");
 }
@@ -282,8 +283,8 @@ fn what_could_not_be_committed_is_refused_at_once_whoever_insists() {
 
 #[test]
 fn what_is_asked_of_nodes_of_two_clusters_is_asked_of_neither() {
-    let (ours, _) = formed(3);
-    let mut theirs = fleet(1);
+    let (ours, _) = formed_with_operators(3);
+    let mut theirs = fleet_with_operators(1);
     theirs.settings("n1").expect = None;
     theirs.settings("n1").name = "other".into();
     theirs.start("n1");
@@ -291,7 +292,7 @@ fn what_is_asked_of_nodes_of_two_clusters_is_asked_of_neither() {
     let [one, other] = [ours.grpc("n1"), theirs.grpc("n1")].map(|address| address.to_string());
     for words in [&["status"][..], &["cluster", "remove", "n3"]] {
         for servers in [format!("{one},{other}"), format!("{other},{one}")] {
-            let said = run_at(words, &servers);
+            let said = run_at(&ours, words, &servers);
             assert_eq!(said.code, Some(64), "{words:?}: {said:?}");
             for (address, fleet) in [(&one, &ours), (&other, &theirs)] {
                 let name = if address == &one { "n1" } else { "other" };

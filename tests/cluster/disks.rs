@@ -18,12 +18,16 @@ const WRITERS: usize = 48;
 /// In how many places of a file a byte is flipped.
 const FLIPS: usize = 16;
 
-/// All files below a directory.
+/// All files below a directory; a socket is none.
 fn files(below: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(below) else { return Vec::new() };
     let mut found = Vec::new();
     for path in entries.map(|entry| entry.unwrap().path()) {
-        if path.is_dir() { found.append(&mut files(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.append(&mut files(&path));
+        } else if path.is_file() {
+            found.push(path);
+        }
     }
     found
 }

@@ -112,9 +112,11 @@ fn nothing_that_comes_out_of_a_cluster_holds_a_key_a_value_or_a_token() {
     stranger.lines = "log_level: debug\n".to_owned();
     fleet.start("n4");
     fleet.process("n4").says("the join token is not the one of node");
-    let token_file = fleet.join_token_file("n4").display().to_string();
+    let wrong = fleet.operator_token_file("n4").display().to_string();
     for words in [
-        &["cluster", "init", "--join-token-file", &token_file][..],
+        &["cluster", "init"][..],
+        &["cluster", "init", "--token-file", &wrong],
+        &["status", "--token-file", &wrong],
         &["cluster", "remove", "n9"],
         &["cluster", "add-learner", "127.0.0.1:1"],
         &["cluster", "set-address", "n9", "127.0.0.1:1"],

@@ -17,6 +17,23 @@ pub(crate) fn fleet(nodes: usize) -> Fleet {
     Fleet::of(env!("CARGO_BIN_EXE_sessile"), nodes)
 }
 
+/// By what whoever asks from elsewhere is known to nodes that know anybody.
+const OPERATOR: &str = "a-token-of-the-operators-of-tests";
+
+/// So many nodes that answer whoever asks from elsewhere and knows the token.
+pub(crate) fn fleet_with_operators(nodes: usize) -> Fleet {
+    let mut fleet = fleet(nodes);
+    for name in fleet.names() {
+        fleet.settings(&name).operator_token = Some(OPERATOR.to_owned());
+    }
+    fleet
+}
+
+/// So many of them that made a cluster.
+pub(crate) fn formed_with_operators(nodes: usize) -> (Fleet, Status) {
+    started(fleet_with_operators(nodes))
+}
+
 /// So many nodes that made a cluster by themselves.
 pub(crate) fn formed(nodes: usize) -> (Fleet, Status) {
     started(fleet(nodes))
@@ -126,10 +143,15 @@ pub(crate) fn other_than(fleet: &Fleet, name: &str) -> String {
     fleet.running().into_iter().find(|other| other != name).unwrap()
 }
 
-/// What `sessile …` says with these addresses as `--server`.
-pub(crate) fn run_at(words: &[&str], servers: &str) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
-    let output = command.args(words).args(["--server", servers]).output().unwrap();
+/// What `sessile …` says with these addresses as `--server`, and the token of that fleet.
+pub(crate) fn run_at(fleet: &Fleet, words: &[&str], servers: &str) -> Said {
+    let token = fleet.operator_token_file("n1");
+    run(&[words, &["--server", servers, "--token-file", token.to_str().unwrap()]].concat())
+}
+
+/// What `sessile …` says.
+pub(crate) fn run(words: &[&str]) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_sessile")).args(words).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }

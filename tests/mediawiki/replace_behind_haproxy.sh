@@ -52,7 +52,7 @@ stop_store() {
 
 # member NODE FIELD: what the cluster says of the member of that name, by the node itself; nothing if it does not answer.
 member() {
-    "$sessile" status --server "${grpc[$1]}" --json 2>/dev/null | php -r '
+    "$sessile" status --data-dir "$run/$1-data" --json 2>/dev/null | php -r '
         $status = json_decode( stream_get_contents( STDIN ), true );
         foreach ( $status["members"] ?? [] as $member ) {
             if ( $member["name"] === $argv[1] ) { echo json_encode( $member[$argv[2]] ?? null ); }

@@ -46,17 +46,21 @@ fn idle_connections_beyond_the_limit_of_open_files_neither_end_the_node_nor_keep
     let place = Place::new("fjall");
     let token = place.join_token();
     let token = token.to_str().unwrap();
+    let by = place.secret("operator.token", "a-token-of-the-tests");
+    let known = place.secret("operators", "tests admin a-token-of-the-tests\n");
+    let known = known.display();
     let member = format!(
-        "cluster: {{ name: n1, listen: '127.0.0.1:0', join_token_file: '{token}', listen_ms: 0 }}\n\
+        "cluster: {{ name: n1, listen: '127.0.0.1:0', join_token_file: '{token}', operator_token_file: '{known}', \
+         listen_ms: 0 }}\n\
          admin: {{ listen: '127.0.0.1:0' }}\n"
     );
     let mut node = Process::start(with_limit(FILES, &place.serve(&member))).unwrap();
     let grpc = listener(&node, "listening for peers");
     let operators = listener(&node, "listening for operators");
     let grpc_text = grpc.to_string();
-    let ask =
-        |words: &[&str]| sessile().args(words).args(["--server", &grpc_text, "--timeout", "60s"]).output().unwrap();
-    assert!(ask(&["cluster", "init", "--join-token-file", token]).status.success());
+    let from_elsewhere = ["--server", &grpc_text, "--token-file", by.to_str().unwrap(), "--timeout", "60s"];
+    let ask = |words: &[&str]| sessile().args(words).args(from_elsewhere).output().unwrap();
+    assert!(ask(&["cluster", "init"]).status.success());
     let api = node.ready();
 
     let idle: Vec<_> = [api, grpc, operators].into_iter().map(idle_connections).collect();

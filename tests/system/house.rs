@@ -128,7 +128,7 @@ const FLOORS: &[&[&str]] = &[
     &["group"],
     &["transport"],
     &["disk"],
-    &["batches", "byte_room", "fault", "join_token", "late", "raft", "timing", "wall_clock"],
+    &["batches", "byte_room", "fault", "late", "raft", "timing", "tokens", "wall_clock"],
     &["error", "wire"],
 ];
 

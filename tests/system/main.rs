@@ -15,6 +15,7 @@ mod ledger;
 mod listening;
 mod memory;
 mod metrics;
+mod operators;
 mod privacy;
 mod program;
 mod reloading;

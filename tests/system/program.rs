@@ -93,23 +93,15 @@ fn alone(token: &Path) -> String {
     format!("cluster: {{ name: n1, listen: '127.0.0.1:0', join_token_file: '{token}', listen_ms: 0 }}\n")
 }
 
-/// `sessile …`, asked at that node: code, standard output, standard error.
-fn asked(node: &Process, words: &[&str]) -> (Option<i32>, String, String) {
-    let server = listener(node, "listening for peers").to_string();
-    let output = sessile().args(words).args(["--server", &server, "--timeout", "60s"]).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
-}
-
 #[test]
 fn a_member_without_a_cluster_says_so_and_stops_when_it_is_told_to() {
     let place = Place::new("fjall");
     let alone = alone(&place.join_token());
     let mut node = Process::start(place.serve(&format!("{alone}admin: {{ listen: '127.0.0.1:0' }}\n"))).unwrap();
-    let (code, said, _) = asked(&node, &["status"]);
+    let (code, said, _) = place.ask(&node, &["status"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("not ready: this node belongs to no cluster yet"), "{said}");
-    let (code, document, _) = asked(&node, &["status", "--json"]);
+    let (code, document, _) = place.ask(&node, &["status", "--json"]);
     assert!(code == Some(1) && document.contains(r#""health": "not_ready""#), "{document}");
     let mut operator = Client::connect(listener(&node, "listening for operators")).unwrap();
     assert_eq!(operator.request("GET", "/readyz", "", b"").unwrap().status, 503);
@@ -123,19 +115,18 @@ fn a_member_without_a_cluster_says_so_and_stops_when_it_is_told_to() {
 #[test]
 fn an_operator_makes_a_cluster_and_data_is_set_aside_when_it_is_told_so() {
     let place = Place::new("fjall");
-    let token = place.join_token();
-    let (alone, init) = (alone(&token), ["cluster", "init", "--join-token-file", token.to_str().unwrap()]);
+    let (alone, init) = (alone(&place.join_token()), ["cluster", "init"]);
     let mut node = Process::start(place.serve(&alone)).unwrap();
-    let (code, said, _) = asked(&node, &init);
+    let (code, said, _) = place.ask(&node, &init);
     assert!(code == Some(0) && said.contains("is the first member of the new cluster"), "{said}");
     let mut client = Client::connect(node.ready()).unwrap();
     assert_eq!(client.request("PUT", &format!("{BASE}k"), "", b"v").unwrap().status, 201);
     drop(client);
-    let (code, said, _) = asked(&node, &init);
+    let (code, said, _) = place.ask(&node, &init);
     assert!(code == Some(0) && said.contains("is a member already"), "{said}");
-    let (code, said, _) = asked(&node, &["status"]);
+    let (code, said, _) = place.ask(&node, &["status"]);
     assert!(code == Some(0) && said.contains("healthy: 1 of 1 voters answers, n1 leads"), "{said}");
-    let (code, said, error) = asked(&node, &["cluster", "promote", "n9"]);
+    let (code, said, error) = place.ask(&node, &["cluster", "promote", "n9"]);
     assert_eq!((code, said.as_str()), (Some(68), ""), "{error}");
     assert!(sentence(&error).contains("n9"), "{error}");
     node.signal(Signal::TERM);
@@ -159,7 +150,7 @@ fn an_operator_makes_a_cluster_and_data_is_set_aside_when_it_is_told_so() {
     assert!(sentence(&node.stderr()).contains("--discard-data-and-rejoin"), "{}", node.stderr());
     let node = discarding();
     node.says("the data was set aside");
-    let (code, said, _) = asked(&node, &["status"]);
+    let (code, said, _) = place.ask(&node, &["status"]);
     assert!(code == Some(1) && said.contains("not ready: this node belongs to no cluster yet"), "{said}");
     assert!(place.data_dir().join("discarded-1/state").exists(), "set aside, not deleted");
 }

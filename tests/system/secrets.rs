@@ -102,5 +102,6 @@ fn a_stored_key_that_is_damaged_is_not_quoted() {
 
 fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+    let files = entries.filter(|path| path.is_dir() || path.is_file());
+    files.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

@@ -146,8 +146,10 @@ fn sockets_that_a_manager_opened_are_served_in_the_place_of_the_configured_addre
     };
     served(http, "/livez");
     assert!(served(admin, "/").text().contains("sessile") || !served(admin, "/metrics").text().is_empty());
+    let known = place.data_dir();
+    eventually("its socket is there".to_owned(), || known.join("admin.sock").exists().then_some(()));
     let mut init = sessile();
-    init.args(["cluster", "init", "--join-token-file", token, "--timeout", "60s", "--server", &grpc.to_string()]);
+    init.args(["cluster", "init", "--timeout", "60s"]).arg("--data-dir").arg(known);
     let status = init.output().unwrap();
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     served(http, "/readyz");

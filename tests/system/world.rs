@@ -47,10 +47,23 @@ impl Place {
 
     /// A join token, made by the program, for whoever runs it only.
     pub(crate) fn join_token(&self) -> PathBuf {
-        let path = self.path().join("join.token");
         let made = sessile().args(["cluster", "new-token"]).output().unwrap();
+        self.secret("join.token", &String::from_utf8(made.stdout).unwrap())
+    }
+
+    /// `sessile …`, asked of the node there by its socket, once that is there: code, standard output, standard error.
+    pub(crate) fn ask(&self, node: &Process, words: &[&str]) -> (Option<i32>, String, String) {
+        node.says(r#""msg":"answering operators on this machine""#);
+        let mut command = sessile();
+        command.args(words).args(["--timeout", "60s"]).arg("--data-dir").arg(self.data_dir());
+        run(&mut command)
+    }
+
+    /// A file with one secret, for whoever runs it only.
+    pub(crate) fn secret(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
         let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&path);
-        file.unwrap().write_all(&made.stdout).unwrap();
+        file.unwrap().write_all(text.as_bytes()).unwrap();
         path
     }
 
@@ -91,6 +104,13 @@ pub(crate) const PATIENT: &str = "http: { request_timeout_ms: 60000, body_timeou
 /// The program.
 pub(crate) fn sessile() -> Command {
     Command::new(env!("CARGO_BIN_EXE_sessile"))
+}
+
+/// What it comes to: code, standard output, standard error.
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 /// Where that listener is, by the log.

@@ -138,12 +138,15 @@ impl Story {
         self.telling.go_on();
     }
 
-    /// Either program, asked about any node, says of each member what it runs, that everybody knows the rules, and that
-    /// there is nothing to look at.
+    /// Either program, asked about any node that answers it, says of each member what it runs, that everybody knows the
+    /// rules, and that there is nothing to look at.
     fn all_know_each_other(&mut self) {
         let numbers = [Version::Previous, Version::Current].map(|version| (version, version.number()));
         for (asking, _) in &numbers {
             for at in NODES {
+                if !asking.is_answered_by(self.version(at)) {
+                    continue;
+                }
                 let own = self.fleet.settings(at).program.replace(asking.program());
                 let versions = self.versions;
                 let status =

@@ -35,6 +35,11 @@ impl Version {
         knows.then_some(0)
     }
 
+    /// Whether a node of that version answers the commands of this one: an earlier one proves nothing and knows no socket.
+    pub(crate) fn is_answered_by(self, node: Self) -> bool {
+        self == Self::Current || node == Self::Previous || env::var_os(PREVIOUS).is_none()
+    }
+
     /// What its nodes say that they run.
     pub(crate) fn number(self) -> String {
         let said = Command::new(self.program()).arg("--version").output().unwrap();

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::join_token::JoinToken;
 use crate::timing::Timing;
+use crate::tokens::{Operators, Secret};
 use crate::transport::Reach;
 use crate::wall_clock::WallClock;
 
@@ -16,6 +16,10 @@ pub struct NodeConfig {
     pub name: String,
     /// Where its data is, to ask how much room there is.
     pub data_dir: PathBuf,
+    /// Whether operators on this machine are answered by a Unix socket there.
+    pub admin_socket: bool,
+    /// By which tokens operators from elsewhere are known.
+    pub operators: Operators,
     /// Bytes of disk that writes leave free; below it they are refused, and deletes go on.
     pub disk_reserve_bytes: u64,
     /// How long what is applied may stay undurable in the state. It bounds what a restart replays from the log, and
@@ -64,6 +68,8 @@ impl NodeConfig {
         Self {
             name: String::new(),
             data_dir,
+            admin_socket: false,
+            operators: Operators::default(),
             disk_reserve_bytes: 0,
             persist_after: Duration::from_secs(30),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -112,7 +118,7 @@ pub struct PeersConfig {
     /// cluster to join.
     pub expect: Option<usize>,
     /// What proves that a node may join.
-    pub join_token: JoinToken,
+    pub join_token: Secret,
     /// Whether members speak without TLS: then whoever reaches them is one.
     pub plaintext: bool,
     /// How long a pristine node listens for a cluster before it takes part in making one.

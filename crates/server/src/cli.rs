@@ -33,13 +33,13 @@ pub(crate) struct Cli {
 }
 
 /// How `sessile status` ends.
-const STATUS_HELP: &str = "Example:\n  sessile status --server 10.0.0.1:7081\n\nExit codes: 0 healthy, 1 degraded or not \
-                           ready, 75 no quorum or no answer in time, 69 no node\nanswers, 64 wrong command line.";
+const STATUS_HELP: &str = "Example:\n  sessile status --server 10.0.0.1:7081,10.0.0.2:7081\n\nExit codes: 0 healthy, 1 degraded or not \
+                           ready, 75 no quorum or no answer in time, 69 no node\nanswers, 77 no token or a wrong one, 64 wrong command line.";
 /// How the commands of `sessile cluster` end.
-const CLUSTER_HELP: &str = "Example:\n  sessile cluster remove n3 --server 10.0.0.1:7081\n\nExit codes: 0 done, or so \
+const CLUSTER_HELP: &str = "Example:\n  sessile cluster remove n3\n\nExit codes: 0 done, or so \
                             already; 65 refused, as it would lose the quorum or was decided on\nanother membership; 68 no such \
-                            member; 69 no node answers; 75 no quorum, no leader or no answer in\ntime; 77 the join token is \
-                            wrong; 64 wrong command line; 1 anything else.";
+                            member; 69 no node answers; 75 no quorum, no leader or no answer in\ntime; 77 no token, a \
+                            wrong one, or one that only allows to look; 64 wrong command line; 1 anything else.";
 
 /// How `sessile bench` ends.
 const BENCH_HELP: &str = "Example:\n  sessile bench http://n1.example:8081/sessions/v1/ --rate 2000 --duration 5m\n\nExit codes: \

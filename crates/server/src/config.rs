@@ -19,15 +19,16 @@ mod describe;
 mod document;
 mod fault;
 mod http_limits;
-mod join_token_file;
 mod listen;
 mod listen_unix;
 mod load;
 mod log_level;
 mod openapi;
+mod operator_tokens;
 mod read;
 mod storage;
 mod tls;
+mod token_file;
 
 use std::time::Duration;
 
@@ -37,12 +38,13 @@ use sessile_http::{BaseUri, ReadConsistency, TlsFiles};
 pub use cluster::{ClusterConfig, Plaintext};
 pub use fault::ConfigError;
 pub use http_limits::HttpLimits;
-pub use join_token_file::JoinTokenFile;
 pub use listen::ListenAddress;
 pub use listen_unix::ListenUnix;
 pub use log_level::LogLevel;
 pub use openapi::OpenApi;
+pub use operator_tokens::OperatorTokens;
 pub use storage::Storage;
+pub use token_file::TokenFile;
 
 /// The largest file that is read. A full configuration is 2 KB.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;

@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
 /// Standard streams, the runtime's own, listeners, locks, directories that are being synced, and what `/metrics` and
-/// the clocks read: about 30 in use.
+/// the clocks read: about 30 in use; and up to 16 connections of operators on the same machine.
 const PROCESS: usize = 48;
 /// Files of the Raft log that are open at a time.
 const LOG: usize = 64;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sessile_cluster::{Incoming, Node};
+use sessile_cluster::{Incoming, Node, Operators};
 use sessile_http::{Drained, Server, Tls};
 use sessile_store::engine::EngineKind;
 use sessile_store::{Opening, StoreError};
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, OperatorTokens};
 use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
 use crate::metrics::Metrics;
@@ -89,8 +89,10 @@ pub async fn run(
         }
         anyhow::Ok(())
     };
+    let operators = operators(&config, &reloads);
     let run_node = async {
-        let ended = run_node(&resources, old, peers, &course, &sessions, &metrics, || listening(address)).await;
+        let started = || listening(address);
+        let ended = run_node(&resources, old, (peers, operators), &course, &sessions, &metrics, started).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
         course.close_listeners.cancel();
         ended
@@ -118,13 +120,13 @@ pub async fn run(
 async fn run_node(
     resources: &Resources<'_>,
     old: OldData,
-    peers: Option<TcpListener>,
+    (peers, operators): (Option<TcpListener>, Operators),
     Course { stop, close_listeners, notifier }: &Course,
     sessions: &ClusterSessions,
     metrics: &Metrics,
     started: impl FnOnce() + Send,
 ) -> anyhow::Result<Option<(Node, Option<String>)>> {
-    let node_config = resources.node_config(peers.as_ref())?;
+    let node_config = resources.node_config(peers.as_ref(), operators)?;
     let watchdog = Watchdog::start(&resources.config.storage.data_dir, notifier.clone());
     let watchdog = watchdog.context("no thread for the watchdog")?;
     let start = async {
@@ -164,6 +166,22 @@ async fn leave(node: &Node, notice: Duration, close_listeners: &CancellationToke
         }
     };
     tokio::join!(biased; node.hand_over(HAND_OVER), seen);
+}
+
+/// By what operators from elsewhere are known: read again whenever all is reloaded.
+fn operators(config: &Config, reloads: &Reloads) -> Operators {
+    let Some(file) = config.cluster.as_ref().and_then(|cluster| cluster.operators.clone()) else {
+        return Operators::default();
+    };
+    let operators = Operators::new(file.tokens);
+    let (used, path) = (operators.clone(), file.path);
+    reloads.add("operators' tokens", move || {
+        let read = OperatorTokens::read(&path).map_err(|why| format!("{} {why}", path.display()))?;
+        let count = read.tokens.len();
+        used.replace(read.tokens);
+        Ok(format!("{count} of {}", path.display()))
+    });
+    operators
 }
 
 /// Reads the certificate again when it changes, if there is one.

@@ -1,6 +1,6 @@
 //! What a node may take of its machine, and the options of its parts that follow from that and the configuration.
 
-use sessile_cluster::{NodeConfig, QueueBytes};
+use sessile_cluster::{NodeConfig, Operators, QueueBytes};
 use sessile_http::{ApiConfig, Limits};
 use sessile_store::StoreOptions;
 use sessile_store::log::LogOptions;
@@ -84,7 +84,7 @@ impl<'a> Resources<'a> {
         }
     }
 
-    pub(crate) fn node_config(&self, peers: Option<&TcpListener>) -> anyhow::Result<NodeConfig> {
+    pub(crate) fn node_config(&self, peers: Option<&TcpListener>, operators: Operators) -> anyhow::Result<NodeConfig> {
         let config = self.config;
         let peers = match (&config.cluster, peers) {
             (Some(cluster), Some(listener)) => {
@@ -97,6 +97,8 @@ impl<'a> Resources<'a> {
         };
         Ok(NodeConfig {
             name: config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name).clone(),
+            admin_socket: true,
+            operators,
             disk_reserve_bytes: config.storage.reserve_bytes,
             keep_log_for: config.storage.log_keep,
             keep_log_bytes: config.storage.log_keep_bytes,

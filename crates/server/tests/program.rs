@@ -1,6 +1,5 @@
 //! The program from outside: exit codes, and who gets which words.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -30,7 +29,11 @@ fn a_wrong_command_line_or_configuration_is_one_sentence_and_64() {
         (vec!["cluster"], "a command is missing; see `sessile cluster --help`"),
         (vec!["cluster", "promote"], "<MEMBER>; see `sessile cluster promote --help`"),
         (vec!["cluster", "add-learner", "n4"], "HOST:PORT was expected"),
-        (vec!["cluster", "init", "--join-token-file", "/nowhere/token"], "/nowhere/token cannot be read"),
+        (vec!["status", "--server", "n1:1", "--token-file", "/nowhere/token"], "/nowhere/token cannot be read"),
+        (
+            vec!["status", "--server", "n1:1", "--data-dir", "/d"],
+            "'--server <HOST:PORT>' cannot be used with '--data-dir",
+        ),
         (vec!["status", "--server", "n1"], "HOST:PORT was expected"),
         (vec!["status", "--timeout", "0"], "a time from 1ms to 60m was expected"),
         (vec!["serve", "--config", fine, "--discard-data-and-rejoin"], "wants a cluster to join"),
@@ -68,11 +71,6 @@ fn a_node_that_does_not_answer_is_one_sentence_and_a_code() {
     // Accepts by the system's doing, and says nothing.
     let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listening.local_addr().unwrap().to_string();
-    let directory = tempfile::tempdir().unwrap();
-    let token = directory.path().join("join.token");
-    std::fs::write(&token, text(&sessile(&["cluster", "new-token"]).stdout)).unwrap();
-    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let token = token.to_str().unwrap();
     for (server, code, said) in [
         (refusing.as_str(), 69, format!("no node answers at {refusing}: ")),
         (silent.as_str(), 75, format!("{silent} has not answered within 50ms")),
@@ -81,7 +79,7 @@ fn a_node_that_does_not_answer_is_one_sentence_and_a_code() {
             vec!["status"],
             vec!["status", "--json", "--watch"],
             vec!["cluster", "watch"],
-            vec!["cluster", "init", "--join-token-file", token],
+            vec!["cluster", "init"],
             vec!["cluster", "add-learner", "127.0.0.1:1"],
             vec!["cluster", "promote", "n1"],
             vec!["cluster", "replace", "n1", "n2"],
@@ -112,7 +110,7 @@ fn the_node_to_ask_may_stand_in_the_environment() {
         (output.status.code(), text(&output.stderr))
     };
     let (code, said) = with("nonsense", &["status"]);
-    assert!(code == Some(64) && said.contains("invalid value 'nonsense' for '--server <HOST:PORT>'"), "{said}");
+    assert!(code == Some(64) && said.contains("invalid value \"nonsense\" of SESSILE_SERVER: HOST:PORT"), "{said}");
     let (code, said) = with("nonsense", &["status", "--server", "also:nonsense"]);
     assert!(code == Some(64) && said.contains("'also:nonsense'"), "what is said on the command line wins: {said}");
 }

@@ -9,6 +9,8 @@ const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_PREFIX: &str = "sessile data directory, format ";
 const LOCK_FILE: &str = "LOCK";
+/// The Unix socket of the node that runs here, made anew at each start. What it holds is nothing that a node keeps.
+pub const ADMIN_SOCKET: &str = "admin.sock";
 /// Where the Raft log is.
 pub(crate) const LOG_DIR: &str = "log";
 /// Where the session state is.
@@ -134,7 +136,7 @@ impl DataDir {
 
     /// Whether a name belongs to the directory itself, and not to what it keeps.
     pub(crate) fn is_frame(name: &str) -> bool {
-        [FORMAT_FILE, LOCK_FILE, NOT_OURS_BUT_HARMLESS].contains(&name) || name.starts_with('.')
+        [FORMAT_FILE, LOCK_FILE, ADMIN_SOCKET, NOT_OURS_BUT_HARMLESS].contains(&name) || name.starts_with('.')
     }
 
     fn assert_writable(&self) -> Result<(), StoreError> {

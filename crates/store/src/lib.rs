@@ -49,7 +49,7 @@ mod wire {
 }
 
 pub use codec::{CodecError, decode_entry, decode_membership, encode_entry, encode_membership};
-pub use data_dir::DataDir;
+pub use data_dir::{ADMIN_SOCKET, DataDir};
 pub use error::StoreError;
 pub use identity::{ClusterId, KeyHash, NodeId};
 pub use key_file::KeyFile;

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// What a directory holds: every name below it, and of each file its size and a hash of its content. Two that are equal
+/// What a directory holds: every name below it but those of sockets, and of each file its size and a hash of its content. Two that are equal
 /// are of the same content; where they differ, `Debug` shows where.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tree(BTreeMap<PathBuf, Node>);
@@ -36,6 +37,10 @@ impl Tree {
         for entry in fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
             let path = entry.unwrap_or_else(|error| panic!("{}: {error}", dir.display())).path();
             let name = path.strip_prefix(root).unwrap_or(&path).to_owned();
+            let is_socket = fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket());
+            if is_socket {
+                continue;
+            }
             if path.is_dir() {
                 self.0.insert(name, Node::Directory);
                 self.add(root, &path);

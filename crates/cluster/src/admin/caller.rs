@@ -6,22 +6,25 @@ use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 use crate::membership::Author;
 use crate::transport::OpenConnection;
 
+/// Marks a call that another node has passed on: it is not passed on again.
+pub(super) const PASSED_ON: &str = "sessile-passed-on";
 /// Who asked first, and from where, in the metadata of a call that another node has passed on.
 const WHO: &str = "sessile-who-bin";
 const FROM: &str = "sessile-from-bin";
 
-/// What whoever asks has proved to be. Whatever checks that puts it among the extensions of the request.
-#[derive(Debug, Clone)]
-pub(crate) struct ProvenName(pub(crate) String);
-
 /// Who asks for something. `passed_on`: a member of the cluster says who asked it.
 pub(super) fn author<T>(request: &Request<T>, passed_on: bool) -> Author {
     let told = |key| passed_on.then(|| text(request.metadata(), key)).flatten();
-    let who = || request.extensions().get::<ProvenName>().map(|ProvenName(name)| name.clone());
-    let from = || request.extensions().get::<Arc<OpenConnection>>().and_then(|connection| connection.from());
+    let connection = request.extensions().get::<Arc<OpenConnection>>();
+    let operator = connection.and_then(|connection| connection.operator());
+    let who = || operator.map(|operator| operator.who.clone());
+    let from = || match operator {
+        Some(operator) => Some(operator.from.clone()),
+        None => connection?.from().map(str::to_owned),
+    };
     Author::operator(
         told(WHO).or_else(who).unwrap_or_else(|| "an operator".to_owned()),
-        told(FROM).or_else(|| from().map(|address| address.to_string())).unwrap_or_default(),
+        told(FROM).or_else(from).unwrap_or_default(),
     )
 }
 
@@ -40,15 +43,23 @@ fn text(metadata: &MetadataMap, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokens::Right;
+    use crate::transport::{Connections, Operator};
 
-    #[test]
-    fn only_a_member_is_believed_when_it_says_who_asked() {
+    #[tokio::test]
+    async fn only_a_member_is_believed_when_it_says_who_asked() {
         let first = Author::operator("token backup".to_owned(), "10.0.0.9:1234".to_owned());
         let mut request = Request::new(());
         tell(&first, request.metadata_mut());
         assert_eq!(author(&request, true), first);
         assert_eq!(author(&request, false).who, "an operator");
-        request.extensions_mut().insert(ProvenName("uid 0".to_owned()));
-        assert_eq!(author(&request, false).who, "uid 0");
+        let connections = Connections::new(1);
+        let place = connections.place().await.unwrap();
+        let (who, from) = ("uid 0".to_owned(), "the machine of n1, pid 7".to_owned());
+        let local = Operator { who, from, right: Right::Admin, token: None };
+        place.connection().asks_as(local);
+        request.extensions_mut().insert(place.connection().clone());
+        let author = author(&request, false);
+        assert_eq!((author.who.as_str(), author.from.as_str()), ("uid 0", "the machine of n1, pid 7"));
     }
 }

@@ -1,3 +1,5 @@
+use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -6,14 +8,15 @@ use openraft::base::BoxStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::join_token::JoinToken;
-use crate::transport::{Handshake, Reach, connect_without_a_key, prove};
+use crate::tokens::{Purpose, Secret, Side};
+use crate::transport::{Handshake, Reach, connect_over, connect_to_socket, connect_without_a_key, socket_in};
+use crate::wire::access_client::AccessClient;
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{
-    AddLearnerRequest, ChangeResponse, HistoryRequest, HistoryResponse, InitRequest, InitResponse, PromoteRequest,
-    RemoveRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest,
-    StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
-    WatchMembershipRequest,
+    AddLearnerRequest, ChangeResponse, EnterRequest, HistoryRequest, HistoryResponse, InitRequest, InitResponse,
+    PromoteRequest, ProveAccessRequest, ProveAccessResponse, RemoveRequest, ReplaceRequest, RotateKeyRequest,
+    SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest,
+    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
 };
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
@@ -37,7 +40,7 @@ pub enum AdminErrorKind {
     Refused,
     /// No member has that name or id.
     NotFound,
-    /// The join token is wrong.
+    /// There is no token, or a wrong one, or one that does not allow it; or the file's mode does not.
     Denied,
     /// An argument makes no sense.
     Invalid,
@@ -55,20 +58,34 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send +
 #[derive(Clone)]
 pub struct AdminClient {
     grpc: Grpc<Channel>,
-    channel: Channel,
-    /// What TLS proved of the node. Nobody knows yet whose key that is.
-    handshake: Handshake,
     server: String,
 }
 
 impl AdminClient {
-    /// Connects to `host:port`, and waits at most that long for each answer.
-    pub fn connect(server: &str, timeout: Duration) -> Answer<'_, Self> {
-        Box::pin(Self::connect_through(&Reach::Tcp, server, timeout))
+    /// Connects to `host:port`, and waits at most that long for each answer. With a token, first the node proves that it
+    /// knows it, so that it is one of the right cluster, and then this side; without one, a node answers nothing.
+    pub fn connect<'a>(server: &'a str, token: Option<&'a Secret>, timeout: Duration) -> Answer<'a, Self> {
+        Box::pin(Self::connect_through(&Reach::Tcp, server, token, timeout))
+    }
+
+    /// Connects to the node on this machine that has that data directory, by the socket in it.
+    pub fn connect_in(data_dir: &Path, timeout: Duration) -> Answer<'_, Self> {
+        Box::pin(async move {
+            let wire = connect_to_socket(data_dir).await.map_err(|error| not_on_this_machine(data_dir, &error))?;
+            let channel = connect_over(Box::new(wire), 10 * timeout).await;
+            let channel =
+                channel.map_err(|error| not_on_this_machine(data_dir, &io::Error::other(root_cause(&error))))?;
+            Ok(Self { grpc: Grpc::new(channel), server: format!("the node in {}", data_dir.display()) })
+        })
     }
 
     /// The same, by another way than TCP.
-    pub async fn connect_through(reach: &Reach, server: &str, timeout: Duration) -> Result<Self, AdminError> {
+    pub async fn connect_through(
+        reach: &Reach,
+        server: &str,
+        token: Option<&Secret>,
+        timeout: Duration,
+    ) -> Result<Self, AdminError> {
         let invalid = |_| AdminError {
             kind: AdminErrorKind::Invalid,
             text: format!("{server:?} is no address: give host:port of a node's cluster.listen"),
@@ -80,8 +97,10 @@ impl AdminClient {
             kind: AdminErrorKind::Unreachable,
             text: format!("no node answers at {server}: {}", root_cause(&error)),
         })?;
-        let handshake = handshake.unwrap_or(Handshake::PLAIN);
-        Ok(Self { grpc: Grpc::new(channel.clone()), channel, handshake, server: server.to_owned() })
+        if let Some(token) = token {
+            enter(channel.clone(), server, handshake.unwrap_or(Handshake::PLAIN), token).await?;
+        }
+        Ok(Self { grpc: Grpc::new(channel), server: server.to_owned() })
     }
 
     /// What that node knows of its cluster.
@@ -101,12 +120,10 @@ impl AdminClient {
         })
     }
 
-    /// Makes that node the first member of a new cluster. First the node proves that it knows the join token, then this side.
-    pub fn init(&mut self, join_token: &JoinToken) -> Answer<'_, InitResponse> {
-        let proved = prove(self.channel.clone(), self.handshake, join_token.clone());
+    /// Makes that node the first member of a new cluster.
+    pub fn init(&mut self) -> Answer<'_, InitResponse> {
         Box::pin(async move {
-            let proof = proved.await.map_err(|status| refused(&self.server, &status))?.into();
-            let answer = self.grpc.init(InitRequest { proof }).await;
+            let answer = self.grpc.init(InitRequest {}).await;
             self.answer(answer)
         })
     }
@@ -199,6 +216,39 @@ impl AdminClient {
     }
 }
 
+/// Both sides of a connection prove to each other that they know the token, the node first: nothing is proved to somebody
+/// who does not know it.
+async fn enter(channel: Channel, server: &str, handshake: Handshake, token: &Secret) -> Result<(), AdminError> {
+    let denied = |text: String| AdminError { kind: AdminErrorKind::Denied, text };
+    let failed = |status: Status| match status.code() {
+        Code::Unimplemented => denied(format!(
+            "what answers at {server} is no Sessile node, or one of an older program, which knows no operators' tokens and \
+             cannot prove that it is of your cluster"
+        )),
+        _ => refused(server, &status),
+    };
+    let mut access = AccessClient::new(channel);
+    let answer = access.prove(ProveAccessRequest { is_wrong: false }).await.map_err(failed)?;
+    let ProveAccessResponse { proofs } = answer.into_inner();
+    if proofs.is_empty() {
+        return Err(denied(format!(
+            "the node at {server} knows no operators' tokens: name a file with some in its \
+             cluster.operator_token_file, or run the command on its machine, without --server"
+        )));
+    }
+    let exporter = &handshake.exporter;
+    if !proofs.iter().any(|proof| token.is_proved(Purpose::Operate, Side::Called, exporter, proof)) {
+        // It is to know, too: its log says what is wrong. Whether it hears of it changes nothing here.
+        let _ = access.prove(ProveAccessRequest { is_wrong: true }).await;
+        return Err(denied(format!(
+            "what answers at {server} does not know the token: it is none of its cluster.operator_token_file, or somebody \
+             stands in between; nothing was asked"
+        )));
+    }
+    let proof = token.prove(Purpose::Operate, Side::Caller, exporter).into();
+    access.enter(EnterRequest { proof }).await.map(drop).map_err(failed)
+}
+
 fn refused(server: &str, status: &Status) -> AdminError {
     let kind = match status.code() {
         Code::Unavailable => AdminErrorKind::NoQuorum,
@@ -217,6 +267,24 @@ fn refused(server: &str, status: &Status) -> AdminError {
         _ => status.message().to_owned(),
     };
     AdminError { kind, text }
+}
+
+/// Why nobody is reached by the socket in that directory, and what to do.
+fn not_on_this_machine(data_dir: &Path, error: &io::Error) -> AdminError {
+    let socket = socket_in(data_dir);
+    let (kind, why) = match error.kind() {
+        io::ErrorKind::NotFound => (AdminErrorKind::Unreachable, "no node runs there, or it has just begun to start"),
+        io::ErrorKind::ConnectionRefused => (
+            AdminErrorKind::Unreachable,
+            "the node that made it runs no longer, or another one there is still opening its data: see its log",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            AdminErrorKind::Denied,
+            "it is for root and for the user that runs the node: run the command as one of them",
+        ),
+        _ => (AdminErrorKind::Unreachable, "no node is reached by it"),
+    };
+    AdminError { kind, text: format!("{}: {error}; {why}", socket.display()) }
 }
 
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {

@@ -1,9 +1,12 @@
 //! What an operator asks of a cluster, as the gRPC service and as the client that the command line uses, without
 //! knowing the listener or how a node is started.
 
+mod access;
 mod caller;
 mod client;
+mod guard;
 mod managed;
+mod rights;
 mod service;
 mod set_time;
 mod status;
@@ -14,7 +17,9 @@ pub use crate::wire::{
     PromoteRequest, RemoveRequest, ReplaceRequest, Role, SetAddressRequest, SetTimeRequest, SetTimeResponse,
     StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
 };
+pub(crate) use access::AccessService;
 pub use client::{AdminClient, AdminError, AdminErrorKind};
+pub(crate) use guard::Guarded;
 pub(crate) use managed::ManagedMember;
 pub(crate) use service::AdminService;
 pub(crate) use status::StatusSource;

@@ -11,10 +11,11 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
+use super::caller::{self, PASSED_ON};
 use super::managed::ManagedMember;
 use super::set_time::set_time;
 use super::status::{self, StatusSource};
-use super::{caller, watching};
+use super::watching;
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
 use crate::membership::{Asked, Author, Changed, HAND_OVER_TIMEOUT, arithmetic, hand_over, rotate_key};
@@ -34,8 +35,6 @@ const LEADER_WAIT: Duration = Duration::from_secs(3);
 const PASSED_ON_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a new cluster of one may take to be ready.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Marks a call that another node has passed on: it is not passed on again.
-const PASSED_ON: &str = "sessile-passed-on";
 
 /// What operators ask, at the node that is asked.
 pub(crate) struct AdminService {
@@ -57,6 +56,19 @@ impl AdminService {
             let waiting = self.source.lobby.waiting_for().join("; ");
             Status::unavailable(format!("node {} belongs to no cluster yet: {waiting}", self.this().name()))
         })
+    }
+
+    /// An error at a single node, whose configuration has no `cluster`: nobody could reach it.
+    fn among_peers(&self) -> Result<(), Status> {
+        if !self.this().address().is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "node {} is a single node, whose configuration has no `cluster`: other nodes cannot reach it; nothing was \
+             changed",
+            self.this().name()
+        );
+        Err(Status::failed_precondition(text))
     }
 
     /// Whoever leads: this node (`None`), or another one that the call is passed on to. Waits through an election, also
@@ -204,9 +216,6 @@ impl Admin for AdminService {
 
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
         let (this, lobby, author) = (self.this(), &*self.source.lobby, author(&request));
-        if !this.door().is_proved(&request, &request.get_ref().proof) {
-            return Err(Status::permission_denied("the join token is not this node's: give --join-token-file"));
-        }
         if let Some(member) = self.source.member.get() {
             let group = &*member.group;
             let members = group.membership().membership().nodes().count();
@@ -253,6 +262,7 @@ impl Admin for AdminService {
     }
 
     async fn add_learner(&self, request: Request<AddLearnerRequest>) -> Result<Response<ChangeResponse>, Status> {
+        self.among_peers()?;
         let author = author(&request);
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
             return client.add_learner(self.pass_on(node, request.into_inner(), &author)).await;
@@ -358,6 +368,7 @@ impl Admin for AdminService {
     }
 
     async fn set_address(&self, request: Request<SetAddressRequest>) -> Result<Response<ChangeResponse>, Status> {
+        self.among_peers()?;
         let author = author(&request);
         if let Some(Other { node, mut client }) = self.leader(&request).await? {
             return client.set_address(self.pass_on(node, request.into_inner(), &author)).await;
@@ -401,6 +412,7 @@ impl Admin for AdminService {
     }
 
     async fn rotate_key(&self, request: Request<RotateKeyRequest>) -> Result<Response<ChangeResponse>, Status> {
+        self.among_peers()?;
         let managed = self.member()?;
         let (is_passed_on, author) = (self.is_passed_on(&request)?, author(&request));
         let who = request.into_inner().member;

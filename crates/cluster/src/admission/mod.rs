@@ -24,3 +24,4 @@ pub(crate) use lobby::Lobby;
 pub(crate) use newcomer::Newcomer;
 pub(crate) use recover::recover;
 pub(crate) use service::AdmissionService;
+pub(crate) use wrong_tokens::WrongTokens;

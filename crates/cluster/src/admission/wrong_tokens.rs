@@ -13,19 +13,19 @@ const MAX_WAITING: usize = 16;
 /// How often it is said in the log at the most.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
-/// What becomes of those who know another join token.
-pub(super) struct WrongTokens {
+/// What becomes of those who know another token.
+pub(crate) struct WrongTokens {
     waiting: Semaphore,
     said: Mutex<Option<Instant>>,
 }
 
 impl WrongTokens {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { waiting: Semaphore::new(MAX_WAITING), said: Mutex::new(None) }
     }
 
     /// Somebody showed one. Says so in the log, and makes it wait.
-    pub(super) async fn came(&self, text: &str) {
+    pub(crate) async fn came(&self, text: &str) {
         let now = Instant::now();
         let says = {
             let mut said = self.said.lock();

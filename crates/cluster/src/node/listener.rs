@@ -3,20 +3,26 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tracing::error;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
+use tower::layer::util::{Identity, Stack};
+use tracing::{error, warn};
 
 use super::peer_service::PeerService;
-use crate::admin::AdminService;
+use crate::admin::{AccessService, AdminService, Guarded};
 use crate::admission::AdmissionService;
 use crate::fault::Fault;
 use crate::health::Readiness;
 use crate::late::Late;
+use crate::tokens::Operators;
 use crate::transport::{
-    CONNECTION_WINDOW, CountsCalls, Door, Incoming, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, Tls,
+    CONNECTION_WINDOW, Connections, CountsCalls, Incoming, LocalSocket, MAX_MESSAGE_BYTES, PING_INTERVAL, PING_TIMEOUT,
+    STREAM_WINDOW, ThisNode,
 };
 use crate::wire::DESCRIPTORS;
+use crate::wire::access_server::AccessServer;
 use crate::wire::admin_server::AdminServer;
 use crate::wire::admission_server::AdmissionServer;
 use crate::wire::peer_server::PeerServer;
@@ -28,6 +34,8 @@ const MAX_FRAME_BYTES: u32 = 1 << 20;
 const MAX_QUESTION_BYTES: usize = 64 << 10;
 /// The most calls at a time on one connection. A member has a connection for each purpose, and on it a stream or two.
 const MAX_STREAMS: u32 = 64;
+/// The most connections on the socket in the data directory: operators and their scripts, one each.
+const MAX_LOCAL: usize = 16;
 /// How long calls that are under way may take to end when the node stops.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How often the health service looks whether this node is ready.
@@ -37,12 +45,13 @@ const HEALTH_ROUND: Duration = Duration::from_millis(500);
 pub(super) struct Services {
     pub(super) peer: PeerService,
     pub(super) admission: AdmissionService,
+    pub(super) access: AccessService,
     pub(super) admin: AdminService,
+    pub(super) operators: Operators,
     /// Whether this node is ready, once it is a member.
     pub(super) readiness: Late<Readiness>,
     pub(super) fault: Fault,
-    pub(super) door: Arc<Door>,
-    pub(super) tls: Arc<Tls>,
+    pub(super) this: Arc<ThisNode>,
     pub(super) bounds: Bounds,
     pub(super) stop: CancellationToken,
 }
@@ -58,40 +67,57 @@ pub(super) struct Bounds {
 
 impl Services {
     /// Answers other nodes and operators, from the first moment until the node stops.
-    pub(super) async fn serve(self, incoming: Incoming) {
-        let Self { peer, admission, admin, readiness, fault, door, tls, bounds, stop } = self;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1();
-        let reflection = match reflection {
-            Ok(reflection) => reflection,
-            Err(error) => return fail(&readiness, &fault, &error),
-        };
+    pub(super) async fn serve(self, incoming: Option<Incoming>, local: Option<LocalSocket>) {
+        let Self { peer, admission, access, admin, operators, readiness, fault, this, bounds, stop } = self;
         let (reporter, health) = tonic_health::server::health_reporter();
+        let (reflection, for_local) = match (reflection(), reflection()) {
+            (Ok(reflection), Ok(for_local)) => (reflection, for_local),
+            (Err(error), _) | (_, Err(error)) => return fail(&readiness, &fault, &error),
+        };
+        let admin = AdminServer::from_arc(Arc::new(admin)).max_decoding_message_size(MAX_QUESTION_BYTES);
+        let admin = Guarded::new(admin, this.clone());
+        let health = Guarded::new(health.max_decoding_message_size(MAX_QUESTION_BYTES), this.clone());
+        let (reflection, for_local) = (Guarded::new(reflection, this.clone()), Guarded::new(for_local, this.clone()));
+        let local = async {
+            let Some(local) = local else { return };
+            let served = bounds
+                .server()
+                .add_service(admin.clone())
+                .add_service(for_local)
+                .add_service(health.clone())
+                .serve_with_incoming_shutdown(
+                    local.accepted(Connections::new(MAX_LOCAL), this.name().to_owned()),
+                    stop.clone().cancelled_owned(),
+                );
+            if let Err(error) = served.await {
+                warn!(%error, "operators on this machine are not answered any more");
+            }
+        };
+        let door = this.door();
         let peer = PeerServer::new(peer)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        // Half of what a leader's entries may take is on its way into this process, the rest waits for the log.
-        let window = u32::try_from(bounds.waiting_entries / 2).unwrap_or(CONNECTION_WINDOW);
-        let server = tonic::transport::Server::builder()
-            .layer(CountsCalls)
-            .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW.min(window))
-            .initial_connection_window_size(CONNECTION_WINDOW.min(window))
-            .max_frame_size(Some(MAX_FRAME_BYTES))
-            .http2_keepalive_interval(Some(PING_INTERVAL))
-            .http2_keepalive_timeout(Some(PING_TIMEOUT))
-            .add_service(peer)
-            .add_service(AdmissionServer::new(admission).max_decoding_message_size(MAX_QUESTION_BYTES))
-            .add_service(AdminServer::new(admin).max_decoding_message_size(MAX_QUESTION_BYTES))
-            .add_service(reflection.max_decoding_message_size(MAX_QUESTION_BYTES))
-            .add_service(health.max_decoding_message_size(MAX_QUESTION_BYTES))
-            .serve_with_incoming_shutdown(incoming.accepted(door, tls), stop.clone().cancelled_owned());
+        let others = async {
+            let Some(incoming) = incoming else { return Ok(()) };
+            bounds
+                .server()
+                .add_service(peer)
+                .add_service(AdmissionServer::new(admission).max_decoding_message_size(MAX_QUESTION_BYTES))
+                .add_service(AccessServer::new(access).max_decoding_message_size(MAX_QUESTION_BYTES))
+                .add_service(admin.clone())
+                .add_service(reflection)
+                .add_service(health.clone())
+                .serve_with_incoming_shutdown(
+                    incoming.accepted(door.clone(), this.directory().tls().clone()),
+                    stop.clone().cancelled_owned(),
+                )
+                .await
+        };
         let serving = async {
             tokio::select! {
-                ended = server => ended,
+                (ended, ()) = async { tokio::join!(others, local) } => ended,
                 () = tell_health(&readiness, &reporter, bounds.proof) => Ok(()),
+                () = send_away(&operators, door.connections()) => Ok(()),
             }
         };
         // When the node stops, connections end as their streams do, and Raft's streams end with Raft, later than this.
@@ -109,11 +135,44 @@ impl Services {
     }
 }
 
+impl Bounds {
+    /// A server that keeps them.
+    fn server(&self) -> Server<Stack<CountsCalls, Identity>> {
+        // Half of what a leader's entries may take is on its way into this process, the rest waits for the log.
+        let window = u32::try_from(self.waiting_entries / 2).unwrap_or(CONNECTION_WINDOW);
+        Server::builder()
+            .layer(CountsCalls)
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW.min(window))
+            .initial_connection_window_size(CONNECTION_WINDOW.min(window))
+            .max_frame_size(Some(MAX_FRAME_BYTES))
+            .http2_keepalive_interval(Some(PING_INTERVAL))
+            .http2_keepalive_timeout(Some(PING_TIMEOUT))
+    }
+}
+
+/// Says what may be asked, to tools that do not know it.
+fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, tonic_reflection::server::Error> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    reflection.map(|reflection| reflection.max_decoding_message_size(MAX_QUESTION_BYTES))
+}
+
 /// A member that nobody reaches must not go on as one.
 fn fail(readiness: &Late<Readiness>, fault: &Fault, error: &dyn std::error::Error) {
     error!("the gRPC listener ended: {error}");
     if readiness.get().is_some() {
         fault.stop_for(&format!("its gRPC listener ended: {error}"));
+    }
+}
+
+/// Ends the connections on which a token was proved that counts no longer, for ever.
+async fn send_away(operators: &Operators, connections: &Connections) {
+    let mut changes = operators.changes();
+    while changes.changed().await.is_ok() {
+        connections.end_operators_unless(|token| operators.has(token));
     }
 }
 

@@ -4,6 +4,8 @@
 mod cluster;
 mod listener;
 mod member;
+#[cfg(test)]
+mod operators;
 mod own_key;
 mod peer_service;
 mod start;

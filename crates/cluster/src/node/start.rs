@@ -15,7 +15,7 @@ use crate::config::NodeConfig;
 use crate::error::StartError;
 use crate::group::voters;
 use crate::membership::hand_over;
-use crate::transport::Incoming;
+use crate::transport::{Incoming, LocalSocket};
 
 /// A running member. Whoever holds it stops it.
 pub struct Node {
@@ -57,8 +57,9 @@ impl Node {
         };
         let starting = Starting::new(node, key, lobby, config)?;
         let stops = starting.stop.clone().drop_guard();
-        if let Some(incoming) = incoming {
-            starting.tasks.spawn(starting.services().serve(incoming));
+        let local = local_socket(&starting.newcomer.config).await;
+        if incoming.is_some() || local.is_some() {
+            starting.tasks.spawn(starting.services().serve(incoming, local));
         }
         let (store, first, unchecked) = match known {
             Known::All(store, unchecked) => (store, None, unchecked),
@@ -114,6 +115,21 @@ impl Node {
         let closed = off_the_runtime(move || self.store.close()).await;
         Ok(closed.map_err(|_| StartError::Raft("the storage engine gave up while it was closed".into()))??)
     }
+}
+
+/// Where operators on this machine come in, if that was asked for. A node whose disk holds no sockets goes without.
+async fn local_socket(config: &NodeConfig) -> Option<LocalSocket> {
+    if !config.admin_socket {
+        return None;
+    }
+    let dir = config.data_dir.clone();
+    let bound = off_the_runtime(move || LocalSocket::bind(&dir)).await.ok()?;
+    let told = bound.inspect(|socket| info!(path = %socket.path().display(), "answering operators on this machine"));
+    let warned = told.inspect_err(|error| {
+        let dir = config.data_dir.display();
+        warn!(%error, "no socket in {dir} for operators on this machine; the node goes on without it");
+    });
+    warned.ok()
 }
 
 /// What a node's disk holds when it starts.

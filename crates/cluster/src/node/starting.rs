@@ -7,15 +7,15 @@ use tokio_util::task::TaskTracker;
 use super::cluster::Parts;
 use super::listener::{Bounds, Services};
 use super::peer_service::{PeerMember, PeerService};
-use crate::admin::{AdminService, ManagedMember, StatusSource};
+use crate::admin::{AccessService, AdminService, ManagedMember, StatusSource};
 use crate::admission::{AdmissionService, Lobby, Newcomer};
 use crate::config::NodeConfig;
 use crate::error::StartError;
 use crate::fault::Fault;
 use crate::health::Readiness;
-use crate::join_token::JoinToken;
 use crate::late::Late;
 use crate::membership::MembershipChanges;
+use crate::tokens::Secret;
 use crate::transport::{AmongPeers, Connections, Directory, Door, KnownKeys, NodeKey, ThisNode, Tls};
 
 /// A node from its first moment on, before it is a member.
@@ -45,7 +45,7 @@ impl Starting {
         let tls = Tls::new(&key).map_err(|error| StartError::Key { path: file.path(), what: error.to_string() })?;
         let (token, plaintext) = match &config.peers {
             Some(peers) => (peers.join_token.clone(), peers.plaintext),
-            None => (JoinToken::default(), false),
+            None => (Secret::default(), false),
         };
         let connections = Connections::new(config.max_connections);
         let door = Arc::new(Door::new(node, KnownKeys::new(plaintext), token, connections));
@@ -83,11 +83,12 @@ impl Starting {
                 (tasks, stop.clone()),
             ),
             admission: AdmissionService::new(this.clone(), lobby.clone(), listens_for, self.changes.clone()),
+            access: AccessService::new(this.clone(), config.operators.clone()),
             admin: AdminService::new(self.status(), stop.clone()),
+            operators: config.operators.clone(),
             readiness: self.readiness.clone(),
             fault: self.fault.clone(),
-            door: this.door().clone(),
-            tls: this.directory().tls().clone(),
+            this: this.clone(),
             bounds: Bounds { waiting_entries: config.queues.replicated, proof: config.timing.read_round() },
             stop,
         }

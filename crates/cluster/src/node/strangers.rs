@@ -16,8 +16,8 @@ use tonic::Status;
 use super::Node;
 use crate::admin::AdminClient;
 use crate::config::{NodeConfig, PeersConfig};
-use crate::join_token::JoinToken;
 use crate::timing::Timing;
+use crate::tokens::{OperatorToken, Operators, Right, Secret};
 use crate::transport::{
     AmongPeers, Connections, Directory, Door, Incoming, KnownKeys, MAX_MESSAGE_BYTES, NodeKey, Reach, ThisNode, Tls,
     intercepted, refusal_of,
@@ -28,14 +28,17 @@ use crate::wire::{
     ConfirmRequest, FetchSnapshotRequest, Identity, MemberReport, Proposals, ReadIndexRequest, VoteRequest,
 };
 
-const TOKEN: &str = "a token of the tests";
+pub(super) const TOKEN: &str = "a token of the tests";
+pub(super) const ADMIN: &str = "a token of operators who may all";
+pub(super) const READ: &str = "a token of operators who may look";
 /// Far beyond what anything here takes, so that only a hang ends a test this way.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cluster of one that listens, and its directory.
-struct Alone {
+pub(super) struct Alone {
     node: Node,
-    address: String,
+    pub(super) address: String,
+    pub(super) operators: Operators,
     _dir: TempDir,
 }
 
@@ -47,7 +50,7 @@ struct Somebody {
 impl Somebody {
     fn new(id: NodeId, token: &str) -> Self {
         let tls = Arc::new(Tls::new(&NodeKey::generate().unwrap()).unwrap());
-        let door = Arc::new(Door::new(id, KnownKeys::new(false), JoinToken::new(token), Connections::new(1)));
+        let door = Arc::new(Door::new(id, KnownKeys::new(false), Secret::new(token), Connections::new(1)));
         let directory = Directory::new(Reach::Tcp, Timing::default(), door.clone(), tls);
         let among_peers = AmongPeers { address: "127.0.0.1:1".into(), expect: None };
         Self { this: ThisNode::new(door, directory, "somebody".into(), "0".into(), Some(among_peers)) }
@@ -88,35 +91,38 @@ fn config(dir: &Path, address: &str, seeds: Vec<String>, token: &str) -> NodeCon
         advertise: address.to_owned(),
         seeds,
         expect: None,
-        join_token: JoinToken::new(token),
+        join_token: Secret::new(token),
         plaintext: false,
         listen_for: Duration::ZERO,
         stabilise: Duration::ZERO,
         dead_after: PATIENCE,
         autopilot: true,
     };
-    NodeConfig { name: "n1".into(), peers: Some(peers), ..NodeConfig::new(dir.into()) }
+    let token = |name: &str, right, secret| OperatorToken { name: name.into(), right, secret: Secret::new(secret) };
+    let operators = Operators::new(vec![token("ops", Right::Admin, ADMIN), token("look", Right::Read, READ)]);
+    NodeConfig { name: "n1".into(), peers: Some(peers), operators, ..NodeConfig::new(dir.into()) }
 }
 
-async fn listen() -> (TcpListener, String) {
+pub(super) async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (listener, address)
 }
 
 impl Alone {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (listener, address) = listen().await;
         let config = config(dir.path(), &address, Vec::new(), TOKEN);
+        let operators = config.operators.clone();
         let starting = Node::start(opening(dir.path()), config, Some(Incoming::Tcp(listener)));
         let begin = async {
-            let mut admin = AdminClient::connect(&address, PATIENCE).await.unwrap();
-            admin.init(&JoinToken::new(TOKEN)).await.unwrap();
+            let mut admin = AdminClient::connect(&address, Some(&Secret::new(ADMIN)), PATIENCE).await.unwrap();
+            admin.init().await.unwrap();
         };
         let (node, ()) = tokio::join!(starting, begin);
         let node = node.unwrap();
-        Self { node, address, _dir: dir }
+        Self { node, address, operators, _dir: dir }
     }
 
     fn id(&self) -> NodeId {
@@ -228,7 +234,7 @@ async fn a_pristine_node_believes_nobody_who_has_not_proved_to_know_its_token() 
     let heard = Identity { cluster: vec![7; 16].into(), address: "127.0.0.1:1".into(), ..somebody.this.identity() };
     let refused = somebody.this.probe_as(heard, &address).await.unwrap_err();
     assert_eq!(reason(&refused), Reason::Token);
-    let mut admin = AdminClient::connect(&address, PATIENCE).await.unwrap();
+    let mut admin = AdminClient::connect(&address, Some(&Secret::new(ADMIN)), PATIENCE).await.unwrap();
     let status = admin.status().await.unwrap();
     assert!(status.waiting_for.iter().all(|waits| !waits.contains("07070707")), "{status:?}");
 }

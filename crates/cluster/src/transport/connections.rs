@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::tls::Handshake;
+use crate::tokens::{OperatorToken, Right};
 
 /// How long a connection that was told to end may take before another one is told to: its task only has to run once.
 const LEAVES_WITHIN: Duration = Duration::from_secs(1);
@@ -46,8 +47,31 @@ pub(crate) struct OpenConnection {
     ended: AtomicBool,
     /// Of the task that serves it.
     task: AtomicWaker,
-    /// Where it comes from, if that has an address.
-    from: OnceLock<SocketAddr>,
+    /// The address that it comes from, if it has one.
+    from: OnceLock<String>,
+    /// As whom it may ask what operators ask, once that is known.
+    operator: OnceLock<Operator>,
+}
+
+/// Somebody who may ask what operators ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Operator {
+    /// Who that is, for people.
+    pub(crate) who: String,
+    /// Where that is, for people.
+    pub(crate) from: String,
+    /// What it may ask.
+    pub(crate) right: Right,
+    /// The token that was proved; none on this machine.
+    pub(crate) token: Option<OperatorToken>,
+}
+
+/// Where a connection comes from.
+pub(super) enum Origin {
+    /// That address, which proves nothing of who it is.
+    Address(SocketAddr),
+    /// This machine, and the system says from whom.
+    Local(Operator),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +135,16 @@ impl Connections {
         }
     }
 
+    /// Tells those to end on which a token was proved which `is_still` does not hold of any more.
+    pub(crate) fn end_operators_unless(&self, is_still: impl Fn(&OperatorToken) -> bool) {
+        for connection in self.open.lock().by_number.values() {
+            let token = connection.operator().and_then(|operator| operator.token.as_ref());
+            if token.is_some_and(|token| !is_still(token)) {
+                connection.end();
+            }
+        }
+    }
+
     fn free_place(self: &Arc<Self>) -> Option<Place> {
         let mut open = self.open.lock();
         if open.by_number.len() >= self.max {
@@ -137,14 +171,27 @@ impl Drop for Place {
 }
 
 impl OpenConnection {
-    /// Where it comes from. Proves nothing of who that is.
-    pub(crate) fn from(&self) -> Option<SocketAddr> {
-        self.from.get().copied()
+    /// The address that it comes from. Proves nothing of who that is.
+    pub(crate) fn from(&self) -> Option<&str> {
+        self.from.get().map(String::as_str)
     }
 
-    pub(super) fn comes_from(&self, address: SocketAddr) {
+    /// As whom it may ask what operators ask.
+    pub(crate) fn operator(&self) -> Option<&Operator> {
+        self.operator.get()
+    }
+
+    pub(super) fn comes_from(&self, origin: Origin) {
         // It is said once, before anything is done with the connection.
-        let _ = self.from.set(address);
+        match origin {
+            Origin::Address(address) => drop(self.from.set(address.to_string())),
+            Origin::Local(operator) => self.asks_as(operator),
+        }
+    }
+
+    /// From now on it may ask as that operator. Of two that prove it on one connection it is the first.
+    pub(crate) fn asks_as(&self, operator: Operator) {
+        let _ = self.operator.set(operator);
     }
 
     fn new() -> Self {
@@ -156,6 +203,7 @@ impl OpenConnection {
             ended: AtomicBool::new(false),
             task: AtomicWaker::new(),
             from: OnceLock::new(),
+            operator: OnceLock::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use super::convert::{cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wir
 use super::keys::{KnownKeys, Recognised};
 use super::refusals::{RefusalCount, Refusals, refusal_of, refuse};
 use super::tls::Handshake;
-use crate::join_token::{JoinToken, Side};
+use crate::tokens::{Purpose, Secret, Side};
 use crate::wire::Envelope;
 use crate::wire::refusal::Reason;
 
@@ -31,7 +31,7 @@ const KEY: &str = "sessile-envelope-bin";
 pub(crate) struct Door {
     node: NodeId,
     keys: KnownKeys,
-    token: JoinToken,
+    token: Secret,
     /// Those of the others to this node.
     connections: Arc<Connections>,
     cluster: OnceLock<ClusterId>,
@@ -41,7 +41,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(node: NodeId, keys: KnownKeys, token: JoinToken, connections: Arc<Connections>) -> Self {
+    pub(crate) fn new(node: NodeId, keys: KnownKeys, token: Secret, connections: Arc<Connections>) -> Self {
         Self {
             node,
             keys,
@@ -57,7 +57,7 @@ impl Door {
     /// One that recognises nobody, as where there is no TLS.
     #[cfg(any(fuzzing, test))]
     pub(crate) fn without_tls(node: NodeId) -> Self {
-        Self::new(node, KnownKeys::new(true), JoinToken::default(), Connections::new(1))
+        Self::new(node, KnownKeys::new(true), Secret::default(), Connections::new(1))
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -190,7 +190,7 @@ impl Door {
     fn unrecognised(&self, from: NodeId, recognised: Recognised) -> (Reason, String) {
         if recognised == Recognised::WrongKey {
             let text = format!(
-                "the connection has not the key by which node {from} is known to node {}: if it lost its key, remove it, and                  start it with --discard-data-and-rejoin",
+                "the connection has not the key by which node {from} is known to node {}: if it lost its key, remove it, and start it with --discard-data-and-rejoin",
                 self.node
             );
             return (Reason::WrongKey, text);
@@ -208,7 +208,7 @@ impl Door {
             return Ok(from);
         }
         if let (Some(connection), Some(handshake)) = (connection, handshake)
-            && self.token.is_proved(Side::Caller, &handshake.exporter, &envelope.proof)
+            && self.token.is_proved(Purpose::Join, Side::Caller, &handshake.exporter, &envelope.proof)
         {
             connection.proves();
             self.proves(from, Some(handshake));
@@ -245,19 +245,19 @@ impl Door {
         let from = self.sender(request)?;
         let handshake = connection_of(request).and_then(|connection| self.handshake(connection));
         let handshake = handshake.ok_or_else(|| self.refuse(Reason::Token, "nothing is proved without TLS"))?;
-        Ok((from, self.token.prove(Side::Called, &handshake.exporter)))
+        Ok((from, self.token.prove(Purpose::Join, Side::Called, &handshake.exporter)))
     }
 
-    /// Whether whoever made this connection proves that it knows the join token: an operator's program, which is no node.
-    pub(crate) fn is_proved<T>(&self, request: &Request<T>, proof: &[u8]) -> bool {
+    /// What both sides of this connection know, and nobody else; nothing without TLS.
+    pub(crate) fn exporter_of<T>(&self, request: &Request<T>) -> Option<[u8; 32]> {
         let handshake = connection_of(request).and_then(|connection| self.handshake(connection));
-        handshake.is_some_and(|handshake| self.token.is_proved(Side::Caller, &handshake.exporter, proof))
+        handshake.map(|handshake| handshake.exporter)
     }
 
     /// Looks at the proof of a node that this one has connected to. An error if it knows another token, and is no member by
     /// its key either.
     pub(super) fn is_proved_by(&self, node: NodeId, handshake: Option<Handshake>, proof: &[u8]) -> Result<(), Status> {
-        let proved = handshake.is_some_and(|h| self.token.is_proved(Side::Called, &h.exporter, proof));
+        let proved = handshake.is_some_and(|h| self.token.is_proved(Purpose::Join, Side::Called, &h.exporter, proof));
         if proved {
             self.proves(node, handshake);
             return Ok(());
@@ -271,7 +271,7 @@ impl Door {
 
     /// Proves, to whoever took the connection of that handshake, that this side knows the join token.
     pub(super) fn proof(&self, handshake: Handshake) -> Vec<u8> {
-        self.token.prove(Side::Caller, &handshake.exporter)
+        self.token.prove(Purpose::Join, Side::Caller, &handshake.exporter)
     }
 
     /// Whether somebody else's token is the same, as a program of before sends it.

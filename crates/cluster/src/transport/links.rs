@@ -9,7 +9,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::dialler::{Dialler, Stranger, Whom};
 use super::envelope::Door;
-use super::reach::Reach;
+use super::reach::{Made, Reach};
+use super::stream::Wire;
 #[cfg(test)]
 use super::tls::NodeKey;
 use super::tls::{Handshake, Tls, speaks_no_tls};
@@ -200,6 +201,16 @@ pub(crate) async fn connect_without_a_key(
         connected => connected,
     };
     connected.map_err(|error| not_reached(address, error))
+}
+
+/// A channel over a connection that is there. It is not made again after it broke.
+pub(crate) async fn connect_over(wire: Box<dyn Wire>, within: Duration) -> Result<Channel, Status> {
+    /// What the calls are addressed to, at which nobody looks.
+    const NODE: &str = "http://node";
+    let dialler =
+        Dialler { reach: Reach::Through(Arc::new(Made::new(wire))), whom: Whom::Anybody(Stranger::new(None)) };
+    let connected = Endpoint::from_static(NODE).connect_timeout(within).connect_with_connector(dialler).await;
+    connected.map_err(|error| not_reached("the node", error))
 }
 
 /// Why nobody could be connected to. What the cause was stays with it.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,12 +9,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
-use super::connections::{Connections, OpenConnection, Place};
+use super::connections::{Connections, OpenConnection, Origin, Place};
 use super::envelope::Door;
 use super::stream::Wire;
 use super::tls::{Accepting, Allowed, Tls};
@@ -45,6 +45,22 @@ pub enum Incoming {
     Tcp(TcpListener),
     /// By a network of a test's own.
     Through(BoxStream<'static, io::Result<Box<dyn Wire>>>),
+}
+
+/// One connection that is there already, for whoever dials first.
+pub(super) struct Made(Mutex<Option<Box<dyn Wire>>>);
+
+impl Made {
+    pub(super) fn new(wire: Box<dyn Wire>) -> Self {
+        Self(Mutex::new(Some(wire)))
+    }
+}
+
+impl Dial for Made {
+    fn dial(&self, _: String) -> BoxFuture<'static, io::Result<Box<dyn Wire>>> {
+        let wire = self.0.lock().take();
+        Box::pin(std::future::ready(wire.ok_or_else(|| io::ErrorKind::NotConnected.into())))
+    }
 }
 
 impl fmt::Debug for Reach {
@@ -77,7 +93,7 @@ impl Incoming {
         let accepting = move |(wire, place)| Accepted::new(wire, place, allowed(&door, &tls));
         match self {
             Self::Tcp(listener) => stream::unfold((listener, connections), |(listener, connections)| async move {
-                let accepted = accept(|| listener.accept(), &connections).await;
+                let accepted = accept(|| next_of(&listener), &connections).await;
                 Some((accepted, (listener, connections)))
             })
             .map(move |accepted| Ok(accepting(accepted)))
@@ -106,24 +122,29 @@ fn allowed(door: &Door, tls: &Tls) -> Allowed {
     }
 }
 
+/// The next connection of a listener; nothing, if it has ended already.
+async fn next_of(listener: &TcpListener) -> io::Result<Option<(Box<dyn Wire>, Origin)>> {
+    let (stream, from) = listener.accept().await?;
+    // One that has ended already has no options any more.
+    let is_there = stream.set_nodelay(true).is_ok();
+    Ok(is_there.then(|| (Box::new(stream) as Box<dyn Wire>, Origin::Address(from))))
+}
+
 /// The next connection for which there is a place, of those that come by `next`.
-async fn accept<F>(next: impl Fn() -> F, connections: &Arc<Connections>) -> (Box<dyn Wire>, Place)
+pub(super) async fn accept<F>(next: impl Fn() -> F, connections: &Arc<Connections>) -> (Box<dyn Wire>, Place)
 where
-    F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
+    F: Future<Output = io::Result<Option<(Box<dyn Wire>, Origin)>>>,
 {
     loop {
         match next().await {
-            Ok((stream, from)) => {
-                // One that has ended already has no options any more.
-                if stream.set_nodelay(true).is_err() {
-                    continue;
-                }
+            Ok(None) => {}
+            Ok(Some((wire, from))) => {
                 let Some(place) = connections.place().await else {
                     debug!("a connection is turned away: members use every place");
                     continue;
                 };
                 place.connection().comes_from(from);
-                return (Box::new(stream), place);
+                return (wire, place);
             }
             Err(error) => {
                 let theirs = matches!(
@@ -162,7 +183,7 @@ impl Connected for Accepted {
 }
 
 impl Accepted {
-    fn new(wire: Box<dyn Wire>, place: Place, allowed: Allowed) -> Self {
+    pub(super) fn new(wire: Box<dyn Wire>, place: Place, allowed: Allowed) -> Self {
         Self { stage: Stage::Accepting(Box::new(Accepting::new(wire, allowed))), place }
     }
 

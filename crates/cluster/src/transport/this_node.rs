@@ -8,14 +8,11 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use super::connections::Connections;
 use super::convert::{cluster_to_wire, id_to_wire};
 use super::envelope::Door;
-use super::keys::KnownKeys;
 use super::links::Directory;
 use super::refusals::refusal_of;
 use super::tls::{Handshake, speaks_no_tls};
-use crate::join_token::JoinToken;
 use crate::wire::admission_client::AdmissionClient;
 use crate::wire::{AdmitRequest, Identity, JoinRequest, JoinResponse, ProveRequest, ProveResponse};
 
@@ -290,16 +287,6 @@ impl Stranger {
         request.set_timeout(within);
         request
     }
-}
-
-/// Proves to the node at the other end of a connection that this side knows the join token, once that node has proved the
-/// same. Of somebody who is no node himself. Says what is to be shown to it.
-pub(crate) async fn prove(channel: Channel, handshake: Handshake, token: JoinToken) -> Result<Vec<u8>, Status> {
-    let door = Door::new(NodeId::default(), KnownKeys::new(false), token, Connections::new(1));
-    let answer = AdmissionClient::new(channel).prove(door.request(None, ProveRequest { is_wrong: false }, None)).await;
-    let (node, ProveResponse { proof }) = door.receive_stranger(answer)?;
-    door.is_proved_by(node, Some(handshake), &proof)?;
-    Ok(door.proof(handshake))
 }
 
 /// Whether another process than that one answered under its node id. Of members that do not say which they are, nobody knows.

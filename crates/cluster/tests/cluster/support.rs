@@ -8,7 +8,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use sessile_cluster::admin::{AdminClient, StatusResponse};
-use sessile_cluster::{Cluster, Incoming, Node, NodeConfig, PeersConfig, StartError};
+use sessile_cluster::{
+    Cluster, Incoming, Node, NodeConfig, OperatorToken, Operators, PeersConfig, Right, Secret, StartError,
+};
 use sessile_core::{Action, Condition, NamespaceId, Outcome, Put, SessionKey, Ttl};
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
@@ -39,6 +41,11 @@ pub(crate) async fn start(dir: &Path, change: impl FnOnce(&mut NodeConfig)) -> N
     let mut config = NodeConfig::new(dir.into());
     change(&mut config);
     Node::start(open(dir), config, None).await.unwrap()
+}
+
+/// By what every node knows whoever asks here.
+pub(crate) fn operator() -> OperatorToken {
+    OperatorToken { name: "tests".into(), right: Right::Admin, secret: Secret::new("a token of the tests' operator") }
 }
 
 pub(crate) fn deadline() -> Instant {
@@ -175,13 +182,14 @@ impl Cast {
             advertise: member.address.clone(),
             seeds,
             expect: Some(expect),
-            join_token: sessile_cluster::JoinToken::new("a token of the tests"),
+            join_token: Secret::new("a token of the tests"),
             plaintext: false,
             listen_for: Duration::from_millis(200),
             stabilise: Duration::from_millis(300),
             dead_after: PeersConfig::DEFAULT_DEAD_AFTER,
             autopilot: true,
         });
+        config.operators = Operators::new(vec![operator()]);
         change(&mut config);
         let listener = TcpListener::from_std(member.listener.try_clone().unwrap()).unwrap();
         let opening = try_open(&dir, self.engine).unwrap();
@@ -235,7 +243,7 @@ impl Cast {
     }
 
     pub(crate) async fn admin(&self, name: &str) -> AdminClient {
-        AdminClient::connect(&self.address(name), PATIENCE).await.unwrap()
+        AdminClient::connect(&self.address(name), Some(&operator().secret), PATIENCE).await.unwrap()
     }
 
     pub(crate) async fn status(&self, name: &str) -> StatusResponse {

@@ -53,6 +53,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "seeds",
             "expect",
             "join_token_file",
+            "operator_token_file",
             "plaintext",
             "listen_ms",
             "stabilise_ms",

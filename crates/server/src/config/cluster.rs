@@ -8,7 +8,8 @@ use super::ListenAddress;
 use super::addresses::{address, parse_address};
 use super::block::{Block, Located};
 use super::fault::{ConfigError, quoted};
-use super::join_token_file::JoinTokenFile;
+use super::operator_tokens::OperatorTokens;
+use super::token_file::TokenFile;
 
 /// The `cluster:` block: who this member is, and how it finds the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,9 @@ pub struct ClusterConfig {
     /// How many of them make the first cluster; `None` to wait for a cluster to join or for `sessile cluster init`.
     pub expect: Option<usize>,
     /// What proves that a node may join.
-    pub join_token: JoinTokenFile,
+    pub join_token: TokenFile,
+    /// By what operators from elsewhere are known; `None` for by nothing, so that only this machine's are.
+    pub operators: Option<OperatorTokens>,
     /// Whether members speak without TLS.
     pub plaintext: Plaintext,
     /// How long a new node listens for a cluster before it takes part in making one.
@@ -102,6 +105,7 @@ impl ClusterConfig {
             expect,
             // Last, so that who tries things out is told of what is wrong before of what is missing.
             join_token: join_token(&block, line)?,
+            operators: operators(&block)?,
             plaintext,
             listen_for,
             stabilise,
@@ -128,7 +132,7 @@ impl ClusterConfig {
     }
 }
 
-fn join_token(block: &Block<'_>, line: usize) -> Result<JoinTokenFile, ConfigError> {
+fn join_token(block: &Block<'_>, line: usize) -> Result<TokenFile, ConfigError> {
     let Some(found) = block.text("join_token_file")? else {
         let sentence = "`cluster.join_token_file` is missing: it names the file with the secret by which the members know \
                         each other; make one with `sessile cluster new-token`, the same for all";
@@ -136,7 +140,15 @@ fn join_token(block: &Block<'_>, line: usize) -> Result<JoinTokenFile, ConfigErr
     };
     let fault = |why| ConfigError::at(found.line, format!("`cluster.join_token_file` {} {why}", quoted(found.value)));
     let path = std::path::absolute(found.value).map_err(|_| fault("must be the path of a file".to_owned()))?;
-    JoinTokenFile::read(&path).map_err(fault)
+    TokenFile::read(&path).map_err(fault)
+}
+
+fn operators(block: &Block<'_>) -> Result<Option<OperatorTokens>, ConfigError> {
+    let Some(found) = block.text("operator_token_file")? else { return Ok(None) };
+    let fault =
+        |why| ConfigError::at(found.line, format!("`cluster.operator_token_file` {} {why}", quoted(found.value)));
+    let path = std::path::absolute(found.value).map_err(|_| fault("must be the path of a file".to_owned()))?;
+    OperatorTokens::read(&path).map(Some).map_err(fault)
 }
 
 fn plaintext(

@@ -143,6 +143,8 @@ impl ClusterConfig {
         lines.push(format!("  seeds: [{}]", seeds.join(", ")));
         lines.extend(self.expect.map(|expect| format!("  expect: {expect}")));
         lines.push(format!("  join_token_file: {}", quote(&self.join_token.path.to_string_lossy())));
+        let operators = self.operators.as_ref();
+        lines.extend(operators.map(|file| format!("  operator_token_file: {}", quote(&file.path.to_string_lossy()))));
         lines.extend(match self.plaintext {
             Plaintext::No => None,
             Plaintext::Loopback => Some("  plaintext: true".to_owned()),

@@ -155,6 +155,7 @@ fn values_arrive_where_they_belong() {
         seeds: vec![address("n1:14"), address("n2:14")],
         expect: Some(2),
         join_token: config.cluster.as_ref().unwrap().join_token.clone(),
+        operators: None,
         plaintext: Plaintext::No,
         listen_for: Duration::from_millis(15),
         stabilise: Duration::from_millis(16),

@@ -11,21 +11,35 @@ use crate::value_parsers::{address, patience, point_in_time};
 
 /// The variable that names the nodes to ask.
 pub(crate) const SERVER_VARIABLE: &str = "SESSILE_SERVER";
+/// The variable that names the data directory of the node to ask.
+pub(crate) const DATA_DIR_VARIABLE: &str = "SESSILE_DATA_DIR";
 
 /// Which nodes are asked, and for how long.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Server {
-    /// The node to ask: its `cluster.listen`. Any member does; of several, separated by commas, the first that answers
-    #[arg(
-        long = "server",
-        value_name = "HOST:PORT",
-        value_delimiter = ',',
-        env = SERVER_VARIABLE,
-        hide_env_values = true,
-        default_value = "127.0.0.1:7081",
-        value_parser = address
-    )]
+    /// The node to ask from another machine: its `cluster.listen`. Any member does; of several, separated by commas, the
+    /// first that answers [env: SESSILE_SERVER]
+    #[arg(long = "server", value_name = "HOST:PORT", value_delimiter = ',', value_parser = address)]
     pub(crate) servers: Vec<ListenAddress>,
+    /// The node to ask on this machine: its `storage.data_dir`. Its user and root may [env: SESSILE_DATA_DIR] [default:
+    /// /var/lib/sessile]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "servers",
+        value_parser = NonEmptyStringValueParser::new().map(PathBuf::from)
+    )]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// With --server: the file with the token that says who asks, one of those in the node's `cluster.operator_token_file`.
+    /// It is not sent
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SESSILE_TOKEN_FILE",
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new().map(PathBuf::from)
+    )]
+    pub(crate) token_file: Option<PathBuf>,
     /// How long to wait for each answer: seconds, or with a unit such as 500ms, 10s or 2m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = patience)]
     pub(crate) timeout: Duration,
@@ -57,58 +71,56 @@ pub(crate) struct StatusOf {
 /// A command of `sessile cluster`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
-    /// Print a new secret for `cluster.join_token_file`, the same for all members
+    /// Print a new secret, for `cluster.join_token_file`, `cluster.operator_token_file` or `admin.token_file`
     #[command(after_help = "Example:\n  sessile cluster new-token > /etc/sessile/join.token  # after `umask 077`")]
     NewToken,
     /// Make the node that is asked the first member of a new cluster
     ///
     /// For a cluster that begins with one node; seeds with `cluster.expect` make theirs by themselves.
-    #[command(
-        after_help = "Example:\n  sessile cluster init --server 10.0.0.1:7081 --join-token-file /etc/sessile/join.token"
-    )]
+    #[command(after_help = "Example:\n  sessile cluster init --data-dir /var/lib/sessile")]
     Init(Init),
     /// Admit the node that answers at an address, as a learner, and wait until it has caught up
     ///
     /// A learner receives the log and has no vote. With `cluster.autopilot` it becomes a voter by itself.
-    #[command(after_help = "Example:\n  sessile cluster add-learner 10.0.0.4:7081 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster add-learner 10.0.0.4:7081")]
     AddLearner(AddLearner),
     /// Make a learner that has caught up a voter
-    #[command(after_help = "Example:\n  sessile cluster promote n4 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster promote n4")]
     Promote(Promote),
     /// Put a learner in the place of a member, which is removed for good, in one change
-    #[command(after_help = "Example:\n  sessile cluster replace n3 n4 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster replace n3 n4")]
     Replace(Replace),
     /// Remove a member for good
     ///
     /// Its id is never accepted again; its machine comes back with `serve --discard-data-and-rejoin`.
-    #[command(after_help = "Example:\n  sessile cluster remove n3 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster remove n3")]
     Remove(Remove),
     /// Hand leadership to another voter
-    #[command(after_help = "Example:\n  sessile cluster transfer-leader n2 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster transfer-leader n2")]
     TransferLeader(TransferLeader),
     /// Change where a member is reached
-    #[command(after_help = "Example:\n  sessile cluster set-address n3 10.0.0.33:7081 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster set-address n3 10.0.0.33:7081")]
     SetAddress(SetAddress),
     /// Move the cluster's time forward, where its clocks are not to decide
     ///
     /// By that time sessions expire. It goes with the median of the members' clocks and never goes back. A step of more
     /// than an hour waits for a majority of clocks that agree, or for this command; until then writes are refused. Without
     /// a time it goes to the median of the clocks, or, where it is ahead of them, stands still until they have reached it.
-    #[command(after_help = "Example:\n  sessile cluster set-time 2026-11-30T12:00:00Z --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster set-time 2026-11-30T12:00:00Z")]
     SetTime(SetTime),
     /// Change the key by which a member is recognised
-    #[command(after_help = "Example:\n  sessile cluster rotate-key n2 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster rotate-key n2")]
     RotateKey(RotateKey),
     /// Make a member's state durable, so that its log can be shortened
-    #[command(after_help = "Example:\n  sessile cluster snapshot n2 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster snapshot n2")]
     Snapshot(Snapshot),
     /// Print the changes that operators and the autopilot made, with who, from where, when and with what result
     ///
     /// The newest 1,000 are kept. An entry without a result is of a change whose leader went away in the middle.
-    #[command(after_help = "Example:\n  sessile cluster history --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster history --json")]
     History(HistoryOf),
     /// Print a line for every change of the membership, of a role or of a member's reachability
-    #[command(after_help = "Example:\n  sessile cluster watch --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile cluster watch --json")]
     Watch(Watch),
 }
 
@@ -117,9 +129,6 @@ pub(crate) enum ClusterCommand {
 pub(crate) struct Init {
     #[command(flatten)]
     pub(crate) server: Server,
-    /// The file that proves the right to: the node's `cluster.join_token_file`
-    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new().map(PathBuf::from))]
-    pub(crate) join_token_file: PathBuf,
 }
 
 /// `sessile cluster add-learner`.

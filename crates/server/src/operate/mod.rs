@@ -9,11 +9,12 @@ mod found;
 mod remote;
 mod set_time;
 mod show;
+mod whom;
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sessile_cluster::JoinToken;
+use sessile_cluster::Secret;
 use sessile_cluster::admin::{
     AddLearnerRequest, AdminClient, AdminError, ChangeResponse, PromoteRequest, RemoveRequest, ReplaceRequest,
     SetAddressRequest,
@@ -22,8 +23,7 @@ use tokio::runtime::Builder;
 
 pub(crate) use args::{ClusterCommand, StatusOf};
 
-use crate::config::JoinTokenFile;
-use crate::exit::{Failure, Status};
+use crate::exit::Status;
 use crate::status::health::{Health, judge};
 use args::{AddLearner, Change, Init, Promote, Remove, Replace, SetAddress, Watch};
 use remote::Remote;
@@ -46,7 +46,7 @@ pub(crate) fn status(of: &StatusOf) -> anyhow::Result<ExitCode> {
 pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
     block_on(async {
         match command {
-            ClusterCommand::NewToken => say(&JoinToken::random()),
+            ClusterCommand::NewToken => say(&Secret::random()),
             ClusterCommand::Init(init) => init_cluster(init).await,
             ClusterCommand::AddLearner(add) => add_learner(add).await,
             ClusterCommand::Promote(Promote { member, change }) => {
@@ -122,11 +122,8 @@ async fn make(
 }
 
 async fn init_cluster(init: &Init) -> anyhow::Result<ExitCode> {
-    let path = &init.join_token_file;
-    let fault = |why| Failure::new(Status::Usage, format!("the join token file {} {why}", path.display()));
-    let token = JoinTokenFile::read(path).map_err(fault)?.token;
     let node = Remote::connect_to_one(&init.server, "the node that is asked becomes a cluster").await?;
-    let answer = node.within(node.client().init(&token)).await?;
+    let answer = node.within(node.client().init()).await?;
     let made = if answer.changed { "is the first member of the new" } else { "is a member already of the" };
     say(&format!("{} {made} cluster {}", node.server(), answer.cluster_id))
 }

@@ -1,10 +1,12 @@
 //! Asking a node: one connection, each answer within the time that was said, and an exit code for every way to fail.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
+use sessile_cluster::Secret;
 use sessile_cluster::admin::{AdminClient, AdminError, AdminErrorKind, StatusResponse};
 
 use tokio::time::Instant;
@@ -12,7 +14,8 @@ use tokio::time::Instant;
 use super::args::Server;
 use super::found::Found;
 use super::show::print;
-use crate::config::ListenAddress;
+use super::whom::Whom;
+use crate::config::{ListenAddress, TokenFile};
 use crate::exit::{Failure, Status};
 
 /// How long the others that are named may take to say of which cluster they are, once one has answered: members that are well
@@ -35,9 +38,17 @@ impl Remote {
     /// Those that answer soon after it must be of its cluster: what is asked of one must not be done in another, by whichever
     /// was faster.
     pub(super) async fn connect(server: &Server) -> Result<Self, Failure> {
+        match Whom::of(server)? {
+            Whom::OnThisMachine(data_dir) => Self::on_this_machine(&data_dir, server.timeout).await,
+            Whom::At(servers) => Self::at(&servers, server).await,
+        }
+    }
+
+    async fn at(servers: &[ListenAddress], server: &Server) -> Result<Self, Failure> {
+        let token = token(server)?;
         let mut asked: FuturesUnordered<_> = (0..)
-            .zip(&server.servers)
-            .map(async |(nth, address)| (nth, Self::ask(address, server.timeout).await))
+            .zip(servers)
+            .map(async |(nth, address)| (nth, Self::ask(address, token.as_ref(), server.timeout).await))
             .collect();
         let (mut found, mut in_no_cluster, mut failures) = (None::<Self>, None, Vec::new());
         let mut until = None;
@@ -59,17 +70,45 @@ impl Remote {
 
     /// The only one that is named, for what is asked of that node and of no other.
     pub(super) async fn connect_to_one(server: &Server, what: &str) -> Result<Self, Failure> {
-        if let [_, _, ..] = &server.servers[..] {
-            let sentence = format!("{what}, and {} are named: name one with --server", server.servers.len());
-            return Err(Failure::new(Status::Usage, sentence));
+        match Whom::of(server)? {
+            Whom::At(servers) if servers.len() > 1 => {
+                let sentence = format!("{what}, and {} are named: name one with --server", servers.len());
+                Err(Failure::new(Status::Usage, sentence))
+            }
+            _ => Self::connect(server).await,
         }
-        Self::connect(server).await
     }
 
-    async fn ask(address: &ListenAddress, timeout: Duration) -> Result<Self, Failure> {
+    /// The node that has that data directory, by the socket in it.
+    async fn on_this_machine(data_dir: &Path, timeout: Duration) -> Result<Self, Failure> {
+        let server = format!("the node in {}", data_dir.display());
+        let asked = tokio::time::timeout(timeout, async {
+            let mut client = AdminClient::connect_in(data_dir, timeout).await?;
+            let first = client.status().await?;
+            Ok::<_, AdminError>((client, first))
+        });
+        match asked.await {
+            Ok(Ok((client, first))) => Ok(Self { client, server, timeout, first }),
+            Ok(Err(error)) if [AdminErrorKind::Unreachable, AdminErrorKind::Denied].contains(&error.kind) => {
+                let sentence =
+                    "name its storage.data_dir with --data-dir, or with --server the cluster.listen of a node";
+                Err(Failure::new(status_of(error.kind), format!("{}; or {sentence}", error.text)))
+            }
+            Ok(Err(error)) => Err(failure(error)),
+            Err(_) => {
+                let sentence = format!(
+                    "{server} has not answered within {timeout:?}: it accepts connections and says nothing, as one does \
+                     that stands still: see its log, or name another with --server"
+                );
+                Err(Failure::new(Status::NoQuorum, sentence))
+            }
+        }
+    }
+
+    async fn ask(address: &ListenAddress, token: Option<&Secret>, timeout: Duration) -> Result<Self, Failure> {
         let server = address.to_string();
         let asked = tokio::time::timeout(timeout, async {
-            let mut client = AdminClient::connect(&server, timeout).await?;
+            let mut client = AdminClient::connect(&server, token, timeout).await?;
             let first = client.status().await?;
             Ok((client, first))
         });
@@ -149,6 +188,15 @@ async fn within<T>(
     }
 }
 
+/// What says who asks, if a file is named.
+fn token(server: &Server) -> Result<Option<Secret>, Failure> {
+    let read = |path: &PathBuf| {
+        let read = TokenFile::read_strong(path).map(|file| file.token);
+        read.map_err(|why| Failure::new(Status::Usage, format!("the token file {} {why}", path.display())))
+    };
+    server.token_file.as_ref().map(read).transpose()
+}
+
 /// The next answer, if there is one by then.
 async fn next<T>(answers: &mut (impl Stream<Item = T> + Unpin), until: Option<Instant>) -> Option<T> {
     match until {
@@ -191,7 +239,12 @@ fn not_found(error: AdminError) -> Failure {
 
 /// The exit code for it, with its sentence.
 fn failure(error: AdminError) -> Failure {
-    let status = match error.kind {
+    Failure::new(status_of(error.kind), error.text)
+}
+
+/// The exit code.
+fn status_of(kind: AdminErrorKind) -> Status {
+    match kind {
         AdminErrorKind::Unreachable => Status::Unavailable,
         AdminErrorKind::NoQuorum | AdminErrorKind::TimedOut => Status::NoQuorum,
         AdminErrorKind::Refused => Status::Refused,
@@ -199,8 +252,7 @@ fn failure(error: AdminError) -> Failure {
         AdminErrorKind::Denied => Status::Denied,
         AdminErrorKind::Invalid => Status::Usage,
         AdminErrorKind::Other => Status::Failure,
-    };
-    Failure::new(status, error.text)
+    }
 }
 
 #[cfg(test)]

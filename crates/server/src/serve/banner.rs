@@ -14,7 +14,7 @@ pub enum Keeping<'a> {
 }
 
 /// What `sessile dev` says once it listens on `address`: how to store and read, what to paste into MediaWiki's
-/// LocalSettings.php, and where the state is.
+/// LocalSettings.php, how to look at it, and where the state is.
 pub fn banner(address: SocketAddr, base_uri: &BaseUri, keeping: Keeping<'_>) -> String {
     let url = format!("http://{}{base_uri}", reachable(address));
     let state = match keeping {
@@ -24,6 +24,8 @@ pub fn banner(address: SocketAddr, base_uri: &BaseUri, keeping: Keeping<'_>) -> 
             directory.display()
         ),
     };
+    let (Keeping::Kept(directory) | Keeping::Temporary(directory)) = keeping;
+    let directory = directory.display();
     let mut text = String::new();
     // A String takes all that is written to it.
     let _ = write!(
@@ -49,6 +51,10 @@ MediaWiki (LocalSettings.php):
         'serialization_type' => 'JSON',
     ];
     $wgSessionCacheType = 'sessile';
+
+Look at it:
+
+    sessile status --data-dir '{directory}'
 
 {state}
 Ctrl-C stops it.

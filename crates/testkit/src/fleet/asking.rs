@@ -12,6 +12,8 @@ use crate::{Client, Process, Status};
 const ONE_QUESTION: Duration = Duration::from_secs(20);
 /// `sessile status`, for a test that asks many: who is frozen is not waited for.
 const STATUS: [&str; 4] = ["status", "--json", "--timeout", "3s"];
+/// By which a node is asked on its own machine, in its data directory.
+const SOCKET: &str = "admin.sock";
 /// How many lines of each log a failed test shows.
 const SHOWN_LINES: usize = 40;
 
@@ -46,7 +48,9 @@ impl Fleet {
         parsed.map(|status| status.unwrap_or_else(|error| panic!("{error}\n{}", said.stdout)))
     }
 
-    /// What `sessile …` says when it is asked at that node: the words, and `--server` behind them.
+    /// What `sessile …` says when it is asked at that node: the words, and behind them where it is: by the
+    /// socket in its data directory; by its port with a token, if it has one for operators; or without, if it has no socket,
+    /// as one of an earlier program.
     pub fn run(&self, words: &[&str], at: &str) -> Said {
         run_to_its_end(self.asking(words, at))
     }
@@ -58,13 +62,22 @@ impl Fleet {
 
     /// Asks a node to begin a cluster by itself. Nobody waits for its end, and dropped it is killed.
     pub fn ask_to_begin(&self, at: &str) -> Process {
-        let token = self.join_token_file(at).display().to_string();
-        self.ask(&["cluster", "init", "--join-token-file", &token], at)
+        self.ask(&["cluster", "init"], at)
     }
 
     fn asking(&self, words: &[&str], at: &str) -> Command {
         let mut command = Command::new(self.program_of(at));
-        command.args(words).arg("--server").arg(self.grpc(at).to_string());
+        command.args(words);
+        let data_dir = self.data_dir(at);
+        let has_token = self.node(at).settings.operator_token.is_some();
+        if !has_token && data_dir.join(SOCKET).exists() {
+            command.arg("--data-dir").arg(data_dir);
+            return command;
+        }
+        command.arg("--server").arg(self.grpc(at).to_string());
+        if has_token {
+            command.arg("--token-file").arg(self.operator_token_file(at));
+        }
         command
     }
 
@@ -136,7 +149,14 @@ mod tests {
         fleet.start("n1");
         fleet.ends("n1");
         assert_eq!(fleet.words("n1").matches("serve --config").count(), 2);
-        assert_eq!(fleet.run(&["status"], "n1").stdout, format!("status --server {}\n", fleet.grpc("n1")));
+        let (grpc, data_dir, token) = (fleet.grpc("n1"), fleet.data_dir("n1"), fleet.operator_token_file("n1"));
+        assert_eq!(fleet.run(&["status"], "n1").stdout, format!("status --server {grpc}\n"), "it has no socket");
+        std::fs::create_dir_all(&data_dir).unwrap();
+        std::fs::write(data_dir.join(SOCKET), "").unwrap();
+        assert_eq!(fleet.run(&["status"], "n1").stdout, format!("status --data-dir {}\n", data_dir.display()));
+        fleet.settings("n1").operator_token = Some("a token".to_owned());
+        let asked = format!("status --server {grpc} --token-file {}\n", token.display());
+        assert_eq!(fleet.run(&["status"], "n1").stdout, asked);
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Fleet {
             seeds,
             expect: None,
             join_token: "a token of the tests".to_owned(),
+            operator_token: None,
             plaintext: false,
             autopilot: true,
             listen_ms: 300,
@@ -135,6 +136,11 @@ impl Fleet {
     /// The file with its join token, once it was started.
     pub fn join_token_file(&self, name: &str) -> PathBuf {
         self.node(name).join_token_file()
+    }
+
+    /// The file with the token by which operators are known to it, once it was started.
+    pub fn operator_token_file(&self, name: &str) -> PathBuf {
+        self.node(name).operator_token_file()
     }
 
     /// Where its data is.

@@ -26,6 +26,9 @@ pub struct Settings {
     pub expect: Option<usize>,
     /// What the file at `cluster.join_token_file` holds.
     pub join_token: String,
+    /// A token by which operators are known to it, and by which it is asked at its port instead of its socket, if it is
+    /// given; earlier programs know none.
+    pub operator_token: Option<String>,
     /// `cluster.plaintext`; earlier programs do not know it, and are not told where it is false.
     pub plaintext: bool,
     /// `cluster.autopilot`.
@@ -86,6 +89,16 @@ impl Node {
         self.dir.join("join.token")
     }
 
+    /// What the node reads.
+    pub(super) fn operators_file(&self) -> PathBuf {
+        self.dir.join("operators")
+    }
+
+    /// What whoever asks it reads.
+    pub(super) fn operator_token_file(&self) -> PathBuf {
+        self.dir.join("operator.token")
+    }
+
     pub(super) fn data_dir(&self) -> PathBuf {
         self.dir.join(DISK).join("data")
     }
@@ -98,10 +111,11 @@ impl Node {
     pub(super) fn command(&self, program: &Path) -> Command {
         let (config, token) = (self.dir.join("config.yaml"), self.join_token_file());
         for (path, text) in [(&config, self.yaml(&token)), (&token, format!("{}\n", self.settings.join_token))] {
-            // A secret that everybody may read is refused.
-            let file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
-            let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-            written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            write_secret(path, &text);
+        }
+        if let Some(token) = &self.settings.operator_token {
+            write_secret(&self.operators_file(), &format!("tests admin {token}\n"));
+            write_secret(&self.operator_token_file(), token);
         }
         let mut command = match &self.host {
             Some(host) => {
@@ -128,6 +142,9 @@ impl Node {
         let dead_after = self.settings.dead_after_ms.map(|millis| format!("  dead_after_ms: {millis}\n"));
         let dead_after = dead_after.unwrap_or_default();
         let plaintext = if self.settings.plaintext { "  plaintext: true\n" } else { "" };
+        let operators = self.settings.operator_token.as_ref();
+        let operators = operators.map(|_| format!("  operator_token_file: {}\n", self.operators_file().display()));
+        let operators = operators.unwrap_or_default();
         let expect = expect.map(|expect| format!("  expect: {expect}\n")).unwrap_or_default();
         let cache = cache_mb.map(|mb| format!(", cache_mb: {mb}")).unwrap_or_default();
         let reserve = reserve_mb.map(|mb| format!(", reserve_mb: {mb}")).unwrap_or_default();
@@ -141,7 +158,7 @@ impl Node {
                listen: \"{listen}\"\n  \
                advertise: \"{advertise}\"\n  \
                seeds: {seeds:?}\n\
-             {expect}{max_rtt}{dead_after}{plaintext}  \
+             {expect}{max_rtt}{dead_after}{plaintext}{operators}  \
                join_token_file: {token}\n  \
                listen_ms: {listen_ms}\n  \
                stabilise_ms: {stabilise_ms}\n  \
@@ -163,6 +180,13 @@ impl Node {
     }
 }
 
+/// A secret that everybody may read is refused.
+fn write_secret(path: &Path, text: &str) {
+    let file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
 pub(super) fn said_by(process: &Process) -> String {
     format!("{}{}", process.stdout(), process.stderr())
 }
@@ -176,6 +200,8 @@ mod tests {
     fn a_configuration_is_written_as_the_program_reads_it() {
         let mut fleet = Fleet::of("/bin/false", 2);
         fleet.settings("n1").lines = "log_level: debug\n".into();
+        fleet.settings("n1").operator_token = Some("a token".into());
+        let operators = fleet.node("n1").operators_file();
         let yaml = fleet.node("n1").yaml(Path::new("/t"));
         let (http, first, second) = (fleet.http("n1").port(), fleet.grpc("n1"), fleet.grpc("n2"));
         let data_dir = fleet.data_dir("n1");
@@ -183,9 +209,10 @@ mod tests {
             "service_name: sessile\nlisten_address: 127.0.0.1\nlisten_port: {http}\n\
              storage: {{ data_dir: {}, engine: fjall, cache_mb: 16, reserve_mb: 0 }}\n\
              cluster:\n  name: n1\n  listen: \"{first}\"\n  advertise: \"{first}\"\n  \
-             seeds: [\"{first}\", \"{second}\"]\n  expect: 2\n  join_token_file: /t\n  listen_ms: 300\n  \
+             seeds: [\"{first}\", \"{second}\"]\n  expect: 2\n  operator_token_file: {}\n  join_token_file: /t\n  listen_ms: 300\n  \
              stabilise_ms: 500\n  autopilot: true\nshutdown: {{ grace_ms: 10000, notice_ms: 0 }}\nlog_level: debug\n",
-            data_dir.display()
+            data_dir.display(),
+            operators.display(),
         );
         assert_eq!(yaml, expected);
     }

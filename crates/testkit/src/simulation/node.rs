@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use sessile::ClusterSessions;
-use sessile_cluster::{JoinToken, Node, NodeConfig, PeersConfig, Reach, WallClock};
+use sessile_cluster::{Node, NodeConfig, Operators, PeersConfig, Reach, Secret, WallClock};
 use sessile_core::NamespaceId;
 use sessile_http::{ApiConfig, HttpMetrics, Limits, Server};
 use sessile_store::log::{LogOptions, LogWriter};
@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use super::engine;
 use super::invariants::kept_state;
 use super::net::{Doubles, Simulated, incoming, listen};
+use super::operator::operator;
 use super::plan::Constants;
 use super::planted::{Defect, PlantedSessions};
 use super::world::{Host, World, lock};
@@ -125,7 +126,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         advertise: host.address(),
         expect: Some(seeds.len()),
         seeds,
-        join_token: JoinToken::new("a token of the simulation"),
+        join_token: Secret::new("a token of the simulation"),
         plaintext: false,
         listen_for: constants.listen_for,
         stabilise: constants.stabilise,
@@ -134,6 +135,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
     };
     let config = NodeConfig {
         name: name_of(&host, planted),
+        operators: Operators::new(vec![operator()]),
         persist_after: constants.persist_after,
         reap_pause: constants.reap_pause,
         keep_entries: constants.keep_entries,

@@ -4,11 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sessile_cluster::Reach;
 use sessile_cluster::admin::{AdminClient, AdminError, RemoveRequest, ReplaceRequest};
+use sessile_cluster::{OperatorToken, Reach, Right, Secret};
 
 use super::net::Simulated;
 use super::world::World;
+
+/// By what every node knows it.
+pub(super) fn operator() -> OperatorToken {
+    let secret = Secret::new("a token of the simulation's operator");
+    OperatorToken { name: "simulation".into(), right: Right::Admin, secret }
+}
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,7 +46,7 @@ pub(super) async fn asks(world: Arc<World>, node: String, wish: Wish) {
 
 async fn ask(address: &str, wish: &Wish) -> Result<(), AdminError> {
     let reach = Reach::Through(Arc::new(Simulated { doubles: None }));
-    let mut client = AdminClient::connect_through(&reach, address, PATIENCE).await?;
+    let mut client = AdminClient::connect_through(&reach, address, Some(&operator().secret), PATIENCE).await?;
     match wish {
         Wish::TransferLeader => client.transfer_leader(None).await.map(drop),
         Wish::Snapshot => client.trigger_snapshot(None).await.map(drop),
