@@ -182,3 +182,41 @@ fn a_unix_socket_serves_whom_its_mode_lets_in_and_survives_a_crash() {
     again.ready();
     assert_eq!(get(&format!("DELETE {BASE}k")), "HTTP/1.1 204 No Content", "what was left is replaced");
 }
+
+#[test]
+fn the_listener_for_operators_asks_for_a_token_over_tls_and_tells_livez_to_all() {
+    let place = Place::new("fjall");
+    let first = certificate(&place);
+    let token = place.secret("admin.token", "a-token-of-the-tests");
+    let tls = lines(&place).replace("tls:", "").trim().to_owned();
+    let admin = format!("admin: {{ listen: '127.0.0.1:0', token_file: '{}', tls: {tls} }}\n", token.display());
+    let mut node = Process::start(place.serve(&admin)).unwrap();
+    node.ready();
+    let address = listener(&node, "listening for operators");
+    let get = |trusted: &CertificateDer<'static>, path: &str, token: &str| {
+        // What follows is the version, as the value of a header.
+        let head = format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nX-Version:");
+        request_over_tls(address, trusted, &head)
+    };
+    for path in ["/", "/metrics", "/readyz"] {
+        assert_eq!(get(&first, path, "a-token-of-the-tests").unwrap(), "HTTP/1.1 200 OK", "{path}");
+        assert_eq!(get(&first, path, "another-of-the-tests").unwrap(), "HTTP/1.1 401 Unauthorized", "{path}");
+        assert_eq!(request_over_tls(address, &first, &format!("GET {path}")).unwrap(), "HTTP/1.1 401 Unauthorized");
+    }
+    assert_eq!(request_over_tls(address, &first, "GET /livez").unwrap(), "HTTP/1.1 200 OK");
+    assert!(Client::connect(address).unwrap().request("GET", "/livez", "", b"").is_err(), "nothing is told in clear");
+
+    let second = certificate(&place);
+    place.secret("admin.token", "a-new-token-of-the-tests");
+    node.signal(Signal::HUP);
+    eventually("certificate and token are the new ones", || {
+        get(&second, "/metrics", "a-new-token-of-the-tests").ok().filter(|answer| answer == "HTTP/1.1 200 OK")
+    });
+    assert_eq!(get(&second, "/metrics", "a-token-of-the-tests").unwrap(), "HTTP/1.1 401 Unauthorized");
+    place.secret("admin.token", "short");
+    node.signal(Signal::HUP);
+    node.says("token of admin: as before, because ");
+    assert_eq!(get(&second, "/metrics", "a-new-token-of-the-tests").unwrap(), "HTTP/1.1 200 OK");
+    node.signal(Signal::TERM);
+    assert!(node.ends().success());
+}

@@ -28,6 +28,7 @@
 mod accept;
 mod api;
 mod base_uri;
+mod bearer;
 mod condition;
 mod config;
 mod connection;
@@ -57,6 +58,7 @@ mod value;
 
 pub use api::router;
 pub use base_uri::{BaseUri, BaseUriError};
+pub use bearer::bearer_only;
 pub use config::{ApiConfig, BuildInfo, Limits};
 pub use endpoints::{LIVE, admin_router};
 pub use metrics::{HttpMetrics, render};

@@ -12,6 +12,7 @@
 //! depth of its own and took linear time on all that was thrown at it; the tree over it is one small file here.
 
 mod addresses;
+mod admin;
 mod block;
 mod check;
 mod cluster;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use sessile_core::TtlPolicy;
 use sessile_http::{BaseUri, ReadConsistency, TlsFiles};
 
+pub use admin::AdminListener;
 pub use cluster::{ClusterConfig, Plaintext};
 pub use fault::ConfigError;
 pub use http_limits::HttpLimits;
@@ -85,8 +87,8 @@ pub struct Config {
     pub http: HttpLimits,
     /// Whose member it is and how it finds the others; `None` for a cluster of one, which listens for no peers.
     pub cluster: Option<ClusterConfig>,
-    /// Where the second HTTP listener is: metrics, probes and a status page.
-    pub admin_listen: Option<ListenAddress>,
+    /// The second HTTP listener: metrics, probes and a status page.
+    pub admin: Option<AdminListener>,
     /// How long it serves on, not ready, when the process is told to stop: until balancers look away.
     pub shutdown_notice: Duration,
     /// How long the requests in flight may take after that.

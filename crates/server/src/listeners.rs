@@ -42,7 +42,7 @@ impl Listeners {
                 None => None,
             },
             peers: bind_if(peers, passed.grpc, "cluster.listen").await?,
-            admin: bind_if(config.admin_listen.as_ref(), passed.admin, "admin.listen").await?,
+            admin: bind_if(config.admin.as_ref().map(|admin| &admin.listen), passed.admin, "admin.listen").await?,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use parking_lot::RwLock;
 use sessile_cluster::{Incoming, Node, Operators};
 use sessile_http::{Drained, Server, Tls};
 use sessile_store::engine::EngineKind;
@@ -14,9 +15,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Config, OperatorTokens};
+use crate::config::{Config, OperatorTokens, TokenFile};
 use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
+use crate::logging::wall_clock;
 use crate::metrics::Metrics;
 use crate::opening::{self, OldData};
 use crate::reloads::Reloads;
@@ -81,7 +83,7 @@ pub async fn run(
         let watch = watch(tls.clone(), course.close_listeners.clone());
         let api = (api, unix, tls.clone());
         let api = serve_api(&resources, api, &sessions, &metrics, course.close_listeners.clone());
-        let admin = serve_admin(&resources, admin, &sessions, &metrics, course.close_listeners.clone());
+        let admin = serve_admin(&resources, admin, &sessions, &metrics, &reloads, course.close_listeners.clone());
         let (api, admin, ()) = tokio::try_join!(api, admin, watch)?;
         let cut_off = api.cut_off + admin.map_or(0, |admin| admin.cut_off);
         if cut_off > 0 {
@@ -214,10 +216,18 @@ async fn serve_admin(
     listener: Option<TcpListener>,
     sessions: &Arc<ClusterSessions>,
     metrics: &Arc<Metrics>,
+    reloads: &Reloads,
     close: CancellationToken,
 ) -> anyhow::Result<Option<Drained>> {
     let Some(listener) = listener else { return Ok(None) };
     info!(address = %address_of(&listener)?, "listening for operators");
+    let (token, tls) =
+        resources.config.admin.as_ref().map_or((None, None), |admin| (admin.token.clone(), admin.tls.clone()));
+    let tls = tls.map(|files| Tls::load(files, wall_clock, None)).transpose();
+    let tls = tls.map_err(|error| Failure::new(Status::Usage, error))?;
+    if let Some(tls) = tls.clone() {
+        reloads.add("certificate of admin", move || tls.reload().map_err(|error| error.to_string()));
+    }
     let exposition = {
         let metrics = Arc::clone(metrics);
         move || metrics.render()
@@ -235,8 +245,25 @@ async fn serve_admin(
         }
     };
     let router = sessile_http::admin_router(sessions, resources.config.http.request_timeout, exposition, page);
-    let limits = resources.admin_limits();
-    Ok(Some(Server::new(router, limits, &metrics.http, "admin").serve(listener, close).await))
+    let router = match token {
+        Some(file) => sessile_http::bearer_only(router, is_token(file, reloads)),
+        None => router,
+    };
+    let server = Server::with_tls(router, resources.admin_limits(), &metrics.http, "admin", tls.clone());
+    let (drained, watched) = tokio::join!(server.serve(listener, close.clone()), watch(tls, close));
+    watched.map(|()| Some(drained))
+}
+
+/// Whether somebody shows what is in that file: read again whenever all is reloaded.
+fn is_token(file: TokenFile, reloads: &Reloads) -> impl Fn(&str) -> bool + Send + Sync + 'static {
+    let (known, path) = (Arc::new(RwLock::new(file.token)), file.path);
+    let used = Arc::clone(&known);
+    reloads.add("token of admin", move || {
+        let read = TokenFile::read_strong(&path).map_err(|why| format!("{} {why}", path.display()))?;
+        *used.write() = read.token;
+        Ok(format!("that of {}", path.display()))
+    });
+    move |shown| known.read().is_same(shown)
 }
 
 async fn open_data(resources: &Resources<'_>, old: OldData) -> anyhow::Result<Opening> {

@@ -40,7 +40,7 @@ impl<'a> Resources<'a> {
         let listens = Listens {
             api: config.http.max_connections,
             peers: config.cluster.is_some(),
-            admin: config.admin_listen.is_some(),
+            admin: config.admin.is_some(),
         };
         let limit = raise_limit();
         let descriptors =

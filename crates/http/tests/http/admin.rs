@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use prometheus::Registry;
-use sessile_http::{HttpMetrics, Limits, Server, SessionsError, admin_router, render};
+use sessile_http::{HttpMetrics, Limits, Server, SessionsError, admin_router, bearer_only, render};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,47 @@ async fn it_serves_probes_metrics_and_a_page_and_no_session() {
         assert_eq!((nothing.status, nothing.text()), (404, "There is nothing here; / is the status page.\n"));
     }
     assert_eq!(client.request("POST", "/", "", b"x").await.status, 405);
+    shutdown.cancel();
+    server.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn with_a_token_it_serves_only_those_who_show_it_and_livez_to_all() {
+    let (fake, registry) = (Fake::new(), Registry::new());
+    let metrics = HttpMetrics::register(&registry).unwrap();
+    let page = || std::future::ready("<p>page".to_owned());
+    let router = admin_router(&fake, Duration::from_secs(60), move || render(&registry), page);
+    let router = bearer_only(router, |token| token == "open-sesame");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let mut server = JoinSet::new();
+    server.spawn(Server::new(router, Limits::default(), &metrics, "admin").serve(listener, shutdown.clone()));
+
+    let mut client = Client::connect(address).await;
+    for target in ["/", "/metrics", "/readyz", "/nothing"] {
+        for (headers, challenge) in [
+            ("", "Bearer realm=\"sessile\""),
+            ("Authorization: Basic b3BlbjpzZXNhbWU=\r\n", "Bearer realm=\"sessile\""),
+            ("Authorization: Bearer open-sesam\r\n", "Bearer realm=\"sessile\", error=\"invalid_token\""),
+            ("Authorization: Bearer \r\n", "Bearer realm=\"sessile\""),
+            ("Authorization: Bearer open-sesame\r\nAuthorization: Bearer open-sesame\r\n", "Bearer realm=\"sessile\""),
+        ] {
+            let refused = client.request("GET", target, headers, b"").await;
+            assert_eq!(
+                (refused.status, refused.header("www-authenticate")),
+                (401, Some(challenge)),
+                "{target} {headers}"
+            );
+            assert!(!refused.text().contains("page") && !refused.text().contains("sessile_http"), "{}", refused.text());
+        }
+        let status = if target == "/nothing" { 404 } else { 200 };
+        for scheme in ["Bearer", "bearer"] {
+            let shown = format!("Authorization: {scheme} open-sesame\r\n");
+            assert_eq!(client.request("GET", target, &shown, b"").await.status, status, "{target}");
+        }
+    }
+    assert_eq!(client.request("GET", "/livez", "", b"").await.status, 200);
     shutdown.cancel();
     server.join_next().await.unwrap().unwrap();
 }

@@ -62,7 +62,8 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "autopilot",
         ],
     ),
-    ("admin", &["listen"]),
+    ("admin", &["listen", "token_file", "tls"]),
+    ("admin.tls", &["cert", "key", "client_ca"]),
 ];
 
 /// A value, and the line to name when it is refused.
@@ -91,6 +92,11 @@ impl<'a> Block<'a> {
         Self::open(name, self.get(name))
     }
 
+    /// The block under a key of this one, by its whole name; an empty one when the key is absent.
+    pub(super) fn nested(&self, name: &'static str, key: &str) -> Result<Self, ConfigError> {
+        Self::open(name, self.get(key))
+    }
+
     fn open(name: &'static str, node: Option<&'a Node>) -> Result<Self, ConfigError> {
         let mut block = Self { name, entries: Vec::new() };
         let Some(node) = node else { return Ok(block) };
@@ -116,6 +122,11 @@ impl<'a> Block<'a> {
             block.entries.push((text, value));
         }
         Ok(block)
+    }
+
+    /// Its whole name; the top has none.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Whether the key is there, with a value or without.

@@ -7,14 +7,14 @@ use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
 use sessile_http::{BaseUri, ReadConsistency};
 use sessile_store::engine::EngineKind;
 
-use super::addresses::address;
 use super::block::{Block, Located};
 use super::document::Node;
 use super::fault::{ConfigError, quoted};
 use super::read::read_at_most;
 use super::tls::tls;
 use super::{
-    ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, ListenUnix, LogLevel, OpenApi, Storage,
+    AdminListener, ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, ListenUnix, LogLevel,
+    OpenApi, Storage,
 };
 
 /// What a file may leave out, by whose file it is. Kask's are those of its config.go.
@@ -86,7 +86,7 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
         service_name: service_name(&top, &defaults)?,
         base_uri,
         read_consistency: read_consistency(&top)?,
-        admin_listen: admin(&top.block("admin")?, &listen, cluster.as_ref())?,
+        admin: admin(&top.block("admin")?, &listen, cluster.as_ref(), &mut warnings)?,
         cluster,
         listen,
         listen_unix: ListenUnix::check(&top)?,
@@ -194,16 +194,17 @@ fn outlasts_no_leader(cluster: &ClusterConfig, http: &HttpLimits) -> Option<Stri
     })
 }
 
-/// Where the second HTTP listener is, if there is one.
+/// The second HTTP listener, if there is one.
 fn admin(
     block: &Block<'_>,
     listen: &ListenAddress,
     cluster: Option<&ClusterConfig>,
-) -> Result<Option<ListenAddress>, ConfigError> {
-    let Some(Located { value, line }) = address(block, "listen")? else { return Ok(None) };
-    own_port("admin.listen", &value, line, "listen_address and listen_port", listen)?;
+    warnings: &mut Vec<String>,
+) -> Result<Option<AdminListener>, ConfigError> {
+    let Some(Located { value, line }) = AdminListener::check(block, warnings)? else { return Ok(None) };
+    own_port("admin.listen", &value.listen, line, "listen_address and listen_port", listen)?;
     if let Some(cluster) = cluster {
-        own_port("admin.listen", &value, line, "cluster.listen", &cluster.listen)?;
+        own_port("admin.listen", &value.listen, line, "cluster.listen", &cluster.listen)?;
     }
     Ok(Some(value))
 }

@@ -7,7 +7,7 @@ use sessile_http::TlsFiles;
 
 use crate::memory::{Memory, default_budget};
 
-use super::{ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Plaintext};
+use super::{AdminListener, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Plaintext};
 
 impl Config {
     /// The effective values as a file that would give the same node, the warnings and the kind of file as comments.
@@ -89,9 +89,7 @@ impl Config {
             format!("  notice_ms: {}", self.shutdown_notice.as_millis()),
         ]);
         lines.extend(self.cluster.iter().flat_map(ClusterConfig::lines));
-        if let Some(listen) = &self.admin_listen {
-            lines.extend(["admin:".to_owned(), format!("  listen: {}", quote(&listen.to_string()))]);
-        }
+        lines.extend(self.admin.iter().flat_map(AdminListener::lines));
         lines
     }
 }
@@ -120,6 +118,17 @@ fn tls_lines(files: &TlsFiles) -> Vec<String> {
     let mut lines = vec!["tls:".to_owned(), path("cert", &files.cert), path("key", &files.key)];
     lines.extend(files.client_ca.as_deref().map(|file| path("client_ca", file)));
     lines
+}
+
+impl AdminListener {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec!["admin:".to_owned(), format!("  listen: {}", quote(&self.listen.to_string()))];
+        let token = self.token.as_ref();
+        lines.extend(token.map(|file| format!("  token_file: {}", quote(&file.path.to_string_lossy()))));
+        let tls = self.tls.iter().flat_map(tls_lines).map(|line| format!("  {line}"));
+        lines.extend(tls);
+        lines
+    }
 }
 
 impl ListenUnix {

@@ -64,7 +64,7 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!((config.http.max_value_bytes, config.http.request_timeout.as_millis()), (1 << 20, 2_000));
     assert_eq!((config.shutdown_grace.as_millis(), config.shutdown_notice.as_millis()), (10_000, 0));
     assert_eq!(config.read_consistency, ReadConsistency::Linearizable);
-    assert_eq!((&config.cluster, &config.admin_listen), (&None, &None));
+    assert_eq!((&config.cluster, &config.admin), (&None, &None));
     assert_eq!(config.warnings, [""; 0]);
     for same in ["# nothing\n", "---\n", "~", "\u{feff}", "storage:\nhttp: ~\ntls: {}\ndefault_ttl: null\n"] {
         assert_eq!(parse(same), config, "{same:?}");
@@ -113,6 +113,27 @@ fn who_may_connect_to_a_unix_socket_is_a_mode_and_a_group() {
 }
 
 #[test]
+fn a_listener_for_operators_that_others_reach_is_warned_of_unless_it_asks_for_a_token_over_tls() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("admin.token");
+    std::fs::write(&token, "a-token-of-the-tests\n").unwrap();
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).unwrap();
+    let token = token.display();
+    for (admin, warns) in [
+        ("{listen: '127.0.0.1:1'}".to_owned(), None),
+        ("{listen: '10.0.0.1:1'}".to_owned(), Some("shows metrics and the status page to everybody")),
+        (format!("{{listen: '0.0.0.0:1', token_file: '{token}'}}"), Some("a token that others can hear")),
+        (format!("{{listen: 'localhost:1', token_file: '{token}'}}"), None),
+    ] {
+        let config = parse(&format!("admin: {admin}\n"));
+        assert_eq!(config.warnings.len(), usize::from(warns.is_some()), "{:?}", config.warnings);
+        assert!(warns.is_none_or(|warns| config.warnings[0].contains(warns)), "{:?}", config.warnings);
+        assert_eq!(parse(&config.describe()), config);
+    }
+}
+
+#[test]
 fn values_arrive_where_they_belong() {
     let config = parse(
         "service_name: s\nbase_uri: b\nlisten_address: '::1'\nlisten_port: 1\ndefault_ttl: 2\nmax_ttl: 3\n\
@@ -147,7 +168,7 @@ fn values_arrive_where_they_belong() {
     assert_eq!(config.shutdown_notice, Duration::from_millis(11));
     assert_eq!(config.read_consistency, ReadConsistency::Local);
     let address = |text: &str| ListenAddress::parse(text).unwrap();
-    assert_eq!(config.admin_listen, Some(address("a:12")));
+    assert_eq!(config.admin.as_ref().map(|admin| &admin.listen), Some(&address("a:12")));
     let cluster = ClusterConfig {
         name: "n2".to_owned(),
         listen: address("[::]:13"),

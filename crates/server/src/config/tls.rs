@@ -6,7 +6,7 @@ use super::block::{Block, Located};
 use super::fault::ConfigError;
 use crate::logging::wall_clock;
 
-/// The certificate that `tls` names, and the client authority; `None` where it names none. As in Kask, an empty path is
+/// The certificate that a block such as `tls` names, and the client authority; `None` where it names none. As in Kask, an empty path is
 /// none. The files are read, so that one that cannot be used is found before anything happens; what clients may mind in
 /// them goes to the warnings.
 pub(super) fn tls(block: &Block<'_>, warnings: &mut Vec<String>) -> Result<Option<TlsFiles>, ConfigError> {
@@ -15,10 +15,11 @@ pub(super) fn tls(block: &Block<'_>, warnings: &mut Vec<String>) -> Result<Optio
     let (cert, key) = match (cert, key, client_ca) {
         (Some(cert), Some(key), _) => (cert, key),
         (None, None, None) => return Ok(None),
-        (Some(Located { line, .. }), None, _) => return Err(lonely(line, "tls.cert", "tls.key")),
-        (None, Some(Located { line, .. }), _) => return Err(lonely(line, "tls.key", "tls.cert")),
+        (Some(Located { line, .. }), None, _) => return Err(lonely(line, &block.path("cert"), &block.path("key"))),
+        (None, Some(Located { line, .. }), _) => return Err(lonely(line, &block.path("key"), &block.path("cert"))),
         (None, None, Some(Located { line, .. })) => {
-            return Err(lonely(line, "tls.client_ca", "tls.cert` and `tls.key"));
+            let both = format!("{}` and `{}", block.path("cert"), block.path("key"));
+            return Err(lonely(line, &block.path("client_ca"), &both));
         }
     };
     let files = TlsFiles {
@@ -27,7 +28,7 @@ pub(super) fn tls(block: &Block<'_>, warnings: &mut Vec<String>) -> Result<Optio
         client_ca: client_ca.map(|found| PathBuf::from(found.value)),
     };
     let tls = Tls::load(files.clone(), wall_clock, None)
-        .map_err(|error| ConfigError::at(cert.line, format!("`tls`: {error}")))?;
+        .map_err(|error| ConfigError::at(cert.line, format!("`{}`: {error}", block.name())))?;
     warnings.extend(tls.warnings());
     Ok(Some(files))
 }

@@ -177,6 +177,17 @@ fn every_key_takes_what_it_should_and_nothing_else() {
         ),
         ("cluster", vec![], vec!["{name: n, port: 1}"], "unknown key \"port\" in `cluster`"),
         ("admin", vec![], vec!["{listen: '127.0.0.1:8081'}"], "is taken by `listen_address and listen_port`"),
+        ("admin", vec![], vec!["{token_file: /t, listen: 'a:1'}"], "`admin.token_file` \"/t\" cannot be read"),
+        ("admin", vec![], vec!["{tls: {cert: /c, key: /k}}"], "/c cannot be read"),
+        (
+            "admin",
+            vec![],
+            vec!["{listen: 'a:1', tls: {cert: /c}}"],
+            "`admin.tls.cert` is of no use without `admin.tls.key`",
+        ),
+        ("admin", vec![], vec!["{tls: {}}"], "are of no use without `admin.listen`"),
+        ("admin", vec![], vec!["{listen: 'a:1', tls: {certs: /c}}"], "did you mean `admin.tls.cert`?"),
+        ("cluster", vec![], vec!["{name: n, join_token_file: TOKEN, operator_token_file: /t}"], "cannot be read"),
         ("admin", vec!["{}", "~", "{listen: '127.0.0.1:9081'}"], vec!["{listen: 9081}"], "HOST:PORT"),
     ] {
         for value in good {
