@@ -1,10 +1,8 @@
 //! Who reaches the port of a node and asks what operators ask.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::client::Grpc;
@@ -12,10 +10,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
-use super::strangers::{ADMIN, Alone, PATIENCE, READ, TOKEN, listen};
+use super::strangers::{ADMIN, Alone, PATIENCE, READ, TOKEN, man_in_the_middle};
 use crate::admin::{AdminClient, AdminErrorKind, RemoveRequest};
 use crate::tokens::{Purpose, Secret, Side};
-use crate::transport::{Handshake, NodeKey, Reach, Tls, connect_without_a_key, intercepted};
+use crate::transport::{Handshake, Reach, connect_without_a_key};
 use crate::wire::access_client::AccessClient;
 use crate::wire::{EnterRequest, ProveAccessRequest, StatusRequest};
 
@@ -93,22 +91,12 @@ async fn a_proof_that_was_heard_is_worth_nothing_elsewhere_and_a_wrong_one_is_wa
     assert_eq!(asks(&channel, CALLS[0].0).await, Err(Code::Unauthenticated));
 }
 
-/// It has a key and a certificate of its own, and stands between an operator and a node, both of which know the token.
+/// It stands between an operator and a node, both of which know the token.
 #[tokio::test]
 async fn a_man_in_the_middle_is_believed_by_no_operator_and_hears_no_proof() {
     let alone = Alone::new().await;
-    let (between, address) = listen().await;
     let mut tasks = JoinSet::new();
-    let real = alone.address.clone();
-    tasks.spawn(async move {
-        let tls = Arc::new(Tls::new(&NodeKey::generate().unwrap()).unwrap());
-        let mut relays = JoinSet::new();
-        loop {
-            let (from, _) = between.accept().await.unwrap();
-            let (tls, to) = (tls.clone(), TcpStream::connect(&real).await.unwrap());
-            relays.spawn(async move { drop(intercepted(&tls, Box::new(from), Box::new(to)).await) });
-        }
-    });
+    let address = man_in_the_middle(&alone.address, &mut tasks).await;
     let token = Secret::new(ADMIN);
     assert!(AdminClient::connect(&alone.address, Some(&token), PATIENCE).await.is_ok(), "without him");
     let refused = AdminClient::connect(&address, Some(&token), PATIENCE).await.err().unwrap();

@@ -103,7 +103,7 @@ fn config(dir: &Path, address: &str, seeds: Vec<String>, token: &str) -> NodeCon
     NodeConfig { name: "n1".into(), peers: Some(peers), operators, ..NodeConfig::new(dir.into()) }
 }
 
-pub(super) async fn listen() -> (TcpListener, String) {
+async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (listener, address)
@@ -196,14 +196,10 @@ async fn a_proof_that_was_heard_is_worth_nothing_on_another_connection() {
     assert!(alone.refused("token") >= 2);
 }
 
-/// It has a key and a certificate of its own, and stands between a node that wants to join and a member, both of which know
-/// the token.
-#[tokio::test]
-async fn a_man_in_the_middle_with_a_certificate_of_his_own_is_believed_by_neither_side() {
-    let alone = Alone::new().await;
+/// Stands between whoever calls and the node at an address, with a key and a certificate of its own. Gives where it is called.
+pub(super) async fn man_in_the_middle(real: &str, tasks: &mut JoinSet<()>) -> String {
     let (between, address) = listen().await;
-    let mut tasks = JoinSet::new();
-    let real = alone.address.clone();
+    let real = real.to_owned();
     tasks.spawn(async move {
         let tls = Arc::new(Tls::new(&NodeKey::generate().unwrap()).unwrap());
         let mut relays = JoinSet::new();
@@ -213,6 +209,15 @@ async fn a_man_in_the_middle_with_a_certificate_of_his_own_is_believed_by_neithe
             relays.spawn(async move { drop(intercepted(&tls, Box::new(from), Box::new(to)).await) });
         }
     });
+    address
+}
+
+/// It stands between a node that wants to join and a member, both of which know the token.
+#[tokio::test]
+async fn a_man_in_the_middle_with_a_certificate_of_his_own_is_believed_by_neither_side() {
+    let alone = Alone::new().await;
+    let mut tasks = JoinSet::new();
+    let address = man_in_the_middle(&alone.address, &mut tasks).await;
     let honest = Somebody::new(NodeId::from(8), TOKEN);
     assert!(honest.this.probe(&alone.address).await.is_ok(), "without him");
     let refused = honest.this.ask_to_join(&address).await.unwrap_err();
