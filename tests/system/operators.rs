@@ -32,10 +32,10 @@ impl Known {
     /// `sessile …` from elsewhere, with that token.
     fn with(&self, token: &str, words: &[&str]) -> (Option<i32>, String, String) {
         let file = self.place.secret("operator.token", token);
-        self.from_elsewhere(&[words, &["--token-file", file.to_str().unwrap()]].concat())
+        self.asked_from_elsewhere(&[words, &["--token-file", file.to_str().unwrap()]].concat())
     }
 
-    fn from_elsewhere(&self, words: &[&str]) -> (Option<i32>, String, String) {
+    fn asked_from_elsewhere(&self, words: &[&str]) -> (Option<i32>, String, String) {
         run(sessile().args(words).args(["--timeout", "60s", "--server", &self.grpc.to_string()]))
     }
 }
@@ -139,7 +139,7 @@ fn from_elsewhere_a_token_says_who_may_look_and_who_may_change() {
 fn who_proves_nothing_hears_nothing_wherever_he_calls_from() {
     let known = Known::start();
     for words in [&["status"][..], &["cluster", "watch"], &["cluster", "remove", "n1"], &["cluster", "init"]] {
-        let (code, said, error) = known.from_elsewhere(words);
+        let (code, said, error) = known.asked_from_elsewhere(words);
         assert_eq!((code, said.as_str()), (Some(77), ""), "{words:?}: {error}");
         let sentence = sentence(&error);
         assert!(sentence.contains("--token-file") && sentence.contains("the socket in its data directory"), "{error}");

@@ -71,7 +71,7 @@ pub(super) enum Origin {
     /// That address, which proves nothing of who it is.
     Address(SocketAddr),
     /// This machine, and the system says from whom.
-    Local(Operator),
+    Local(Box<Operator>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl OpenConnection {
         // It is said once, before anything is done with the connection.
         match origin {
             Origin::Address(address) => drop(self.from.set(address.to_string())),
-            Origin::Local(operator) => self.asks_as(operator),
+            Origin::Local(operator) => self.asks_as(*operator),
         }
     }
 

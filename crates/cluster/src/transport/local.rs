@@ -67,7 +67,7 @@ impl LocalSocket {
                 let (stream, _) = socket.listener.accept().await?;
                 // Of one that has ended nobody knows who it was.
                 let operator = stream.peer_cred().ok().map(|peer| operator(&node, peer.uid(), peer.pid()));
-                Ok(operator.map(|operator| (Box::new(stream) as Box<dyn Wire>, Origin::Local(operator))))
+                Ok(operator.map(|operator| (Box::new(stream) as Box<dyn Wire>, Origin::Local(Box::new(operator)))))
             };
             let (wire, place) = accept(next, &connections).await;
             Some((Ok(Accepted::new(wire, place, Allowed::Plain)), (socket, connections, node)))
