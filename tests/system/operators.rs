@@ -138,6 +138,8 @@ fn from_elsewhere_a_token_says_who_may_look_and_who_may_change() {
 #[test]
 fn who_proves_nothing_hears_nothing_wherever_he_calls_from() {
     let known = Known::start();
+    // By which this user would be known on this machine.
+    fs::remove_file(known.place.data_dir().join("admin.sock")).unwrap();
     for words in [&["status"][..], &["cluster", "watch"], &["cluster", "remove", "n1"], &["cluster", "init"]] {
         let (code, said, error) = known.asked_from_elsewhere(words);
         assert_eq!((code, said.as_str()), (Some(77), ""), "{words:?}: {error}");
@@ -151,6 +153,34 @@ fn who_proves_nothing_hears_nothing_wherever_he_calls_from() {
         assert!(sentence(&error).contains("does not know the token"), "{error}");
     }
     known.node.says("has a token of operators that this node does not know");
+}
+
+#[test]
+fn on_its_own_machine_a_node_is_asked_at_its_address_too_without_a_token() {
+    let known = Known::start();
+    let (code, said, error) = known.asked_from_elsewhere(&["status"]);
+    assert!(code == Some(0) && said.contains("healthy: 1 of 1 voters answers"), "{said}{error}");
+    let (code, said, error) = known.asked_from_elsewhere(&["cluster", "set-address", "n1", "127.0.0.1:7081"]);
+    assert_eq!(code, Some(0), "{said}{error}");
+    let (_, history, _) = known.place.ask(&known.node, &["cluster", "history", "--json"]);
+    assert!(!history.contains(r#""who": "token"#), "the system says who it was: {history}");
+}
+
+#[test]
+fn where_no_tokens_of_operators_are_named_the_join_token_is_one() {
+    let place = Place::new("fjall");
+    let token = place.secret("join.token", ADMIN);
+    let member = format!(
+        "cluster: {{ name: n1, listen: '127.0.0.1:0', join_token_file: '{}', listen_ms: 0 }}\n",
+        token.display()
+    );
+    let node = Process::start(place.serve(&member)).unwrap();
+    let grpc = listener(&node, "listening for peers").to_string();
+    let asked = |token: &Path| run(sessile().args(["cluster", "init", "--server", &grpc, "--token-file"]).arg(token));
+    let (code, _, error) = asked(&place.secret("other.token", READ));
+    assert_eq!(code, Some(77), "{error}");
+    let (code, said, error) = asked(&token);
+    assert_eq!(code, Some(0), "{said}{error}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use parking_lot::RwLock;
-use sessile_cluster::{Incoming, Node, Operators};
+use sessile_cluster::{Incoming, Node, OperatorToken, Operators, Right};
 use sessile_http::{Drained, Server, Tls};
 use sessile_store::engine::EngineKind;
 use sessile_store::{Opening, StoreError};
@@ -170,10 +170,18 @@ async fn leave(node: &Node, notice: Duration, close_listeners: &CancellationToke
     tokio::join!(biased; node.hand_over(HAND_OVER), seen);
 }
 
-/// By what operators from elsewhere are known: read again whenever all is reloaded.
+/// By what operators from elsewhere are known: by tokens that are read again whenever all is reloaded; where none are named,
+/// by the join token, if that is a strong one. Whoever has it could become a member, and so do all that operators may.
 fn operators(config: &Config, reloads: &Reloads) -> Operators {
-    let Some(file) = config.cluster.as_ref().and_then(|cluster| cluster.operators.clone()) else {
-        return Operators::default();
+    let Some(cluster) = &config.cluster else { return Operators::default() };
+    let Some(file) = cluster.operators.clone() else {
+        let strong = Some(&cluster.join_token).filter(|file| file.weakness.is_none());
+        let token = |file: &TokenFile| OperatorToken {
+            name: "join token".to_owned(),
+            right: Right::Admin,
+            secret: file.token.clone(),
+        };
+        return Operators::new(strong.map(token).into_iter().collect());
     };
     let operators = Operators::new(file.tokens);
     let (used, path) = (operators.clone(), file.path);

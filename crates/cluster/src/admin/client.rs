@@ -8,6 +8,7 @@ use openraft::base::BoxStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::same_machine;
 use crate::tokens::{Purpose, Secret, Side};
 use crate::transport::{Handshake, Reach, connect_over, connect_to_socket, connect_without_a_key, socket_in};
 use crate::wire::access_client::AccessClient;
@@ -63,9 +64,21 @@ pub struct AdminClient {
 
 impl AdminClient {
     /// Connects to `host:port`, and waits at most that long for each answer. With a token, first the node proves that it
-    /// knows it, so that it is one of the right cluster, and then this side; without one, a node answers nothing.
+    /// knows it, so that it is one of the right cluster, and then this side. Without one, a node answers nothing; one on this
+    /// machine says where its socket is, and is asked there.
     pub fn connect<'a>(server: &'a str, token: Option<&'a Secret>, timeout: Duration) -> Answer<'a, Self> {
-        Box::pin(Self::connect_through(&Reach::Tcp, server, token, timeout))
+        Box::pin(async move {
+            let mut over_tcp = Self::connect_through(&Reach::Tcp, server, token, timeout).await?;
+            if token.is_some() {
+                return Ok(over_tcp);
+            }
+            let refused = over_tcp.grpc.status(StatusRequest {}).await.err();
+            let data_dir = refused.as_ref().and_then(same_machine::told);
+            let Some(data_dir) = data_dir else { return Ok(over_tcp) };
+            // Where that is not for this user, the node's own refusal says more.
+            let by_socket = Self::connect_in(&data_dir, timeout).await;
+            Ok(by_socket.map_or(over_tcp, |client| Self { server: server.to_owned(), ..client }))
+        })
     }
 
     /// Connects to the node on this machine that has that data directory, by the socket in it.

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -13,6 +14,7 @@ use tower::Service;
 
 use super::caller::PASSED_ON;
 use super::rights::needed;
+use super::same_machine;
 use crate::transport::{OpenConnection, ThisNode};
 
 /// A service for operators, which lets nothing in but what somebody asks who has the right to: on a connection on which an
@@ -21,11 +23,13 @@ use crate::transport::{OpenConnection, ThisNode};
 pub(crate) struct Guarded<S> {
     inner: S,
     this: Arc<ThisNode>,
+    /// Where the socket is that asks for no token; nowhere, if there is none.
+    data_dir: Option<Arc<Path>>,
 }
 
 impl<S> Guarded<S> {
-    pub(crate) fn new(inner: S, this: Arc<ThisNode>) -> Self {
-        Self { inner, this }
+    pub(crate) fn new(inner: S, this: &Arc<ThisNode>, data_dir: Option<&Arc<Path>>) -> Self {
+        Self { inner, this: this.clone(), data_dir: data_dir.cloned() }
     }
 
     fn admit<B>(&self, request: &Request<B>) -> Result<(), Status> {
@@ -35,11 +39,7 @@ impl<S> Guarded<S> {
         let path = request.uri().path();
         let connection = request.extensions().get::<Arc<OpenConnection>>();
         let Some(operator) = connection.and_then(|connection| connection.operator()) else {
-            return Err(Status::unauthenticated(
-                "the node answers nobody who has not proved to be an operator: give --token-file with a token of its \
-                 cluster.operator_token_file; or run the command on its machine, without --server, where the socket in its \
-                 data directory asks for none",
-            ));
+            return Err(self.nobody(connection.and_then(|connection| connection.from())));
         };
         let needed = needed(path);
         if operator.right >= needed {
@@ -52,6 +52,21 @@ impl<S> Guarded<S> {
             path.rsplit('/').next().unwrap_or(path),
             needed.name()
         )))
+    }
+
+    /// What somebody at that address is told who has proved nothing.
+    fn nobody(&self, from: Option<&str>) -> Status {
+        let mut status = Status::unauthenticated(
+            "the node answers nobody who has not proved to be an operator: give --token-file with a token of its \
+             cluster.operator_token_file; or run the command on its machine, as root or as its user, where the socket in its \
+             data directory asks for none",
+        );
+        if let (Some(data_dir), Some(from)) = (&self.data_dir, from)
+            && same_machine::is_here(from)
+        {
+            same_machine::tell(&mut status, data_dir);
+        }
+        status
     }
 
     /// It must be of the same cluster, and must mean this node: what is asked of one cluster never reaches another one whose

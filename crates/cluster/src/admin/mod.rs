@@ -7,6 +7,7 @@ mod client;
 mod guard;
 mod managed;
 mod rights;
+mod same_machine;
 mod service;
 mod set_time;
 mod status;

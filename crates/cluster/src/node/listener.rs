@@ -75,9 +75,10 @@ impl Services {
             (Err(error), _) | (_, Err(error)) => return fail(&readiness, &fault, &error),
         };
         let admin = AdminServer::from_arc(Arc::new(admin)).max_decoding_message_size(MAX_QUESTION_BYTES);
-        let admin = Guarded::new(admin, this.clone());
-        let health = Guarded::new(health.max_decoding_message_size(MAX_QUESTION_BYTES), this.clone());
-        let (reflection, for_local) = (Guarded::new(reflection, this.clone()), Guarded::new(for_local, this.clone()));
+        let data_dir = local.as_ref().and_then(LocalSocket::data_dir);
+        let admin = Guarded::new(admin, &this, data_dir.as_ref());
+        let health = Guarded::new(health.max_decoding_message_size(MAX_QUESTION_BYTES), &this, None);
+        let (reflection, for_local) = (Guarded::new(reflection, &this, None), Guarded::new(for_local, &this, None));
         let local = async {
             let Some(local) = local else { return };
             let served = bounds

@@ -56,6 +56,11 @@ impl LocalSocket {
         &self.path
     }
 
+    /// The directory that it is in, from the root on.
+    pub(crate) fn data_dir(&self) -> Option<Arc<Path>> {
+        std::path::absolute(self.path.parent()?).ok().map(Arc::from)
+    }
+
     /// Every connection for which there is a place. `node` is the node's name, for the history.
     pub(crate) fn accepted(
         self,

@@ -27,7 +27,7 @@ pub struct ClusterConfig {
     pub expect: Option<usize>,
     /// What proves that a node may join.
     pub join_token: TokenFile,
-    /// By what operators from elsewhere are known; `None` for by nothing, so that only this machine's are.
+    /// By what operators from elsewhere are known; `None` for by the join token, if it is a strong one.
     pub operators: Option<OperatorTokens>,
     /// Whether members speak without TLS.
     pub plaintext: Plaintext,

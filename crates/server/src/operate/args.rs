@@ -30,7 +30,8 @@ pub(crate) struct Server {
         value_parser = NonEmptyStringValueParser::new().map(PathBuf::from)
     )]
     pub(crate) data_dir: Option<PathBuf>,
-    /// With --server: the file with the token that says who asks, one of those in the node's `cluster.operator_token_file`.
+    /// With --server: the file with the token that says who asks, one of those in the node's `cluster.operator_token_file`; the
+    /// join token, if it has no such file. None is needed for a node on this machine, by root and its own user.
     /// It is not sent
     #[arg(
         long,
