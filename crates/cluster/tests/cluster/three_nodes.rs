@@ -229,13 +229,14 @@ async fn a_node_that_was_joining_makes_no_cluster_of_its_own() {
     assert!(refused.contains("it was joining a cluster"), "{refused}");
 }
 
-/// What any gRPC tool finds without a file of ours. Here it speaks no TLS.
+/// What any gRPC tool finds on the node's machine, without a file of ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standard_health_service_and_reflection_answer() {
     let mut cast = Cast::new(1, 1);
-    cast.start_with("n1", |config| config.peers.as_mut().unwrap().plaintext = true);
+    cast.start_with("n1", |config| config.admin_socket = true);
     cast.cluster("n1").await;
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", cast.address("n1"))).unwrap();
+    let socket = cast.data_dir("n1").join(sessile_store::ADMIN_SOCKET);
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
     let channel = endpoint.connect().await.unwrap();
     let mut health = HealthClient::new(channel.clone());
     let whole_server = HealthCheckRequest { service: String::new() };
