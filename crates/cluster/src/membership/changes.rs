@@ -23,7 +23,7 @@ use super::named_keys::named_keys;
 use super::own_key::OwnKey;
 use super::quorum::assert_caught_up;
 use crate::error::StartError;
-use crate::group::{Group, voters};
+use crate::group::{Group, voters, was_dead, was_removed};
 use crate::health::ClusterHealth;
 use crate::reads::Reads;
 use crate::transport::{Found, ThisNode, are_copies, cluster_to_wire, why_silent};
@@ -162,6 +162,11 @@ impl MembershipChanges {
         key: Option<KeyHash>,
     ) -> Result<JoinResponse, Status> {
         if !self.group.leads() {
+            // One that had received nothing before it moved knows nobody whom it could call.
+            let is_elsewhere = self.group.address_of(node).is_some_and(|known| known != request.address);
+            if is_elsewhere && !self.health.is_well(node) {
+                self.this.directory().is_at(node, &request.address);
+            }
             let leader = self.group.leader().and_then(|leader| self.this.directory().address(leader));
             return Ok(JoinResponse { cluster: Bytes::new(), leader_address: leader.unwrap_or_default() });
         }
@@ -217,6 +222,10 @@ impl MembershipChanges {
     fn assert_not_removed(&self, node: NodeId) -> Result<(), Status> {
         if !self.group.state.is_removed(node) {
             return Ok(());
+        }
+        if self.group.replaced().contains(&node) {
+            let text = format!("node {node} was replaced in cluster {} while it was away", self.group.cluster);
+            return Err(self.this.door().refuse(Reason::Replaced, &text));
         }
         let text = format!(
             "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
@@ -404,7 +413,7 @@ impl MembershipChanges {
         if node == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
-        let what = format!("{} (node {node}) was removed, for good", member.name);
+        let what = was_removed(&member.name, node);
         let membership = change.make(members, None, &what).await?;
         Ok(Asked::Answered(changed(membership, what)))
     }
@@ -453,7 +462,7 @@ impl MembershipChanges {
     pub(super) async fn remove_dead(&self, node: NodeId, on: &StoredMembership) -> Result<u64, Status> {
         let change = self.begin_change(Some(index_of(on))).await?;
         let members = decide::removal(&voters(on), node, |voter| self.health.is_well(voter))?;
-        let what = format!("{} (node {node}), which was dead, has no vote any more", self.group.name_of(node));
+        let what = was_dead(&self.group.name_of(node), node);
         change.make(members, Some(self.autopilot()), &what).await
     }
 
