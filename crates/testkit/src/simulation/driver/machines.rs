@@ -142,8 +142,13 @@ impl Driver {
             cluster.log_ids().into_iter().rfind(|entry| Some(entry.index) <= applied)
         });
         let Some(newest) = newest.max_by_key(|entry| entry.index) else { return false };
-        let mut others = self.world.hosts().filter(|host| host.name != name);
-        others.all(|host| host.cluster().is_some_and(|cluster| cluster.log_ids().contains(&newest)))
+        // Only who has a place: there are machines for newcomers, too.
+        let others = self.others(name);
+        let has_it = |other: &String| {
+            let cluster = self.world.host(other).cluster();
+            cluster.is_some_and(|cluster| cluster.log_ids().contains(&newest))
+        };
+        others.iter().all(has_it)
     }
 
     /// A program that has ended by itself or by order is started again by its machine; who was removed is wiped before.

@@ -91,6 +91,10 @@ impl Driver {
                 self.tell(&format!("{name} is told to stop"));
                 self.world.host(&name).is_told_to_stop();
             }
+            Fault::Wipe if self.plan.constants.chunks.is_some() && self.rng.random_bool(0.5) => {
+                self.wipe(&name)?;
+                self.break_a_transfer_to(&name)?;
+            }
             Fault::Wipe => {
                 self.wipe(&name)?;
                 self.kill_in_change = self.rng.random_bool(0.5);
@@ -241,6 +245,26 @@ impl Driver {
         };
         self.tell(&format!("{next}, which leads since, is killed"));
         self.crash(&next, |disk, _| disk.cached())
+    }
+
+    /// Cuts a node off as soon as it receives a state: what came is kept, and gone on with when it is heard again.
+    fn break_a_transfer_to(&mut self, name: &str) -> Result<(), String> {
+        let receives = |driver: &Self| {
+            let status = driver.world.host(name).cluster().map(|cluster| cluster.status());
+            status.is_some_and(|status| status.receiving_bytes > Some(0))
+        };
+        self.soon(receives)?;
+        if !receives(self) || !self.cuts.is_empty() || self.held.is_some() {
+            return Ok(());
+        }
+        for (from, to) in self.others(name).iter().flat_map(|other| both(name, other)) {
+            self.tell(&format!("{to}, in the middle of a state, hears nothing of {from}"));
+            self.sim.partition_oneway(from.as_str(), to.as_str());
+            self.cuts.insert((from, to));
+        }
+        self.lasts(OUT_OF_SIGHT)?;
+        self.reconnect();
+        Ok(())
     }
 
     /// Whether it is in a cluster and has no vote there.
