@@ -160,11 +160,9 @@ impl Notes {
     /// The disk.
     pub fn replaced(&self, now: LogTime) -> Result<bool, StoreError> {
         // One that cannot be read might be of a moment ago.
-        let last = match read(&self.dir.join(REJOINED))? {
-            None => None,
-            Some(bytes) => Some(unseal::<u64>(&bytes).unwrap_or(now.as_millis())),
-        };
-        let again = Duration::as_millis(&REJOINS_AGAIN_AFTER);
+        let noted = read(&self.dir.join(REJOINED))?;
+        let last = noted.map(|bytes| unseal::<u64>(&bytes).unwrap_or(now.as_millis()));
+        let again = REJOINS_AGAIN_AFTER.as_millis();
         if last.is_some_and(|last| u128::from(last.abs_diff(now.as_millis())) < again) {
             return Ok(false);
         }

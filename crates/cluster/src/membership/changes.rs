@@ -162,11 +162,6 @@ impl MembershipChanges {
         key: Option<KeyHash>,
     ) -> Result<JoinResponse, Status> {
         if !self.group.leads() {
-            // One that had received nothing before it moved knows nobody whom it could call.
-            let is_elsewhere = self.group.address_of(node).is_some_and(|known| known != request.address);
-            if is_elsewhere && !self.health.is_well(node) {
-                self.this.directory().is_at(node, &request.address);
-            }
             let leader = self.group.leader().and_then(|leader| self.this.directory().address(leader));
             return Ok(JoinResponse { cluster: Bytes::new(), leader_address: leader.unwrap_or_default() });
         }

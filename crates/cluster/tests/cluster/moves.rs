@@ -46,7 +46,9 @@ async fn who_was_removed_while_all_others_moved_is_told_by_its_seeds() {
     let names = ["n1", "n2", "n3"];
     let mut cast = Cast::new(3, 3);
     cast.start_all();
-    cast.until("n1", "all vote", |status| voters(status) == names).await;
+    for name in names {
+        cast.until(name, "it has received who is where", |status| voters(status) == names && status.ready).await;
+    }
     cast.stop("n3").await;
     for name in ["n1", "n2"] {
         cast.stop(name).await;
