@@ -30,6 +30,9 @@ pub struct Refusal {
     /// For people.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
+    /// The reason as well, where a program of before would not know it.
+    #[prost(enumeration = "refusal::Reason", tag = "3")]
+    pub precisely: i32,
 }
 /// Nested message and enum types in `Refusal`.
 pub mod refusal {
@@ -65,6 +68,8 @@ pub mod refusal {
         WrongKey = 10,
         /// The sender is no member, as far as the receiver knows.
         NotAMember = 11,
+        /// The sender was removed, because another node has its place, and nobody removed it by hand. Only `precisely`.
+        Replaced = 12,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -85,6 +90,7 @@ pub mod refusal {
                 Self::NameTaken => "REASON_NAME_TAKEN",
                 Self::WrongKey => "REASON_WRONG_KEY",
                 Self::NotAMember => "REASON_NOT_A_MEMBER",
+                Self::Replaced => "REASON_REPLACED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -102,6 +108,7 @@ pub mod refusal {
                 "REASON_NAME_TAKEN" => Some(Self::NameTaken),
                 "REASON_WRONG_KEY" => Some(Self::WrongKey),
                 "REASON_NOT_A_MEMBER" => Some(Self::NotAMember),
+                "REASON_REPLACED" => Some(Self::Replaced),
                 _ => None,
             }
         }

@@ -1,6 +1,6 @@
 //! Losing members.
 
-use sessile_testkit::Client;
+use sessile_testkit::{Client, Fleet};
 
 use crate::world::{fleet, formed, other_than, put, read, serves_nothing, store};
 
@@ -33,8 +33,8 @@ fn five_nodes_serve_without_two_and_not_without_three() {
     }
 }
 
-#[test]
-fn a_dead_voter_gives_its_place_to_a_newcomer_of_another_name() {
+/// Three nodes that take one for dead after a second, and a fourth that is not started.
+fn soon_dead() -> Fleet {
     let mut fleet = fleet(3);
     fleet.add("n4");
     for name in fleet.names() {
@@ -43,6 +43,12 @@ fn a_dead_voter_gives_its_place_to_a_newcomer_of_another_name() {
     for name in ["n1", "n2", "n3"] {
         fleet.start(name);
     }
+    fleet
+}
+
+#[test]
+fn a_dead_voter_gives_its_place_to_a_newcomer_of_another_name() {
+    let mut fleet = soon_dead();
     let leader = fleet.wait_for_leader();
     let dead = other_than(&fleet, &leader);
     store(&fleet, &leader, "k", "v");
@@ -57,6 +63,51 @@ fn a_dead_voter_gives_its_place_to_a_newcomer_of_another_name() {
     // One may be lost again.
     fleet.kill(&leader);
     store(&fleet, "n4", "k", "written without both");
+}
+
+/// A machine that was away for longer than `dead_after_ms`. Its supervisor starts it again when it ends.
+#[test]
+fn a_voter_that_was_replaced_while_it_was_away_comes_back_by_itself_as_a_new_node() {
+    let mut fleet = soon_dead();
+    let leader = fleet.wait_for_leader();
+    let before = fleet.status(&leader).unwrap();
+    let away = other_than(&fleet, &leader);
+    store(&fleet, &leader, "k", "v");
+    fleet.kill(&away);
+    fleet.start("n4");
+    fleet.wait_until("n4 votes in its place", |fleet| {
+        fleet.status(&leader).filter(|status| status.voter("n4").is_some() && status.member(&away).is_none())
+    });
+    fleet.start(&away);
+    assert_eq!(fleet.ends(&away).code(), Some(1), "it is told");
+    assert!(fleet.words(&away).contains("was replaced in cluster"), "{}", fleet.words(&away));
+    fleet.start(&away);
+    let after = fleet.wait_until("it votes again", |fleet| {
+        fleet.status(&leader).filter(|status| status.voter(&away).is_some() && !status.joint)
+    });
+    assert_ne!(after.member(&away).unwrap().id, before.member(&away).unwrap().id, "it is a new node");
+    assert!(fleet.data_dir(&away).join("discarded-1").join("log").exists(), "nothing of the old one is deleted");
+    assert_eq!(read(&fleet, &away, "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn a_voter_that_an_operator_replaced_stays_out_until_an_operator_says_otherwise() {
+    let (mut fleet, before) = formed(3);
+    let leader = before.leader.unwrap();
+    let away = other_than(&fleet, &leader);
+    fleet.kill(&away);
+    fleet.add("n4");
+    fleet.start("n4");
+    fleet.wait_until("n4 is there", |fleet| fleet.status(&leader)?.member("n4").map(drop));
+    fleet.wait_until("an operator puts it in the place of the other", |fleet| {
+        fleet.run(&["cluster", "replace", &away, "n4"], &leader).code.filter(|code| *code == 0)
+    });
+    for _ in 0..2 {
+        fleet.start(&away);
+        assert_eq!(fleet.ends(&away).code(), Some(1));
+        assert!(fleet.words(&away).contains("was removed"), "{}", fleet.words(&away));
+    }
+    assert!(fleet.data_dir(&away).join("log").exists(), "nothing is set aside");
 }
 
 #[test]

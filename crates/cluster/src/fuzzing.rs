@@ -92,7 +92,8 @@ mod tests {
             oldest_version: u32::MAX,
             proof: bytes::Bytes::new(),
         };
-        let refusal = Refusal { reason: Reason::WrongNode.into(), text: "another one was meant".to_owned() };
+        let text = "another one was meant".to_owned();
+        let refusal = Refusal { reason: Reason::WrongNode.into(), text, ..Refusal::default() };
         let made = [
             ("member", sealed(one, Some(HERE), Some(CLUSTER))),
             ("removed", sealed(REMOVED, Some(HERE), Some(CLUSTER))),

@@ -43,4 +43,4 @@ pub use sessile_store::LiveRecord;
 pub use timing::Timing;
 pub use tokens::{OperatorToken, Operators, Right, Secret};
 pub use transport::{Dial, Incoming, Reach, RefusalCount, Wire};
-pub use wall_clock::WallClock;
+pub use wall_clock::{Uptime, WallClock};

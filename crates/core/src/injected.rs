@@ -5,7 +5,6 @@
 //! Without the feature `planted-defects`, which only the test kit asks for, every decision is the program's own and a
 //! constant. With it, a thread has the decisions that it asked for, and no other thread has them. Each is read at one place.
 
-#[cfg(not(feature = "planted-defects"))]
 use std::time::Duration;
 
 /// What is decided.
@@ -37,18 +36,28 @@ impl Decisions {
     };
 }
 
+/// How a state is sent, where one of a simulation would be a single chunk that takes no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunks {
+    /// The most bytes of one.
+    pub most_bytes: usize,
+    /// How long a sender waits before each.
+    pub pause: Duration,
+}
+
 #[cfg(feature = "planted-defects")]
 mod switch {
     use std::cell::{Cell, RefCell};
     use std::time::Duration;
 
-    use super::Decisions;
+    use super::{Chunks, Decisions};
 
     type Pauses = Box<dyn FnMut() -> Option<Duration>>;
 
     thread_local! {
         static DECISIONS: Cell<Decisions> = const { Cell::new(Decisions::OWN) };
         static PAUSES: RefCell<Option<Pauses>> = const { RefCell::new(None) };
+        static CHUNKS: Cell<Option<Chunks>> = const { Cell::new(None) };
     }
 
     /// From now on entries wait on this thread for that long before they are applied.
@@ -59,6 +68,16 @@ mod switch {
     /// How long the next entries wait before they are applied.
     pub fn next_pause() -> Option<Duration> {
         PAUSES.with_borrow_mut(|pauses| pauses.as_mut().and_then(|pauses| pauses()))
+    }
+
+    /// From now on states are sent on this thread in that way.
+    pub fn send_in(chunks: Option<Chunks>) {
+        CHUNKS.set(chunks);
+    }
+
+    /// How a state is sent, if not as the program does it.
+    pub fn chunks() -> Option<Chunks> {
+        CHUNKS.get()
     }
 
     /// From now on this thread's decisions are these.
@@ -73,7 +92,7 @@ mod switch {
 }
 
 #[cfg(feature = "planted-defects")]
-pub use switch::{decisions, inject, next_pause, pause_before_applying};
+pub use switch::{chunks, decisions, inject, next_pause, pause_before_applying, send_in};
 
 /// The program's own.
 #[cfg(not(feature = "planted-defects"))]
@@ -84,5 +103,11 @@ pub const fn decisions() -> Decisions {
 /// How long the next entries wait before they are applied: not at all.
 #[cfg(not(feature = "planted-defects"))]
 pub const fn next_pause() -> Option<Duration> {
+    None
+}
+
+/// How a state is sent: as the program does it.
+#[cfg(not(feature = "planted-defects"))]
+pub const fn chunks() -> Option<Chunks> {
     None
 }

@@ -10,6 +10,8 @@ use tracing::{info, warn};
 pub enum OldData {
     /// It is gone on with.
     Keep,
+    /// The same, but where the cluster has put another node in this one's place: then it is set aside as below.
+    KeepOrRejoin,
     /// If it cannot be gone on with, it is set aside, and this is a new node that may only join.
     SetAside,
 }
@@ -36,6 +38,7 @@ pub(crate) fn refuse_alone(opening: Opening, dir: &Path) -> Result<Opening, Stor
 pub(crate) fn open(path: &Path, old: OldData, options: &StoreOptions) -> Result<Opening, StoreError> {
     let refused = match Opening::open(DataDir::open(path)?, options) {
         Err(refused) if old == OldData::SetAside && refused.is_ended_by_discard() => refused,
+        Err(refused) if old == OldData::KeepOrRejoin && refused.discards_by_itself() => refused,
         opened => {
             if old == OldData::SetAside && opened.is_ok() {
                 info!("--discard-data-and-rejoin has no effect: this node's data can be gone on with");

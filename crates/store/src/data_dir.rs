@@ -74,12 +74,7 @@ impl DataDir {
 
     /// The bytes of a small file in it; `None` if there is none.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let path = self.path.join(name);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(StoreError::Io { action: "read", path, source }),
-        }
+        read(&self.path.join(name))
     }
 
     /// Puts a small file in place, whole or not at all, and durably.
@@ -142,6 +137,15 @@ impl DataDir {
     fn assert_writable(&self) -> Result<(), StoreError> {
         let probe = self.path.join(temporary_name("PROBE"));
         access::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(StoreError::io("write to", &self.path))
+    }
+}
+
+/// The bytes of a small file; `None` if there is none.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StoreError::Io { action: "read", path: path.into(), source }),
     }
 }
 

@@ -24,11 +24,13 @@ impl DataDir {
     /// The disk.
     pub fn discard(&self) -> Result<Option<PathBuf>, StoreError> {
         let names = self.data()?;
-        if names.is_empty() || self.is_pristine() {
+        // Only its mark may be left of one that was replaced, because what was begun was cut short.
+        if names.is_empty() || !marks::is_replaced(self)? && self.is_pristine() {
             return Ok(None);
         }
         // First of all: from here on the directory begins no cluster, whatever happens next.
         marks::set_former(self, self.what_was_held()?)?;
+        marks::keep_when_replaced(self)?;
         let number = (1..u32::MAX).find(|number| !self.path().join(format!("{ASIDE}{number}")).exists());
         let aside = self.path().join(format!("{ASIDE}{}", number.unwrap_or(u32::MAX)));
         access::create_dir(&aside).map_err(StoreError::io("create", &aside))?;
@@ -47,7 +49,8 @@ impl DataDir {
         let mut names = Vec::new();
         for entry in entries {
             let name = entry.map_err(StoreError::io("list", self.path()))?.file_name().to_string_lossy().into_owned();
-            if !Self::is_frame(&name) && name != marks::FORMER && !name.starts_with(ASIDE) {
+            if !Self::is_frame(&name) && ![marks::FORMER, marks::REJOINED].contains(&&*name) && !name.starts_with(ASIDE)
+            {
                 names.push(name);
             }
         }
@@ -89,8 +92,9 @@ impl DataDir {
     }
 }
 
-/// The cluster's mark goes first and the log last: half of it is nothing that an opening would go on with.
+/// The cluster's mark goes first and the log last: half of it is nothing that an opening would go on with. Behind the log goes
+/// the mark that has an opening do this without a word from an operator: until all is done it is done again.
 pub(crate) fn in_order(mut names: Vec<String>) -> Vec<String> {
-    names.sort_by_key(|name| (name != marks::CLUSTER, name == LOG_DIR));
+    names.sort_by_key(|name| (name != marks::CLUSTER, name == marks::REPLACED, name == LOG_DIR));
     names
 }

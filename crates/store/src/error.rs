@@ -116,6 +116,16 @@ pub enum StoreError {
         /// The data directory.
         dir: PathBuf,
     },
+    /// The cluster has given this node's place to another one while it was away: it comes back as a new node.
+    #[error(
+        "{} holds a node whose place another one has in its cluster; to come back as a new node, start with `serve \
+         --discard-data-and-rejoin`, which sets its data aside",
+        .dir.display()
+    )]
+    Replaced {
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// A newer program wrote the session state.
     #[error("the session state in {} cannot be gone on with: {what}", .dir.display())]
     NewerRules {
@@ -145,7 +155,12 @@ pub enum StoreError {
 impl StoreError {
     /// Whether setting the data aside, and coming back as a new node, is the way on.
     pub fn is_ended_by_discard(&self) -> bool {
-        matches!(self, Self::Disagree { .. } | Self::LogLost { .. } | Self::Removed { .. })
+        matches!(self, Self::Disagree { .. } | Self::LogLost { .. } | Self::Removed { .. } | Self::Replaced { .. })
+    }
+
+    /// Whether that is to be done without a word from an operator.
+    pub fn discards_by_itself(&self) -> bool {
+        matches!(self, Self::Replaced { .. })
     }
 
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

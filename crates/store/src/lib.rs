@@ -54,7 +54,7 @@ pub use error::StoreError;
 pub use identity::{ClusterId, KeyHash, NodeId};
 pub use key_file::KeyFile;
 pub use log_store::LogStore;
-pub use marks::{Former, Notes, Reservation};
+pub use marks::{Former, Moment, Notes, Reservation};
 pub use off_the_runtime::{GaveUp, off_the_runtime};
 pub use opening::Opening;
 pub use pristine::PristineStore;

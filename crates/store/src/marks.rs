@@ -1,9 +1,12 @@
 //! The small files by which a data directory is recognised again. Each is replaced whole, durably.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use sessile_core::LogTime;
 
 use crate::codec::{seal, unseal};
-use crate::data_dir::{DataDir, write_durably};
+use crate::data_dir::{DataDir, read, write_durably};
 use crate::log::LogPosition;
 use crate::types::{log_id, position};
 use crate::{ClusterId, LogId, NodeId, StoreError};
@@ -16,10 +19,21 @@ const CLEAN: &str = "CLEAN";
 pub(crate) const FORMER: &str = "FORMER";
 /// There once the cluster has said that it removed this node.
 const REMOVED: &str = "REMOVED";
+/// There once the cluster has said that another node has this one's place: when it said so.
+pub(crate) const REPLACED: &str = "REPLACED";
+/// When it last said so of a node whose data was set aside for that.
+pub(crate) const REJOINED: &str = "REJOINED";
 /// There once the members have found that this node's state is not what the log made of theirs.
 const CONDEMNED: &str = "CONDEMNED";
+/// When the member last noted that it ran.
+const MOMENT: &str = "MOMENT";
 /// The cluster that a node without one has promised itself to.
 const RESERVED: &str = "RESERVED";
+
+/// How long after it came back as a new node by itself a directory does so again. Whoever is replaced twice in so short a time
+/// comes and goes, or somebody undoes what it does: that is a matter for an operator. Longer than it takes until a voter is
+/// replaced, which is ten minutes by default.
+const REJOINS_AGAIN_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// The cluster that a directory once held: it may join one, and must never begin one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,12 +103,35 @@ pub(crate) fn is_removed(dir: &DataDir) -> Result<bool, StoreError> {
     Ok(dir.read(REMOVED)?.is_some())
 }
 
+pub(crate) fn is_replaced(dir: &DataDir) -> Result<bool, StoreError> {
+    Ok(dir.read(REPLACED)?.is_some())
+}
+
+/// Remembers, beyond what is set aside, that it came to that.
+pub(crate) fn keep_when_replaced(dir: &DataDir) -> Result<(), StoreError> {
+    match dir.read(REPLACED)? {
+        Some(when) => dir.write_durably(REJOINED, &when),
+        None => Ok(()),
+    }
+}
+
 pub(crate) fn is_condemned(dir: &DataDir) -> Result<bool, StoreError> {
     Ok(dir.read(CONDEMNED)?.is_some())
 }
 
 pub(crate) fn remove_condemned(dir: &DataDir) -> Result<(), StoreError> {
     dir.remove_durably(CONDEMNED)
+}
+
+/// When a member last noted that it ran, by what no clock that is set can change.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Moment {
+    /// Which start of the machine it was.
+    pub boot: String,
+    /// How long the machine had run, in milliseconds.
+    pub uptime_ms: u64,
+    /// What the replicated clock showed, in milliseconds since the Unix epoch.
+    pub reached_ms: u64,
 }
 
 /// What a running member may note in its directory, for its next start.
@@ -114,6 +151,36 @@ impl Notes {
     /// The disk.
     pub fn removed(&self) -> Result<(), StoreError> {
         write_durably(&self.dir.join(REMOVED), b"this node was removed from its cluster\n")
+    }
+
+    /// The cluster has given this node's place to another one while it was away: its next start sets its data aside and is
+    /// that of a new node. `false`, and nothing noted, if that has happened here a short while ago.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn replaced(&self, now: LogTime) -> Result<bool, StoreError> {
+        // One that cannot be read might be of a moment ago.
+        let noted = read(&self.dir.join(REJOINED))?;
+        let last = noted.map(|bytes| unseal::<u64>(&bytes).unwrap_or(now.as_millis()));
+        let again = REJOINS_AGAIN_AFTER.as_millis();
+        if last.is_some_and(|last| u128::from(last.abs_diff(now.as_millis())) < again) {
+            return Ok(false);
+        }
+        write_durably(&self.dir.join(REPLACED), &seal(&now.as_millis()))?;
+        Ok(true)
+    }
+
+    /// This member runs at that moment.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn runs(&self, moment: &Moment) -> Result<(), StoreError> {
+        write_durably(&self.dir.join(MOMENT), &seal(moment))
+    }
+
+    /// When it last noted that it ran; `None` if it never did, or what it noted cannot be read.
+    pub fn last_ran(&self) -> Option<Moment> {
+        unseal(&read(&self.dir.join(MOMENT)).ok()??).ok()
     }
 
     /// This node's state is damaged, as two members that agree have found: the next start sets it aside and gets another

@@ -87,6 +87,9 @@ impl Opening {
         if marks::is_removed(&dir)? {
             return Err(StoreError::Removed { dir: dir.path().into() });
         }
+        if marks::is_replaced(&dir)? {
+            return Err(StoreError::Replaced { dir: dir.path().into() });
+        }
         let path = dir.log();
         let has_state = StateRoot::has_state(&dir.state());
         if !RaftLog::exists(&path).map_err(log_error)? {

@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sessile_core::{LogTime, Stamp, stamp};
-use sessile_store::NodeId;
+use sessile_store::{Moment, NodeId};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::clock_jump::{ClockJump, LEAST};
-use crate::wall_clock::WallClock;
+use crate::wall_clock::{Uptime, WallClock};
 
 /// Shows the clocks of the other members.
 pub(crate) trait OtherClocks: Send + Sync {
@@ -40,15 +40,47 @@ struct Last {
 
 /// How far the replicated clock has come, and when this process saw it come there: what it goes forward afterwards is no jump
 /// as far as as much time has gone by.
+#[derive(Default)]
 struct Seen {
     reached: LogTime,
-    /// `None` for what it had reached when this process started.
+    /// `None` for what it had reached when this process started, unless it is known when that was.
     at: Option<Instant>,
+    /// How long before that it had reached it, while this program did not run.
+    before: Duration,
+    /// Whether the machine has been off since it had reached that, and nobody knows for how long.
+    was_off: bool,
 }
 
 impl LeaderClock {
     pub(crate) fn new(wall: WallClock) -> Self {
         Self { last: Mutex::default(), seen: Mutex::default(), jump: Mutex::default(), wall }
+    }
+
+    /// This process starts: the log has reached that time, and this node last noted so much.
+    ///
+    /// If the machine has run since then, it knows for how long, whatever was done to its clock. If it was off, nothing that
+    /// it has could tell a clock that was set meanwhile from one that went on.
+    pub(crate) fn starts(&self, reached: LogTime, noted: Option<Moment>) {
+        let mut seen = Seen { reached, ..Seen::default() };
+        if let (Some(Moment { boot, uptime_ms, reached_ms }), Some(uptime)) = (noted, self.wall.uptime()) {
+            // In a container the machine may seem to start with it.
+            let ran_on = uptime.lasts.checked_sub(Duration::from_millis(uptime_ms)).filter(|_| boot == uptime.boot);
+            match ran_on {
+                Some(went_by) => {
+                    let came_further = reached.since(LogTime::from_millis(reached_ms));
+                    (seen.at, seen.before) = (Some(Instant::now()), went_by.saturating_sub(came_further));
+                }
+                None => seen.was_off = true,
+            }
+        }
+        *self.seen.lock() = Some(seen);
+    }
+
+    /// What this node is to note now, for its next start; `None` where there is nothing to go by.
+    pub(crate) fn moment(&self, reached: LogTime) -> Option<Moment> {
+        let Uptime { boot, lasts } = self.wall.uptime().filter(|_| reached != LogTime::default())?;
+        let uptime_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+        Some(Moment { boot, uptime_ms, reached_ms: reached.as_millis() })
     }
 
     /// What the clocks want the time to be while it waits, because no majority agrees on it.
@@ -90,7 +122,7 @@ impl LeaderClock {
             }
             Stamp::At(at) => {
                 if majority_is_known {
-                    self.goes(previous, at);
+                    self.goes(previous, at, voters);
                 }
                 *last = Last { stamped: at, held: None, at: Some(Instant::now()) };
                 (at != LogTime::default()).then_some(at)
@@ -102,19 +134,31 @@ impl LeaderClock {
     pub(crate) fn sees(&self, reached: LogTime) {
         let mut seen = self.seen.lock();
         match &*seen {
-            None => *seen = Some(Seen { reached, at: None }),
-            Some(before) if reached > before.reached => *seen = Some(Seen { reached, at: Some(Instant::now()) }),
+            None => *seen = Some(Seen { reached, ..Seen::default() }),
+            Some(last) if reached > last.reached => {
+                let before = last.before.saturating_sub(reached.since(last.reached));
+                *seen = Some(Seen { reached, at: Some(Instant::now()), before, was_off: last.was_off });
+            }
             Some(_) => {}
         }
     }
 
     /// The clocks of a majority take the replicated clock from there to there. What no time that went by here explains is a
     /// jump.
-    fn goes(&self, from: LogTime, to: LogTime) {
+    ///
+    /// What a node that is alone finds when its machine was off is none: that is what an hour without it looks like. A clock
+    /// that was set meanwhile looks the same, and one that was set wrong is told once it is right. Where there are several, an
+    /// outage of all is told.
+    fn goes(&self, from: LogTime, to: LogTime, voters: usize) {
         let now = Instant::now();
-        let seen_at = self.seen.lock().replace(Seen { reached: to, at: Some(now) }).and_then(|seen| seen.at);
-        let went_by = seen_at.map(|at| now - at).unwrap_or_default();
-        if to.since(from).saturating_sub(went_by) > LEAST && from != LogTime::default() {
+        let here = Seen { reached: to, at: Some(now), ..Seen::default() };
+        let Seen { at, before, was_off, .. } = self.seen.lock().replace(here).unwrap_or_default();
+        let went_by = at.map(|at| now - at).unwrap_or_default() + before;
+        let is_far = to.since(from).saturating_sub(went_by) > LEAST && from != LogTime::default();
+        if is_far && was_off && voters == 1 {
+            info!(%from, %to, seconds = to.since(from).as_secs(), "this machine was off, and its time goes on: what had less \
+                   time left has expired");
+        } else if is_far {
             warn!(%from, %to, seconds = to.since(from).as_secs(), "the replicated clock goes on after a while, or a clock was \
                    set: what had less time left has expired");
             self.knows_of(ClockJump { from, to, at: now, ordered: false });
@@ -220,6 +264,38 @@ mod tests {
         clock.sees(at(1_000));
         assert_eq!(clock.stamp(at(1_000), vec![at(1_801_000)], 3), Some(at(1_801_000)));
         assert!(clock.jump().is_some(), "nobody knows whether that is how long all were down");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_long_a_node_was_down_is_no_jump_where_its_machine_knows_it_or_was_off() {
+        let (hour, minute) = (3_600_000, 60_000);
+        let starts = |boot: &'static str, uptime: u64| {
+            let wall = WallClock::new(move || LogTime::from_millis(10 * hour));
+            let uptime = Duration::from_millis(uptime);
+            let clock = LeaderClock::new(wall.on(move || Some(Uptime { boot: boot.into(), lasts: uptime })));
+            // It had noted that a minute before it ended, after an hour.
+            let noted = Moment { boot: "first".into(), uptime_ms: hour, reached_ms: 2 * hour - minute };
+            clock.starts(at(2 * hour), Some(noted));
+            // What its log has besides.
+            clock.sees(at(2 * hour + 500));
+            clock
+        };
+        let jumps = |clock: &LeaderClock, voters| {
+            let others = vec![at(10 * hour); voters - 1];
+            assert_eq!(clock.stamp(at(2 * hour + 500), others, voters), Some(at(10 * hour)));
+            clock.jump().is_some()
+        };
+        assert!(!jumps(&starts("first", 9 * hour + minute), 1), "eight hours, by a machine that ran on");
+        assert!(jumps(&starts("first", hour + minute + 5_000), 1), "five seconds, and its clock was set");
+        assert!(!jumps(&starts("second", 30_000), 1), "the machine was off");
+        assert!(jumps(&starts("second", 30_000), 3), "all were");
+        assert!(!jumps(&starts("first", 9 * hour + minute), 3), "all were down, for as long as that");
+        let clock = starts("second", 30_000);
+        jumps(&clock, 1);
+        assert_eq!(clock.stamp(at(12 * hour), vec![], 1), Some(at(12 * hour)));
+        let noted = clock.moment(at(12 * hour)).unwrap();
+        assert_eq!((noted.uptime_ms, noted.reached_ms), (30_000, 12 * hour));
+        assert_eq!(clock.moment(LogTime::default()), None, "time has not begun");
     }
 
     #[tokio::test(start_paused = true)]

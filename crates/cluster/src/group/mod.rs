@@ -6,6 +6,7 @@
 mod campaign;
 mod clock;
 mod clock_jump;
+mod departures;
 mod heartbeats;
 mod leader;
 mod raft_group;
@@ -13,6 +14,7 @@ mod raft_group;
 pub(crate) use campaign::run as campaign;
 pub(crate) use clock::{LeaderClock, OtherClocks};
 pub(crate) use clock_jump::ClockJump;
+pub(crate) use departures::{AUTOPILOT, DONE, takes_place, was_dead, was_removed};
 pub(crate) use heartbeats::run as heartbeats;
 pub(crate) use leader::another_leads;
 pub(crate) use raft_group::{Group, voters};

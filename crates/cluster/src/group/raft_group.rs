@@ -15,15 +15,18 @@ use sessile_store::{
     off_the_runtime,
 };
 use tokio::time::{Instant, timeout};
-use tracing::{error, warn};
+use tonic::Status;
+use tracing::{error, info, warn};
 
 use super::clock::{LeaderClock, OtherClocks};
 use super::clock_jump::ClockJump;
+use super::departures::Replaced;
 use crate::error::{ClusterError, StartError};
 use crate::fault::Fault;
 use crate::raft::{Raft, ServerMetrics};
 use crate::timing::Timing;
-use crate::transport::Network;
+use crate::transport::{Network, refusal_of};
+use crate::wire::refusal::Reason;
 
 /// How many commands wait for Raft to take them up. A batch takes all there are.
 const MAX_QUEUED: u64 = 1_024;
@@ -74,6 +77,7 @@ impl Group {
             }
             persisted => persisted?,
         }
+        clock.starts(store.state().clock(), store.notes().last_ran());
         Ok(Self {
             node: store.node(),
             cluster: store.cluster(),
@@ -226,9 +230,59 @@ impl Group {
         }
     }
 
+    /// Notes that this member runs, for its next start: how long it was down is no jump of a clock.
+    pub(crate) async fn note_that_it_runs(&self) {
+        let Some(moment) = self.clock.moment(self.state.clock()) else { return };
+        let notes = self.notes.clone();
+        let noted = off_the_runtime(move || notes.runs(&moment)).await;
+        if let Ok(Err(error)) = noted {
+            warn!("that this member runs cannot be noted for its next start: {error}");
+        }
+    }
+
     /// A local fault: this node stops rather than guess.
     pub(crate) fn stop_for(&self, fault: &dyn Display) -> ClusterError {
         self.fault.stop_for(fault)
+    }
+
+    /// Of those that were removed, who was replaced while it was away, and may come back as a new node by itself.
+    pub(crate) fn replaced(&self) -> BTreeSet<NodeId> {
+        let mut replaced = Replaced::default();
+        self.state.each_change(|entry| replaced.read(entry));
+        let membership = self.membership();
+        replaced.with_a_free_name(membership.membership().nodes().map(|(_, member)| &*member.name))
+    }
+
+    /// Another node has this one's place. Its next start is that of a new node, unless that was so a short while ago.
+    pub(crate) fn stop_because_replaced(&self) {
+        match self.notes.replaced(self.clock.wall()) {
+            Ok(true) => drop(self.stop_for(&format!(
+                "node {} was replaced in cluster {} while it was away: its next start sets its data aside and joins as a \
+                 new node",
+                self.node, self.cluster
+            ))),
+            Ok(false) => {
+                warn!("this node was replaced a short while ago already, so it does not come back by itself again");
+                self.stop_because_removed();
+            }
+            Err(error) => {
+                error!("that this node was replaced cannot be noted for its next start: {error}");
+                self.stop_because_removed();
+            }
+        }
+    }
+
+    /// Stops this node if a member refuses it because it is none any more. With `rejoins` one that was replaced comes back by
+    /// itself. Says whether it stops.
+    pub(crate) fn stops_if_told_to(&self, refused: &Status, rejoins: bool) -> bool {
+        let Some((reason @ (Reason::Removed | Reason::Replaced), text)) = refusal_of(refused) else { return false };
+        info!("a member says: {text}");
+        if reason == Reason::Replaced && rejoins {
+            self.stop_because_replaced();
+        } else {
+            self.stop_because_removed();
+        }
+        true
     }
 
     /// The cluster has removed this node, for good.

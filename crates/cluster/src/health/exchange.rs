@@ -6,12 +6,11 @@ use futures_util::future::{join, join_all};
 use sessile_store::{Member, NodeId};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::cluster_health::ClusterHealth;
 use super::search;
-use crate::transport::{refusal_of, why_silent};
-use crate::wire::refusal::Reason;
+use crate::transport::why_silent;
 
 /// How often members tell each other how they are.
 const EVERY: Duration = Duration::from_secs(1);
@@ -44,11 +43,18 @@ pub(crate) async fn run(health: Arc<ClusterHealth>, seeds: Vec<String>, stop: Ca
             }
         };
         let Some((all, ())) = stop.run_until_cancelled(join(exchange, search)).await else { return };
-        if group.state.is_removed(group.node) {
-            group.stop_because_removed();
+        let (removed, replaced) = (group.state.removed(), group.replaced());
+        if removed.contains(&group.node) {
+            if replaced.contains(&group.node) && health.this.rejoins() {
+                group.stop_because_replaced();
+            } else {
+                group.stop_because_removed();
+            }
             return;
         }
-        health.this.door().keep_out(group.state.removed());
+        // First who may come back: none of them is to be told that it may not.
+        health.this.door().may_rejoin(replaced);
+        health.this.door().keep_out(removed);
         is_somebody_silent = all.contains(&false);
         let pause = tokio::time::sleep(if is_somebody_silent { SOON } else { EVERY });
         if stop.run_until_cancelled(pause).await.is_none() {
@@ -83,10 +89,7 @@ async fn report_to(health: &ClusterHealth, node: NodeId, member: &Member, is_vot
             true
         }
         Err(status) => {
-            if let Some((Reason::Removed, text)) = refusal_of(&status) {
-                info!("node {node} says: {text}");
-                health.group.stop_because_removed();
-            }
+            health.group.stops_if_told_to(&status, health.this.rejoins());
             if health.members.missed(node, health.group.clock.wall()) {
                 warn!(%node, "{} {}", health.group.name_of(node), why_silent(&status));
             }

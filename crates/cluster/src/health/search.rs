@@ -6,8 +6,7 @@ use sessile_store::NodeId;
 use tracing::{info, warn};
 
 use super::cluster_health::ClusterHealth;
-use crate::transport::{Found, cluster_from_wire, refusal_of};
-use crate::wire::refusal::Reason;
+use crate::transport::{Found, cluster_from_wire};
 
 /// Shows this member's cluster to whoever answers at the address of a member that does not, and looks where that member said
 /// that it is when it called.
@@ -29,10 +28,7 @@ async fn ask(health: &ClusterHealth, address: &str, meant: Option<NodeId>) {
     let Found { node: answered, identity, .. } = match health.this.probe(address).await {
         Ok(found) => found,
         Err(status) => {
-            if let Some((Reason::Removed, text)) = refusal_of(&status) {
-                info!("at {address} is said: {text}");
-                health.group.stop_because_removed();
-            }
+            health.group.stops_if_told_to(&status, health.this.rejoins());
             return;
         }
     };

@@ -12,9 +12,8 @@ use super::changes::MembershipChanges;
 use super::rotation::settle;
 use super::tell::tell_leader;
 use crate::group::Group;
-use crate::transport::{ThisNode, refusal_of, why_silent};
+use crate::transport::{ThisNode, why_silent};
 use crate::wire::JoinResponse;
-use crate::wire::refusal::Reason;
 
 /// How long before the leader is told again, unless the leader or the membership becomes another one.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -120,13 +119,8 @@ async fn ask_seeds(changes: &MembershipChanges, seeds: &[String]) {
     for seed in seeds.iter().filter(|seed| *seed != this.address()) {
         match ask_leader_by(this, seed).await {
             Ok(_) => return,
-            Err(status) => match refusal_of(&status) {
-                Some((Reason::Removed, _)) => {
-                    changes.group().stop_because_removed();
-                    return;
-                }
-                _ => info!("this node knows no member of its cluster, and {seed} {}", why_silent(&status)),
-            },
+            Err(status) if changes.group().stops_if_told_to(&status, this.rejoins()) => return,
+            Err(status) => info!("this node knows no member of its cluster, and {seed} {}", why_silent(&status)),
         }
     }
 }

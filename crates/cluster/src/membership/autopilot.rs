@@ -11,10 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::{info, warn};
 
-use super::changed::DONE;
 use super::changes::MembershipChanges;
 use super::decide::{self, Namesake, Placing, Silence, is_ready};
-use crate::group::voters;
+use crate::group::{DONE, voters};
 use crate::writes::Writes;
 
 /// How often the leader looks whether something is to be done.

@@ -10,11 +10,11 @@ use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::changed::{Changed, DONE, changed, refused};
+use super::changed::{Changed, changed, refused};
 use super::decide;
 use super::history::{Author, ChangeHistory};
 use super::quorum::assert_quorum;
-use crate::group::{Group, voters};
+use crate::group::{DONE, Group, takes_place, voters};
 use crate::transport::ThisNode;
 
 /// How long a change may take: two entries, each on a majority of both sets.
@@ -39,7 +39,7 @@ impl Change<'_> {
         author: Option<Author>,
     ) -> Result<Changed, Status> {
         let old_name = self.group.name_of(old);
-        let what = format!("{} (node {new}) has taken the place of {old_name} (node {old})", new_member.name);
+        let what = takes_place((&new_member.name, new), (&old_name, old));
         let membership = self.make(members, author, &what).await?;
         Ok(changed(membership, what))
     }

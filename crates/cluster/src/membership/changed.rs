@@ -4,9 +4,6 @@ use openraft::errors::ClientWriteError;
 use sessile_store::{NodeId, StoredMembership, TypeConfig};
 use tonic::Status;
 
-/// What came of a change that says itself what is so once it is made.
-pub(super) const DONE: &str = "done";
-
 /// A change that was made, or need not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Changed {

@@ -23,7 +23,7 @@ use super::named_keys::named_keys;
 use super::own_key::OwnKey;
 use super::quorum::assert_caught_up;
 use crate::error::StartError;
-use crate::group::{Group, voters};
+use crate::group::{Group, voters, was_dead, was_removed};
 use crate::health::ClusterHealth;
 use crate::reads::Reads;
 use crate::transport::{Found, ThisNode, are_copies, cluster_to_wire, why_silent};
@@ -218,6 +218,10 @@ impl MembershipChanges {
         if !self.group.state.is_removed(node) {
             return Ok(());
         }
+        if self.group.replaced().contains(&node) {
+            let text = format!("node {node} was replaced in cluster {} while it was away", self.group.cluster);
+            return Err(self.this.door().refuse(Reason::Replaced, &text));
+        }
         let text = format!(
             "node {node} was removed from cluster {}, which never accepts its id again; to come back as a new node, \
              start it with --discard-data-and-rejoin",
@@ -404,7 +408,7 @@ impl MembershipChanges {
         if node == self.group.node {
             return hand_over(&self.group, &self.health, None, HAND_OVER_TIMEOUT).await.map(Asked::HandedOver);
         }
-        let what = format!("{} (node {node}) was removed, for good", member.name);
+        let what = was_removed(&member.name, node);
         let membership = change.make(members, None, &what).await?;
         Ok(Asked::Answered(changed(membership, what)))
     }
@@ -453,7 +457,7 @@ impl MembershipChanges {
     pub(super) async fn remove_dead(&self, node: NodeId, on: &StoredMembership) -> Result<u64, Status> {
         let change = self.begin_change(Some(index_of(on))).await?;
         let members = decide::removal(&voters(on), node, |voter| self.health.is_well(voter))?;
-        let what = format!("{} (node {node}), which was dead, has no vote any more", self.group.name_of(node));
+        let what = was_dead(&self.group.name_of(node), node);
         change.make(members, Some(self.autopilot()), &what).await
     }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 use tracing::{info, warn};
 
-use crate::group::Group;
+use crate::group::{AUTOPILOT, Group};
 use crate::writes::Writes;
 
 /// How long the beginning of a change may take to come into the history: an entry on a majority.
@@ -145,7 +145,7 @@ impl Author {
 
     /// The leader itself.
     pub(crate) fn autopilot(at: &str) -> Self {
-        Self { who: "autopilot".to_owned(), from: at.to_owned(), asks_again: true }
+        Self { who: AUTOPILOT.to_owned(), from: at.to_owned(), asks_again: true }
     }
 
     /// A node that asks for its own place, and has proved that it may by the join token or as a member.

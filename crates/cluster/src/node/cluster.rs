@@ -93,7 +93,7 @@ impl Cluster {
     /// Whether this node could serve a linearizable read and take a write now. One that is about to stop is not ready,
     /// though it does what comes all the same.
     pub async fn ready(&self, deadline: Instant) -> Result<(), ClusterError> {
-        self.parts.readiness.prove(deadline).await
+        self.parts.readiness.prove(deadline).await.map_err(|error| self.or_time_waits(error))
     }
 
     /// What this node can tell of itself.

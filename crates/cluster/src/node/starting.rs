@@ -40,8 +40,11 @@ impl Starting {
         config: NodeConfig,
     ) -> Result<Self, StartError> {
         let (key, file) = key;
-        let among_peers =
-            config.peers.as_ref().map(|peers| AmongPeers { address: peers.advertise.clone(), expect: peers.expect });
+        let among_peers = config.peers.as_ref().map(|peers| AmongPeers {
+            address: peers.advertise.clone(),
+            expect: peers.expect,
+            rejoins: peers.autopilot,
+        });
         let tls = Tls::new(&key).map_err(|error| StartError::Key { path: file.path(), what: error.to_string() })?;
         let (token, plaintext) = match &config.peers {
             Some(peers) => (peers.join_token.clone(), peers.plaintext),

@@ -52,7 +52,7 @@ impl Somebody {
         let tls = Arc::new(Tls::new(&NodeKey::generate().unwrap()).unwrap());
         let door = Arc::new(Door::new(id, KnownKeys::new(false), Secret::new(token), Connections::new(1)));
         let directory = Directory::new(Reach::Tcp, Timing::default(), door.clone(), tls);
-        let among_peers = AmongPeers { address: "127.0.0.1:1".into(), expect: None };
+        let among_peers = AmongPeers { address: "127.0.0.1:1".into(), expect: None, rejoins: false };
         Self { this: ThisNode::new(door, directory, "somebody".into(), "0".into(), Some(among_peers)) }
     }
 

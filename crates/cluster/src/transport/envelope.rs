@@ -36,6 +36,8 @@ pub(crate) struct Door {
     connections: Arc<Connections>,
     cluster: OnceLock<ClusterId>,
     removed: RwLock<BTreeSet<NodeId>>,
+    /// Of these, who was replaced and may come back as a new node by itself.
+    replaced: RwLock<BTreeSet<NodeId>>,
     key: BinaryMetadataKey,
     refusals: Refusals,
 }
@@ -49,6 +51,7 @@ impl Door {
             connections,
             cluster: OnceLock::new(),
             removed: RwLock::default(),
+            replaced: RwLock::default(),
             key: BinaryMetadataKey::from_static(KEY),
             refusals: Refusals::default(),
         }
@@ -96,15 +99,26 @@ impl Door {
         *self.removed.write() = removed.into_iter().collect();
     }
 
-    /// An error that tells a node of this cluster that it was removed, if it was.
-    pub(crate) fn assert_not_removed(&self, node: NodeId) -> Result<(), Status> {
-        self.is_removed(node).map_or(Ok(()), |text| Err(self.refuse(Reason::Removed, &text)))
+    /// Of those that stay outside, who was replaced while it was away: it may come back as a new node without a word from an
+    /// operator.
+    pub(crate) fn may_rejoin(&self, replaced: BTreeSet<NodeId>) {
+        *self.replaced.write() = replaced;
     }
 
-    fn is_removed(&self, node: NodeId) -> Option<String> {
+    /// An error that tells a node of this cluster that it was removed, if it was.
+    pub(crate) fn assert_not_removed(&self, node: NodeId) -> Result<(), Status> {
+        self.is_removed(node).map_or(Ok(()), |(reason, text)| Err(self.refuse(reason, &text)))
+    }
+
+    fn is_removed(&self, node: NodeId) -> Option<(Reason, String)> {
         let cluster = self.cluster()?;
-        let removed = self.removed.read().contains(&node);
-        removed.then(|| format!("node {node} was removed from cluster {cluster}"))
+        if !self.removed.read().contains(&node) {
+            return None;
+        }
+        Some(match self.replaced.read().contains(&node) {
+            true => (Reason::Replaced, format!("node {node} was replaced in cluster {cluster} while it was away")),
+            false => (Reason::Removed, format!("node {node} was removed from cluster {cluster}")),
+        })
     }
 
     pub(crate) fn counts(&self) -> Vec<RefusalCount> {
@@ -379,8 +393,8 @@ impl Door {
             return Err((Reason::WrongGroup, format!("node {} holds no Raft group {}", self.node, envelope.group)));
         }
         // Whoever it meant: all whom it knows may have been replaced since, and nobody else would tell it.
-        if let Some(text) = self.is_removed(from) {
-            return Err((Reason::Removed, text));
+        if let Some(refused) = self.is_removed(from) {
+            return Err(refused);
         }
         if id_from_wire(&envelope.to) != Some(self.node) {
             return Err((Reason::WrongNode, format!("this is node {}, and another one was meant", self.node)));
@@ -433,6 +447,10 @@ mod tests {
         assert_eq!(reason(two.admit(&one.request(Some(id(2)), (), None))), Reason::Removed);
         let to_one_before = two.admit(&one.request(Some(id(3)), (), None));
         assert_eq!(reason(to_one_before), Reason::Removed, "it knows only members of before, who tell it nothing");
+        two.may_rejoin([id(1)].into());
+        let replaced = two.admit(&one.request(Some(id(2)), (), None)).unwrap_err();
+        assert_eq!(refusal_of(&replaced).unwrap().0, Reason::Replaced);
+        assert_eq!(crate::wire::Refusal::decode(replaced.details()).unwrap().reason(), Reason::Removed, "as before");
         let counts = two.counts();
         assert!(
             ["wrong_node", "wrong_cluster", "no_envelope", "removed"]

@@ -18,7 +18,7 @@ pub struct RefusalCount {
 }
 
 /// Every reason, and its name in metrics.
-const REASONS: [(Reason, &str); 11] = [
+const REASONS: [(Reason, &str); 12] = [
     (Reason::NoEnvelope, "no_envelope"),
     (Reason::WrongCluster, "wrong_cluster"),
     (Reason::WrongGroup, "wrong_group"),
@@ -30,6 +30,7 @@ const REASONS: [(Reason, &str); 11] = [
     (Reason::NameTaken, "name_taken"),
     (Reason::WrongKey, "wrong_key"),
     (Reason::NotAMember, "not_a_member"),
+    (Reason::Replaced, "replaced"),
 ];
 
 /// What this node refused, and what others refused of this node, by reason.
@@ -75,12 +76,19 @@ pub(crate) fn refuse(reason: Reason, text: &str) -> Status {
         Reason::NameTaken => Code::AlreadyExists,
         _ => Code::FailedPrecondition,
     };
-    let details = Refusal { reason: reason.into(), text: text.to_owned() }.encode_to_vec();
+    let (known_before, precisely) = match reason {
+        Reason::Replaced => (Reason::Removed, Reason::Replaced),
+        _ => (reason, Reason::Unspecified),
+    };
+    let refusal = Refusal { reason: known_before.into(), text: text.to_owned(), precisely: precisely.into() };
+    let details = refusal.encode_to_vec();
     Status::with_details(code, text, details.into())
 }
 
 /// Why the other side refused, if it did; anything else is a failure of the way there.
 pub(crate) fn refusal_of(status: &Status) -> Option<(Reason, String)> {
     let refusal = Refusal::decode(status.details()).ok().filter(|_| !status.details().is_empty())?;
-    (refusal.reason() != Reason::Unspecified).then(|| (refusal.reason(), refusal.text))
+    let reasons = [refusal.precisely(), refusal.reason()];
+    let known = reasons.into_iter().find(|reason| *reason != Reason::Unspecified)?;
+    Some((known, refusal.text))
 }

@@ -67,6 +67,8 @@ pub(crate) struct AmongPeers {
     pub(crate) address: String,
     /// How many seeds must answer before they make a cluster.
     pub(crate) expect: Option<usize>,
+    /// Whether this node joins again as a new one by itself when it was replaced.
+    pub(crate) rejoins: bool,
 }
 
 impl ThisNode {
@@ -116,6 +118,11 @@ impl ThisNode {
     /// `host:port` at which the others reach this node; empty in a cluster of one.
     pub(crate) fn address(&self) -> &str {
         self.peers.as_ref().map_or("", |peers| &peers.address)
+    }
+
+    /// Whether this node joins again as a new one by itself when it was replaced.
+    pub(crate) fn rejoins(&self) -> bool {
+        self.peers.as_ref().is_some_and(|peers| peers.rejoins)
     }
 
     /// What the membership is to say of this node.

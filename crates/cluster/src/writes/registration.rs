@@ -37,10 +37,8 @@ pub(crate) async fn run(writes: Arc<Writes>, stop: CancellationToken) {
             }
             // What this node knew of itself was older than the log.
             Tried::Done(Outcome::Refused(Refusal::UnknownIncarnation { current })) => previous = current,
-            Tried::Done(Outcome::Refused(Refusal::Removed)) => {
-                group.stop_because_removed();
-                return;
-            }
+            // The member that said so tells this node as well whether it may come back.
+            Tried::Done(Outcome::Refused(Refusal::Removed)) => return,
             other => {
                 if let Tried::Done(refused) = other {
                     warn!(?refused, "this node cannot register, and takes no writes until it can");

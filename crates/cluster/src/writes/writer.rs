@@ -92,7 +92,6 @@ impl Writes {
                     return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::NoQuorum });
                 }
                 Tried::Done(Outcome::Refused(Refusal::Removed)) => {
-                    self.group.stop_because_removed();
                     return Err(if in_doubt { ClusterError::OutcomeUnknown } else { ClusterError::Stopping });
                 }
                 Tried::Done(outcome) => return Ok(outcome),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sessile_cluster::admin::{AdminErrorKind, SetTimeRequest, StatusResponse};
-use sessile_cluster::{ClusterError, Node, WallClock};
+use sessile_cluster::{ClusterError, Node, Uptime, WallClock};
 use sessile_core::{Action, LogTime, Put, RulesVersion, Ttl};
 use tokio::time::Instant;
 
@@ -105,6 +105,28 @@ async fn a_clock_that_was_a_day_behind_before_a_restart_is_told_after_it() {
     node.stop().await.unwrap();
 }
 
+/// A machine that was off for a night is no reason to call anybody; a clock that was set while nothing ran is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_machine_was_off_for_is_no_jump_of_its_clock_and_what_it_ran_on_for_is_known() {
+    for (boot, uptime_hours, is_told) in [("first", 9, false), ("first", 1, true), ("second", 1, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let on = |boot: &'static str, hours| {
+            move || Some(Uptime { boot: boot.to_owned(), lasts: Duration::from_millis(hours * HOUR) })
+        };
+        let clock = Hand::at(NOW).clock().on(on("first", 1));
+        let node = start(dir.path(), |config| config.wall_clock = clock).await;
+        write(node.cluster(), key(1), lives(60)).await;
+        eventually("it has noted that it runs", async || dir.path().join("MOMENT").exists()).await;
+        node.stop().await.unwrap();
+        let clock = Hand::at(NOW + 8 * HOUR).clock().on(on(boot, uptime_hours));
+        let node = start(dir.path(), |config| config.wall_clock = clock).await;
+        eventually("the session has ended", async || read(node.cluster(), &key(1)).await.is_none()).await;
+        let jump = node.cluster().status().clock_jump;
+        assert_eq!(jump.is_some(), is_told, "{boot} {uptime_hours}: {jump:?}");
+        node.stop().await.unwrap();
+    }
+}
+
 const ALL: [&str; 3] = ["n1", "n2", "n3"];
 
 /// Three nodes with clocks that are set by hand.
@@ -170,6 +192,8 @@ async fn after_an_outage_time_waits_for_clocks_that_agree_or_an_operators_word_a
         assert!(member.status().clock_waits);
         let write = member.write(SESSIONS, key(3), Action::Put(lives(60)), Instant::now() + REFUSED_WITHIN).await;
         assert_eq!(write.unwrap_err(), ClusterError::TimeWaits, "at {name}");
+        let ready = member.ready(Instant::now() + REFUSED_WITHIN).await;
+        assert_eq!(ready, Err(ClusterError::TimeWaits), "at {name}, for the same reason");
         assert!(read(&member, &key(1)).await.is_some(), "reads go on");
     }
 

@@ -59,7 +59,8 @@ pub(crate) fn serve(serve: &Serve) -> anyhow::Result<ExitCode> {
 /// A single node that set its data aside would have nobody to get any from, and could begin nothing either.
 fn old_data(serve: &Serve, config: &Config) -> Result<OldData, Failure> {
     match (serve.discard_data_and_rejoin, &config.cluster) {
-        (false, _) => Ok(OldData::Keep),
+        (false, None) => Ok(OldData::Keep),
+        (false, Some(_)) => Ok(OldData::KeepOrRejoin),
         (true, Some(_)) => Ok(OldData::SetAside),
         (true, None) => {
             let sentence = format!(

@@ -237,6 +237,11 @@ impl SessionState {
         status.history.iter().skip(skipped).map(|(index, entry)| (*index, entry.clone())).collect()
     }
 
+    /// Shows each change of the cluster that is remembered, the oldest first.
+    pub fn each_change(&self, show: impl FnMut(&HistoryEntry)) {
+        self.inner.status.read().history.values().for_each(show);
+    }
+
     /// How far the log is applied, and the checksum of the state there, of one moment.
     pub fn summary(&self) -> StateSummary {
         let status = self.inner.status.read();

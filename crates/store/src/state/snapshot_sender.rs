@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use sessile_core::State;
+use sessile_core::injected::chunks;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::offer::Offer;
@@ -98,13 +99,14 @@ impl SnapshotChunks {
     /// As many items as fit one chunk; none at the end.
     fn items(&mut self, view: &dyn View) -> Result<Vec<wire::SnapshotItem>, StoreError> {
         let (mut items, mut bytes) = (Vec::new(), CHUNK_OVERHEAD);
+        let most = chunks().map_or(MAX_CHUNK_BYTES, |chunks| chunks.most_bytes);
         let from = self.place.from.clone();
         for pair in view.scan(Bound::Excluded(&from), Bound::Unbounded) {
             let (key, stored) = pair?;
             let item = self.item(&key, &stored).map_err(|error| StoreError::damaged_state(&self.dir, &error))?;
             if let Some(item) = item {
                 bytes += item.encoded_len() + ITEM_OVERHEAD;
-                if bytes > MAX_CHUNK_BYTES && !items.is_empty() {
+                if bytes > most && !items.is_empty() {
                     break;
                 }
                 self.place.records += u64::from(matches!(item.kind, Some(wire::snapshot_item::Kind::Record(_))));

@@ -204,3 +204,52 @@ fn a_member_that_was_removed_does_not_start_until_its_data_is_discarded() {
     discard(dir.path()).unwrap();
     assert_ne!(pristine(dir.path()).node(), node);
 }
+
+#[test]
+fn a_member_that_was_replaced_comes_back_as_a_new_node_however_often_that_is_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
+    let (node, cluster) = (store.node(), store.cluster());
+    store.commit(vec![Leader::new().register()]);
+    assert!(store.notes().replaced(LogTime::from_millis(1_000)).unwrap());
+    store.close().unwrap();
+    let names = ["log", "CLUSTER", "CLEAN", "REPLACED", "state"].map(str::to_owned);
+    let order = crate::discard::in_order(names.into());
+    for done in 0..=order.len() {
+        let cut = tempfile::tempdir().unwrap();
+        copy_tree(dir.path(), cut.path());
+        for name in &order[..done] {
+            // As far as it came, with what it does first.
+            std::fs::write(cut.path().join("FORMER"), crate::codec::seal(&Some(cluster))).unwrap();
+            std::fs::create_dir_all(cut.path().join("discarded-1")).unwrap();
+            std::fs::rename(cut.path().join(name), cut.path().join("discarded-1").join(name)).unwrap();
+        }
+        if done < order.len() {
+            let refused = opening(cut.path(), EngineKind::Fjall).err().unwrap();
+            assert!(refused.discards_by_itself() && refused.is_ended_by_discard(), "{done}: {refused}");
+            discard(cut.path()).unwrap();
+        }
+        let fresh = pristine(cut.path());
+        assert_eq!(fresh.former(), Some(Former::Cluster(cluster)), "after {done}");
+        assert_ne!(fresh.node(), node);
+    }
+}
+
+#[test]
+fn who_is_replaced_again_a_short_while_later_is_left_to_an_operator() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |minute: u64| LogTime::from_millis(minute * 60_000);
+    let joined = || open(dir.path(), EngineKind::Fjall).unwrap().0;
+    let store = joined();
+    assert!(store.notes().replaced(at(100)).unwrap());
+    store.close().unwrap();
+    discard(dir.path()).unwrap();
+    let store = joined();
+    for (minute, rejoins) in [(101, false), (129, false), (71, false), (130, true)] {
+        assert_eq!(store.notes().replaced(at(minute)).unwrap(), rejoins, "in minute {minute}");
+    }
+    store.close().unwrap();
+    std::fs::write(dir.path().join("REJOINED"), b"damaged").unwrap();
+    std::fs::remove_file(dir.path().join("REPLACED")).unwrap();
+    assert!(!joined().notes().replaced(at(500)).unwrap(), "one that cannot be read may be of a moment ago");
+}

@@ -35,6 +35,8 @@ pub enum Fault {
     SlowLink,
     /// A clock is wrong, by up to a year.
     WrongClock,
+    /// The clocks of a majority are ahead by more than an hour, and no two of these agree.
+    ClocksApart,
     /// Writes to a disk take long.
     SlowDisk,
     /// An fsync fails.
@@ -58,7 +60,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, and how often each is drawn beside the others.
-    pub(super) const WEIGHTS: [(Self, u32); 24] = [
+    pub(super) const WEIGHTS: [(Self, u32); 25] = [
         (Self::Kill, 10),
         (Self::PowerCut, 10),
         (Self::PowerCutOfAll, 4),
@@ -74,6 +76,7 @@ impl Fault {
         (Self::Bridge, 6),
         (Self::SlowLink, 6),
         (Self::WrongClock, 8),
+        (Self::ClocksApart, 3),
         (Self::SlowDisk, 5),
         (Self::FailedSync, 4),
         (Self::TransferLeader, 8),
@@ -107,6 +110,7 @@ impl Fault {
             | Self::Bridge
             | Self::SlowLink
             | Self::WrongClock
+            | Self::ClocksApart
             | Self::SlowDisk
             | Self::FailedSync
             | Self::TransferLeader
@@ -134,6 +138,7 @@ impl fmt::Display for Fault {
             Self::Bridge => "bridge between two that are cut off",
             Self::SlowLink => "slow link",
             Self::WrongClock => "wrong clock",
+            Self::ClocksApart => "clocks that no majority agrees on",
             Self::SlowDisk => "slow disk",
             Self::FailedSync => "failed fsync",
             Self::TransferLeader => "leadership moved",

@@ -90,7 +90,7 @@ impl Mark {
 
     /// What a node says when it is there.
     const SAID: [(&'static str, Self); 7] = [
-        ("a change of the membership that another leader had begun was ended", Self::JointChangeInherited),
+        ("the change of the voters that another leader had begun is ended", Self::JointChangeInherited),
         ("has taken the place of", Self::DeadVoterReplaced),
         ("the state of another member was received", Self::StateReceived),
         ("the transfer of the state goes on where it broke", Self::TransferWentOn),
@@ -168,20 +168,39 @@ impl<S: Subscriber> Layer<S> for Reader {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut words = Words(String::new());
+        let mut words = Words::default();
         event.record(&mut words);
-        let said = Mark::SAID.into_iter().filter(|(said, _)| words.0.contains(said));
+        let said = Mark::SAID.into_iter().filter(|(said, _)| words.say(said));
         said.for_each(|(_, mark)| self.0.reach(mark));
     }
 }
 
-/// The message of an event.
-struct Words(String);
+/// What an event says: its message, and of a change of the cluster that was made by itself what was changed.
+#[derive(Default)]
+struct Words {
+    message: String,
+    what: String,
+    is_done: bool,
+}
+
+impl Words {
+    fn say(&self, words: &str) -> bool {
+        self.message.contains(words) || self.is_done && self.what.contains(words)
+    }
+}
 
 impl Visit for Words {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "what" => value.clone_into(&mut self.what),
+            "result" => self.is_done = value == "done",
+            _ => {}
+        }
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            self.0 = format!("{value:?}");
+            self.message = format!("{value:?}");
         }
     }
 }

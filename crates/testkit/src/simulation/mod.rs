@@ -44,7 +44,7 @@ use plan::Plan;
 pub use planted::Defect;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use sessile_core::injected::{Decisions, inject, pause_before_applying};
+use sessile_core::injected::{Decisions, inject, pause_before_applying, send_in};
 pub use sessile_store::engine::Step;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::Layer as _;
@@ -142,6 +142,7 @@ fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<
     let plan = Plan::draw(&mut busy);
     let mut story = vec![plan.to_string()];
     let (one_in, most) = (plan.constants.busy_one_in, plan.constants.busy_ms);
+    send_in(plan.constants.chunks);
     pause_before_applying(move || {
         busy.random_ratio(1, one_in).then(|| Duration::from_millis(busy.random_range(1..=most)))
     });

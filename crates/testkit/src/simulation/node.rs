@@ -90,7 +90,15 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         },
         ..StoreOptions::default()
     };
-    let opening = Opening::open(DataDir::open(&data_dir)?, &options)?;
+    let opening = match Opening::open(DataDir::open(&data_dir)?, &options) {
+        // As `serve` does it.
+        Err(refused) if refused.discards_by_itself() => {
+            let dir = DataDir::open(&data_dir)?;
+            dir.discard()?;
+            Opening::open(dir, &options)?
+        }
+        opening => opening?,
+    };
     kept_state(&host, &opening)?;
     let sessions = Arc::new(ClusterSessions::new(Duration::ZERO));
     let mut listeners = JoinSet::new();

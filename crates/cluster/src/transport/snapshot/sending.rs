@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use openraft::raft::SnapshotResponse;
 use parking_lot::Mutex;
+use sessile_core::injected::chunks;
 use sessile_store::{NodeId, SnapshotChunks, TypeConfig, Vote, encode_membership, off_the_runtime};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -175,6 +176,9 @@ pub(in crate::transport) async fn parts<R: Fn() -> bool + Send + Sync + 'static>
         let has_room = !begun_with_room || has_room();
         async move {
             pace.wait().await;
+            if let Some(chunks) = chunks() {
+                sleep(chunks.pause).await;
+            }
             let chunk = if has_room {
                 attempt.next().await?
             } else {
@@ -210,7 +214,7 @@ pub(in crate::transport) async fn send(
         Err(status) => {
             if status.code() == Code::ResourceExhausted {
                 tracing::warn!(%to, "the member takes no state: {}", status.message());
-                tokio::time::sleep(NO_ROOM_PAUSE).await;
+                sleep(NO_ROOM_PAUSE).await;
             }
             return Err(status);
         }

@@ -97,6 +97,7 @@ impl Driver {
             slow: None,
             image: None,
             rolled_back: None,
+            heeds_at_once: false,
             clocks_are_wrong: false,
             clocks_right_at: Duration::ZERO,
             kill_in_change: false,

@@ -19,11 +19,16 @@ impl Driver {
         silent.next().filter(|_| silent.next().is_none()).cloned()
     }
 
-    /// Who lags, and is named by an alert for that.
-    pub(super) fn shows_an_older_image(&self) -> Option<String> {
+    /// Who is named by an alert, because its disk shows an older image.
+    pub(super) fn alerts_of_older_images(&self) -> BTreeSet<String> {
         let alerts = self.running().into_iter().flat_map(|(_, status)| status.alerts);
         let named = alerts.filter(|alert| alert.contains("shows an older image"));
-        let names: BTreeSet<String> = named.filter_map(|alert| Some(alert.split_once(' ')?.0.to_owned())).collect();
+        named.filter_map(|alert| Some(alert.split_once(' ')?.0.to_owned())).collect()
+    }
+
+    /// Who lags, and is named by an alert for that.
+    pub(super) fn shows_an_older_image(&self) -> Option<String> {
+        let names = self.alerts_of_older_images();
         let newest = self.names.iter().map(|name| self.applied(name)).max().unwrap_or(0);
         names.into_iter().find(|name| self.names.contains(name) && self.applied(name) + LAGS < newest)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use rand::Rng;
 use rand::rngs::SmallRng;
 
 use super::super::Defect;
@@ -9,6 +10,9 @@ use super::super::disk::{Disk, Tree};
 use super::super::marks::Mark;
 use super::super::planted::{forget_votes, wipe};
 use super::Driver;
+
+/// How often an operator heeds the alert of an older image before it is seen whether the member catches up.
+const HEEDS_AT_ONCE: f64 = 0.3;
 
 impl Driver {
     pub(super) fn others(&self, name: &str) -> Vec<String> {
@@ -126,6 +130,7 @@ impl Driver {
         self.crash(&name, |_, _| Ok(image.clone()))?;
         self.start(&name)?;
         self.rolled_back = Some((name, index));
+        self.heeds_at_once = self.rng.random_bool(HEEDS_AT_ONCE);
         Ok(true)
     }
 
@@ -137,8 +142,13 @@ impl Driver {
             cluster.log_ids().into_iter().rfind(|entry| Some(entry.index) <= applied)
         });
         let Some(newest) = newest.max_by_key(|entry| entry.index) else { return false };
-        let mut others = self.world.hosts().filter(|host| host.name != name);
-        others.all(|host| host.cluster().is_some_and(|cluster| cluster.log_ids().contains(&newest)))
+        // Only who has a place: there are machines for newcomers, too.
+        let others = self.others(name);
+        let has_it = |other: &String| {
+            let cluster = self.world.host(other).cluster();
+            cluster.is_some_and(|cluster| cluster.log_ids().contains(&newest))
+        };
+        others.iter().all(has_it)
     }
 
     /// A program that has ended by itself or by order is started again by its machine; who was removed is wiped before.
@@ -153,7 +163,7 @@ impl Driver {
             }
             // By order, for good, or because a disk failed as it was told to. Of that openraft may know no more than that
             // its state machine has ended (`RaftCore::apply_to_state_machine` in 0.10.0-alpha.37).
-            let expected = ["stopped", "was removed from", "Input/output error"];
+            let expected = ["stopped", "was removed from", "was replaced in", "Input/output error"];
             let disk_failed = self.world.host(&name).disk().fails_after == Some(0);
             let hidden = disk_failed && ended.contains("when Write Apply") && ended.contains("channel closed");
             if !hidden && !expected.iter().any(|word| ended.contains(word)) {

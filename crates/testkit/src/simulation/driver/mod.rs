@@ -117,6 +117,8 @@ struct Driver {
     image: Option<(String, Tree)>,
     /// Who must have caught up to where before anything else happens.
     rolled_back: Option<(String, u64)>,
+    /// Whether an operator does what the alert about it says, without waiting for that.
+    heeds_at_once: bool,
     /// Whether one clock is wrong, or since when all are right.
     clocks_are_wrong: bool,
     clocks_right_at: Duration,
@@ -273,10 +275,15 @@ impl Driver {
             return Ok(());
         }
         if let Some(name) = self.shows_an_older_image() {
-            self.world.marks.reach(Mark::OlderImage);
-            self.tell(&format!("an operator heeds an alert: {name} shows an older image of its disk"));
-            self.wipe(&name)?;
+            self.replace_older_image(&name)?;
         }
         self.until(what, WHOLE_WITHIN, holds)
+    }
+
+    /// Does what the alert says.
+    fn replace_older_image(&mut self, name: &str) -> Result<(), String> {
+        self.world.marks.reach(Mark::OlderImage);
+        self.tell(&format!("an operator heeds an alert: {name} shows an older image of its disk"));
+        self.wipe(name)
     }
 }

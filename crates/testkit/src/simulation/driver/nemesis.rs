@@ -11,6 +11,11 @@ use super::super::{Fault, clients};
 use super::{CLOCKS_FORGOTTEN, Driver, Held};
 
 const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+const MINUTE_MS: i64 = 60_000;
+/// How long a leader is out of sight that is to be followed by another one: an election takes a second, and a wiped voter has
+/// a vote again after a few.
+const OUT_OF_SIGHT: Duration = Duration::from_secs(5);
 /// So many entries at once are many.
 const ROUND: usize = 10;
 const MAX_STEPS_TO_A_ROUND: usize = 100;
@@ -21,6 +26,10 @@ impl Driver {
         self.restart_what_ended()?;
         // Two of three have what the third has lost, as long as they stay.
         if let Some((name, index)) = self.rolled_back.clone() {
+            if self.heeds_at_once && self.alerts_of_older_images().contains(&name) {
+                self.heeds_at_once = false;
+                return self.replace_older_image(&name);
+            }
             if self.applied(&name) >= index {
                 self.rolled_back = None;
             }
@@ -82,9 +91,16 @@ impl Driver {
                 self.tell(&format!("{name} is told to stop"));
                 self.world.host(&name).is_told_to_stop();
             }
+            Fault::Wipe if self.plan.constants.chunks.is_some() && self.rng.random_bool(0.5) => {
+                self.wipe(&name)?;
+                self.break_a_transfer_to(&name)?;
+            }
             Fault::Wipe => {
                 self.wipe(&name)?;
                 self.kill_in_change = self.rng.random_bool(0.5);
+            }
+            Fault::WipeThenKillLeader if self.names.len() > 3 && self.rng.random_bool(0.5) => {
+                self.wipe_and_kill_the_next_leader(&name)?;
             }
             Fault::WipeThenKillLeader => {
                 let leader = self.leader().filter(|leader| *leader != name);
@@ -147,7 +163,7 @@ impl Driver {
                 self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), most + latency);
                 self.slow = Some((name, other));
             }
-            Fault::WrongClock if self.clocks_are_wrong => {
+            Fault::WrongClock | Fault::ClocksApart if self.clocks_are_wrong => {
                 self.clocks_are_right();
                 return Ok(false);
             }
@@ -160,6 +176,11 @@ impl Driver {
                 self.clocks_are_wrong = true;
                 self.tell(&format!("the clock of {name} is wrong by {error} ms, and all others are right"));
                 self.world.host(&name).clock_error.store(error, Ordering::Relaxed);
+            }
+            Fault::ClocksApart
+                if self.all_are_heard() && self.sim.elapsed() >= self.clocks_right_at + CLOCKS_FORGOTTEN =>
+            {
+                self.clocks_are_apart();
             }
             Fault::SlowDisk => {
                 let delay = self.rng.random_range(20..700);
@@ -180,6 +201,85 @@ impl Driver {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Whether nobody is down or out of the others' sight.
+    fn all_are_heard(&self) -> bool {
+        self.down.is_empty() && self.cuts.is_empty() && self.held.is_none()
+    }
+
+    /// Sets the clocks of a majority ahead by more than an hour, each elsewhere: what they want no majority agrees on, so time
+    /// waits. One that is less than an hour ahead would take it along.
+    fn clocks_are_apart(&mut self) {
+        let mut wrong = self.names.clone();
+        wrong.shuffle(&mut self.rng);
+        wrong.truncate(self.names.len() / 2 + 1);
+        self.clocks_are_wrong = true;
+        let mut error = HOUR_MS;
+        for name in wrong {
+            error += self.rng.random_range(5 * MINUTE_MS..30 * DAY_MS);
+            self.tell(&format!("the clock of {name} is {error} ms ahead, and no majority agrees"));
+            self.world.host(&name).clock_error.store(error, Ordering::Relaxed);
+        }
+    }
+
+    /// A voter comes back empty. Before it has a vote again, the leader is out of sight, and the next one is killed as soon as
+    /// that one has heard of it: the first leads on, as far as it knows, and a node without a vote knows a newer term.
+    fn wipe_and_kill_the_next_leader(&mut self, wiped: &str) -> Result<(), String> {
+        self.wipe(wiped)?;
+        self.soon(|driver| driver.is_without_a_vote(wiped))?;
+        let Some(first) = self.leader().filter(|leader| leader != wiped && self.held.is_none()) else { return Ok(()) };
+        let term = self.term();
+        self.tell(&format!("{first}, which leads, is held up for {OUT_OF_SIGHT:?}"));
+        self.hold(first.clone(), OUT_OF_SIGHT, None);
+        let next = |driver: &Self| {
+            let mut running = driver.running().into_iter();
+            running.find_map(|(host, status)| (status.leads_in > Some(term)).then(|| host.name.clone()))
+        };
+        self.soon(|driver| {
+            let knows = driver.world.host(wiped).cluster().is_some_and(|cluster| cluster.status().term > term);
+            knows && next(driver).is_some()
+        })?;
+        let Some(next) = next(self).filter(|next| next != wiped && self.is_without_a_vote(wiped)) else {
+            return Ok(());
+        };
+        self.tell(&format!("{next}, which leads since, is killed"));
+        self.crash(&next, |disk, _| disk.cached())
+    }
+
+    /// Cuts a node off as soon as it receives a state: what came is kept, and gone on with when it is heard again.
+    fn break_a_transfer_to(&mut self, name: &str) -> Result<(), String> {
+        let receives = |driver: &Self| {
+            let status = driver.world.host(name).cluster().map(|cluster| cluster.status());
+            status.is_some_and(|status| status.receiving_bytes > Some(0))
+        };
+        self.soon(receives)?;
+        if !receives(self) || !self.cuts.is_empty() || self.held.is_some() {
+            return Ok(());
+        }
+        for (from, to) in self.others(name).iter().flat_map(|other| both(name, other)) {
+            self.tell(&format!("{to}, in the middle of a state, hears nothing of {from}"));
+            self.sim.partition_oneway(from.as_str(), to.as_str());
+            self.cuts.insert((from, to));
+        }
+        self.lasts(OUT_OF_SIGHT)?;
+        self.reconnect();
+        Ok(())
+    }
+
+    /// Whether it is in a cluster and has no vote there.
+    fn is_without_a_vote(&self, name: &str) -> bool {
+        let status = self.world.host(name).cluster().map(|cluster| cluster.status());
+        status.is_some_and(|status| status.has_leader && !status.voters.contains(&status.node))
+    }
+
+    /// Lets time go on until that is so, for a while at the most.
+    fn soon(&mut self, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let give_up = self.sim.elapsed() + OUT_OF_SIGHT;
+        while !holds(self) && self.sim.elapsed() < give_up {
+            self.step()?;
+        }
+        Ok(())
     }
 
     /// From now on nothing that a node says arrives, nor does it hear anything.

@@ -5,6 +5,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use sessile_cluster::{QueueBytes, Timing};
+use sessile_core::injected::Chunks;
 use sessile_store::log::MIN_SEGMENT_BYTES;
 
 /// The shortest deadline of a request: what is shipped.
@@ -39,6 +40,8 @@ pub(in crate::simulation) struct Constants {
     /// other things to do.
     pub(in crate::simulation) busy_one_in: u32,
     pub(in crate::simulation) busy_ms: u64,
+    /// How a state is sent: as the program does it, which makes it one chunk, or in pieces that take long.
+    pub(in crate::simulation) chunks: Option<Chunks>,
     /// How many bytes the largest value has.
     pub(in crate::simulation) value_bytes: usize,
 }
@@ -66,6 +69,9 @@ impl Constants {
             busy_one_in: rng.random_range(2..=8),
             busy_ms: rng.random_range(10..=200),
             value_bytes: of(rng, &[64, 216, 216, 2_000]),
+            chunks: rng
+                .random_bool(0.3)
+                .then(|| Chunks { most_bytes: rng.random_range(100..=2_000), pause: millis(rng, 5..=400) }),
         }
     }
 }
@@ -86,6 +92,12 @@ impl fmt::Display for Constants {
             "segments of {segment_bytes} bytes with {recycled_segments} kept, {log_cache_bytes} bytes of them in memory, \
              batches of {log_batch_bytes}, an engine's cache of {engine_cache_bytes}; one round in {busy_one_in} waits for \
              up to {busy_ms} ms; values of up to {value_bytes} bytes"
-        )
+        )?;
+        match self.chunks {
+            Some(Chunks { most_bytes, pause }) => {
+                write!(f, "; states go in pieces of {most_bytes} bytes, every {pause:?}")
+            }
+            None => Ok(()),
+        }
     }
 }
