@@ -33,8 +33,10 @@ pub(crate) struct Server {
     /// With --server: the file with the token that says who asks, one of those in the node's `cluster.operator_token_file`; the
     /// join token, if it has no such file. None is needed for a node on this machine, by root and its own user.
     /// It is not sent
+    // As `cluster init` had it, for the secret that its node takes where it has no other tokens.
     #[arg(
         long,
+        alias = "join-token-file",
         value_name = "FILE",
         env = "SESSILE_TOKEN_FILE",
         hide_env_values = true,
