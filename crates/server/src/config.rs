@@ -24,6 +24,7 @@ mod listen;
 mod listen_unix;
 mod load;
 mod log_level;
+mod namespaces;
 mod openapi;
 mod read;
 mod storage;
@@ -31,8 +32,8 @@ mod tls;
 
 use std::time::Duration;
 
-use sessile_core::TtlPolicy;
-use sessile_http::{BaseUri, ReadConsistency, TlsFiles};
+use sessile_core::{BaseUri, NamespaceSettings, ReadConsistency, TtlPolicy};
+use sessile_http::TlsFiles;
 
 pub use cluster::{ClusterConfig, Plaintext};
 pub use fault::ConfigError;
@@ -61,7 +62,7 @@ pub struct Config {
     pub flavour: Flavour,
     /// As it appears in logs; not empty, no control characters.
     pub service_name: String,
-    /// The path that keys are under.
+    /// The path that the keys of `sessions` are under, in a new cluster, as the next fields.
     pub base_uri: BaseUri,
     /// Where the session API listens.
     pub listen: ListenAddress,
@@ -73,6 +74,8 @@ pub struct Config {
     pub ttl: TtlPolicy,
     /// What a read proves before it answers.
     pub read_consistency: ReadConsistency,
+    /// Which namespaces a new cluster has, `sessions` among them.
+    pub namespaces: Vec<NamespaceSettings>,
     /// What is logged.
     pub log_level: LogLevel,
     /// What `/openapi` serves.

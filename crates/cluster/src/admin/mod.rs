@@ -4,15 +4,18 @@
 mod caller;
 mod client;
 mod managed;
+mod namespaces;
 mod service;
 mod set_time;
 mod status;
 mod watching;
 
 pub use crate::wire::{
-    AddLearnerRequest, ChangeResponse, ClockJump, HistoryEntry, HistoryResponse, InitResponse, MemberStatus,
-    PromoteRequest, RemoveRequest, ReplaceRequest, Role, SetAddressRequest, SetTimeRequest, SetTimeResponse,
-    StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
+    AddLearnerRequest, ChangeResponse, ClockJump, CreateNamespaceRequest, DropNamespaceRequest, GroupStatus,
+    HistoryEntry, HistoryResponse, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesResponse,
+    MemberStatus, NamespaceChoices, NamespaceResponse, NamespaceStatus, PromoteRequest, RemoveRequest, ReplaceRequest,
+    Role, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusResponse,
+    TransferLeaderResponse, TriggerSnapshotResponse, TruncateNamespaceRequest,
 };
 pub use client::{AdminClient, AdminError, AdminErrorKind};
 pub(crate) use managed::ManagedMember;

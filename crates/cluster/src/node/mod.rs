@@ -4,6 +4,7 @@
 mod cluster;
 mod listener;
 mod member;
+mod namespaces;
 mod own_key;
 mod peer_service;
 mod start;
