@@ -190,7 +190,8 @@ impl Door {
     fn unrecognised(&self, from: NodeId, recognised: Recognised) -> (Reason, String) {
         if recognised == Recognised::WrongKey {
             let text = format!(
-                "the connection has not the key by which node {from} is known to node {}: if it lost its key, remove it, and                  start it with --discard-data-and-rejoin",
+                "the connection has not the key by which node {from} is known to node {}: if it lost its key, remove it, and \
+                 start it with --discard-data-and-rejoin",
                 self.node
             );
             return (Reason::WrongKey, text);

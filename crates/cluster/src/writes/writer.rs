@@ -112,21 +112,26 @@ impl Writes {
     }
 
     /// Puts a command into the log once that says something about the cluster, and no session. It passes also while time
-    /// stands still, because no clocks agree: what mends that must not wait for it. `None` if it is not known that it came
-    /// about.
+    /// stands still, because no clocks agree: what mends that must not wait for it. While it has reached no log, it waits for
+    /// the next leader until the deadline. `None` if it is not known that it came about.
     pub(crate) async fn command(&self, command: Command, deadline: Instant) -> Option<Outcome> {
         let command = command.encode();
-        let tried = if self.group.leads() {
-            let room = timeout_at(deadline, self.rounds.room(command.len())).await.ok()?;
-            let stamp = self.group.stamp().unwrap_or_else(|| self.group.state.clock());
-            self.rounds.join(stamp, command, room, deadline).await
-        } else {
-            self.submit(command, deadline).await
-        };
-        match tried {
-            Tried::Done(outcome) => Some(outcome),
-            _ => None,
+        loop {
+            match self.command_once(command.clone(), deadline).await {
+                Tried::Done(outcome) => return Some(outcome),
+                Tried::NotSent => self.group.await_leader(deadline, false).await.ok()?,
+                _ => return None,
+            }
         }
+    }
+
+    async fn command_once(&self, command: Bytes, deadline: Instant) -> Tried {
+        if !self.group.leads() {
+            return self.submit(command, deadline).await;
+        }
+        let Ok(room) = timeout_at(deadline, self.rounds.room(command.len())).await else { return Tried::NoRoom };
+        let stamp = self.group.stamp().unwrap_or_else(|| self.group.state.clock());
+        self.rounds.join(stamp, command, room, deadline).await
     }
 
     /// The same of one that may come about twice: tried again, also through an election, until the deadline.
