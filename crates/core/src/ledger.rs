@@ -71,19 +71,23 @@ impl Ledger {
 
     /// Counts something in.
     pub(crate) fn count_in(&mut self, namespace: NamespaceId, name: GroupName, bucket: Bucket, tally: &Tally) {
-        self.restore(namespace, name.clone(), bucket, tally);
+        self.restore(namespace, &name, bucket, tally);
         self.changed.insert(RowKey::Tally(namespace, name, bucket));
     }
 
     /// Puts back what a stored row counts.
-    pub(crate) fn restore(&mut self, namespace: NamespaceId, name: GroupName, bucket: Bucket, tally: &Tally) {
+    pub(crate) fn restore(&mut self, namespace: NamespaceId, name: &GroupName, bucket: Bucket, tally: &Tally) {
         let counts = self.namespaces.entry(namespace).or_default();
         counts.total.add(tally);
-        let group = counts.groups.entry(name.clone()).or_default();
+        // Nearly always it is there, and its name need not be copied.
+        let group = match counts.groups.get_mut(name) {
+            Some(group) => group,
+            None => counts.groups.entry(name.clone()).or_default(),
+        };
         let before = group.total;
         group.total.add(tally);
         group.buckets.entry(bucket).or_default().add(tally);
-        self.sums.replace(namespace, &name, &before, &group.total);
+        self.sums.replace(namespace, name, &before, &group.total);
     }
 
     /// Counts something out; `None` if it was never counted in, which is a broken invariant: the caller stops the replica.

@@ -242,7 +242,7 @@ impl State {
             }
             (RowKey::Clock, Row::Clock(clock, rules)) => (self.horizons.clock, self.rules) = (clock, rules),
             (RowKey::Tally(namespace, group, bucket), Row::Tally(tally)) => {
-                self.ledger.restore(namespace, group, bucket, &tally);
+                self.ledger.restore(namespace, &group, bucket, &tally);
             }
             (RowKey::Proposer(id), Row::Proposer(proposer)) => self.proposers.restore(id, proposer),
             (RowKey::Tombstone(id), Row::Tombstone(index)) => self.entomb(id, index),

@@ -1,5 +1,7 @@
 //! Namespaces, truncates and limits against a plain model; and what each rule does at its edges.
 
+use std::borrow::Borrow;
+
 use super::*;
 use sessile_core::{
     BaseUri, GroupName, Limit, MAX_GROUPS, MAX_NAMESPACES, NamespaceChanged, NamespaceCommand, NamespaceName,
@@ -47,8 +49,8 @@ impl Farm {
         farm
     }
 
-    fn say(&mut self, index: u64, command: Command) -> Outcome {
-        self.apply(index, LogTime::from_millis(START), &command)
+    fn say(&mut self, index: u64, command: impl Borrow<Command>) -> Outcome {
+        self.apply(index, LogTime::from_millis(START), command.borrow())
     }
 
     fn ask(&mut self, index: u64, command: NamespaceCommand) -> Result<NamespaceChanged, NamespaceRefusal> {
