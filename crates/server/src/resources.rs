@@ -130,7 +130,6 @@ impl<'a> Resources<'a> {
                 OpenApi::BuiltIn => None,
                 OpenApi::File { content, .. } => Some(content.clone()),
             },
-            ..ApiConfig::default()
         }
     }
 

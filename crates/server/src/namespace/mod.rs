@@ -30,16 +30,16 @@ pub(crate) fn run(command: &NamespaceCommand) -> anyhow::Result<ExitCode> {
         match command {
             NamespaceCommand::List(list) => {
                 let all = all(&Remote::connect(&list.server).await?).await?;
-                shown(if list.json { show::document(&all) } else { show::table(&all) })
+                shown(&if list.json { show::document(&all) } else { show::table(&all) })
             }
             NamespaceCommand::Show(of) => {
                 let one = one(&Remote::connect(&of.server).await?, &of.name).await?;
-                shown(if of.json { show::one_document(&one) } else { show::one(&one) })
+                shown(&if of.json { show::one_document(&one) } else { show::one(&one) })
             }
             NamespaceCommand::Groups(of) => {
                 let node = Remote::connect(&of.server).await?;
                 let groups = node.within(node.client().groups(&of.name)).await?.groups;
-                shown(if of.json { show::groups_document(&groups) } else { show::groups(&groups) })
+                shown(&if of.json { show::groups_document(&groups) } else { show::groups(&groups) })
             }
             NamespaceCommand::Create(create) => {
                 let mut choices = create.limits.choices();
@@ -94,7 +94,7 @@ async fn make(
     let node = Remote::connect(server).await?;
     let mut client = node.client();
     let done = node.within(ask(&mut client)).await?;
-    if json { shown(show::done_document(&done)) } else { say(&done.what) }
+    if json { shown(&show::done_document(&done)) } else { say(&done.what) }
 }
 
 async fn all(node: &Remote) -> Result<Vec<NamespaceStatus>, Failure> {
@@ -112,7 +112,7 @@ fn counted(namespace: &NamespaceStatus) -> (u64, u64) {
     (namespace.keys, namespace.bytes)
 }
 
-fn shown(text: String) -> anyhow::Result<ExitCode> {
-    print(&text)?;
+fn shown(text: &str) -> anyhow::Result<ExitCode> {
+    print(text)?;
     Ok(ExitCode::SUCCESS)
 }

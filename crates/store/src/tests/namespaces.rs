@@ -101,11 +101,7 @@ fn what_was_truncated_is_gone_after_a_restart_on_another_member_and_from_the_dis
             again.state().persist().unwrap();
             while again.state().reap(None, 10_000).unwrap().removed > 0 {}
             let records = again.state().check().unwrap().records;
-            assert_eq!(
-                records as usize,
-                expected.iter().map(Vec::len).sum::<usize>(),
-                "and of the rest nothing is left"
-            );
+            assert_eq!(records, expected.iter().map(Vec::len).sum::<usize>() as u64, "and of the rest nothing is left");
             assert_eq!(there(&again, KEYS), expected);
         }
     }
