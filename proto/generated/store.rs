@@ -117,7 +117,7 @@ pub struct SnapshotBody {
 #[prost(skip_debug)]
 pub struct SnapshotItem {
     /// An item with none of these is of a newer program; a state without it would not be the sender's.
-    #[prost(oneof = "snapshot_item::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "snapshot_item::Kind", tags = "1, 2, 3, 4, 5, 6, 10, 11, 12, 13")]
     pub kind: ::core::option::Option<snapshot_item::Kind>,
 }
 /// Nested message and enum types in `SnapshotItem`.
@@ -138,6 +138,15 @@ pub mod snapshot_item {
         Record(super::SnapshotRecord),
         #[prost(message, tag = "6")]
         Change(super::SnapshotChange),
+        /// The highest id of a namespace that was ever given; there is one once the namespaces are seeded.
+        #[prost(message, tag = "10")]
+        LastNamespace(super::SnapshotLastNamespace),
+        #[prost(message, tag = "11")]
+        Namespace(super::SnapshotNamespace),
+        #[prost(message, tag = "12")]
+        TruncatedGroup(super::SnapshotTruncatedGroup),
+        #[prost(message, tag = "13")]
+        Unnamed(super::SnapshotUnnamed),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -216,6 +225,49 @@ pub struct SnapshotChange {
     /// Absent while it is not known.
     #[prost(string, optional, tag = "6")]
     pub result: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SnapshotLastNamespace {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SnapshotNamespace {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    /// An encoded sessile.v1.NamespaceSettings.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub settings: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub changed_at: u64,
+    #[prost(uint64, tag = "4")]
+    pub generation: u64,
+    #[prost(uint64, tag = "5")]
+    pub last_generation: u64,
+}
+/// A group that was truncated and may still have records of before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SnapshotTruncatedGroup {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(string, tag = "2")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub generation: u64,
+    #[prost(uint64, tag = "4")]
+    pub until_ms: u64,
+}
+/// Until when a namespace may have records of groups that are not counted by name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SnapshotUnnamed {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(uint64, tag = "2")]
+    pub until_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sessile_core::{BaseUri, NamespaceName, NamespaceSettings, Ttl, TtlPolicy};
+
 use crate::timing::Timing;
 use crate::tokens::{Operators, Secret};
 use crate::transport::Reach;
@@ -48,6 +50,8 @@ pub struct NodeConfig {
     pub timing: Timing,
     /// What its clock shows.
     pub wall_clock: WallClock,
+    /// Which namespaces there are, where nobody has said it yet; one of them is `sessions`.
+    pub namespaces: Vec<NamespaceSettings>,
     /// How it finds and meets other members; `None` for a cluster of one, which listens for nobody.
     pub peers: Option<PeersConfig>,
 }
@@ -82,9 +86,17 @@ impl NodeConfig {
             reach: Reach::Tcp,
             timing: Timing::default(),
             wall_clock: WallClock::default(),
+            namespaces: vec![sessions()],
             peers: None,
         }
     }
+}
+
+/// `sessions` where nobody says more of it: what asks for no lifetime lives for a day, as with Kask.
+fn sessions() -> NamespaceSettings {
+    let unlimited = NamespaceSettings::unlimited(NamespaceName::sessions(), BaseUri::default());
+    let day = Ttl::from_secs(86_400).and_then(|day| TtlPolicy::new(day, Ttl::FOREVER));
+    NamespaceSettings { ttl: day.unwrap_or(TtlPolicy::UNLIMITED), ..unlimited }
 }
 
 /// How many bytes of commands and entries may wait at a time. Whoever finds no room waits outside, inside its deadline. One

@@ -1,14 +1,18 @@
 //! The checksum of the state, which replicas compare at the same place of the log: a hash over the clock, the rules, what
-//! every group counts, the tombstones and the history of changes. It finds damage, not malice: whoever can write the disk can write the hash.
+//! every group counts, the tombstones, the history of changes and the namespaces. It finds damage, not malice: whoever can write the disk can write the hash.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::{GroupName, HistoryEntry, LogTime, MAX_GROUP_BYTES, NamespaceId, ProposerId, RulesVersion, Tally};
+use crate::{
+    Bucket, GroupName, HistoryEntry, LogTime, MAX_GROUP_BYTES, NamespaceId, ProposerId, RulesVersion, StoredNamespace,
+    Tally, TruncatedGroup,
+};
 
 /// The most bytes that are hashed of one group: five words of tag and numbers, and its name.
 const GROUP_BYTES: usize = 5 + 4 + 8 + 8 + 16 + MAX_GROUP_BYTES;
 
-/// The sum of the hashes of every group's total, every tombstone and every change in the history, modulo 2^64. Order does not matter, and what was
+/// The sum of the hashes of every group's total, every tombstone, every change in the history and every row about
+/// namespaces, modulo 2^64. Order does not matter, and what was
 /// added can be taken out, so one change costs the same whatever the number of groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums(u64);
@@ -72,6 +76,38 @@ pub(crate) fn change(index: u64, entry: &HistoryEntry) -> u64 {
         hasher.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
         hasher.update(text.unwrap_or_default().as_bytes());
     }
+    hasher.digest()
+}
+
+/// The part of the highest id of a namespace in the checksum of the state.
+pub(crate) fn last_namespace(last: NamespaceId) -> u64 {
+    numbers(b"last namespace", &[u64::from(last.number())], &[])
+}
+
+/// A namespace's part in the checksum of the state.
+pub(crate) fn namespace(id: NamespaceId, stored: &StoredNamespace) -> u64 {
+    let StoredNamespace { settings, changed_at, generation, last_generation } = stored;
+    let of = [u64::from(id.number()), *changed_at, *generation, *last_generation];
+    numbers(b"namespace", &of, &settings.encode())
+}
+
+/// The part of a group that was truncated in the checksum of the state.
+pub(crate) fn truncated_group(id: NamespaceId, name: &GroupName, group: &TruncatedGroup) -> u64 {
+    let of = [u64::from(id.number()), group.generation, group.until.end().as_millis()];
+    numbers(b"truncated group", &of, name.as_str().as_bytes())
+}
+
+/// The part of what is counted without its groups' names in the checksum of the state.
+pub(crate) fn unnamed(id: NamespaceId, until: Bucket) -> u64 {
+    numbers(b"unnamed", &[u64::from(id.number()), until.end().as_millis()], &[])
+}
+
+/// Numbers, and last what varies in its length.
+fn numbers(tag: &[u8], numbers: &[u64], rest: &[u8]) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(tag);
+    numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+    hasher.update(rest);
     hasher.digest()
 }
 

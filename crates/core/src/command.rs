@@ -5,8 +5,8 @@ use prost::Message;
 
 use crate::wire;
 use crate::{
-    Change, Condition, HistoryCommand, MAX_CONDITION_VERSIONS, NamespaceId, ProposerId, RulesVersion, SessionKey, Ttl,
-    Version,
+    Change, Condition, GroupName, HistoryCommand, MAX_CONDITION_VERSIONS, MAX_NAMESPACES, NamespaceCommand,
+    NamespaceId, NamespaceSettings, ProposerId, RulesVersion, SessionKey, Ttl, Version,
 };
 
 /// What can be put into the log. Its encoded form (proto/sessile/v1/command.proto) is made once, where the request
@@ -23,6 +23,8 @@ pub enum Command {
     RaiseRules(RulesVersion),
     /// Something about a change of the cluster.
     History(HistoryCommand),
+    /// Something about the namespaces.
+    Namespace(NamespaceCommand),
 }
 
 /// A write to one key, by a proposer that can recognise it again.
@@ -114,6 +116,7 @@ impl Command {
             Self::History(HistoryCommand::End { entry, result }) => {
                 Kind::ChangeEnds(wire::ChangeEnds { entry: *entry, result: result.clone() })
             }
+            Self::Namespace(command) => Kind::Namespace(namespace_to_wire(command)),
         };
         wire::Command { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -135,6 +138,7 @@ impl Command {
                 Self::History(HistoryCommand::Begin(Change::new(&who, &from, &what)))
             }
             Kind::ChangeEnds(wire::ChangeEnds { entry, result }) => Self::History(HistoryCommand::end(entry, &result)),
+            Kind::Namespace(command) => Self::Namespace(namespace_from_wire(command)?),
         })
     }
 }
@@ -185,6 +189,54 @@ impl SessionCommand {
             action,
         })
     }
+}
+
+fn namespace_to_wire(command: &NamespaceCommand) -> wire::NamespaceCommand {
+    use wire::namespace_command::Kind;
+    let kind = match command {
+        NamespaceCommand::Seed(all) => {
+            Kind::Seed(wire::SeedNamespaces { namespaces: all.iter().map(NamespaceSettings::to_wire).collect() })
+        }
+        NamespaceCommand::Create(settings) => Kind::Create(settings.to_wire()),
+        NamespaceCommand::Set { namespace, if_changed_at, settings } => Kind::Set(wire::SetNamespace {
+            namespace: namespace.number(),
+            if_changed_at: *if_changed_at,
+            settings: Some(settings.to_wire()),
+        }),
+        NamespaceCommand::Drop { namespace, force } => {
+            Kind::Drop(wire::DropNamespace { namespace: namespace.number(), force: *force })
+        }
+        NamespaceCommand::Truncate { namespace, group } => Kind::Truncate(wire::TruncateNamespace {
+            namespace: namespace.number(),
+            group: group.as_ref().map_or_else(String::new, |group| group.as_str().to_owned()),
+        }),
+    };
+    wire::NamespaceCommand { kind: Some(kind) }
+}
+
+fn namespace_from_wire(command: wire::NamespaceCommand) -> Result<NamespaceCommand, CommandError> {
+    use wire::namespace_command::Kind;
+    let settings = |settings: &wire::NamespaceSettings| {
+        NamespaceSettings::from_wire(settings).map_err(|_| CommandError("the settings of a namespace break a rule"))
+    };
+    Ok(match command.kind.ok_or(CommandError("what it wants of a namespace is unknown"))? {
+        Kind::Seed(seed) if seed.namespaces.len() > MAX_NAMESPACES => {
+            return Err(CommandError("it names too many namespaces"));
+        }
+        Kind::Seed(seed) => NamespaceCommand::Seed(seed.namespaces.iter().map(settings).collect::<Result<_, _>>()?),
+        Kind::Create(create) => NamespaceCommand::Create(settings(&create)?),
+        Kind::Set(set) => NamespaceCommand::Set {
+            namespace: NamespaceId::new(set.namespace),
+            if_changed_at: set.if_changed_at,
+            settings: settings(&set.settings.ok_or(CommandError("there are no settings in it"))?)?,
+        },
+        Kind::Drop(drop) => NamespaceCommand::Drop { namespace: NamespaceId::new(drop.namespace), force: drop.force },
+        Kind::Truncate(truncate) => {
+            let group = GroupName::new(truncate.group.as_bytes()).ok_or(CommandError("the group's name is none"))?;
+            let group = Some(group).filter(|group| !group.as_str().is_empty());
+            NamespaceCommand::Truncate { namespace: NamespaceId::new(truncate.namespace), group }
+        }
+    })
 }
 
 fn condition_to_wire(condition: &Condition) -> Option<wire::Condition> {

@@ -1,4 +1,4 @@
-use crate::{Action, Bucket, Condition, Header, Horizon, Record, Refusal, Taken, Version, value_hash};
+use crate::{Action, Bucket, Condition, Header, Horizon, Limits, Put, Record, Refusal, Taken, Version, value_hash};
 
 /// Where in the log a command meets a key's record.
 #[derive(Debug, Clone, Copy)]
@@ -7,8 +7,14 @@ pub struct Place {
     pub horizon: Horizon,
     /// The entry's version.
     pub version: Version,
+    /// The newest generation that the key's namespace has given, to itself or to one of its groups.
+    pub generation: u64,
     /// Whether the key's group is counted by name.
     pub counted_by_name: bool,
+    /// How many bytes the key has.
+    pub key_bytes: u64,
+    /// What the key's namespace may hold, and holds.
+    pub limits: Limits,
 }
 
 /// What becomes of a key's record.
@@ -37,18 +43,12 @@ pub fn decide(place: &Place, current: Option<&Record>, action: &Action) -> Decis
     match action {
         _ if !condition.holds(live) => Decision::Refuse(Refusal::ConditionFailed),
         Action::Put(put) => {
-            let expires_at = put.ttl.expires_at(place.horizon.clock);
-            let header = Header {
-                namespace_generation: place.horizon.namespace_generation,
-                group_generation: place.horizon.group_generation,
-                expires_at,
-                bucket: Bucket::of(place.horizon.clock, expires_at),
-                counted_by_name: place.counted_by_name,
-                version: place.version,
-                value_bytes: put.value.len() as u64,
-                value_hash: value_hash(&put.value),
-            };
-            Decision::Write(Record { header, value: put.value.clone() })
+            let counted = current.filter(|record| !place.horizon.has_let_go_of(&record.header));
+            let replaced = counted.map(|record| record.header.value_bytes);
+            match place.limits.broken_by(put, place.key_bytes, replaced) {
+                Some(limit) => Decision::Refuse(Refusal::Limit(limit)),
+                None => Decision::Write(written(place, put)),
+            }
         }
         Action::Delete(delete) => Decision::Erase {
             existed: live.is_some(),
@@ -60,4 +60,22 @@ pub fn decide(place: &Place, current: Option<&Record>, action: &Action) -> Decis
             }),
         },
     }
+}
+
+/// The record that a write makes.
+fn written(place: &Place, put: &Put) -> Record {
+    let expires_at = put.ttl.expires_at(place.horizon.clock);
+    let header = Header {
+        namespace_generation: place.horizon.namespace_generation,
+        // Not the oldest of the group that is there: that one is forgotten in time, and what a member made durable before
+        // it was may still go by it.
+        group_generation: place.generation,
+        expires_at,
+        bucket: Bucket::of(place.horizon.clock, expires_at),
+        counted_by_name: place.counted_by_name,
+        version: place.version,
+        value_bytes: put.value.len() as u64,
+        value_hash: value_hash(&put.value),
+    };
+    Record { header, value: put.value.clone() }
 }

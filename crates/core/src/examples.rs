@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Action, Command, Condition, LogTime, NamespaceId, ProposerId, Put, Register, SessionCommand, SessionKey, Taken,
-    Ttl, Version,
+    Action, BaseUri, Command, Condition, LogTime, NamespaceId, NamespaceName, NamespaceSettings, ProposerId, Put,
+    ReadConsistency, Register, SessionCommand, SessionKey, Taken, Ttl, TtlPolicy, Version,
 };
 
 pub(crate) fn session(action: Action) -> Command {
@@ -42,5 +42,18 @@ pub(crate) fn taken() -> Taken {
         version: Version::new(9),
         expires_at: LogTime::NEVER,
         clock: LogTime::from_millis(1_700_000_000_000),
+    }
+}
+
+pub(crate) fn settings() -> NamespaceSettings {
+    let minute = Ttl::from_secs(60).unwrap();
+    NamespaceSettings {
+        ttl: TtlPolicy::new(minute, minute).unwrap(),
+        max_keys: 1,
+        max_bytes: 2,
+        max_value: 3,
+        read_consistency: ReadConsistency::Local,
+        priority: 4,
+        ..NamespaceSettings::unlimited(NamespaceName::new("e").unwrap(), BaseUri::new("/e/").unwrap())
     }
 }

@@ -25,13 +25,17 @@ mod seeds;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::examples::{hour, put, register, session, taken, versions};
-    use crate::{Action, Change, Condition, Delete, HistoryCommand, Refusal, RulesVersion, Ttl, Version};
+    use crate::examples::{hour, put, register, session, settings, taken, versions};
+    use crate::{
+        Action, Change, Condition, Delete, GroupName, HistoryCommand, Limit, NamespaceChanged, NamespaceCommand,
+        NamespaceId, NamespaceRefusal, Refusal, RulesVersion, Ttl, Version,
+    };
 
     #[test]
     fn every_seed_of_a_command_is_one_and_comes_back() {
         let encode = |command: Command| -> Vec<u8> { command.encode().into() };
         let delete = Delete { condition: Condition::Present, take: true };
+        let truncate = NamespaceCommand::Truncate { namespace: NamespaceId::SESSIONS, group: GroupName::new(b"awiki") };
         let made = [
             ("put", encode(put(hour(), Condition::None))),
             ("put_for_ever", encode(put(Ttl::FOREVER, Condition::Absent))),
@@ -43,6 +47,8 @@ mod tests {
             ("raise_rules", encode(Command::RaiseRules(RulesVersion::FIRST))),
             ("change_begins", encode(Command::History(HistoryCommand::Begin(Change::new("a", "b", "c"))))),
             ("change_ends", encode(Command::History(HistoryCommand::end(300, "done")))),
+            ("namespace_seed", encode(Command::Namespace(NamespaceCommand::Seed(vec![settings()])))),
+            ("namespace_truncate", encode(Command::Namespace(truncate))),
         ];
         seeds::hold("command", &made, command);
         for (name, bytes) in made {
@@ -53,6 +59,8 @@ mod tests {
     #[test]
     fn every_seed_of_an_outcome_is_one_and_comes_back() {
         let encode = |outcome: Outcome| -> Vec<u8> { outcome.encode().into() };
+        let changed = NamespaceChanged { namespace: NamespaceId::SESSIONS, keys: 3, bytes: 60 };
+        let not_empty = NamespaceRefusal::NotEmpty { keys: 3, bytes: 60 };
         let made = [
             ("written", encode(Outcome::Written { version: Version::new(300) })),
             ("deleted", encode(Outcome::Deleted { existed: false, taken: None })),
@@ -61,6 +69,9 @@ mod tests {
             ("ticked", encode(Outcome::Ticked)),
             ("rules", encode(Outcome::Rules { version: RulesVersion::FIRST })),
             ("refused", encode(Outcome::Refused(Refusal::ConditionFailed))),
+            ("namespace", encode(Outcome::Namespace(changed))),
+            ("limit", encode(Outcome::Refused(Refusal::Limit(Limit::Keys)))),
+            ("not_empty", encode(Outcome::Refused(Refusal::Namespace(not_empty)))),
             ("unknown", encode(Outcome::Refused(Refusal::UnknownIncarnation { current: 8 }))),
         ];
         seeds::hold("outcome", &made, outcome);

@@ -3,14 +3,28 @@
 
 use bytes::Bytes;
 
-use crate::examples::{hour, put, register, session, taken, versions};
-use crate::{Action, Change, Command, Condition, Delete, HistoryCommand, Outcome, Refusal, RulesVersion, Ttl, Version};
+use crate::examples::{hour, put, register, session, settings, taken, versions};
+use crate::{
+    Action, Change, Command, Condition, Delete, GroupName, HistoryCommand, Limit, NamespaceChanged, NamespaceCommand,
+    NamespaceId, NamespaceRefusal, Outcome, Refusal, RulesVersion, Ttl, Version,
+};
 
 /// The bytes that hexadecimal digits name; blanks are for the reader.
 fn bytes(hex: &str) -> Bytes {
     let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     digits.chunks(2).map(byte).collect()
+}
+
+/// The settings of [`settings`].
+const SETTINGS: &str = "0a0165 12032f652f 183c 203c 2801 3002 3803 4001 4804";
+
+fn second() -> NamespaceId {
+    NamespaceId::new(2)
+}
+
+fn refused(refusal: NamespaceRefusal) -> Outcome {
+    Outcome::Refused(Refusal::Namespace(refusal))
 }
 
 /// What every command of a session begins with here: tag and length are the caller's.
@@ -41,6 +55,24 @@ fn commands_of_the_first_version_are_read_and_written_as_they_were() {
             Command::History(HistoryCommand::Begin(Change::new("a", "b13", "c"))),
         ),
         ("3a07 08ac02 12026f6b".to_owned(), Command::History(HistoryCommand::end(300, "ok"))),
+        (format!("521a 0a18 0a16 {SETTINGS}"), Command::Namespace(NamespaceCommand::Seed(vec![settings()]))),
+        (format!("5218 1216 {SETTINGS}"), Command::Namespace(NamespaceCommand::Create(settings()))),
+        (
+            format!("521e 1a1c 0802 1007 1a16 {SETTINGS}"),
+            Command::Namespace(NamespaceCommand::Set { namespace: second(), if_changed_at: 7, settings: settings() }),
+        ),
+        (
+            "5206 2204 0802 1001".to_owned(),
+            Command::Namespace(NamespaceCommand::Drop { namespace: second(), force: true }),
+        ),
+        (
+            "5207 2a05 0802 120161".to_owned(),
+            Command::Namespace(NamespaceCommand::Truncate { namespace: second(), group: GroupName::new(b"a") }),
+        ),
+        (
+            "5204 2a02 0802".to_owned(),
+            Command::Namespace(NamespaceCommand::Truncate { namespace: second(), group: None }),
+        ),
     ];
     for (golden, command) in table {
         assert_eq!(Command::decode(bytes(&golden)).as_ref(), Ok(&command), "{golden}");
@@ -69,6 +101,10 @@ fn outcomes_of_the_first_version_are_read_and_written_as_they_were() {
         ("3202 3a00", Outcome::Refused(Refusal::RulesUnsupported)),
         ("3202 4200", Outcome::Refused(Refusal::Removed)),
         ("3a03 08ac02", Outcome::Noted { entry: 300 }),
+        ("5206 0802 1003 183c", Outcome::Namespace(NamespaceChanged { namespace: second(), keys: 3, bytes: 60 })),
+        ("3204 5202 2801", refused(NamespaceRefusal::BaseUriTaken { by: NamespaceId::SESSIONS })),
+        ("3208 5206 4204 0801 1002", refused(NamespaceRefusal::NotEmpty { keys: 1, bytes: 2 })),
+        ("3202 5802", Outcome::Refused(Refusal::Limit(Limit::Bytes))),
     ];
     for (golden, outcome) in table {
         assert_eq!(Outcome::decode(bytes(golden)).as_ref(), Ok(&outcome), "{golden}");

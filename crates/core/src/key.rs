@@ -58,15 +58,16 @@ impl SessionKey {
     /// What stands before the first `:` (in MediaWiki: the wiki). A key without one, or with something there that is
     /// no plain name, belongs to no group: such text could be part of a credential, and group names are shown.
     pub fn group(&self) -> &str {
-        let name = self
-            .0
-            .iter()
-            .take(MAX_GROUP_BYTES + 1)
-            .position(|&byte| byte == b':')
-            .map_or(&[][..], |end| &self.0[..end]);
-        let plain = name.iter().all(|&byte| GroupName::allows(byte));
-        if plain { std::str::from_utf8(name).unwrap_or("") } else { "" }
+        group_of(&self.0)
     }
+}
+
+/// [`SessionKey::group`] of a key's bytes.
+pub fn group_of(key: &[u8]) -> &str {
+    let end = key.iter().take(MAX_GROUP_BYTES + 1).position(|&byte| byte == b':');
+    let name = end.map_or(&[][..], |end| &key[..end]);
+    let plain = name.iter().all(|&byte| GroupName::allows(byte));
+    if plain { std::str::from_utf8(name).unwrap_or("") } else { "" }
 }
 
 impl fmt::Debug for SessionKey {

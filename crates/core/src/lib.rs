@@ -5,29 +5,36 @@
 //! ([`LogTime`]), stored records are reached through [`Records`], and every refusal is a value.
 //!
 //! The way of one command: bytes → [`Command::decode`] → [`State::apply`] (has this proposer said it before?) →
-//! [`decide`] (what happens to the record) → [`Tally`] (what that does to the counts) → [`Outcome`].
+//! [`decide`] (what happens to the record, within the [`Limits`] of its namespace) → [`Tally`] (what that does to the counts) → [`Outcome`].
 
 // From the bottom up: a module knows those above it in this list, and none below.
 
 // What everything else is made of: keys, numbers, times.
+mod base_uri;
 mod key;
 mod namespace;
 mod proposer_id;
+mod read_consistency;
 mod rules;
 mod time;
 mod ttl;
 mod version;
 
-// What is stored: a record, and what it counts.
+// What is stored: a record, and what it counts; the namespaces.
 mod bucket;
 mod record;
 mod tally;
 
+mod namespace_settings;
+mod namespace_table;
+
 // What is asked and answered. A command's bytes are written in `command`, an outcome's in `outcome_wire`.
 mod condition;
 mod history;
+mod namespace_command;
 
 mod command;
+mod limits;
 mod outcome;
 mod outcome_wire;
 
@@ -43,6 +50,9 @@ mod decide;
 // The whole state, and what holds it against the records.
 mod checksum;
 mod row;
+
+mod ledger;
+mod namespace_rules;
 
 mod state;
 
@@ -63,18 +73,26 @@ mod wire {
     include!("../../../proto/generated/core.rs");
 }
 
+pub use base_uri::{BaseUri, BaseUriError};
 pub use bucket::Bucket;
 pub use command::{Action, Command, CommandError, Delete, Put, Register, SessionCommand};
 pub use condition::{Condition, MAX_CONDITION_VERSIONS};
 pub use decide::{Decision, Place, decide};
 pub use history::{Change, HistoryCommand, HistoryEntry, MAX_HISTORY, MAX_HISTORY_TEXT};
-pub use horizon::Horizon;
-pub use key::{GroupName, GroupNameError, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey};
-pub use namespace::{MAX_GROUPS, NamespaceId};
+pub use horizon::{Horizon, Horizons};
+pub use key::{GroupName, GroupNameError, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey, group_of};
+pub use limits::{Limit, Limits};
+pub use namespace::{
+    MAX_GROUPS, MAX_NAMESPACE_NAME_BYTES, MAX_NAMESPACES, NamespaceId, NamespaceName, NamespaceNameError,
+};
+pub use namespace_command::{NamespaceChanged, NamespaceCommand, NamespaceRefusal};
+pub use namespace_settings::{NamespaceSettings, SettingsError};
+pub use namespace_table::{Namespace, NamespaceTable, StoredNamespace, TruncatedGroup};
 pub use outcome::{Outcome, Refusal, Taken};
 pub use outcome_wire::OutcomeError;
 pub use proposer::{MAX_PROPOSERS, MAX_WINDOW_BYTES, MAX_WINDOW_COMMANDS, Proposer};
 pub use proposer_id::ProposerId;
+pub use read_consistency::ReadConsistency;
 pub use record::{Header, Record, value_hash};
 pub use recount::Recount;
 pub use row::{RestoreError, Row, RowKey};

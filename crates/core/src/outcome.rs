@@ -2,7 +2,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{LogTime, RulesVersion, Version};
+use crate::{Limit, LogTime, NamespaceChanged, NamespaceRefusal, RulesVersion, Version};
 
 /// What one outcome counts besides a value that it hands out.
 const OUTCOME_BYTES: usize = 64;
@@ -41,6 +41,8 @@ pub enum Outcome {
         /// The log index of the change's beginning.
         entry: u64,
     },
+    /// The namespaces are others now.
+    Namespace(NamespaceChanged),
 }
 
 impl Outcome {
@@ -105,6 +107,12 @@ pub enum Refusal {
     /// Its proposer's node was removed from the cluster, and an id is never taken back.
     #[error("the node was removed from the cluster; it can only come back with an empty disk, under a new id")]
     Removed,
+    /// The namespaces do not allow it.
+    #[error(transparent)]
+    Namespace(NamespaceRefusal),
+    /// It would break a limit of its namespace.
+    #[error(transparent)]
+    Limit(Limit),
 }
 
 mod shared_bytes {

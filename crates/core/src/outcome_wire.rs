@@ -4,7 +4,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::wire::{self, outcome::Kind, refused::Reason};
-use crate::{LogTime, Outcome, Refusal, RulesVersion, Taken, Version};
+use crate::{
+    Limit, LogTime, NamespaceChanged, NamespaceId, NamespaceRefusal, Outcome, Refusal, RulesVersion, Taken, Version,
+};
 
 /// Bytes that are no outcome. Never repeats them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,9 @@ impl Outcome {
             Self::Rules { version } => Kind::Rules(wire::RulesInForce { version: version.number() }),
             Self::Noted { entry } => Kind::Noted(wire::Noted { entry: *entry }),
             Self::Refused(refusal) => Kind::Refused(wire::Refused { reason: Some(reason(*refusal)) }),
+            Self::Namespace(NamespaceChanged { namespace, keys, bytes }) => {
+                Kind::Namespace(wire::NamespaceChanged { namespace: namespace.number(), keys: *keys, bytes: *bytes })
+            }
         };
         wire::Outcome { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -44,7 +49,10 @@ impl Outcome {
             Kind::Rules(rules) => Self::Rules { version: RulesVersion::new(rules.version) },
             Kind::Noted(noted) => Self::Noted { entry: noted.entry },
             Kind::Refused(refused) => {
-                Self::Refused(refusal(refused.reason.ok_or(OutcomeError("its reason is unknown"))?))
+                Self::Refused(refusal(refused.reason.ok_or(OutcomeError("its reason is unknown"))?)?)
+            }
+            Kind::Namespace(wire::NamespaceChanged { namespace, keys, bytes }) => {
+                Self::Namespace(NamespaceChanged { namespace: NamespaceId::new(namespace), keys, bytes })
             }
         })
     }
@@ -79,11 +87,15 @@ fn reason(refusal: Refusal) -> Reason {
         Refusal::Malformed => Reason::Malformed(plain),
         Refusal::RulesUnsupported => Reason::RulesUnsupported(plain),
         Refusal::Removed => Reason::Removed(plain),
+        Refusal::Namespace(refusal) => {
+            Reason::Namespace(wire::NamespaceRefused { reason: Some(namespace_reason(refusal)) })
+        }
+        Refusal::Limit(limit) => Reason::Limit(limit_to_wire(limit).into()),
     }
 }
 
-fn refusal(reason: Reason) -> Refusal {
-    match reason {
+fn refusal(reason: Reason) -> Result<Refusal, OutcomeError> {
+    Ok(match reason {
         Reason::ConditionFailed(_) => Refusal::ConditionFailed,
         Reason::UnknownIncarnation(wire::UnknownIncarnation { current }) => Refusal::UnknownIncarnation { current },
         Reason::Forgotten(_) => Refusal::Forgotten,
@@ -92,5 +104,63 @@ fn refusal(reason: Reason) -> Refusal {
         Reason::Malformed(_) => Refusal::Malformed,
         Reason::RulesUnsupported(_) => Refusal::RulesUnsupported,
         Reason::Removed(_) => Refusal::Removed,
+        Reason::Namespace(refused) => {
+            Refusal::Namespace(namespace_refusal(refused.reason.ok_or(OutcomeError("its reason is unknown"))?))
+        }
+        Reason::Limit(limit) => Refusal::Limit(limit_from_wire(limit)?),
+    })
+}
+
+fn limit_to_wire(limit: Limit) -> wire::Limit {
+    match limit {
+        Limit::Keys => wire::Limit::Keys,
+        Limit::Bytes => wire::Limit::Bytes,
+        Limit::Value => wire::Limit::Value,
+        Limit::Lifetime => wire::Limit::Lifetime,
+    }
+}
+
+fn limit_from_wire(limit: i32) -> Result<Limit, OutcomeError> {
+    match wire::Limit::try_from(limit) {
+        Ok(wire::Limit::Keys) => Ok(Limit::Keys),
+        Ok(wire::Limit::Bytes) => Ok(Limit::Bytes),
+        Ok(wire::Limit::Value) => Ok(Limit::Value),
+        Ok(wire::Limit::Lifetime) => Ok(Limit::Lifetime),
+        Ok(wire::Limit::Unspecified) | Err(_) => Err(OutcomeError("its limit is unknown")),
+    }
+}
+
+fn namespace_reason(refusal: NamespaceRefusal) -> wire::namespace_refused::Reason {
+    use wire::namespace_refused::Reason as Of;
+    let plain = wire::Reason {};
+    match refusal {
+        NamespaceRefusal::NotSeeded => Of::NotSeeded(plain),
+        NamespaceRefusal::Seeded => Of::Seeded(plain),
+        NamespaceRefusal::Unknown => Of::Unknown(plain),
+        NamespaceRefusal::NameTaken { by } => Of::NameTaken(by.number()),
+        NamespaceRefusal::BaseUriTaken { by } => Of::BaseUriTaken(by.number()),
+        NamespaceRefusal::TooMany => Of::TooMany(plain),
+        NamespaceRefusal::Changed => Of::Changed(plain),
+        NamespaceRefusal::NotEmpty { keys, bytes } => Of::NotEmpty(wire::Counted { keys, bytes }),
+        NamespaceRefusal::QuotaBelow { keys, bytes } => Of::QuotaBelow(wire::Counted { keys, bytes }),
+        NamespaceRefusal::UnknownGroup => Of::UnknownGroup(plain),
+        NamespaceRefusal::TooManyGroups => Of::TooManyGroups(plain),
+    }
+}
+
+fn namespace_refusal(reason: wire::namespace_refused::Reason) -> NamespaceRefusal {
+    use wire::namespace_refused::Reason as Of;
+    match reason {
+        Of::NotSeeded(_) => NamespaceRefusal::NotSeeded,
+        Of::Seeded(_) => NamespaceRefusal::Seeded,
+        Of::Unknown(_) => NamespaceRefusal::Unknown,
+        Of::NameTaken(by) => NamespaceRefusal::NameTaken { by: NamespaceId::new(by) },
+        Of::BaseUriTaken(by) => NamespaceRefusal::BaseUriTaken { by: NamespaceId::new(by) },
+        Of::TooMany(_) => NamespaceRefusal::TooMany,
+        Of::Changed(_) => NamespaceRefusal::Changed,
+        Of::NotEmpty(wire::Counted { keys, bytes }) => NamespaceRefusal::NotEmpty { keys, bytes },
+        Of::QuotaBelow(wire::Counted { keys, bytes }) => NamespaceRefusal::QuotaBelow { keys, bytes },
+        Of::UnknownGroup(_) => NamespaceRefusal::UnknownGroup,
+        Of::TooManyGroups(_) => NamespaceRefusal::TooManyGroups,
     }
 }

@@ -19,7 +19,8 @@ impl Recount {
     pub fn difference(&self, state: &State) -> Option<(NamespaceId, GroupName, Tally, Tally)> {
         let kept = state
             .namespaces()
-            .flat_map(|namespace| state.groups(namespace).map(move |(name, total)| ((namespace, name.clone()), total)));
+            .iter()
+            .flat_map(|(id, _)| state.groups(id).map(move |(name, total)| ((id, name.clone()), total)));
         let kept: BTreeMap<_, _> = kept.collect();
         kept.keys().chain(self.0.keys()).find_map(|key| {
             let count = |counts: &BTreeMap<_, Tally>| counts.get(key).copied().unwrap_or_default();

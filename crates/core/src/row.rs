@@ -1,4 +1,7 @@
-use crate::{Bucket, GroupName, HistoryEntry, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion, Tally};
+use crate::{
+    Bucket, GroupName, HistoryEntry, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion, StoredNamespace, Tally,
+    TruncatedGroup,
+};
 
 /// Names one row of the state's stored form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -13,6 +16,14 @@ pub enum RowKey {
     Tombstone(ProposerId),
     /// A change of the cluster that began at this log index.
     History(u64),
+    /// The highest id of a namespace that was given. It comes before the namespaces.
+    LastNamespace,
+    /// A namespace.
+    Namespace(NamespaceId),
+    /// A group that was truncated.
+    TruncatedGroup(NamespaceId, GroupName),
+    /// Until when there may be records of groups that are not counted by name.
+    Unnamed(NamespaceId),
 }
 
 /// One row of the state's stored form.
@@ -28,6 +39,14 @@ pub enum Row {
     Tombstone(u64),
     /// A change of the cluster.
     History(HistoryEntry),
+    /// The highest id of a namespace that was given.
+    LastNamespace(NamespaceId),
+    /// A namespace.
+    Namespace(StoredNamespace),
+    /// A group that was truncated.
+    TruncatedGroup(TruncatedGroup),
+    /// Until when there may be records of groups that are not counted by name.
+    Unnamed(Bucket),
 }
 
 /// Why a stored row cannot be put back.

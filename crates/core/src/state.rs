@@ -1,12 +1,15 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::checksum::{self, Sums};
+use crate::checksum;
 use crate::history::{History, Replaced};
+use crate::ledger::Ledger;
+use crate::namespace_rules;
 use crate::proposer::{Proposers, Recall};
 use crate::{
-    Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizon, LogTime, MAX_GROUPS,
-    NamespaceId, Outcome, Place, Proposer, ProposerId, Record, Refusal, RestoreError, Row, RowKey, RulesVersion,
-    SessionCommand, SessionKey, Tally, Version, decide,
+    Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizons, Limits, LogTime,
+    NamespaceCommand, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Place, Proposer, ProposerId, Record,
+    Refusal, RestoreError, Row, RowKey, RulesVersion, SessionCommand, SessionKey, Tally, Version, decide,
 };
 
 /// Where the records are. Reads see the writes of the same log that came before.
@@ -55,52 +58,38 @@ pub enum ApplyError<E> {
     },
 }
 
-/// Everything that is replicated except the records themselves: the clock, the rules, the counts per namespace and
-/// group, the proposers, the ids that were removed, and the history of changes. Kept in memory, and as [`Row`]s beside the records.
+/// Everything that is replicated except the records themselves: the clock, the rules, the namespaces with their counts, the
+/// proposers, the ids that were removed, and the history of changes. Kept in memory, and as [`Row`]s beside the records.
 ///
 /// Invariants, held by `apply` and checked by the properties in tests/:
 /// - the clock never goes back;
-/// - a group's total is the sum of its buckets, and of the digests of exactly the records counted in them;
+/// - a group's total is the sum of the digests of exactly the records counted in it;
 /// - no bucket that has passed is in the counts;
 /// - a refused or repeated command changes nothing but the clock;
 /// - a removed id has no proposer, and never gets one again;
-/// - `sums` is the sum of the hashes of every group's total, every tombstone and every change in the history.
+/// - the ledger's sum is that of the hashes of every group's total, every tombstone, every change in the history and every
+///   row about namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    horizon: Horizon,
+    horizons: Horizons,
     rules: RulesVersion,
-    namespaces: BTreeMap<NamespaceId, Namespace>,
     proposers: Proposers,
     /// Ids that were removed from the cluster, and the log index of the entry that did it. They stay for ever: forgetting
     /// one would let it come back. Each is a node that somebody or something replaced, so there are few.
     tombstones: BTreeMap<ProposerId, u64>,
     history: History,
-    sums: Sums,
-    changed: BTreeSet<RowKey>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Namespace {
-    groups: BTreeMap<GroupName, Group>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Group {
-    total: Tally,
-    buckets: BTreeMap<Bucket, Tally>,
+    ledger: Ledger,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
-            horizon: Horizon::default(),
+            horizons: Horizons::default(),
             rules: RulesVersion::FIRST,
-            namespaces: BTreeMap::from([(NamespaceId::SESSIONS, Namespace::default())]),
             proposers: Proposers::default(),
             tombstones: BTreeMap::new(),
             history: History::default(),
-            sums: Sums::default(),
-            changed: BTreeSet::new(),
+            ledger: Ledger::default(),
         }
     }
 }
@@ -120,12 +109,13 @@ impl State {
                 Ok(Outcome::Refused(Refusal::Removed))
             }
             Command::Register(register) => {
-                self.changed.insert(RowKey::Proposer(register.proposer));
+                self.ledger.changed.insert(RowKey::Proposer(register.proposer));
                 Ok(self.proposers.register(register, context.index))
             }
             Command::Tick => Ok(Outcome::Ticked),
             Command::RaiseRules(to) => self.raise_rules(context, *to),
             Command::History(command) => Ok(self.note(context, command)),
+            Command::Namespace(command) => Ok(self.change_namespaces(context, command)),
         }
     }
 
@@ -137,9 +127,9 @@ impl State {
                 continue;
             }
             self.entomb(id, index);
-            self.changed.insert(RowKey::Tombstone(id));
+            self.ledger.changed.insert(RowKey::Tombstone(id));
             if self.proposers.remove(id) {
-                self.changed.insert(RowKey::Proposer(id));
+                self.ledger.changed.insert(RowKey::Proposer(id));
             }
         }
     }
@@ -162,17 +152,22 @@ impl State {
     /// What members compare at the same log index: a hash over the clock, the rules, what every group counts (the
     /// digests of its records with it), the tombstones and the history of changes. O(1): the sums are kept as the log goes.
     pub fn checksum(&self) -> u64 {
-        checksum::summary(self.horizon.clock, self.rules, self.sums)
+        checksum::summary(self.horizons.clock, self.rules, self.ledger.sums)
     }
 
     /// The replicated clock.
     pub fn clock(&self) -> LogTime {
-        self.horizon.clock
+        self.horizons.clock
     }
 
-    /// By what a record is live or not.
-    pub fn horizon(&self) -> &Horizon {
-        &self.horizon
+    /// By what records are live or not.
+    pub fn horizons(&self) -> &Horizons {
+        &self.horizons
+    }
+
+    /// The namespaces there are.
+    pub fn namespaces(&self) -> &Arc<NamespaceTable> {
+        &self.horizons.namespaces
     }
 
     /// The rules in force.
@@ -185,42 +180,40 @@ impl State {
         self.proposers.get(id)
     }
 
-    /// What a namespace counts, all groups together.
+    /// What a namespace counts, all groups together. O(1).
     pub fn total(&self, namespace: NamespaceId) -> Tally {
-        let mut total = Tally::default();
-        self.groups(namespace).for_each(|(_, group)| total.add(&group));
-        total
+        self.ledger.total(namespace)
     }
 
     /// What each group of a namespace counts.
     pub fn groups(&self, namespace: NamespaceId) -> impl Iterator<Item = (&GroupName, Tally)> {
-        let groups = self.namespaces.get(&namespace).into_iter().flat_map(|namespace| &namespace.groups);
-        groups.map(|(name, group)| (name, group.total))
+        self.ledger.groups(namespace)
     }
 
     /// What one group of a namespace counts; `None` for one that counts nothing.
     pub fn group(&self, namespace: NamespaceId, name: &GroupName) -> Option<Tally> {
-        self.namespaces.get(&namespace)?.groups.get(name).map(|group| group.total)
+        self.ledger.group(namespace, name.as_str())
     }
 
     /// How many records are counted that will have expired at that time, and leave the counts with it. A few more may
     /// expire until then: their bucket ends later.
     pub fn counted_until(&self, time: LogTime) -> u64 {
-        let groups = self.namespaces.values().flat_map(|namespace| namespace.groups.values());
-        let buckets = groups.flat_map(|group| group.buckets.range(..=Bucket::ending(time)));
-        buckets.filter(|(bucket, _)| bucket.has_passed(time)).map(|(_, tally)| tally.keys).sum()
+        self.ledger.keys_until(time)
     }
 
-    /// The namespaces there are.
-    pub fn namespaces(&self) -> impl Iterator<Item = NamespaceId> {
-        self.namespaces.keys().copied()
-    }
-
-    /// Where a command meets a key's record now; `None` in a namespace that does not exist.
+    /// Where a command meets a key's record now; `None` in a namespace that does not exist. O(1), and copies no text.
     pub fn place(&self, namespace: NamespaceId, key: &SessionKey, version: Version) -> Option<Place> {
-        let groups = &self.namespaces.get(&namespace)?.groups;
-        let counted_by_name = groups.contains_key(key.group()) || groups.len() < MAX_GROUPS;
-        Some(Place { horizon: self.horizon, version, counted_by_name })
+        let group = key.group();
+        let horizon = self.horizons.of(namespace, group)?;
+        let of = self.horizons.namespaces.get(namespace)?;
+        Some(Place {
+            horizon,
+            version,
+            generation: of.last_generation,
+            counted_by_name: self.ledger.counts_by_name(namespace, group),
+            key_bytes: key.as_bytes().len() as u64,
+            limits: Limits::of(&of.settings, &self.ledger.total(namespace)),
+        })
     }
 
     /// Whether a stored record is part of the counts now, and of which group's.
@@ -230,13 +223,14 @@ impl State {
         key: &'key SessionKey,
         header: &Header,
     ) -> Option<&'key str> {
-        let counted = self.namespaces.contains_key(&namespace) && !self.horizon.has_let_go_of(header);
-        counted.then(|| if header.counted_by_name { key.group() } else { "" })
+        let group = key.group();
+        let counted = !self.horizons.have_let_go_of(namespace, group, header);
+        counted.then_some(if header.counted_by_name { group } else { "" })
     }
 
     /// The rows that changed since this was last asked; `None` for those that are gone.
     pub fn take_changes(&mut self) -> Vec<(RowKey, Option<Row>)> {
-        let changed = std::mem::take(&mut self.changed);
+        let changed = std::mem::take(&mut self.ledger.changed);
         changed.into_iter().map(|key| (key.clone(), self.row(&key))).collect()
     }
 
@@ -246,21 +240,28 @@ impl State {
             (RowKey::Clock, Row::Clock(_, rules)) if rules > RulesVersion::SUPPORTED => {
                 return Err(RestoreError::RulesTooNew { rules });
             }
-            (RowKey::Clock, Row::Clock(clock, rules)) => (self.horizon.clock, self.rules) = (clock, rules),
+            (RowKey::Clock, Row::Clock(clock, rules)) => (self.horizons.clock, self.rules) = (clock, rules),
             (RowKey::Tally(namespace, group, bucket), Row::Tally(tally)) => {
-                let name = group.clone();
-                let group = self.namespaces.entry(namespace).or_default().groups.entry(group).or_default();
-                let before = group.total;
-                group.total.add(&tally);
-                group.buckets.insert(bucket, tally);
-                self.sums.replace(namespace, &name, &before, &group.total);
+                self.ledger.restore(namespace, &group, bucket, &tally);
             }
             (RowKey::Proposer(id), Row::Proposer(proposer)) => self.proposers.restore(id, proposer),
             (RowKey::Tombstone(id), Row::Tombstone(index)) => self.entomb(id, index),
             (RowKey::History(index), Row::History(entry)) => {
-                self.sums.add(checksum::change(index, &entry));
+                self.ledger.sums.add(checksum::change(index, &entry));
                 self.history.restore(index, entry);
             }
+            (RowKey::LastNamespace, Row::LastNamespace(last)) => {
+                namespace_rules::restore_last(&mut self.horizons.namespaces, &mut self.ledger, last);
+            }
+            (RowKey::Namespace(id), Row::Namespace(stored)) => {
+                namespace_rules::restore(&mut self.horizons.namespaces, &mut self.ledger, id, stored);
+            }
+            (RowKey::TruncatedGroup(id, name), Row::TruncatedGroup(group)) => {
+                let table = &mut self.horizons.namespaces;
+                let restored = namespace_rules::restore_group(table, &mut self.ledger, (id, name), group);
+                return restored.ok_or(RestoreError::Misplaced);
+            }
+            (RowKey::Unnamed(id), Row::Unnamed(until)) => self.ledger.restore_unnamed(id, until),
             _ => return Err(RestoreError::Misplaced),
         }
         Ok(())
@@ -268,35 +269,35 @@ impl State {
 
     /// Every row, for a whole copy.
     pub fn rows(&self) -> impl Iterator<Item = (RowKey, Row)> {
-        let tallies = self.namespaces.iter().flat_map(|(&namespace, groups)| {
-            groups.groups.iter().flat_map(move |(name, group)| {
-                let key = move |bucket| RowKey::Tally(namespace, name.clone(), bucket);
-                group.buckets.iter().map(move |(&bucket, &tally)| (key(bucket), Row::Tally(tally)))
-            })
+        let tallies = self.ledger.tallies().map(|(namespace, name, bucket, tally)| {
+            (RowKey::Tally(namespace, name.clone(), bucket), Row::Tally(tally))
         });
         let proposers = self.proposers.iter().map(|(id, p)| (RowKey::Proposer(id), Row::Proposer(p.clone())));
         let tombstones = self.tombstones().map(|(id, index)| (RowKey::Tombstone(id), Row::Tombstone(index)));
-        let clock = std::iter::once((RowKey::Clock, Row::Clock(self.horizon.clock, self.rules)));
+        let clock = std::iter::once((RowKey::Clock, Row::Clock(self.horizons.clock, self.rules)));
         let history = self.history().map(|(index, entry)| (RowKey::History(index), Row::History(entry.clone())));
-        clock.chain(tallies).chain(proposers).chain(tombstones).chain(history)
+        let unnamed = self.ledger.unnamed().map(|(id, until)| (RowKey::Unnamed(id), Row::Unnamed(until)));
+        let namespaces = namespace_rules::rows(self.namespaces());
+        clock.chain(tallies).chain(proposers).chain(tombstones).chain(history).chain(namespaces).chain(unnamed)
     }
 
     fn entomb(&mut self, id: ProposerId, index: u64) {
         if self.tombstones.insert(id, index).is_none() {
-            self.sums.add(checksum::tombstone(id, index));
+            self.ledger.sums.add(checksum::tombstone(id, index));
         }
     }
 
     fn row(&self, key: &RowKey) -> Option<Row> {
         match key {
-            RowKey::Clock => Some(Row::Clock(self.horizon.clock, self.rules)),
-            RowKey::Tally(namespace, group, bucket) => {
-                let group = self.namespaces.get(namespace)?.groups.get(group)?;
-                group.buckets.get(bucket).copied().map(Row::Tally)
-            }
+            RowKey::Clock => Some(Row::Clock(self.horizons.clock, self.rules)),
+            RowKey::Tally(namespace, group, bucket) => self.ledger.bucket(*namespace, group, *bucket).map(Row::Tally),
             RowKey::Proposer(id) => self.proposers.get(*id).cloned().map(Row::Proposer),
             RowKey::Tombstone(id) => self.tombstones.get(id).copied().map(Row::Tombstone),
             RowKey::History(index) => self.history.get(*index).cloned().map(Row::History),
+            RowKey::LastNamespace | RowKey::Namespace(_) | RowKey::TruncatedGroup(..) => {
+                namespace_rules::row(self.namespaces(), key)
+            }
+            RowKey::Unnamed(id) => self.ledger.unnamed_until(*id).map(Row::Unnamed),
         }
     }
 
@@ -308,7 +309,7 @@ impl State {
     ) -> Result<Outcome, ApplyError<R::Error>> {
         let SessionCommand { proposer, namespace, ref key, ref action, .. } = *command;
         let Some(place) = self.place(namespace, key, Version::new(context.index)) else {
-            return Ok(Outcome::Refused(Refusal::Malformed));
+            return Ok(Outcome::Refused(self.unknown_namespace()));
         };
         if self.is_tombstoned(proposer) {
             return Ok(Outcome::Refused(Refusal::Removed));
@@ -316,7 +317,7 @@ impl State {
         if let Recall::Answered(outcome) = self.proposers.recall(command) {
             return Ok(outcome);
         }
-        self.changed.insert(RowKey::Proposer(proposer));
+        self.ledger.changed.insert(RowKey::Proposer(proposer));
         let current = records.get(namespace, key).map_err(ApplyError::Records)?;
         let outcome = match decide(&place, current.as_ref(), action) {
             Decision::Refuse(refusal) => Outcome::Refused(refusal),
@@ -345,9 +346,20 @@ impl State {
         if to > RulesVersion::SUPPORTED {
             return Err(ApplyError::RulesTooNew { index: context.index, to });
         }
+        if self.rules < RulesVersion::NAMESPACES && to >= RulesVersion::NAMESPACES {
+            self.note_unnamed_of_before();
+        }
         self.rules = to;
-        self.changed.insert(RowKey::Clock);
+        self.ledger.changed.insert(RowKey::Clock);
         Ok(Outcome::Rules { version: to })
+    }
+
+    /// Rules of before did not note which records are not counted by their group's name: they may be any of those that are
+    /// counted under no name.
+    fn note_unnamed_of_before(&mut self) {
+        if let Some(last) = self.ledger.last_bucket(NamespaceId::SESSIONS, "") {
+            self.ledger.note_unnamed(NamespaceId::SESSIONS, last);
+        }
     }
 
     /// What is said about a change of the cluster.
@@ -357,56 +369,61 @@ impl State {
         }
         let (entry, replaced): (u64, Vec<Replaced>) = match command {
             HistoryCommand::Begin(change) => {
-                (context.index, self.history.begin(context.index, self.horizon.clock, change.clone()))
+                (context.index, self.history.begin(context.index, self.horizons.clock, change.clone()))
             }
             HistoryCommand::End { entry, result } => {
                 (*entry, self.history.end(*entry, result.clone()).into_iter().collect())
             }
         };
         for (index, before, after) in replaced {
-            before.iter().for_each(|before| self.sums.subtract(checksum::change(index, before)));
-            after.iter().for_each(|after| self.sums.add(checksum::change(index, after)));
-            self.changed.insert(RowKey::History(index));
+            before.iter().for_each(|before| self.ledger.sums.subtract(checksum::change(index, before)));
+            after.iter().for_each(|after| self.ledger.sums.add(checksum::change(index, after)));
+            self.ledger.changed.insert(RowKey::History(index));
         }
         Outcome::Noted { entry }
     }
 
     fn advance_clock(&mut self, stamp: LogTime) {
-        if stamp <= self.horizon.clock {
+        if stamp <= self.horizons.clock {
             return;
         }
-        let before = std::mem::replace(&mut self.horizon.clock, stamp);
-        self.changed.insert(RowKey::Clock);
+        let before = std::mem::replace(&mut self.horizons.clock, stamp);
+        self.ledger.changed.insert(RowKey::Clock);
         // A bucket passes at the end of a span only, so within one there is nothing to look for.
         if Bucket::span(before) == Bucket::span(stamp) {
             return;
         }
-        for (&namespace, groups) in &mut self.namespaces {
-            groups.groups.retain(|name, group| {
-                let before = group.total;
-                while let Some(passed) = group.buckets.first_entry().filter(|first| first.key().has_passed(stamp)) {
-                    self.changed.insert(RowKey::Tally(namespace, name.clone(), *passed.key()));
-                    let in_total = group.total.subtract(&passed.remove());
-                    debug_assert!(in_total, "a group's total is the sum of its buckets");
-                }
-                if before != group.total {
-                    self.sums.replace(namespace, name, &before, &group.total);
-                }
-                !group.buckets.is_empty()
-            });
+        self.ledger.pass(stamp);
+        namespace_rules::pass(&mut self.horizons.namespaces, &mut self.ledger, stamp);
+    }
+
+    fn change_namespaces(&mut self, context: &Context, command: &NamespaceCommand) -> Outcome {
+        if self.rules < RulesVersion::NAMESPACES {
+            return Outcome::Refused(Refusal::RulesUnsupported);
+        }
+        let table = &mut self.horizons.namespaces;
+        match namespace_rules::carry_out(table, &mut self.ledger, context.index, command) {
+            Ok(changed) => Outcome::Namespace(changed),
+            Err(refusal) => Outcome::Refused(Refusal::Namespace(refusal)),
         }
     }
 
+    /// What a write to a namespace is told that does not exist.
+    fn unknown_namespace(&self) -> Refusal {
+        if self.rules < RulesVersion::NAMESPACES {
+            return Refusal::Malformed;
+        }
+        Refusal::Namespace(NamespaceRefusal::Unknown)
+    }
+
     fn count_in(&mut self, namespace: NamespaceId, key: &SessionKey, record: &Record) {
-        let name = if record.header.counted_by_name { key.group() } else { "" };
+        let header = &record.header;
+        let name = if header.counted_by_name { key.group() } else { "" };
+        if !header.counted_by_name && self.rules >= RulesVersion::NAMESPACES {
+            self.ledger.note_unnamed(namespace, header.bucket);
+        }
         let name = GroupName::new(name.as_bytes()).unwrap_or_default();
-        let tally = Tally::of_record(namespace, key, &record.header);
-        let group = self.namespaces.entry(namespace).or_default().groups.entry(name.clone()).or_default();
-        let before = group.total;
-        group.total.add(&tally);
-        self.sums.replace(namespace, &name, &before, &group.total);
-        group.buckets.entry(record.header.bucket).or_default().add(&tally);
-        self.changed.insert(RowKey::Tally(namespace, name, record.header.bucket));
+        self.ledger.count_in(namespace, name, header.bucket, &Tally::of_record(namespace, key, header));
     }
 
     fn count_out<E>(
@@ -418,25 +435,8 @@ impl State {
     ) -> Result<(), ApplyError<E>> {
         let Some(Record { header, .. }) = current else { return Ok(()) };
         let Some(name) = self.counted_in(namespace, key, header) else { return Ok(()) };
-        let broken = || ApplyError::CountsBroken { index: context.index };
         let tally = Tally::of_record(namespace, key, header);
-        let groups = &mut self.namespaces.get_mut(&namespace).ok_or_else(broken)?.groups;
-        let group = groups.get_mut(name).ok_or_else(broken)?;
-        let bucket = group.buckets.get_mut(&header.bucket).ok_or_else(broken)?;
-        let before = group.total;
-        if !bucket.subtract(&tally) || !group.total.subtract(&tally) {
-            return Err(broken());
-        }
-        let after = group.total;
-        if bucket.is_empty() {
-            group.buckets.remove(&header.bucket);
-        }
-        if group.buckets.is_empty() {
-            groups.remove(name);
-        }
-        let name = GroupName::new(name.as_bytes()).unwrap_or_default();
-        self.sums.replace(namespace, &name, &before, &after);
-        self.changed.insert(RowKey::Tally(namespace, name, header.bucket));
-        Ok(())
+        let counted = self.ledger.count_out(namespace, name, header.bucket, &tally);
+        counted.ok_or(ApplyError::CountsBroken { index: context.index })
     }
 }

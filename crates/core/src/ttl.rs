@@ -39,9 +39,22 @@ pub struct TtlPolicy {
 }
 
 impl TtlPolicy {
+    /// What is asked for is granted, and nothing expires that was not asked to.
+    pub const UNLIMITED: Self = Self { default: Ttl::FOREVER, maximum: Ttl::FOREVER };
+
     /// `None` if the default is longer than the maximum.
     pub fn new(default: Ttl, maximum: Ttl) -> Option<Self> {
         (default <= maximum).then_some(Self { default, maximum })
+    }
+
+    /// For those who ask for none.
+    pub fn default_ttl(&self) -> Ttl {
+        self.default
+    }
+
+    /// The longest that is granted.
+    pub fn max_ttl(&self) -> Ttl {
+        self.maximum
     }
 
     /// What is granted to a request that asks for that lifetime, or for none.

@@ -10,18 +10,18 @@ use futures_util::FutureExt as _;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use sessile_core::{Delete, Put, SessionKey, Version};
+use sessile_core::{Delete, NamespaceSettings, NamespaceTable, Put, Version};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
 use crate::problem::{self, Problem};
 use crate::room::Room;
+use crate::target::{self, Target};
 use crate::ttl_header::{self, TTL};
 use crate::value::{self, AnswerRoom, BodyRooms};
 use crate::{
-    ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, endpoints, prefer,
-    request_id, target,
+    ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, endpoints, prefer, request_id,
 };
 
 /// Tells that a preference was followed (RFC 7240, 3).
@@ -43,7 +43,8 @@ pub fn router<S: Sessions>(
     let endpoints = endpoints::router(&sessions, &config, metrics);
     let bodies = BodyRooms::new(config.max_body_bytes, &http_metrics);
     let answers = Room::new(config.max_answer_bytes, http_metrics.room("answers"));
-    let api = Arc::new(Api { sessions, config, metrics: http_metrics, bodies, answers });
+    let own = Arc::new(config.namespaces());
+    let api = Arc::new(Api { sessions, config, own, metrics: http_metrics, bodies, answers });
     endpoints.fallback(move |request: Request| {
         let api = Arc::clone(&api);
         async move { api.serve(request).await }
@@ -53,6 +54,8 @@ pub fn router<S: Sessions>(
 struct Api<S> {
     sessions: Arc<S>,
     config: ApiConfig,
+    /// The namespaces while the store does not tell which there are.
+    own: Arc<NamespaceTable>,
     metrics: HttpMetrics,
     bodies: BodyRooms,
     answers: Arc<Room>,
@@ -139,18 +142,21 @@ impl<S: Sessions> Api<S> {
         if !problem::is_allowed(&parts.method) {
             return Err(Refusal::Request(Problem::MethodNotAllowed, "the method is not allowed"));
         }
-        let key = target::key(&self.config.base_uri, parts.uri.path())?;
+        // Of one moment: whoever changes a namespace meanwhile does so for the next request.
+        let table = self.sessions.namespaces().unwrap_or_else(|| Arc::clone(&self.own));
+        let target = target::of(&table, parts.uri.path())?;
         match parts.method {
-            Method::GET | Method::HEAD => self.read(parts, key).await,
-            Method::DELETE => self.delete(parts, key).await,
-            _ => self.write(&parts.headers, key, body).await,
+            Method::GET | Method::HEAD => self.read(parts, target).await,
+            Method::DELETE => self.delete(parts, target).await,
+            _ => self.write(&parts.headers, target, body).await,
         }
     }
 
-    async fn read(&self, parts: &Parts, key: SessionKey) -> Result<Response, Refusal> {
+    async fn read(&self, parts: &Parts, target: Target<'_>) -> Result<Response, Refusal> {
+        let Target { namespace, settings, key } = target;
         let condition = ReadCondition::of(&parts.headers).map_err(malformed)?;
-        let (deadline, namespace) = (self.deadline(), self.config.namespace);
-        match self.config.read_consistency {
+        let deadline = self.deadline();
+        match settings.read_consistency {
             ReadConsistency::Linearizable => {
                 let session = self.sessions.get(namespace, key, deadline);
                 let session = by(deadline, SessionsError::NoQuorum, session).await?;
@@ -169,10 +175,11 @@ impl<S: Sessions> Api<S> {
         }
     }
 
-    async fn write(&self, headers: &HeaderMap, key: SessionKey, body: Body) -> Result<Response, Refusal> {
-        let ttl = self.config.ttl.grant(ttl_header::requested(headers).map_err(malformed)?);
+    async fn write(&self, headers: &HeaderMap, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
+        let Target { namespace, settings, key } = target;
+        let ttl = settings.ttl.grant(ttl_header::requested(headers).map_err(malformed)?);
         let condition = WriteCondition::of(headers).map_err(malformed)?;
-        let max = self.config.max_value_bytes;
+        let max = max_value(settings, self.config.max_value_bytes);
         value::check_declared(&body, max)?;
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
         let held = self.bodies.take(value::size(&body, max)).await?;
@@ -182,8 +189,12 @@ impl<S: Sessions> Api<S> {
             .map_err(|_| Refusal::Request(Problem::RequestTimeout, "the body did not arrive in time"))??;
         let put = Put { value: received.value.clone(), ttl, condition };
         let deadline = self.deadline();
-        let written = self.sessions.put(self.config.namespace, key, put, deadline);
-        let written = by(deadline, SessionsError::OutcomeUnknown, written).await?;
+        let written = self.sessions.put(namespace, key, put, deadline);
+        let written = by(deadline, SessionsError::OutcomeUnknown, written).await;
+        if let Err(SessionsError::Limit(limit)) = &written {
+            self.metrics.limited(settings.name.as_str(), *limit);
+        }
+        let written = written?;
         let mut response = empty(StatusCode::CREATED);
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -192,7 +203,8 @@ impl<S: Sessions> Api<S> {
         Ok(response)
     }
 
-    async fn delete(&self, parts: &Parts, key: SessionKey) -> Result<Response, Refusal> {
+    async fn delete(&self, parts: &Parts, target: Target<'_>) -> Result<Response, Refusal> {
+        let Target { namespace, key, .. } = target;
         let condition = WriteCondition::of(&parts.headers).map_err(malformed)?;
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
         let delete = Delete { condition, take: prefer::wants_representation(&parts.headers) };
@@ -202,7 +214,7 @@ impl<S: Sessions> Api<S> {
             false => None,
         };
         let deadline = self.deadline();
-        let deleted = self.sessions.delete(self.config.namespace, key, delete, deadline);
+        let deleted = self.sessions.delete(namespace, key, delete, deadline);
         let deleted = by(deadline, SessionsError::OutcomeUnknown, deleted).await?;
         let (Some(taken), Some(room)) = (deleted.taken, room) else { return Ok(empty(StatusCode::NO_CONTENT)) };
         let mut response = with_value(Session { value: room.fill(taken.value), ..taken });
@@ -221,6 +233,12 @@ impl<S: Sessions> Api<S> {
     fn deadline(&self) -> Instant {
         Instant::now() + self.config.request_timeout
     }
+}
+
+/// The largest value that a namespace takes, in bytes, on a node that takes so much.
+fn max_value(settings: &NamespaceSettings, of_node: usize) -> usize {
+    let own = usize::try_from(settings.max_value).unwrap_or(usize::MAX);
+    if own == 0 { of_node } else { own.min(of_node) }
 }
 
 /// Waits for the store, which answers by the deadline; should it not, that is `late`.

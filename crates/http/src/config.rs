@@ -1,21 +1,18 @@
 use std::time::Duration;
 
-use sessile_core::{NamespaceId, Ttl, TtlPolicy};
-
-use crate::{BaseUri, ReadConsistency};
+use sessile_core::{BaseUri, NamespaceName, NamespaceSettings, NamespaceTable, ReadConsistency, Ttl, TtlPolicy};
 
 /// What the session API does with requests.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
-    /// What stands before the key.
+    /// What stands before the key of a session. This and the next two go for a store that knows of no namespaces: see
+    /// [`Sessions::namespaces`](crate::Sessions::namespaces).
     pub base_uri: BaseUri,
-    /// Whose sessions these are.
-    pub namespace: NamespaceId,
     /// Which lifetime a write is granted.
     pub ttl: TtlPolicy,
     /// What a read proves before it answers.
     pub read_consistency: ReadConsistency,
-    /// The largest value, in bytes.
+    /// The largest value, in bytes; a namespace may take less.
     pub max_value_bytes: usize,
     /// The most bytes that the bodies of requests may take at once, from before they are read to the answer, over all
     /// connections. It bounds memory where connections × value size would not. A request that finds no room within a
@@ -40,7 +37,6 @@ impl Default for ApiConfig {
         let day = Ttl::from_secs(86_400).unwrap_or(Ttl::FOREVER);
         Self {
             base_uri: BaseUri::default(),
-            namespace: NamespaceId::SESSIONS,
             ttl: TtlPolicy::new(day, Ttl::FOREVER).unwrap_or_else(|| unreachable!("nothing is longer than for ever")),
             read_consistency: ReadConsistency::Linearizable,
             max_value_bytes: 1 << 20,
@@ -51,6 +47,15 @@ impl Default for ApiConfig {
             build: BuildInfo::default(),
             openapi: None,
         }
+    }
+}
+
+impl ApiConfig {
+    /// The namespaces of a store that knows of none.
+    pub(crate) fn namespaces(&self) -> NamespaceTable {
+        let (ttl, read_consistency) = (self.ttl, self.read_consistency);
+        let sessions = NamespaceSettings::unlimited(NamespaceName::sessions(), self.base_uri.clone());
+        NamespaceTable::of([NamespaceSettings { ttl, read_consistency, ..sessions }])
     }
 }
 

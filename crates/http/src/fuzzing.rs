@@ -5,35 +5,36 @@ use bytes::Bytes;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sessile_core::{
-    Bucket, Condition, Header, LogTime, MAX_CONDITION_VERSIONS, MAX_KEY_BYTES, MAX_TTL, Record, Version,
+    BaseUri, Bucket, Condition, Header, LogTime, MAX_CONDITION_VERSIONS, MAX_KEY_BYTES, MAX_TTL, NamespaceTable,
+    Record, Version,
 };
 
-use crate::BaseUri;
 use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
 use crate::ttl_header::{self, TTL};
 use crate::{prefer, target};
 
 /// A path is refused, or names the key that its percent-encoding names too.
 pub fn key(bytes: &[u8]) {
-    let base = BaseUri::default();
+    let (table, base) = (NamespaceTable::default(), BaseUri::default());
     if let Ok(uri) = Uri::try_from(bytes) {
-        path(&base, uri.path());
+        path(&table, &base, uri.path());
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
-        path(&base, text);
-        path(&base, &format!("{base}{text}"));
+        path(&table, &base, text);
+        path(&table, &base, &format!("{base}{text}"));
     }
 }
 
-fn path(base: &BaseUri, path: &str) {
+fn path(table: &NamespaceTable, base: &BaseUri, path: &str) {
     let shown = target::instance(path);
-    let Ok(key) = target::key(base, path) else { return };
+    let Ok(target::Target { key, .. }) = target::of(table, path) else { return };
     let bytes = key.as_bytes();
     assert!((1..=MAX_KEY_BYTES).contains(&bytes.len()));
     assert!(!bytes.contains(&b'/') && std::str::from_utf8(bytes).is_ok());
     assert_eq!(shown.as_bytes(), [base.as_str().as_bytes(), bytes].concat());
     let escaped: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
-    assert_eq!(target::key(base, &format!("{base}{escaped}")).ok(), Some(key));
+    let again = format!("{base}{escaped}");
+    assert_eq!(target::of(table, &again).ok().map(|target| target.key), Some(key));
 }
 
 /// Headers, one a line, each begun by the letter that names it: they are refused, or mean the same for reads and writes.

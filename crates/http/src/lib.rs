@@ -27,7 +27,6 @@
 
 mod accept;
 mod api;
-mod base_uri;
 mod bearer;
 mod condition;
 mod config;
@@ -43,7 +42,6 @@ mod paced;
 mod patience;
 mod prefer;
 mod problem;
-mod read_consistency;
 mod request_id;
 mod room;
 mod server;
@@ -57,14 +55,13 @@ mod unsent;
 mod value;
 
 pub use api::router;
-pub use base_uri::{BaseUri, BaseUriError};
 pub use bearer::bearer_only;
 pub use config::{ApiConfig, BuildInfo, Limits};
 pub use endpoints::{LIVE, admin_router};
 pub use metrics::{HttpMetrics, render};
-pub use read_consistency::ReadConsistency;
 pub use request_id::NO_REQUEST_ID;
 pub use server::{Drained, MAX_HEADER_BYTES, MAX_STREAMS, Server};
+pub use sessile_core::{BaseUri, BaseUriError, ReadConsistency};
 pub use sessions::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 pub use tls::{LOOK_EVERY, Tls, TlsError, TlsFiles};
 

@@ -6,6 +6,7 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+use sessile_core::Limit;
 
 /// Kask's buckets, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
@@ -44,6 +45,7 @@ struct Inner {
     requests: IntCounterVec,
     durations: HistogramVec,
     aborted: IntCounterVec,
+    limited: IntCounterVec,
     series: [[OnceLock<Series>; CODES.len()]; METHODS.len()],
     open: IntGaugeVec,
     accepted: IntCounterVec,
@@ -162,6 +164,11 @@ impl HttpMetrics {
                 "Requests whose client left before the answer.",
                 &["method"],
             )?,
+            limited: counter(
+                "sessile_namespace_refusals_total",
+                "Writes that were refused because they would have broken a limit of their namespace.",
+                &["namespace", "limit"],
+            )?,
             series: Default::default(),
             open,
             accepted: counter("sessile_http_connections_accepted_total", "Accepted connections.", &["listener"])?,
@@ -197,6 +204,17 @@ impl HttpMetrics {
             max: self.0.held_max.with_label_values(&[of]),
             overloaded: self.0.overloaded.with_label_values(&[of]),
         }
+    }
+
+    /// A write that would have broken a limit of its namespace.
+    pub(crate) fn limited(&self, namespace: &str, limit: Limit) {
+        let limit = match limit {
+            Limit::Keys => "keys",
+            Limit::Bytes => "bytes",
+            Limit::Value => "value",
+            Limit::Lifetime => "lifetime",
+        };
+        self.0.limited.with_label_values(&[namespace, limit]).inc();
     }
 
     pub(crate) fn connections(&self, listener: &str) -> ConnectionMetrics {

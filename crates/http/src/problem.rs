@@ -3,6 +3,8 @@ use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, StatusCode, Version};
 
+use sessile_core::Limit;
+
 use crate::SessionsError;
 
 /// The methods that the session API knows, as `Allow` lists them.
@@ -32,6 +34,12 @@ pub(crate) enum Problem {
     ShuttingDown,
     InsufficientStorage,
     StorageExhausted,
+    /// The namespace has as many keys as it may have.
+    NamespaceKeys,
+    /// The namespace has as many bytes as it may have.
+    NamespaceBytes,
+    /// What the namespace gives was changed while the request was under way.
+    LimitsChanged,
 }
 
 /// An error's status, and the words of its body. The first four that Kask knows are Kask's, to the letter.
@@ -62,6 +70,11 @@ impl From<&SessionsError> for Problem {
             SessionsError::StorageExhausted => Self::StorageExhausted,
             SessionsError::ShuttingDown => Self::ShuttingDown,
             SessionsError::ConditionFailed => Self::PreconditionFailed,
+            SessionsError::Limit(Limit::Keys) => Self::NamespaceKeys,
+            SessionsError::Limit(Limit::Bytes) => Self::NamespaceBytes,
+            SessionsError::Limit(Limit::Value) => Self::PayloadTooLarge,
+            SessionsError::Limit(Limit::Lifetime) => Self::LimitsChanged,
+            SessionsError::NoNamespace => Self::NotFound,
             SessionsError::Internal(_) => Self::ServerError,
         }
     }
@@ -152,6 +165,24 @@ impl Problem {
                 "Storage exhausted",
                 "The storage is full, and its reserve for deletes is used up; values can be read, but not written or deleted",
             ),
+            Self::NamespaceKeys => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "namespace_keys",
+                "Too many keys",
+                "This namespace has as many keys as it may have; values can be read, replaced and deleted, but no key can be added",
+            ),
+            Self::NamespaceBytes => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "namespace_bytes",
+                "Too many bytes",
+                "This namespace has as many bytes as it may have; values can be read, deleted and replaced by smaller ones",
+            ),
+            Self::LimitsChanged => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "limits_changed",
+                "Limits changed",
+                "The longest lifetime of this namespace was just shortened; nothing was changed",
+            ),
         };
         Words { status, kind, title, detail }
     }
@@ -177,7 +208,12 @@ impl Problem {
             Self::MethodNotAllowed => {
                 headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
             }
-            Self::NoQuorum | Self::TimeWaits | Self::OutcomeUnknown | Self::Overloaded | Self::ShuttingDown => {
+            Self::NoQuorum
+            | Self::TimeWaits
+            | Self::OutcomeUnknown
+            | Self::Overloaded
+            | Self::ShuttingDown
+            | Self::LimitsChanged => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
             }
             Self::NoRoom => {
@@ -199,7 +235,9 @@ impl Problem {
             | Self::UriTooLong
             | Self::ServerError
             | Self::InsufficientStorage
-            | Self::StorageExhausted => {}
+            | Self::StorageExhausted
+            | Self::NamespaceKeys
+            | Self::NamespaceBytes => {}
         }
         response
     }

@@ -1,9 +1,10 @@
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sessile_core::{Delete, NamespaceId, Put, SessionKey, Version};
+use sessile_core::{Delete, Limit, NamespaceId, NamespaceTable, Put, SessionKey, Version};
 use tokio::time::Instant;
 
 /// The port: what the session API needs of a store.
@@ -11,6 +12,11 @@ use tokio::time::Instant;
 /// Every call answers by its deadline. A call may be dropped before it answers, when its client is gone; a write that
 /// is dropped may or may not happen.
 pub trait Sessions: Send + Sync + 'static {
+    /// The namespaces there are; `None` while the store does not know, or knows of none. Asked for each request.
+    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
+        None
+    }
+
     /// The newest acknowledged session of that key; `None` when there is none, or no longer.
     fn get(
         &self,
@@ -100,7 +106,7 @@ pub enum SessionsError {
     /// A queue is full; nothing was changed.
     #[error("too many requests are waiting")]
     Overloaded,
-    /// A disk or a quota is full; nothing was changed.
+    /// A disk is full; nothing was changed.
     #[error("the storage is full")]
     StorageFull,
     /// A disk is full, and so is what was reserved for deletes; nothing was changed.
@@ -112,6 +118,12 @@ pub enum SessionsError {
     /// The write's condition does not hold; nothing was changed.
     #[error("the condition does not hold")]
     ConditionFailed,
+    /// The write would break a limit of its namespace; nothing was changed.
+    #[error(transparent)]
+    Limit(Limit),
+    /// The namespace was dropped; nothing was changed.
+    #[error("there is no such namespace any more")]
+    NoNamespace,
     /// A defect. Its text is logged, so it must not contain a key or a value.
     #[error("internal error: {0}")]
     Internal(#[source] Box<dyn Error + Send + Sync>),

@@ -1,33 +1,45 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use sessile_core::{KeyError, SessionKey};
+use sessile_core::{KeyError, NamespaceId, NamespaceSettings, NamespaceTable, SessionKey};
 
-use crate::BaseUri;
 use crate::problem::Problem;
 
-/// The key in a request's path, decoded once; or what to tell the client, and why.
-pub(crate) fn key(base: &BaseUri, path: &str) -> Result<SessionKey, (Problem, &'static str)> {
-    let base = base.as_str();
-    let key = if path.contains('%') {
-        let decoded = decode(path).ok_or((Problem::BadRequest, "the path's percent-encoding is invalid"))?;
+/// What a request is about.
+#[derive(Debug)]
+pub(crate) struct Target<'table> {
+    pub(crate) namespace: NamespaceId,
+    pub(crate) settings: &'table NamespaceSettings,
+    pub(crate) key: SessionKey,
+}
+
+/// The namespace and the key in a request's path, decoded once; or what to tell the client, and why. A key has no slash, so
+/// what stands before it ends with the last one.
+pub(crate) fn of<'table>(table: &'table NamespaceTable, path: &str) -> Result<Target<'table>, (Problem, &'static str)> {
+    let outside = (Problem::NotFound, "the path is outside every base URI, or the key has a slash");
+    let decoded;
+    let (base, key) = if path.contains('%') {
+        decoded = Bytes::from(decode(path).ok_or((Problem::BadRequest, "the path's percent-encoding is invalid"))?);
         if std::str::from_utf8(&decoded).is_err() {
             return Err((Problem::BadRequest, "the path is not UTF-8"));
         }
-        let key = decoded.starts_with(base.as_bytes()).then(|| Bytes::from(decoded).slice(base.len()..));
-        key.ok_or((Problem::NotFound, "the path is outside the base URI"))?
+        let begin = key_begin(&decoded);
+        (&decoded[..begin], decoded.slice(begin..))
     } else {
-        let key = path.strip_prefix(base).ok_or((Problem::NotFound, "the path is outside the base URI"))?;
-        Bytes::copy_from_slice(key.as_bytes())
+        let (base, key) = path.as_bytes().split_at(key_begin(path.as_bytes()));
+        (base, Bytes::copy_from_slice(key))
     };
-    if key.contains(&b'/') {
-        return Err((Problem::NotFound, "the key has a slash"));
-    }
-    SessionKey::new(key).map_err(|error| match error {
+    let (namespace, found) = table.under(base).ok_or(outside)?;
+    let key = SessionKey::new(key).map_err(|error| match error {
         KeyError::Empty => (Problem::NotFound, "the key is empty"),
         KeyError::TooLong { .. } => (Problem::UriTooLong, "the key is too long"),
         KeyError::NotUtf8 => (Problem::BadRequest, "the key is not UTF-8"),
-    })
+    })?;
+    Ok(Target { namespace, settings: &found.settings, key })
+}
+
+fn key_begin(path: &[u8]) -> usize {
+    path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)
 }
 
 /// The path as an error's body shows it: decoded, or as it came if it cannot be.
@@ -64,6 +76,30 @@ fn digit(byte: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sessile_core::{BaseUri, NamespaceName};
+
+    #[test]
+    fn a_path_names_a_namespace_by_all_that_stands_before_its_last_slash() {
+        let name = NamespaceName::new("echo").unwrap();
+        let settings = NamespaceSettings::unlimited(name, BaseUri::new("/echoseen/v1").unwrap());
+        let table = NamespaceTable::of([settings]);
+        for (path, key) in [
+            ("/echoseen/v1/a:b", Some("a:b")),
+            ("/echoseen%2Fv1%2Fa%3Ab", Some("a:b")),
+            ("/echoseen/v1/", None),
+            ("/echoseen/v1", None),
+            ("/echoseen/v1/a/b", None),
+            ("/echoseen/v1/a%2Fb", None),
+            ("/echoseen/v10/a", None),
+            ("/sessions/v1/a", None),
+            ("a", None),
+            ("*", None),
+        ] {
+            let found = of(&table, path);
+            assert_eq!(found.as_ref().ok().map(|target| target.key.as_bytes()), key.map(str::as_bytes), "{path}");
+            assert!(!matches!(found, Err((problem, _)) if problem != Problem::NotFound), "{path}");
+        }
+    }
 
     #[test]
     fn percent_encoding_is_undone_once_and_only_where_it_is_valid() {

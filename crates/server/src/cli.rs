@@ -1,5 +1,5 @@
 //! The command line as a whole: which commands there are, how a wrong one is told, and completion scripts. What a command
-//! takes is told in its family's folder: `serve`, `operate`, `bench`.
+//! takes is told in its family's folder: `serve`, `operate`, `namespace`, `bench`.
 
 use std::ffi::OsString;
 
@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Bench;
 use crate::exit::{Failure, Status};
+use crate::namespace::NamespaceCommand;
 use crate::operate::{ClusterCommand, StatusOf};
 use crate::serve::{CheckConfig, Dev, Serve};
 
@@ -40,6 +41,12 @@ const CLUSTER_HELP: &str = "Example:\n  sessile cluster remove n3\n\nExit codes:
                             already; 65 refused, as it would lose the quorum or was decided on\nanother membership; 68 no such \
                             member; 69 no node answers; 75 no quorum, no leader or no answer in\ntime; 77 no token, a \
                             wrong one, or one that only allows to look; 64 wrong command line; 1 anything else.";
+
+/// How the commands of `sessile namespace` end.
+const NAMESPACE_HELP: &str = "Example:\n  sessile namespace truncate sessions --group enwiki --server 10.0.0.1:7081\n\nExit codes: 0 \
+                              done, or so already; 65 refused, as it is in the way of another or would break a\nlimit; 68 no \
+                              such namespace or group; 69 no node answers; 75 no quorum, no leader or no answer\nin time; 64 \
+                              wrong command line; 1 anything else.";
 
 /// How `sessile bench` ends.
 const BENCH_HELP: &str = "Example:\n  sessile bench http://n1.example:8081/sessions/v1/ --rate 2000 --duration 5m\n\nExit codes: \
@@ -77,6 +84,15 @@ pub(crate) enum Command {
         /// What to do.
         #[command(subcommand)]
         command: ClusterCommand,
+    },
+    /// Show or change which namespaces there are, what they may hold, and end their sessions
+    ///
+    /// Keys of different namespaces never meet; each has a path of its own. Through any node of the cluster.
+    #[command(after_help = NAMESPACE_HELP, disable_help_subcommand = true)]
+    Namespace {
+        /// What to do.
+        #[command(subcommand)]
+        command: NamespaceCommand,
     },
     /// Put a load on a store and measure how long it takes to answer
     ///

@@ -24,6 +24,7 @@ mod listen;
 mod listen_unix;
 mod load;
 mod log_level;
+mod namespaces;
 mod openapi;
 mod operator_tokens;
 mod read;
@@ -33,8 +34,8 @@ mod token_file;
 
 use std::time::Duration;
 
-use sessile_core::TtlPolicy;
-use sessile_http::{BaseUri, ReadConsistency, TlsFiles};
+use sessile_core::{BaseUri, NamespaceSettings, ReadConsistency, TtlPolicy};
+use sessile_http::TlsFiles;
 
 pub use admin::AdminListener;
 pub use cluster::{ClusterConfig, Plaintext};
@@ -65,7 +66,7 @@ pub struct Config {
     pub flavour: Flavour,
     /// As it appears in logs; not empty, no control characters.
     pub service_name: String,
-    /// The path that keys are under.
+    /// The path that the keys of `sessions` are under, in a new cluster, as the next fields.
     pub base_uri: BaseUri,
     /// Where the session API listens.
     pub listen: ListenAddress,
@@ -77,6 +78,8 @@ pub struct Config {
     pub ttl: TtlPolicy,
     /// What a read proves before it answers.
     pub read_consistency: ReadConsistency,
+    /// Which namespaces a new cluster has, `sessions` among them.
+    pub namespaces: Vec<NamespaceSettings>,
     /// What is logged.
     pub log_level: LogLevel,
     /// What `/openapi` serves.

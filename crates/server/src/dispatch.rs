@@ -7,7 +7,7 @@ use anyhow::Context;
 use tracing::error;
 
 use crate::cli::{self, Command, Completions};
-use crate::{bench, operate, output, serve};
+use crate::{bench, namespace, operate, output, serve};
 
 /// Does what the command says, and blocks until it is done.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -18,6 +18,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(check) => serve::check_config(&check),
         Command::Status(of) => operate::status(&of),
         Command::Cluster { command } => operate::cluster(&command),
+        Command::Namespace { command } => namespace::run(&command),
         Command::Bench(bench) => bench::run(&bench),
         Command::Completions(completions) => print_completions(&completions),
     }

@@ -28,6 +28,7 @@ mod listeners;
 pub mod logging;
 mod memory;
 mod metrics;
+mod namespace;
 pub mod node;
 mod opening;
 mod operate;

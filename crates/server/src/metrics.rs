@@ -190,7 +190,7 @@ impl NodeMetrics {
         self.keys.reset();
         self.bytes.reset();
         for (namespace, group, tally) in &status.counts {
-            let labels = [&namespace.name(), group.as_str()];
+            let labels = [&status.namespaces.name_of(*namespace), group.as_str()];
             self.keys.with_label_values(&labels).set(number(tally.keys));
             self.bytes.with_label_values(&labels).set(number(tally.bytes));
         }

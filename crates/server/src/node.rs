@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use parking_lot::RwLock;
-use sessile_cluster::{Incoming, Node, OperatorToken, Operators, Right};
+use sessile_cluster::{Cluster, Incoming, Node, OperatorToken, Operators, Right};
+use sessile_core::NamespaceSettings;
 use sessile_http::{Drained, Server, Tls};
 use sessile_store::engine::EngineKind;
 use sessile_store::{Opening, StoreError};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -30,6 +32,9 @@ use crate::watchdog::Watchdog;
 
 /// How long giving leadership away may take when this node leaves: a healthy voter takes it within a heartbeat.
 const HAND_OVER: Duration = Duration::from_secs(2);
+
+/// How long a single node that has started waits for its namespaces to be as its file says: some entries of its own log.
+const NAMESPACES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What whoever runs a node gives it, and hears from it.
 #[derive(Debug, Default)]
@@ -141,6 +146,7 @@ async fn run_node(
     let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
     watchdog.watch(node.cluster().work());
     metrics.add_node(node.cluster().clone())?;
+    settle_namespaces(resources.config, node.cluster()).await;
     sessions.serve(node.cluster().clone());
     started();
     notifier.status("a member of its cluster");
@@ -153,6 +159,27 @@ async fn run_node(
         fault = node.faulted() => Some(fault),
     };
     Ok(Some((node, fault)))
+}
+
+/// A single node does what its file says of namespaces, before it serves. In a cluster of several that is there, what the
+/// file says otherwise has no effect.
+async fn settle_namespaces(config: &Config, cluster: &Cluster) {
+    if config.cluster.is_none() {
+        // Where it was refused, that is in the log.
+        let _ = timeout(NAMESPACES_PATIENCE, cluster.namespaces_follow(&config.namespaces)).await;
+        return;
+    }
+    let table = cluster.namespaces();
+    let differs = |own: &&NamespaceSettings| {
+        table.named(own.name.as_str()).is_none_or(|(_, namespace)| namespace.settings != **own)
+    };
+    for own in config.namespaces.iter().filter(|_| table.is_seeded()).filter(differs) {
+        warn!(
+            namespace = own.name.as_str(),
+            "the configuration says of this namespace what is not so in the cluster, and has no effect: it is for new \
+             clusters; `sessile namespace list` shows what is so, and `sessile namespace set` changes it"
+        );
+    }
 }
 
 /// Says that it is not ready, gives leadership away, and meanwhile serves: with a notice period as before, because a

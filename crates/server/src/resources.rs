@@ -109,6 +109,7 @@ impl<'a> Resources<'a> {
                 forwarded: self.memory.forwarded,
                 replicated: self.memory.replicated,
             },
+            namespaces: config.namespaces.clone(),
             timing: config.cluster.as_ref().map(|cluster| cluster.timing).unwrap_or_default(),
             peers,
             ..NodeConfig::new(config.storage.data_dir.clone())
@@ -131,7 +132,6 @@ impl<'a> Resources<'a> {
                 OpenApi::BuiltIn => None,
                 OpenApi::File { content, .. } => Some(content.clone()),
             },
-            ..ApiConfig::default()
         }
     }
 

@@ -1,7 +1,10 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use sessile_cluster::{Cluster, ClusterError, LiveRecord};
-use sessile_core::{Action, Delete, LogTime, NamespaceId, Outcome, Put, Refusal, SessionKey, Taken};
+use sessile_core::{
+    Action, Delete, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Put, Refusal, SessionKey, Taken,
+};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout_at};
@@ -37,6 +40,10 @@ impl ClusterSessions {
 }
 
 impl Sessions for ClusterSessions {
+    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
+        Some(self.cluster.get()?.namespaces()).filter(|table| table.is_seeded())
+    }
+
     async fn get(
         &self,
         namespace: NamespaceId,
@@ -126,6 +133,8 @@ fn unanswered(error: ClusterError) -> SessionsError {
 fn refused(outcome: &Outcome) -> SessionsError {
     match outcome {
         Outcome::Refused(Refusal::ConditionFailed) => SessionsError::ConditionFailed,
+        Outcome::Refused(Refusal::Limit(limit)) => SessionsError::Limit(*limit),
+        Outcome::Refused(Refusal::Namespace(NamespaceRefusal::Unknown)) => SessionsError::NoNamespace,
         // An outcome's `Debug` shows no value.
         other => SessionsError::Internal(format!("a command came back as {other:?}").into()),
     }

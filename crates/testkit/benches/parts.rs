@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sessile_core::{
-    Action, Bucket, Condition, Delete, Header, Horizon, LogTime, Place, Put, Record, Ttl, Version, decide, value_hash,
+    Action, Bucket, Condition, Delete, Header, Horizon, Limits, LogTime, Place, Put, Record, Ttl, Version, decide,
+    value_hash,
 };
 use sessile_store::engine::{Batch, Engine, EngineKind, EngineOptions, open_cached};
 use sessile_store::log::{LogOptions, LogPosition, LogRecord, RaftLog};
@@ -34,8 +35,14 @@ fn key(number: u64) -> Bytes {
 fn rules(criterion: &mut Criterion) {
     let clock = LogTime::from_millis(1_700_000_000_000);
     let expires_at = clock.after(Duration::from_secs(86_400));
-    let place =
-        Place { horizon: Horizon { clock, ..Horizon::default() }, version: Version::new(7), counted_by_name: true };
+    let place = Place {
+        horizon: Horizon { clock, ..Horizon::default() },
+        version: Version::new(7),
+        generation: 0,
+        counted_by_name: true,
+        key_bytes: 60,
+        limits: Limits::NONE,
+    };
     let header = Header {
         namespace_generation: 0,
         group_generation: 0,

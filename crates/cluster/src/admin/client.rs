@@ -14,10 +14,12 @@ use crate::transport::{Handshake, Reach, connect_over, connect_to_socket, connec
 use crate::wire::access_client::AccessClient;
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{
-    AddLearnerRequest, ChangeResponse, EnterRequest, HistoryRequest, HistoryResponse, InitRequest, InitResponse,
-    PromoteRequest, ProveAccessRequest, ProveAccessResponse, RemoveRequest, ReplaceRequest, RotateKeyRequest,
-    SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest,
-    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, WatchMembershipRequest,
+    AddLearnerRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, EnterRequest, HistoryRequest,
+    HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesRequest,
+    ListNamespacesResponse, NamespaceResponse, PromoteRequest, ProveAccessRequest, ProveAccessResponse, RemoveRequest,
+    ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse,
+    StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest,
+    TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
@@ -220,6 +222,55 @@ impl AdminClient {
         let request = RotateKeyRequest { member: member.unwrap_or_default().to_owned() };
         Box::pin(async move {
             let answer = self.grpc.rotate_key(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// The namespaces, with what each counts.
+    pub fn namespaces(&mut self) -> Answer<'_, ListNamespacesResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.list_namespaces(ListNamespacesRequest {}).await;
+            self.answer(answer)
+        })
+    }
+
+    /// The groups of a namespace, with what each counts.
+    pub fn groups(&mut self, namespace: &str) -> Answer<'_, ListGroupsResponse> {
+        let request = ListGroupsRequest { namespace: namespace.to_owned() };
+        Box::pin(async move {
+            let answer = self.grpc.list_groups(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Makes one more namespace.
+    pub fn create_namespace(&mut self, request: CreateNamespaceRequest) -> Answer<'_, NamespaceResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.create_namespace(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Changes what a namespace may hold, or where it is.
+    pub fn set_namespace(&mut self, request: SetNamespaceRequest) -> Answer<'_, NamespaceResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.set_namespace(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Ends all sessions of a namespace, or of one group of it.
+    pub fn truncate_namespace(&mut self, request: TruncateNamespaceRequest) -> Answer<'_, NamespaceResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.truncate_namespace(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Removes a namespace.
+    pub fn drop_namespace(&mut self, request: DropNamespaceRequest) -> Answer<'_, NamespaceResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.drop_namespace(request).await;
             self.answer(answer)
         })
     }

@@ -4,6 +4,7 @@ use crate::group::Group;
 use crate::health::{ClusterHealth, Readiness};
 use crate::membership::MembershipChanges;
 use crate::reads::Reads;
+use crate::writes::Writes;
 
 /// The member that operators ask, and have its cluster changed by.
 pub(crate) struct ManagedMember {
@@ -12,4 +13,5 @@ pub(crate) struct ManagedMember {
     pub(crate) reads: Arc<Reads>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) changes: Arc<MembershipChanges>,
+    pub(crate) writes: Arc<Writes>,
 }

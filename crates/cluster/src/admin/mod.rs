@@ -6,6 +6,7 @@ mod caller;
 mod client;
 mod guard;
 mod managed;
+mod namespaces;
 mod rights;
 mod same_machine;
 mod service;
@@ -14,9 +15,11 @@ mod status;
 mod watching;
 
 pub use crate::wire::{
-    AddLearnerRequest, ChangeResponse, ClockJump, HistoryEntry, HistoryResponse, InitResponse, MemberStatus,
-    PromoteRequest, RemoveRequest, ReplaceRequest, Role, SetAddressRequest, SetTimeRequest, SetTimeResponse,
-    StatusResponse, TransferLeaderResponse, TriggerSnapshotResponse,
+    AddLearnerRequest, ChangeResponse, ClockJump, CreateNamespaceRequest, DropNamespaceRequest, GroupStatus,
+    HistoryEntry, HistoryResponse, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesResponse,
+    MemberStatus, NamespaceChoices, NamespaceResponse, NamespaceStatus, PromoteRequest, RemoveRequest, ReplaceRequest,
+    Role, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusResponse,
+    TransferLeaderResponse, TriggerSnapshotResponse, TruncateNamespaceRequest,
 };
 pub(crate) use access::AccessService;
 pub use client::{AdminClient, AdminError, AdminErrorKind};

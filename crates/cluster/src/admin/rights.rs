@@ -5,6 +5,8 @@ const LOOKS: &[&str] = &[
     "/sessile.v1.Admin/Status",
     "/sessile.v1.Admin/WatchMembership",
     "/sessile.v1.Admin/History",
+    "/sessile.v1.Admin/ListNamespaces",
+    "/sessile.v1.Admin/ListGroups",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -71,17 +73,23 @@ mod tests {
     fn every_call_of_operators_needs_the_right_that_stands_here() {
         let expected = [
             ("AddLearner", Right::Admin),
+            ("CreateNamespace", Right::Admin),
+            ("DropNamespace", Right::Admin),
             ("History", Right::Read),
             ("Init", Right::Admin),
+            ("ListGroups", Right::Read),
+            ("ListNamespaces", Right::Read),
             ("Promote", Right::Admin),
             ("Remove", Right::Admin),
             ("Replace", Right::Admin),
             ("RotateKey", Right::Admin),
             ("SetAddress", Right::Admin),
+            ("SetNamespace", Right::Admin),
             ("SetTime", Right::Admin),
             ("Status", Right::Read),
             ("TransferLeader", Right::Admin),
             ("TriggerSnapshot", Right::Admin),
+            ("TruncateNamespace", Right::Admin),
             ("WatchMembership", Right::Read),
         ];
         let expected: BTreeMap<_, _> = expected.map(|(call, right)| (call.to_owned(), right)).into();

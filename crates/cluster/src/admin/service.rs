@@ -15,7 +15,7 @@ use super::caller::{self, PASSED_ON};
 use super::managed::ManagedMember;
 use super::set_time::set_time;
 use super::status::{self, StatusSource};
-use super::watching;
+use super::{namespaces, watching};
 use crate::group::{Group, voters};
 use crate::health::ClusterHealth;
 use crate::membership::{Asked, Author, Changed, HAND_OVER_TIMEOUT, arithmetic, hand_over, rotate_key};
@@ -23,9 +23,11 @@ use crate::transport::{ThisNode, why_silent};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
-    AddLearnerRequest, ChangeResponse, HistoryRequest, HistoryResponse, InitRequest, InitResponse, PromoteRequest,
-    RemoveRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetTimeRequest, SetTimeResponse, StatusRequest,
-    StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    AddLearnerRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, HistoryRequest, HistoryResponse,
+    InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesRequest, ListNamespacesResponse,
+    NamespaceResponse, PromoteRequest, RemoveRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest,
+    SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest,
+    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, TruncateNamespaceRequest,
     WatchMembershipRequest,
 };
 
@@ -426,5 +428,60 @@ impl Admin for AdminService {
         let what = format!("change the key of {}", self.this().name());
         let changing = rotate_key(&managed.changes);
         managed.changes.history().record(&author, &what, changing, |changed| changed.what.clone()).await.map(answer)
+    }
+
+    async fn list_namespaces(
+        &self,
+        _: Request<ListNamespacesRequest>,
+    ) -> Result<Response<ListNamespacesResponse>, Status> {
+        namespaces::list(&*self.member()?).await.map(Response::new)
+    }
+
+    async fn list_groups(&self, request: Request<ListGroupsRequest>) -> Result<Response<ListGroupsResponse>, Status> {
+        namespaces::groups(&*self.member()?, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn create_namespace(
+        &self,
+        request: Request<CreateNamespaceRequest>,
+    ) -> Result<Response<NamespaceResponse>, Status> {
+        let author = author(&request);
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.create_namespace(self.pass_on(node, request.into_inner(), &author)).await;
+        }
+        namespaces::create(&*self.member()?, &author, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_namespace(
+        &self,
+        request: Request<SetNamespaceRequest>,
+    ) -> Result<Response<NamespaceResponse>, Status> {
+        let author = author(&request);
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.set_namespace(self.pass_on(node, request.into_inner(), &author)).await;
+        }
+        namespaces::set(&*self.member()?, &author, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn truncate_namespace(
+        &self,
+        request: Request<TruncateNamespaceRequest>,
+    ) -> Result<Response<NamespaceResponse>, Status> {
+        let author = author(&request);
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.truncate_namespace(self.pass_on(node, request.into_inner(), &author)).await;
+        }
+        namespaces::truncate(&*self.member()?, &author, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn drop_namespace(
+        &self,
+        request: Request<DropNamespaceRequest>,
+    ) -> Result<Response<NamespaceResponse>, Status> {
+        let author = author(&request);
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.drop_namespace(self.pass_on(node, request.into_inner(), &author)).await;
+        }
+        namespaces::drop_namespace(&*self.member()?, &author, request.into_inner()).await.map(Response::new)
     }
 }

@@ -2,10 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use sessile_core::{Action, NamespaceId, Outcome, SessionKey};
+use sessile_core::{Action, NamespaceId, NamespaceSettings, NamespaceTable, Outcome, SessionKey};
 use sessile_store::{LiveRecord, LogId, Member, NodeId, Progress};
 use tokio::time::Instant;
 
+use super::namespaces::follow;
 use super::peer_service::PeerMember;
 use super::status::{MemberReach, Status};
 use crate::admin::{ManagedMember, StatusResponse, StatusSource};
@@ -85,6 +86,21 @@ impl Cluster {
         if waits { ClusterError::TimeWaits } else { error }
     }
 
+    /// The namespaces there are, as far as this node has applied the log.
+    pub fn namespaces(&self) -> Arc<NamespaceTable> {
+        self.parts.group.state.namespaces()
+    }
+
+    /// Returns when the namespaces have what the configuration of a node that is a cluster by itself says of them. For ever,
+    /// if that was refused.
+    pub async fn namespaces_follow(&self, own: &[NamespaceSettings]) {
+        let mut applied = self.parts.group.state.reached();
+        let state = self.parts.group.state.clone();
+        if applied.wait_for(|_| follow(&state.namespaces(), own)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// What this node knows of its cluster, as operators see it.
     pub async fn cluster_status(&self) -> StatusResponse {
         self.parts.status.status().await
@@ -122,6 +138,7 @@ impl Cluster {
             disk_low: disk.is_low,
             disk_time_left: disk.time_left,
             receiving_bytes: receiving.bytes(),
+            namespaces: group.state.namespaces(),
             counts: group.state.counts(),
             refusals: this.door().counts(),
             members: member_reach(group, health),

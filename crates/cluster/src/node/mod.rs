@@ -4,6 +4,7 @@
 mod cluster;
 mod listener;
 mod member;
+mod namespaces;
 #[cfg(test)]
 mod operators;
 mod own_key;

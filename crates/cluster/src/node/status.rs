@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_core::{GroupName, LogTime, NamespaceId, RulesVersion, Tally};
+use sessile_core::{GroupName, LogTime, NamespaceId, NamespaceTable, RulesVersion, Tally};
 use sessile_store::{ClusterId, NodeId};
 
 use crate::transport::RefusalCount;
@@ -47,6 +48,8 @@ pub struct Status {
     pub disk_time_left: Option<Duration>,
     /// Bytes of a snapshot that it has received so far; `None` if it receives none.
     pub receiving_bytes: Option<u64>,
+    /// The namespaces there are.
+    pub namespaces: Arc<NamespaceTable>,
     /// What each group of each namespace counts.
     pub counts: Vec<(NamespaceId, GroupName, Tally)>,
     /// Messages between nodes that were refused, by reason.

@@ -7,6 +7,7 @@ mod copies;
 mod cuts;
 mod keys;
 mod moves;
+mod namespaces;
 mod one_node;
 mod stalling;
 mod stalls;

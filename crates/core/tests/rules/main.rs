@@ -9,11 +9,12 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use proptest::prelude::*;
 use sessile_core::{
-    Action, Bucket, Change, Command, Condition, Context, Delete, Header, HistoryCommand, Horizon, LogTime, MAX_HISTORY,
-    MAX_WINDOW_COMMANDS, NamespaceId, Outcome, ProposerId, Put, Record, Records, Recount, Refusal, Register, Row,
-    RowKey, RulesVersion, SessionCommand, SessionKey, State, Ttl, Version,
+    Action, Bucket, Change, Command, Condition, Context, Delete, Header, HistoryCommand, Horizons, LogTime,
+    MAX_HISTORY, MAX_WINDOW_COMMANDS, NamespaceId, Outcome, ProposerId, Put, Record, Records, Recount, Refusal,
+    Register, Row, RowKey, RulesVersion, SessionCommand, SessionKey, State, Ttl, Version,
 };
 
+mod namespaces;
 mod outcomes;
 mod stories;
 
@@ -87,12 +88,16 @@ impl Replica {
     fn read(&self, key: &SessionKey) -> Option<(Bytes, Version)> {
         let record = self.shelf.0.get(key)?;
         assert!(record.is_intact());
-        self.state.horizon().shows(&record.header).then(|| (record.value.clone(), record.header.version))
+        self.state
+            .horizons()
+            .shows(SESSIONS, key.group(), &record.header)
+            .then(|| (record.value.clone(), record.header.version))
     }
 
     /// Removes the bytes that may go by the clock of the last persist; `chosen` says which of them.
-    fn reap(&mut self, horizon: Horizon, mut chosen: impl FnMut() -> bool) {
-        self.shelf.0.retain(|_, record| !(horizon.has_let_go_of(&record.header) && chosen()));
+    fn reap(&mut self, horizons: &Horizons, mut chosen: impl FnMut() -> bool) {
+        let gone = |key: &SessionKey, record: &Record| horizons.have_let_go_of(SESSIONS, key.group(), &record.header);
+        self.shelf.0.retain(|key, record| !(gone(key, record) && chosen()));
     }
 
     fn assert_counts_equal_a_recount(&self) {
@@ -260,23 +265,25 @@ proptest! {
         let (mut keeps, mut reaps, mut crashes) = (Replica::default(), Replica::default(), Replica::default());
         // What a crash goes back to: the rows and records of the last persist, and how far the log had been applied.
         let mut persisted = (Vec::new(), Shelf::default(), 0_usize);
-        let mut horizon = Horizon::default();
+        let mut horizons = Horizons::default();
         let log = entries(&log);
         for (position, (index, stamp, command, _)) in log.iter().enumerate() {
             let expected = keeps.apply(*index, *stamp, command);
             prop_assert_eq!(&reaps.apply(*index, *stamp, command), &expected);
             prop_assert_eq!(&crashes.apply(*index, *stamp, command), &expected);
             // A fresh persist each time: as early as bytes may go.
-            reaps.reap(*reaps.state.horizon(), || true);
+            let now = reaps.state.horizons().clone();
+            reaps.reap(&now, || true);
             if chance(4) {
-                horizon = *crashes.state.horizon();
+                horizons = crashes.state.horizons().clone();
                 persisted = (crashes.rows(), crashes.shelf.clone(), position + 1);
             }
             if chance(3) {
-                crashes.reap(horizon, || chance(2));
+                crashes.reap(&horizons, || chance(2));
                 // Removals are writes like any other: some reach the disk before the crash, some do not.
                 persisted.1.0.retain(|key, record| {
-                    !horizon.has_let_go_of(&record.header) || crashes.shelf.0.contains_key(key) || chance(2)
+                    !horizons.have_let_go_of(SESSIONS, key.group(), &record.header)
+                        || crashes.shelf.0.contains_key(key) || chance(2)
                 });
             }
             if chance(5) {

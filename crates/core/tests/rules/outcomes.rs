@@ -1,6 +1,24 @@
 //! An outcome on its way back.
 
 use super::*;
+use sessile_core::{Limit, NamespaceChanged, NamespaceRefusal};
+
+fn namespace_refusal() -> impl Strategy<Value = NamespaceRefusal> {
+    let by = || any::<u32>().prop_map(NamespaceId::new);
+    prop_oneof![
+        Just(NamespaceRefusal::NotSeeded),
+        Just(NamespaceRefusal::Seeded),
+        Just(NamespaceRefusal::Unknown),
+        by().prop_map(|by| NamespaceRefusal::NameTaken { by }),
+        by().prop_map(|by| NamespaceRefusal::BaseUriTaken { by }),
+        Just(NamespaceRefusal::TooMany),
+        Just(NamespaceRefusal::Changed),
+        (any::<u64>(), any::<u64>()).prop_map(|(keys, bytes)| NamespaceRefusal::NotEmpty { keys, bytes }),
+        (any::<u64>(), any::<u64>()).prop_map(|(keys, bytes)| NamespaceRefusal::QuotaBelow { keys, bytes }),
+        Just(NamespaceRefusal::UnknownGroup),
+        Just(NamespaceRefusal::TooManyGroups),
+    ]
+}
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     let time = || any::<u64>().prop_map(LogTime::from_millis);
@@ -20,6 +38,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Refusal::Malformed),
         Just(Refusal::RulesUnsupported),
         Just(Refusal::Removed),
+        prop_oneof![Just(Limit::Keys), Just(Limit::Bytes), Just(Limit::Value), Just(Limit::Lifetime)]
+            .prop_map(Refusal::Limit),
+        namespace_refusal().prop_map(Refusal::Namespace),
     ];
     prop_oneof![
         any::<u64>().prop_map(|version| Outcome::Written { version: Version::new(version) }),
@@ -29,6 +50,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         any::<u32>().prop_map(|version| Outcome::Rules { version: RulesVersion::new(version) }),
         refusal.prop_map(Outcome::Refused),
         any::<u64>().prop_map(|entry| Outcome::Noted { entry }),
+        (any::<u32>(), any::<u64>(), any::<u64>()).prop_map(|(namespace, keys, bytes)| {
+            Outcome::Namespace(NamespaceChanged { namespace: NamespaceId::new(namespace), keys, bytes })
+        }),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sessile_core::Limit;
 use sessile_http::{ApiConfig, BaseUri, Limits, SessionsError};
 
 use crate::client::Answer;
@@ -39,7 +40,7 @@ async fn every_error_has_its_body() {
     assert_problem(&world.request("POST", target, "Content-Length: 2\r\n", b"").await, 408, "request_timeout");
     let long = format!("/sessions/v1/{}", "k".repeat(1025));
     assert_problem(&world.request("GET", &long, "", b"").await, 414, "uri_too_long");
-    let troubles: [(Failure, u16, &str); 8] = [
+    let troubles: [(Failure, u16, &str); 11] = [
         (|| SessionsError::NoQuorum, 503, "no_quorum"),
         (|| SessionsError::TimeWaits, 503, "time_waits"),
         (|| SessionsError::OutcomeUnknown, 503, "outcome_unknown"),
@@ -47,6 +48,9 @@ async fn every_error_has_its_body() {
         (|| SessionsError::ShuttingDown, 503, "shutting_down"),
         (|| SessionsError::StorageFull, 507, "insufficient_storage"),
         (|| SessionsError::StorageExhausted, 507, "storage_exhausted"),
+        (|| SessionsError::Limit(Limit::Keys), 507, "namespace_keys"),
+        (|| SessionsError::Limit(Limit::Bytes), 507, "namespace_bytes"),
+        (|| SessionsError::Limit(Limit::Lifetime), 503, "limits_changed"),
         (|| SessionsError::Internal("a defect".into()), 500, "server_error"),
     ];
     for (error, status, name) in troubles {

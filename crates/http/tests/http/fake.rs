@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sessile_core::{Condition, Delete, NamespaceId, Put, SessionKey, Version};
+use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, Put, SessionKey, Version};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ struct State {
     trouble: Option<Trouble>,
     /// How old what it reads locally is.
     age: Duration,
+    namespaces: Option<Arc<NamespaceTable>>,
 }
 
 struct Record {
@@ -65,6 +66,11 @@ impl Fake {
     /// From now on its local reads are that old.
     pub(crate) fn lag(&self, age: Duration) {
         self.state.lock().age = age;
+    }
+
+    /// From now on there are these namespaces.
+    pub(crate) fn have(&self, namespaces: NamespaceTable) {
+        self.state.lock().namespaces = Some(Arc::new(namespaces));
     }
 
     pub(crate) fn be_in(&self, trouble: impl Into<Option<Trouble>>) {
@@ -131,6 +137,10 @@ fn holds(condition: &Condition, live: Option<&Session>) -> Result<(), SessionsEr
 }
 
 impl Sessions for Fake {
+    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
+        self.state.lock().namespaces.clone()
+    }
+
     async fn get(&self, namespace: NamespaceId, key: SessionKey, _: Instant) -> Result<Option<Session>, SessionsError> {
         self.arrive(Some(&key)).await?;
         Ok(self.state.lock().live(namespace, &key))

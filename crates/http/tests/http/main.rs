@@ -16,6 +16,7 @@ mod hostile;
 mod http2;
 mod local;
 mod messages;
+mod namespaces;
 mod observed;
 mod tls;
 mod windows;

@@ -18,6 +18,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "default_ttl",
             "max_ttl",
             "read_consistency",
+            "namespaces",
             "log_level",
             "openapi_spec",
             "tls",
@@ -27,6 +28,20 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "cluster",
             "admin",
             "cassandra",
+        ],
+    ),
+    (
+        "namespaces",
+        &[
+            "name",
+            "base_uri",
+            "default_ttl",
+            "max_ttl",
+            "max_keys",
+            "max_bytes",
+            "max_value",
+            "read_consistency",
+            "priority",
         ],
     ),
     ("tls", &["cert", "key", "client_ca"]),
@@ -78,6 +93,7 @@ pub(super) struct Located<T> {
 #[derive(Debug)]
 pub(super) struct Block<'a> {
     name: &'static str,
+    line: usize,
     entries: Vec<(&'a str, &'a Node)>,
 }
 
@@ -97,8 +113,20 @@ impl<'a> Block<'a> {
         Self::open(name, self.get(key))
     }
 
+    /// The blocks of the list under that key of the top; absent is empty.
+    pub(super) fn blocks(&self, name: &'static str) -> Result<Vec<Self>, ConfigError> {
+        let Some(node) = self.get(name) else { return Ok(Vec::new()) };
+        let Kind::List(items) = &node.kind else { return Err(self.wrong(name, node, "a list of blocks")) };
+        items.iter().map(|item| Self::open(name, Some(item))).collect()
+    }
+
+    /// The line that it begins on.
+    pub(super) fn line(&self) -> usize {
+        self.line
+    }
+
     fn open(name: &'static str, node: Option<&'a Node>) -> Result<Self, ConfigError> {
-        let mut block = Self { name, entries: Vec::new() };
+        let mut block = Self { name, line: node.map_or(1, |node| node.line), entries: Vec::new() };
         let Some(node) = node else { return Ok(block) };
         let Kind::Mapping(entries) = &node.kind else {
             let what = if name.is_empty() { "this file".to_owned() } else { format!("`{name}`") };

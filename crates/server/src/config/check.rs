@@ -3,13 +3,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sessile_cluster::NodeConfig;
-use sessile_core::{MAX_TTL, Ttl, TtlPolicy};
-use sessile_http::{BaseUri, ReadConsistency};
+use sessile_core::{BaseUri, MAX_TTL, NamespaceName, NamespaceSettings, ReadConsistency, Ttl, TtlPolicy};
 use sessile_store::engine::EngineKind;
 
 use super::block::{Block, Located};
 use super::document::Node;
-use super::fault::{ConfigError, quoted};
+use super::fault::{ConfigError, not_one_of, quoted};
+use super::namespaces;
 use super::read::read_at_most;
 use super::tls::tls;
 use super::{
@@ -62,7 +62,13 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
     if flavour == Flavour::Kask {
         warnings.push("`cassandra` has no effect: this node keeps sessions itself, in `storage.data_dir`".to_owned());
     }
-    let base_uri = base_uri(&top, &defaults)?;
+    let sessions = NamespaceSettings::unlimited(NamespaceName::sessions(), base_uri(&top, &defaults)?);
+    let (ttl, read_consistency) = (ttl(&top, &defaults)?, read_consistency(&top)?);
+    let namespaces = namespaces::check(&top, NamespaceSettings { ttl, read_consistency, ..sessions })?;
+    let sessions = namespaces.iter().find(|namespace| namespace.name == NamespaceName::sessions());
+    let Some(NamespaceSettings { base_uri, ttl, read_consistency, .. }) = sessions.cloned() else {
+        return Err(ConfigError::new("`namespaces` has no `sessions`"));
+    };
     if base_uri.as_str() == "/" {
         warnings
             .push("with `base_uri` / the keys healthz, livez, readyz, metrics and openapi cannot be reached".into());
@@ -85,13 +91,14 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
         flavour,
         service_name: service_name(&top, &defaults)?,
         base_uri,
-        read_consistency: read_consistency(&top)?,
+        read_consistency,
+        namespaces,
         admin: admin(&top.block("admin")?, &listen, cluster.as_ref(), &mut warnings)?,
         cluster,
         listen,
         listen_unix: ListenUnix::check(&top)?,
         tls,
-        ttl: ttl(&top, &defaults)?,
+        ttl,
         log_level: log_level(&top, &defaults)?,
         openapi: openapi(&top, flavour, &mut warnings)?,
         storage: storage(&top.block("storage")?)?,
@@ -306,8 +313,4 @@ fn count(
 ) -> Result<usize, ConfigError> {
     let value = block.number(key, unit, range)?.map_or(default, |found| found.value);
     usize::try_from(value).map_err(|_| ConfigError::new(format!("`{}` is too large", block.path(key))))
-}
-
-fn not_one_of(path: &str, names: &str, value: &str, line: usize) -> ConfigError {
-    ConfigError::at(line, format!("`{path}` must be one of {names}, not {}", quoted(value)))
 }

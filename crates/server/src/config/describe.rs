@@ -2,11 +2,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use sessile_core::Ttl;
+use sessile_core::{NamespaceName, Ttl};
 use sessile_http::TlsFiles;
 
 use crate::memory::{Memory, default_budget};
 
+use super::namespaces::{self, is_plain};
 use super::{AdminListener, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Plaintext};
 
 impl Config {
@@ -53,18 +54,21 @@ impl Config {
         let (storage, http) = (&self.storage, &self.http);
         let mut lines = vec![
             format!("service_name: {}", quote(&self.service_name)),
-            format!("base_uri: {}", quote(self.base_uri.as_str())),
             format!("listen_address: {}", quote(&self.listen.host_text())),
             format!("listen_port: {}", self.listen.port()),
         ];
         lines.extend(self.listen_unix.iter().flat_map(ListenUnix::lines));
         lines.extend(self.tls.iter().flat_map(tls_lines));
-        lines.extend([
-            format!("default_ttl: {}", seconds(self.ttl.grant(None))),
-            format!("max_ttl: {}", seconds(self.ttl.grant(Some(Ttl::FOREVER)))),
-            format!("read_consistency: {}", self.read_consistency.name()),
-            format!("log_level: {}", self.log_level),
-        ]);
+        if self.namespaces.iter().any(|settings| settings.name == NamespaceName::sessions() && is_plain(settings)) {
+            lines.extend([
+                format!("base_uri: {}", quote(self.base_uri.as_str())),
+                format!("default_ttl: {}", seconds(self.ttl.default_ttl())),
+                format!("max_ttl: {}", seconds(self.ttl.max_ttl())),
+                format!("read_consistency: {}", self.read_consistency.name()),
+            ]);
+        }
+        lines.extend(namespaces::lines(&self.namespaces));
+        lines.push(format!("log_level: {}", self.log_level));
         lines.extend(openapi);
         lines.extend([
             "storage:".to_owned(),

@@ -45,3 +45,8 @@ pub(super) fn quoted(text: &str) -> String {
     let cut = if text.chars().count() > SHOWN { "…" } else { "" };
     format!("{:?}", text.chars().take(SHOWN).collect::<String>() + cut)
 }
+
+/// A word that is none of those that are known there.
+pub(super) fn not_one_of(path: &str, names: &str, value: &str, line: usize) -> ConfigError {
+    ConfigError::at(line, format!("`{path}` must be one of {names}, not {}", quoted(value)))
+}

@@ -305,11 +305,8 @@ fn the_files_in_the_readme_run_what_it_says() {
     let readme = readme.replace("/etc/sessile/", &format!("{}/", dir.path().display()));
     let files: Vec<_> = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let runs_as: Vec<_> = files.iter().map(|yaml| parse(yaml).describe().lines().nth(1).unwrap().to_owned()).collect();
-    let expected = [
-        "# runs as a single node, which listens for no peers",
-        "# runs as a single node, which listens for no peers",
-        "# runs as member n1 of a cluster of 3, or joins the one that is there",
-    ];
+    let alone = "# runs as a single node, which listens for no peers";
+    let expected = [alone, alone, alone, "# runs as member n1 of a cluster of 3, or joins the one that is there"];
     assert_eq!(runs_as, expected);
     assert!(files.iter().all(|yaml| parse(yaml).warnings.is_empty()));
 }
@@ -400,6 +397,50 @@ fn the_openapi_file_is_read_with_the_configuration() {
     assert!(refused(&yaml).contains("larger than 1048576 bytes"));
 }
 
+const TWO_NAMESPACES: &str = "base_uri: /s\nnamespaces:\n  - {name: echo, base_uri: /echoseen/v1, default_ttl: 31536000, \
+                              max_keys: 7, read_consistency: local, priority: 10}\n";
+
+#[test]
+fn a_file_names_namespaces_beside_sessions_or_with_it() {
+    let config = parse(TWO_NAMESPACES);
+    let [sessions, echo] = &config.namespaces[..] else { panic!("{:?}", config.namespaces) };
+    assert_eq!((sessions.name.as_str(), sessions.base_uri.as_str()), ("sessions", "/s/"));
+    assert_eq!((echo.name.as_str(), echo.base_uri.as_str(), echo.max_keys), ("echo", "/echoseen/v1/", 7));
+    assert_eq!(echo.ttl.default_ttl().as_secs(), Some(31_536_000));
+    assert_eq!(echo.ttl.max_ttl().as_secs(), Some(366 * 86_400), "a year at the least");
+    assert_eq!(parse("").namespaces.len(), 1);
+    let listed = parse("namespaces: [{name: sessions, base_uri: /s, default_ttl: 5, max_ttl: 5}]\n");
+    assert_eq!((listed.base_uri.as_str(), listed.ttl.max_ttl().as_secs()), ("/s/", Some(5)));
+}
+
+#[test]
+fn a_fault_of_a_namespace_names_its_own_line() {
+    for (yaml, sentence) in [
+        ("namespaces:\n  - {base_uri: /a}\n", "line 2: a namespace needs `name`"),
+        ("namespaces:\n  - {name: a}\n", "line 2: a namespace needs `base_uri`"),
+        ("namespaces:\n  - {name: A, base_uri: /a}\n", "line 2: `namespaces.name` \"A\" is none"),
+        (
+            "namespaces:\n  - {name: a, base_uri: /a//b}\n",
+            "line 2: `namespaces.base_uri` must not have an empty segment",
+        ),
+        ("namespaces:\n  - {name: a, base_uri: /a, default_ttl: 9, max_ttl: 8}\n", "`namespaces.max_ttl` is below"),
+        ("namespaces:\n  - {name: a, base_uri: /a, max_keys: -1}\n", "`namespaces.max_keys` must be a whole number"),
+        ("namespaces:\n  - {name: a, base_url: /a}\n", "did you mean `namespaces.base_uri`?"),
+        (
+            "namespaces:\n  - {name: a, base_uri: /a}\n  - {name: a, base_uri: /b}\n",
+            "line 3: `namespaces` has a a second time",
+        ),
+        ("namespaces:\n  - {name: a, base_uri: /sessions}\n", "overlaps with that of `sessions`, /sessions/v1/"),
+        ("base_uri: /s\nnamespaces:\n  - {name: sessions, base_uri: /t}\n", "`base_uri` at the top has no effect"),
+        ("namespaces: {name: a}\n", "`namespaces` must be a list of blocks"),
+    ] {
+        let told = refused(yaml);
+        assert!(told.contains(sentence), "{told}");
+    }
+    let many: String = (0..300).map(|number| format!("  - {{name: n{number}, base_uri: /n{number}}}\n")).collect();
+    assert!(refused(&format!("namespaces:\n{many}")).contains("`namespaces` has 300 of them; at most 256"));
+}
+
 #[test]
 fn what_is_described_is_a_file_that_gives_the_same_node() {
     let dir = tempfile::tempdir().unwrap();
@@ -409,6 +450,8 @@ fn what_is_described_is_a_file_that_gives_the_same_node() {
         "service_name: \"a\\\"b: #'\"\ndefault_ttl: 0\nlisten_address: '::1'\nstorage: {data_dir: '/a b', engine: sled}\n",
         include_str!("../../tests/fixtures/kask.yaml"),
         "cluster: {name: n1}\nread_consistency: local\n",
+        TWO_NAMESPACES,
+        "namespaces: [{name: sessions, base_uri: /s, max_keys: 9, max_value: 5}]\n",
         "cluster: {name: n1, plaintext: true}\n",
         "cluster: {name: n1, plaintext: insecure, listen: '10.0.0.1:7081'}\n",
         "cluster: {name: '1', listen: 'localhost:0', autopilot: false}\nadmin: {listen: '[::1]:0'}\n",

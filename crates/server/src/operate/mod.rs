@@ -3,12 +3,12 @@
 //!
 //! The answer goes to standard output, progress to standard error, and how it ended into the exit code.
 
-mod args;
+pub(crate) mod args;
 mod catch_up;
 mod found;
-mod remote;
+pub(crate) mod remote;
 mod set_time;
-mod show;
+pub(crate) mod show;
 mod whom;
 
 use std::process::ExitCode;

@@ -23,7 +23,7 @@ use crate::exit::{Failure, Status};
 const OTHERS: Duration = Duration::from_millis(500);
 
 /// A node that is asked.
-pub(super) struct Remote {
+pub(crate) struct Remote {
     client: AdminClient,
     server: String,
     timeout: Duration,
@@ -37,7 +37,7 @@ impl Remote {
     ///
     /// Those that answer soon after it must be of its cluster: what is asked of one must not be done in another, by whichever
     /// was faster.
-    pub(super) async fn connect(server: &Server) -> Result<Self, Failure> {
+    pub(crate) async fn connect(server: &Server) -> Result<Self, Failure> {
         match Whom::of(server)? {
             Whom::OnThisMachine(data_dir) => Self::on_this_machine(&data_dir, server.timeout).await,
             Whom::At(servers) => Self::at(&servers, server).await,
@@ -129,7 +129,7 @@ impl Remote {
     }
 
     /// A handle for one call; they share the connection.
-    pub(super) fn client(&self) -> AdminClient {
+    pub(crate) fn client(&self) -> AdminClient {
         self.client.clone()
     }
 
@@ -144,7 +144,7 @@ impl Remote {
     }
 
     /// The answer, or why there is none, with the exit code for it.
-    pub(super) async fn within<T>(&self, answer: impl Future<Output = Result<T, AdminError>>) -> Result<T, Failure> {
+    pub(crate) async fn within<T>(&self, answer: impl Future<Output = Result<T, AdminError>>) -> Result<T, Failure> {
         within(&self.server, self.timeout, answer).await
     }
 

@@ -78,7 +78,7 @@ impl SessionState {
         // Store, then show: a reader that sees the new clock finds the records that came with it.
         current.engine.write(batch)?;
         self.inner().status.write().update(&writer.state, &writer.applied, &changes, writer.noted.drain(..));
-        self.show(*writer.state.horizon(), writer.applied.log_id);
+        self.show(writer.state.horizons(), writer.applied.log_id);
         Ok(outcomes)
     }
 }

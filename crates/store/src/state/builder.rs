@@ -73,7 +73,8 @@ impl BuiltState {
         let dir = dir.ok_or_else(|| StoreError::Ended { reason: "it was put in use".into() })?;
         dir.put_in_use()?;
         // All of it was made durable before.
-        let persisted = Persisted { log_id: self.writer.applied.log_id, horizon: *self.writer.state.horizon() };
+        let Writer { state, applied, .. } = &self.writer;
+        let persisted = Persisted { log_id: applied.log_id, horizons: state.horizons().clone() };
         Ok((dir, self.writer, persisted))
     }
 }

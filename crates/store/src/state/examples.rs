@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use sessile_core::{
-    Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record,
-    Refusal, Row, RowKey, RulesVersion, SessionKey, Taken, Tally, Version, value_hash,
+    BaseUri, Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, NamespaceName, NamespaceSettings,
+    Outcome, Proposer, ProposerId, Record, Refusal, Row, RowKey, RulesVersion, SessionKey, StoredNamespace, Taken,
+    Tally, TruncatedGroup, Version, value_hash,
 };
 
 const MOMENT: LogTime = LogTime::from_millis(1_700_000_000_000);
@@ -38,8 +39,14 @@ fn change() -> Change {
     Change::new("autopilot", "10.0.0.1:7081", "promote n3")
 }
 
+fn namespace() -> StoredNamespace {
+    let (name, base_uri) = (NamespaceName::new("e").unwrap(), BaseUri::new("/e/").unwrap());
+    let settings = NamespaceSettings { max_keys: 1, ..NamespaceSettings::unlimited(name, base_uri) };
+    StoredNamespace { settings, changed_at: 300, generation: 3, last_generation: 4 }
+}
+
 /// A row of each kind, by the kind's name.
-pub(super) fn rows() -> [(&'static str, RowKey, Row); 6] {
+pub(super) fn rows() -> [(&'static str, RowKey, Row); 10] {
     let group = GroupName::new(b"awiki").unwrap();
     let tally = Tally { keys: 2, bytes: 40, checksum: u128::MAX };
     let taken = Taken {
@@ -54,12 +61,17 @@ pub(super) fn rows() -> [(&'static str, RowKey, Row); 6] {
         (6, Outcome::Refused(Refusal::UnknownIncarnation { current: 7 })),
     ]);
     let proposer = Proposer::from_parts(7, u64::MAX, 4, outcomes);
+    let truncated = TruncatedGroup { generation: 4, until: bucket() };
     [
         ("clock", RowKey::Clock, Row::Clock(MOMENT, RulesVersion::FIRST)),
-        ("tally", RowKey::Tally(NamespaceId::SESSIONS, group, bucket()), Row::Tally(tally)),
+        ("tally", RowKey::Tally(NamespaceId::SESSIONS, group.clone(), bucket()), Row::Tally(tally)),
         ("proposer", RowKey::Proposer(ProposerId::new(3)), Row::Proposer(proposer)),
         ("tombstone", RowKey::Tombstone(ProposerId::new(4)), Row::Tombstone(11)),
         ("change", RowKey::History(300), Row::History(HistoryEntry::from_parts(MOMENT, change(), None))),
         ("change_ended", RowKey::History(301), Row::History(HistoryEntry::from_parts(MOMENT, change(), Some("done")))),
+        ("last_namespace", RowKey::LastNamespace, Row::LastNamespace(NamespaceId::new(2))),
+        ("namespace", RowKey::Namespace(NamespaceId::new(2)), Row::Namespace(namespace())),
+        ("truncated_group", RowKey::TruncatedGroup(NamespaceId::new(2), group), Row::TruncatedGroup(truncated)),
+        ("unnamed", RowKey::Unnamed(NamespaceId::new(2)), Row::Unnamed(bucket())),
     ]
 }

@@ -6,7 +6,7 @@ use sessile_core::Version;
 
 use super::engine_dir::EngineDir;
 use super::session_state::SessionState;
-use super::stored::{RECORD_SPACE, decode_header};
+use super::stored::{RECORD_SPACE, decode_header, group_of_record};
 use crate::StoreError;
 use crate::engine::{Batch, EngineError};
 
@@ -68,7 +68,7 @@ impl SessionState {
         limit: usize,
     ) -> Result<(Reaped, Vec<(Bytes, Version)>), StoreError> {
         // What the last persist made durable, and nothing newer: a crash rewinds the clock to there.
-        let horizon = self.persisted_horizon();
+        let horizons = self.persisted_horizons();
         let start = from.map_or(&[RECORD_SPACE][..], |key| key);
         // Whatever it has let go of was there at the last persist, or will be at the next.
         let view = current.engine.view_since_persist()?;
@@ -76,8 +76,9 @@ impl SessionState {
         for stored in view.scan(Bound::Excluded(start), Bound::Excluded(&[RECORD_SPACE + 1])) {
             let (key, bytes) = stored?;
             let (header, _) = decode_header(&key, &bytes).map_err(|error| current.damaged(&error))?;
+            let (namespace, group) = group_of_record(&key).map_err(|error| current.damaged(&error))?;
             looked.scanned += 1;
-            if horizon.has_let_go_of(&header) {
+            if horizons.have_let_go_of(namespace, group, &header) {
                 candidates.push((key.clone(), header.version));
             }
             if looked.scanned == limit {

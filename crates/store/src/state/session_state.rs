@@ -3,7 +3,8 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use sessile_core::{
-    GroupName, HistoryEntry, Horizon, LogTime, NamespaceId, ProposerId, Record, RulesVersion, SessionKey, Tally,
+    GroupName, HistoryEntry, Horizons, LogTime, NamespaceId, NamespaceTable, ProposerId, Record, RulesVersion,
+    SessionKey, Tally,
 };
 use tokio::sync::watch;
 
@@ -26,7 +27,7 @@ use crate::{LogId, NodeId, Progress, StoreError, StoredMembership, off_the_runti
 /// steps in memory alone.
 ///
 /// Invariants:
-/// - what is shown to readers is never newer than what the engine holds: the horizon is published after the batch;
+/// - what is shown to readers is never newer than what the engine holds: the horizons are published after the batch;
 /// - data, counts and applied index change in one batch of the engine;
 /// - bytes are removed only by what the last `persist` made durable (see `reap`).
 #[derive(Clone)]
@@ -37,7 +38,7 @@ pub struct SessionState {
 pub(super) struct Inner {
     /// The directory and the engine in use; replaced whole when a snapshot is installed.
     pub(super) engine: RwLock<Arc<EngineDir>>,
-    shown: RwLock<Horizon>,
+    shown: RwLock<Horizons>,
     /// The last entry of which readers find everything.
     reached: watch::Sender<Option<LogId>>,
     /// The snapshot that is being sent to somebody, or may be gone on with.
@@ -91,7 +92,7 @@ impl SessionState {
 
     fn from_parts(engine: EngineDir, writer: Writer) -> Self {
         let status = RwLock::new(StateStatus::of(&writer));
-        let shown = RwLock::new(*writer.state.horizon());
+        let shown = RwLock::new(writer.state.horizons().clone());
         let reached = watch::Sender::new(writer.applied.log_id);
         let inner = Inner {
             engine: RwLock::new(Arc::new(engine)),
@@ -113,7 +114,7 @@ impl SessionState {
     /// The disk, or a damaged record.
     pub fn read(&self, namespace: NamespaceId, key: &SessionKey) -> Result<Option<LiveRecord>, StoreError> {
         let stored_key = record_key(namespace, key);
-        let found = self.look_up(&stored_key, |engine| engine.get(&stored_key).map(Some))?;
+        let found = self.look_up(namespace, key, &stored_key, |engine| engine.get(&stored_key).map(Some))?;
         Ok(found.flatten())
     }
 
@@ -127,7 +128,7 @@ impl SessionState {
         key: &SessionKey,
     ) -> Result<Option<Option<LiveRecord>>, StoreError> {
         let stored_key = record_key(namespace, key);
-        self.look_up(&stored_key, |engine| engine.get_in_memory(&stored_key))
+        self.look_up(namespace, key, &stored_key, |engine| engine.get_in_memory(&stored_key))
     }
 
     /// The same, on a thread that may wait for the disk. At most 32 reads wait there at a time, and others for them.
@@ -148,11 +149,13 @@ impl SessionState {
 
     fn look_up(
         &self,
+        namespace: NamespaceId,
+        key: &SessionKey,
         stored_key: &[u8],
         get: impl Fn(&dyn Engine) -> Result<Option<Option<Bytes>>, EngineError>,
     ) -> Result<Option<Option<LiveRecord>>, StoreError> {
         // The clock first and the record after it: a record may be newer than the clock, never older.
-        let horizon = *self.inner.shown.read();
+        let horizons = self.inner.shown.read().clone();
         let (stored, current) = loop {
             let current = self.current();
             match get(&*current.engine) {
@@ -168,8 +171,8 @@ impl SessionState {
             current.condemn_if_damaged(&error);
             error
         })?;
-        let live = record.filter(|record| horizon.shows(&record.header));
-        Ok(Some(live.map(|record| LiveRecord { record, clock: horizon.clock })))
+        let live = record.filter(|record| horizons.shows(namespace, key.group(), &record.header));
+        Ok(Some(live.map(|record| LiveRecord { record, clock: horizons.clock })))
     }
 
     /// How far the log is applied, and who was a member there.
@@ -197,6 +200,11 @@ impl SessionState {
     /// The replicated clock, as readers see it.
     pub fn clock(&self) -> LogTime {
         self.inner.shown.read().clock
+    }
+
+    /// The namespaces there are, as readers see them.
+    pub fn namespaces(&self) -> Arc<NamespaceTable> {
+        Arc::clone(&self.inner.shown.read().namespaces)
     }
 
     /// The rules in force.
@@ -303,22 +311,22 @@ impl SessionState {
     /// The disk; or the state has ended.
     pub fn persist(&self) -> Result<(), StoreError> {
         // What is asked to be durable is what was applied before; the batches of later entries may come with it.
-        let (current, log_id, horizon) = {
+        let (current, log_id, horizons) = {
             let status = self.inner.status.read();
             status.assert_going()?;
-            (self.current(), status.applied, status.horizon)
+            (self.current(), status.applied, status.horizons.clone())
         };
         current.engine.persist()?;
-        self.is_durable(&current, log_id, horizon);
+        self.is_durable(&current, log_id, &horizons);
         Ok(())
     }
 
     /// Takes note that the state is durable up to an entry.
-    pub(super) fn is_durable(&self, current: &EngineDir, log_id: Option<LogId>, horizon: Horizon) {
+    pub(super) fn is_durable(&self, current: &EngineDir, log_id: Option<LogId>, horizons: &Horizons) {
         let mut status = self.inner.status.write();
         if status.persisted.log_id <= log_id {
-            status.persisted = Persisted { log_id, horizon };
-            current.retention.persisted(horizon);
+            status.persisted = Persisted { log_id, horizons: horizons.clone() };
+            current.retention.persisted(horizons.clone());
         }
     }
 
@@ -362,8 +370,8 @@ impl SessionState {
     }
 
     /// By what a record was live when the state was last made durable: a crash rewinds to there.
-    pub(super) fn persisted_horizon(&self) -> Horizon {
-        self.inner.status.read().persisted.horizon
+    pub(super) fn persisted_horizons(&self) -> Horizons {
+        self.inner.status.read().persisted.horizons.clone()
     }
 
     pub(crate) fn current(&self) -> Arc<EngineDir> {
@@ -381,8 +389,8 @@ impl SessionState {
     }
 
     /// Shows readers a new clock, and then tells those who wait for an entry that it is there.
-    pub(super) fn show(&self, horizon: Horizon, reached: Option<LogId>) {
-        *self.inner.shown.write() = horizon;
+    pub(super) fn show(&self, horizons: &Horizons, reached: Option<LogId>) {
+        self.inner.shown.write().clone_from(horizons);
         self.inner.reached.send_replace(reached);
     }
 }

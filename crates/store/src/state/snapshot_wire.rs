@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::Message;
 use sessile_core::{
-    Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, Outcome, Proposer, ProposerId, Record, Row,
-    RowKey, RulesVersion, SessionKey, Tally, Version,
+    Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, NamespaceSettings, Outcome, Proposer,
+    ProposerId, Record, Row, RowKey, RulesVersion, SessionKey, StoredNamespace, Tally, TruncatedGroup, Version,
 };
 
 use crate::codec::CodecError;
@@ -55,9 +55,38 @@ impl Item {
             Self::Row(RowKey::History(log_index), Row::History(entry)) => {
                 Kind::Change(change_to_wire(log_index, &entry))
             }
+            Self::Row(RowKey::LastNamespace, Row::LastNamespace(last)) => {
+                Kind::LastNamespace(wire::SnapshotLastNamespace { namespace: last.number() })
+            }
+            Self::Row(RowKey::Namespace(id), Row::Namespace(stored)) => Kind::Namespace(wire::SnapshotNamespace {
+                namespace: id.number(),
+                settings: stored.settings.encode(),
+                changed_at: stored.changed_at,
+                generation: stored.generation,
+                last_generation: stored.last_generation,
+            }),
+            Self::Row(RowKey::TruncatedGroup(id, name), Row::TruncatedGroup(group)) => {
+                Kind::TruncatedGroup(wire::SnapshotTruncatedGroup {
+                    namespace: id.number(),
+                    group: name.as_str().to_owned(),
+                    generation: group.generation,
+                    until_ms: group.until.end().as_millis(),
+                })
+            }
+            Self::Row(RowKey::Unnamed(id), Row::Unnamed(until)) => {
+                Kind::Unnamed(wire::SnapshotUnnamed { namespace: id.number(), until_ms: until.end().as_millis() })
+            }
             Self::Row(
-                RowKey::Clock | RowKey::Tally(..) | RowKey::Proposer(_) | RowKey::Tombstone(_) | RowKey::History(_),
-                Row::Clock(..) | Row::Tally(_) | Row::Proposer(_) | Row::Tombstone(_) | Row::History(_),
+                RowKey::Clock
+                | RowKey::Tally(..)
+                | RowKey::Proposer(_)
+                | RowKey::Tombstone(_)
+                | RowKey::History(_)
+                | RowKey::LastNamespace
+                | RowKey::Namespace(_)
+                | RowKey::TruncatedGroup(..)
+                | RowKey::Unnamed(_),
+                _,
             ) => return Err(CodecError::Damaged("a row is stored under the name of another kind")),
         };
         Ok(wire::SnapshotItem { kind: Some(kind) })
@@ -77,6 +106,19 @@ impl Item {
                 Self::Row(RowKey::Tombstone(proposer_id(&tombstone.proposer)?), Row::Tombstone(tombstone.log_index))
             }
             Kind::Change(change) => change_from_wire(&change),
+            Kind::LastNamespace(last) => {
+                Self::Row(RowKey::LastNamespace, Row::LastNamespace(NamespaceId::new(last.namespace)))
+            }
+            Kind::Namespace(sent) => namespace_from_wire(&sent)?,
+            Kind::TruncatedGroup(sent) => {
+                let group = TruncatedGroup { generation: sent.generation, until: bucket_from_wire(sent.until_ms) };
+                let key = RowKey::TruncatedGroup(NamespaceId::new(sent.namespace), group_from_wire(&sent.group)?);
+                Self::Row(key, Row::TruncatedGroup(group))
+            }
+            Kind::Unnamed(sent) => {
+                let until = bucket_from_wire(sent.until_ms);
+                Self::Row(RowKey::Unnamed(NamespaceId::new(sent.namespace)), Row::Unnamed(until))
+            }
         })
     }
 }
@@ -127,12 +169,32 @@ fn record_from_wire(sent: wire::SnapshotRecord) -> Result<Item, CodecError> {
 }
 
 fn tally_from_wire(tally: &wire::SnapshotTally) -> Result<Item, CodecError> {
-    let group = GroupName::new(tally.group.as_bytes()).ok_or(CodecError::Damaged("a group's name is none"))?;
+    let group = group_from_wire(&tally.group)?;
     let checksum = <[u8; 16]>::try_from(&*tally.checksum);
     let checksum = checksum.map_err(|_| CodecError::Damaged("a group's checksum has not 16 bytes"))?;
-    let bucket = Bucket::ending(LogTime::from_millis(tally.bucket_end_ms));
+    let bucket = bucket_from_wire(tally.bucket_end_ms);
     let row = Tally { keys: tally.keys, bytes: tally.bytes, checksum: u128::from_be_bytes(checksum) };
     Ok(Item::Row(RowKey::Tally(NamespaceId::new(tally.namespace), group, bucket), Row::Tally(row)))
+}
+
+fn group_from_wire(name: &str) -> Result<GroupName, CodecError> {
+    GroupName::new(name.as_bytes()).ok_or(CodecError::Damaged("a group's name is none"))
+}
+
+fn bucket_from_wire(end_ms: u64) -> Bucket {
+    Bucket::ending(LogTime::from_millis(end_ms))
+}
+
+fn namespace_from_wire(sent: &wire::SnapshotNamespace) -> Result<Item, CodecError> {
+    let settings = NamespaceSettings::decode(&sent.settings);
+    let settings = settings.map_err(|_| CodecError::Damaged("the settings of a namespace break a rule"))?;
+    let stored = StoredNamespace {
+        settings,
+        changed_at: sent.changed_at,
+        generation: sent.generation,
+        last_generation: sent.last_generation,
+    };
+    Ok(Item::Row(RowKey::Namespace(NamespaceId::new(sent.namespace)), Row::Namespace(stored)))
 }
 
 fn proposer_from_wire(sent: wire::SnapshotProposer) -> Result<Item, CodecError> {

@@ -21,8 +21,7 @@ impl SessionState {
             let writer = self.inner().writer.lock();
             self.assert_going()?;
             let current = self.current();
-            let live = |namespace| writer.state.total(namespace).bytes;
-            let live_bytes = writer.state.namespaces().map(live).sum();
+            let live_bytes = writer.state.namespaces().iter().map(|(id, _)| writer.state.total(id).bytes).sum();
             (current.engine.view()?, writer.applied.clone(), current.dir.clone(), live_bytes)
         };
         let (view, applied) = match self.persist() {
@@ -33,7 +32,7 @@ impl SessionState {
                 let durable = current.engine.view_since_persist()?;
                 let Writer { state, applied, .. } = Writer::load_from(&*durable, &current)?;
                 // Which may be more than the last persist made: the engine writes tables when its buffer is full, too.
-                self.is_durable(&current, applied.log_id, *state.horizon());
+                self.is_durable(&current, applied.log_id, state.horizons());
                 (durable, applied)
             }
             Err(error) => return Err(error),
@@ -79,14 +78,14 @@ impl SessionState {
             self.assert_going()?;
             writer.assert_not_ahead_of(meta.last_log_id)?;
             let (fresh, loaded, persisted) = built.put_in_use()?;
-            let horizon = *loaded.state.horizon();
+            let horizons = loaded.state.horizons().clone();
             let mut status = StateStatus::of(&loaded);
             status.persisted = persisted;
             // The records first and the clock after them, as with every batch: a reader that judged an old record by the
             // new clock would miss a session that was renewed in between.
             let old = std::mem::replace(&mut *self.inner().engine.write(), Arc::new(fresh));
             *self.inner().status.write() = status;
-            self.show(horizon, meta.last_log_id);
+            self.show(&horizons, meta.last_log_id);
             (old, std::mem::replace(&mut *writer, loaded))
         };
         old.engine.shutdown()?;

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sessile_core::{
-    GroupName, HistoryEntry, Horizon, NamespaceId, ProposerId, Row, RowKey, RulesVersion, State, Tally,
+    GroupName, HistoryEntry, Horizons, NamespaceId, ProposerId, Row, RowKey, RulesVersion, State, Tally,
 };
 
 use super::checksums::Checksums;
@@ -17,7 +17,7 @@ pub(super) struct StateStatus {
     /// The last entry that is applied. All that follows, to `history`, is as of this entry.
     pub(super) applied: Option<LogId>,
     pub(super) membership: StoredMembership,
-    pub(super) horizon: Horizon,
+    pub(super) horizons: Horizons,
     pub(super) rules: RulesVersion,
     pub(super) checksum: u64,
     pub(super) checksums: Checksums,
@@ -34,10 +34,10 @@ pub(super) struct StateStatus {
 }
 
 /// How far the state is durable.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Persisted {
     pub(super) log_id: Option<LogId>,
-    pub(super) horizon: Horizon,
+    pub(super) horizons: Horizons,
 }
 
 impl StateStatus {
@@ -53,11 +53,11 @@ impl StateStatus {
         let mut status = Self {
             applied: applied.log_id,
             membership: applied.membership.clone(),
-            horizon: *state.horizon(),
+            horizons: state.horizons().clone(),
             rules: state.rules(),
             checksum: state.checksum(),
             checksums: Checksums::default(),
-            counts: state.namespaces().map(|namespace| (namespace, groups(namespace))).collect(),
+            counts: state.namespaces().iter().map(|(id, _)| (id, groups(id))).collect(),
             incarnations: state.rows().filter_map(incarnation).collect(),
             removed: state.tombstones().map(|(id, _)| id).collect(),
             history: state.history().map(|(index, entry)| (index, entry.clone())).collect(),
@@ -80,11 +80,15 @@ impl StateStatus {
         if self.membership.log_id() != applied.membership.log_id() {
             self.membership = applied.membership.clone();
         }
-        (self.horizon, self.rules, self.checksum) = (*state.horizon(), state.rules(), state.checksum());
+        self.horizons.clone_from(state.horizons());
+        (self.rules, self.checksum) = (state.rules(), state.checksum());
         noted.for_each(|(index, checksum)| self.checksums.note(index, checksum));
         for (key, row) in changes {
             match (key, row) {
-                (RowKey::Clock, _) => {}
+                // They are among the horizons.
+                (RowKey::LastNamespace | RowKey::TruncatedGroup(..) | RowKey::Unnamed(_), _) => {}
+                (RowKey::Clock, _) | (RowKey::Namespace(_), Some(_)) => {}
+                (RowKey::Namespace(id), None) => drop(self.counts.remove(id)),
                 (RowKey::Tally(namespace, group, _), _) => {
                     self.count(*namespace, group, state.group(*namespace, group));
                 }

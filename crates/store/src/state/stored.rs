@@ -3,13 +3,13 @@
 //! ```text
 //! 00            whose state this is                    sealed (Owner)
 //! 01            how far the log is applied             sealed (Applied)
-//! 02 row key    clock, counts, proposers, tombstones           sealed (Row)
+//! 02 row key    clock, counts, proposers, namespaces …  sealed (Row)
 //! 10 ns key     a record: version, checksum, header, value
 //! ```
 //! `ns` is the namespace's number, 4 bytes big endian. A snapshot carries everything but the owner.
 
 use bytes::{Bytes, BytesMut};
-use sessile_core::{Header, NamespaceId, Record, Row, RowKey, SessionKey};
+use sessile_core::{Header, NamespaceId, Record, Row, RowKey, SessionKey, group_of};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::codec::{CodecError, plain, seal, unplain, unseal};
@@ -94,10 +94,20 @@ pub(super) fn record_key(namespace: NamespaceId, key: &SessionKey) -> Bytes {
 }
 
 pub(super) fn parse_record_key(bytes: &Bytes) -> Result<(NamespaceId, SessionKey), CodecError> {
-    let damaged = CodecError::Damaged("a record's key is no key");
-    let rest = bytes.strip_prefix(&[RECORD_SPACE]).ok_or(damaged.clone())?;
-    let (number, key) = rest.split_first_chunk::<4>().ok_or(damaged.clone())?;
-    let key = SessionKey::new(bytes.slice_ref(key)).map_err(|_| damaged)?;
+    let (namespace, key) = split_record_key(bytes)?;
+    let key = SessionKey::new(bytes.slice_ref(key));
+    Ok((namespace, key.map_err(|_| CodecError::Damaged("a record's key is no key"))?))
+}
+
+/// The namespace of a record and the group of its key.
+pub(super) fn group_of_record(stored_key: &[u8]) -> Result<(NamespaceId, &str), CodecError> {
+    let (number, key) = split_record_key(stored_key)?;
+    Ok((number, group_of(key)))
+}
+
+fn split_record_key(stored_key: &[u8]) -> Result<(NamespaceId, &[u8]), CodecError> {
+    let split = stored_key.strip_prefix(&[RECORD_SPACE]).and_then(<[u8]>::split_first_chunk::<4>);
+    let (number, key) = split.ok_or(CodecError::Damaged("a record's key is no key"))?;
     Ok((NamespaceId::new(u32::from_be_bytes(*number)), key))
 }
 
@@ -257,6 +267,18 @@ mod tests {
                 "01 a9f7ca1661c4e280 04 fb2d01 04 fd0068e5cf8b010000 09 6175746f70696c6f74 0d 31302e302e302e313a37303831
                  0a 70726f6d6f7465206e33 01 04 646f6e65",
             ),
+            ("last_namespace", "02 05", "01 8fb0b15971784715 05 05 02"),
+            (
+                "namespace",
+                "02 06 02",
+                "01 874f657551c9f940 06 02 06 0a 0a0165 12032f652f 2801 fb2c01 03 04",
+            ),
+            (
+                "truncated_group",
+                "02 07 02 05 6177696b69",
+                "01 c90c1c9b86a72bd4 07 02 05 6177696b69 07 04 fd4004e6cf8b010000",
+            ),
+            ("unnamed", "02 08 02", "01 f0f1a9e925992745 08 02 08 fd4004e6cf8b010000"),
         ];
         let rows = examples::rows();
         assert_eq!(rows.each_ref().map(|(name, ..)| *name), table.map(|(name, ..)| name));

@@ -5,6 +5,7 @@ mod golden;
 mod interrupted;
 mod members;
 mod memory;
+mod namespaces;
 mod opening;
 mod raft_suite;
 mod restart;

@@ -25,7 +25,7 @@ pub(super) fn transfer(
     receiver.finish(meta.clone())
 }
 
-fn install(store: &Store, meta: &SnapshotMeta, snapshot: Snapshot) -> std::io::Result<()> {
+pub(super) fn install(store: &Store, meta: &SnapshotMeta, snapshot: Snapshot) -> std::io::Result<()> {
     wait(store.state_machine().install_snapshot(meta, snapshot))
 }
 

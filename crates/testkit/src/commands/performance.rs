@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use sessile_testkit::performance::{
     PerformanceOptions, Shape, absence, cold_reads, distance, expiring, failover, full_disk, growth, large, limits,
-    reimage, soak, steady,
+    reimage, soak, steady, truncate,
 };
 
 /// Of nothing there is no median.
@@ -118,6 +118,8 @@ enum Part {
     Limits,
     /// Voters that are far from each other: three quarters of an hour; needs root.
     Distance,
+    /// Two namespaces full of sessions, one of which is truncated under load: five minutes, and 4 GB of disk.
+    Truncate,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -203,6 +205,7 @@ impl Performance {
                 Part::FullDisk => full_disk(&options, &mut tell),
                 Part::Limits => limits(&options, &mut tell),
                 Part::Distance => distance(&options, &mut tell),
+                Part::Truncate => truncate(&options, &mut tell),
             };
             if let Err(why) = measured {
                 eprintln!("sessile-testkit: {why}");

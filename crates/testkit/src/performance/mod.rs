@@ -23,6 +23,7 @@ mod reimage;
 mod scrape;
 mod soak;
 mod steady;
+mod truncate;
 mod usage;
 mod wrapper;
 
@@ -38,6 +39,7 @@ pub use limits::limits;
 pub use reimage::reimage;
 pub use soak::soak;
 pub use steady::steady;
+pub use truncate::truncate;
 
 /// What the load test's sessions have in bytes, without their keys.
 const VALUE_BYTES: u64 = 1_800;

@@ -102,10 +102,10 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
     kept_state(&host, &opening)?;
     let sessions = Arc::new(ClusterSessions::new(Duration::ZERO));
     let mut listeners = JoinSet::new();
-    for (port, namespace) in NAMESPACES {
+    for (port, _) in NAMESPACES {
         let listener = listen(port).await?;
         let metrics = HttpMetrics::register(&Registry::new())?;
-        let config = ApiConfig { namespace, request_timeout: constants.request, ..ApiConfig::default() };
+        let config = ApiConfig { request_timeout: constants.request, ..ApiConfig::default() };
         let router = match planted {
             None => sessile_http::router(sessions.clone(), config, metrics.clone(), String::new),
             Some(defect) => {

@@ -35,12 +35,12 @@ pub(super) fn told(answer: &ChangeResponse) -> anyhow::Result<ExitCode> {
     say(&format!("{already}{} (membership {})", answer.what, answer.membership_index))
 }
 
-pub(super) fn say(sentence: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn say(sentence: &str) -> anyhow::Result<ExitCode> {
     print(&format!("{sentence}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     output::to_stdout(text).context(output::UNWRITABLE)
 }
 

@@ -14,13 +14,14 @@ const POOL_BYTES: usize = 8 << 20;
 pub(super) struct Content {
     pool: Vec<u8>,
     value_bytes: usize,
+    base: &'static str,
 }
 
 impl Content {
-    pub(super) fn new(value_bytes: usize) -> Self {
+    pub(super) fn new(value_bytes: usize, base: &'static str) -> Self {
         let mut pool = vec![0; POOL_BYTES + value_bytes];
         SmallRng::seed_from_u64(1).fill_bytes(&mut pool);
-        Self { pool, value_bytes }
+        Self { pool, value_bytes, base }
     }
 
     /// Appends a request. The place of a read decides which key it is for.
@@ -32,7 +33,8 @@ impl Content {
             Work::Get { of } => ("GET", scrambled(nth ^ first.rotate_left(32)) % of.max(1)),
         };
         let (high, low) = (scrambled(number), scrambled(!number));
-        let target = format_args!("/sessions/v1/enwiki%3AMWSession%3A{high:016x}{low:016x}");
+        let base = self.base;
+        let target = format_args!("{base}enwiki%3AMWSession%3A{high:016x}{low:016x}");
         // Into memory: it cannot fail.
         let _ = write!(to, "{method} {target} HTTP/1.1\r\nHost: test\r\n");
         if let Work::Put { ttl } = work {
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn every_number_has_a_key_of_its_own_and_keys_come_in_no_order() {
-        let content = Content::new(3);
+        let content = Content::new(3, "/sessions/v1/");
         let key = |nth| {
             let mut request = Vec::new();
             content.append(&mut request, Work::Delete, 100, nth);
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_read_is_for_a_key_that_was_written() {
-        let content = Content::new(0);
+        let content = Content::new(0, "/sessions/v1/");
         let targets = |work| {
             let request = |nth| {
                 let mut request = Vec::new();

@@ -20,6 +20,9 @@ pub(super) use content::KEY_BYTES;
 use tally::Tally;
 pub(super) use tally::{Totals, WINDOW, Window, median_p99_ms};
 
+/// Where a node serves its sessions unless it is told otherwise.
+const BASE: &str = "/sessions/v1/";
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
@@ -37,6 +40,8 @@ pub(super) struct Order {
     /// How many requests, unless it is stopped before.
     pub(super) count: u64,
     pub(super) value_bytes: usize,
+    /// The path that the keys are under, with a slash at both ends.
+    pub(super) base: &'static str,
 }
 
 /// A kind of request. Keys have numbers, and are in no order of these.
@@ -70,13 +75,23 @@ impl Order {
     /// New keys on 64 connections, one request at a time on each, as fast as they are answered and without an end.
     pub(super) fn writes(addresses: Vec<SocketAddr>, value_bytes: usize) -> Self {
         let work = Work::Put { ttl: 86_400 };
-        Self { addresses, connections: 64, depth: 1, rate: None, work, first: 0, count: u64::MAX, value_bytes }
+        Self {
+            addresses,
+            connections: 64,
+            depth: 1,
+            rate: None,
+            work,
+            first: 0,
+            count: u64::MAX,
+            value_bytes,
+            base: BASE,
+        }
     }
 }
 
 impl Generator {
     pub(super) fn start(order: Order) -> Self {
-        let content = Content::new(order.value_bytes);
+        let content = Content::new(order.value_bytes, order.base);
         let begin = Instant::now();
         let shared = Arc::new(Shared {
             order,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sessile::{ClusterSessions, live};
 use sessile_cluster::{Cluster, LiveRecord};
-use sessile_core::{Condition, Delete, NamespaceId, Put, SessionKey};
+use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, Put, SessionKey};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use sessile_store::term_of;
 use tokio::time::Instant;
@@ -111,6 +111,10 @@ where
 }
 
 impl Sessions for PlantedSessions {
+    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
+        self.own.namespaces()
+    }
+
     async fn get(
         &self,
         namespace: NamespaceId,

@@ -4,7 +4,7 @@ use std::fmt;
 ///
 /// Invariants, held by [`BaseUri::new`]: begins and ends with `/`; no empty, `.` or `..` segment; only characters that
 /// stand for themselves in a path (RFC 3986, 3.3), so that comparing bytes compares paths.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BaseUri(String);
 
 /// What a base URI must not be, in words that follow its name.
@@ -49,6 +49,11 @@ impl BaseUri {
         Ok(Self(uri))
     }
 
+    /// Whether a path under one of them could be taken for a path under the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
+    }
+
     /// As text, slashes included.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,6 +75,20 @@ impl fmt::Display for BaseUri {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_overlap_where_one_leads_into_the_other() {
+        let uri = |text| BaseUri::new(text).unwrap();
+        for (one, other, overlaps) in [
+            ("/sessions/v1", "/sessions/v1/", true),
+            ("/sessions/v1", "/sessions/v1/x", true),
+            ("/", "/sessions/v1", true),
+            ("/sessions/v1", "/sessions/v10", false),
+            ("/sessions/v1", "/echoseen/v1", false),
+        ] {
+            assert_eq!((uri(one).overlaps(&uri(other)), uri(other).overlaps(&uri(one))), (overlaps, overlaps));
+        }
+    }
 
     #[test]
     fn slashes_are_added_and_whatever_would_make_two_spellings_is_refused() {

@@ -1,0 +1,193 @@
+//! What is asked for: the command lines of `sessile namespace`.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand, ValueEnum};
+use sessile_cluster::admin::NamespaceChoices;
+
+use crate::operate::args::Server;
+
+/// A command of `sessile namespace`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NamespaceCommand {
+    /// Print the namespaces, with what each counts and may hold
+    #[command(after_help = "Example:\n  sessile namespace list --server 10.0.0.1:7081")]
+    List(List),
+    /// Print one namespace
+    #[command(after_help = "Example:\n  sessile namespace show sessions --server 10.0.0.1:7081")]
+    Show(Of),
+    /// Make one more namespace
+    ///
+    /// Its path must not lead into that of another, nor the other way round.
+    #[command(
+        after_help = "Example:\n  sessile namespace create echo --base-uri /echoseen/v1 --default-ttl 31536000 --server 10.0.0.1:7081"
+    )]
+    Create(Create),
+    /// Change what a namespace may hold, or where it is
+    ///
+    /// What is not given stays as it is. A quota below what is there is refused.
+    #[command(after_help = "Example:\n  sessile namespace set echo --max-keys 1000000 --server 10.0.0.1:7081")]
+    Set(Set),
+    /// End all sessions of a namespace, or of one group of its keys
+    ///
+    /// At once and whatever their number; their bytes leave the disk later. Asks for the name again at a terminal.
+    #[command(after_help = "Example:\n  sessile namespace truncate sessions --group enwiki --server 10.0.0.1:7081")]
+    Truncate(Truncate),
+    /// Remove a namespace
+    ///
+    /// One that has sessions only with --force.
+    #[command(after_help = "Example:\n  sessile namespace drop echo --server 10.0.0.1:7081")]
+    Drop(Drop),
+    /// Print the groups of a namespace, the largest first
+    ///
+    /// A group is what stands before the first `:` of a key; in MediaWiki it is the wiki.
+    #[command(after_help = "Example:\n  sessile namespace groups sessions --server 10.0.0.1:7081")]
+    Groups(Of),
+}
+
+/// `sessile namespace list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sessile namespace show` and `groups`.
+#[derive(Debug, Args)]
+pub(crate) struct Of {
+    /// The namespace's name
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a namespace may hold.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Limits {
+    /// The lifetime of what asks for none, in seconds; 0 for no end [default of a new one: a day]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) default_ttl: Option<u64>,
+    /// The longest lifetime, in seconds; 0 for any [default of a new one: 366 days]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_ttl: Option<u64>,
+    /// The most keys; 0 for any number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_keys: Option<u64>,
+    /// The most bytes of keys and values; 0 for any number
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_bytes: Option<u64>,
+    /// The largest value; 0 for what a node takes
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_value: Option<u64>,
+    /// What a read proves before it answers
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) read_consistency: Option<Consistency>,
+    /// The higher, the later its writes are refused when disks fill up
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) priority: Option<u32>,
+}
+
+/// What a read proves before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Consistency {
+    /// That it is as new as everything acknowledged before it came
+    Linearizable,
+    /// Nothing: it tells what the node knows, and how old that may be
+    Local,
+}
+
+impl Limits {
+    /// As they are asked for.
+    pub(super) fn choices(&self) -> NamespaceChoices {
+        NamespaceChoices {
+            base_uri: None,
+            default_ttl_seconds: self.default_ttl,
+            max_ttl_seconds: self.max_ttl,
+            max_keys: self.max_keys,
+            max_bytes: self.max_bytes,
+            max_value_bytes: self.max_value,
+            local_reads: self.read_consistency.map(|consistency| consistency == Consistency::Local),
+            priority: self.priority,
+        }
+    }
+}
+
+/// `sessile namespace create`.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Its name: a-z 0-9 _ -, a letter first
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    /// The path that its keys are under
+    #[arg(long, value_name = "PATH")]
+    pub(crate) base_uri: String,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of a sentence
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sessile namespace set`.
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// The namespace's name
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    /// The path that its keys are under from now on
+    #[arg(long, value_name = "PATH")]
+    pub(crate) base_uri: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of a sentence
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sessile namespace truncate`.
+#[derive(Debug, Args)]
+pub(crate) struct Truncate {
+    /// The namespace's name
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    /// Only the keys of this group
+    #[arg(long, value_name = "GROUP", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) group: Option<String>,
+    /// Ask nothing at a terminal
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of a sentence
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sessile namespace drop`.
+#[derive(Debug, Args)]
+pub(crate) struct Drop {
+    /// The namespace's name
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    /// Also if it has sessions, which end
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Ask nothing at a terminal
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of a sentence
+    #[arg(long)]
+    pub(crate) json: bool,
+}

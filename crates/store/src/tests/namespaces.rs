@@ -1,0 +1,108 @@
+//! Namespaces and truncates on disk, and on their way to another member.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sessile_core::{BaseUri, GroupName, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion};
+
+use super::transfer::{install, snapshot_of, transfer};
+use super::*;
+use crate::{Member, Membership, NodeId};
+
+const ENGINES: [(EngineKind, EngineKind); 2] =
+    [(EngineKind::Fjall, EngineKind::Sled), (EngineKind::Sled, EngineKind::Fjall)];
+const ECHO: NamespaceId = NamespaceId::new(2);
+
+fn settings(name: &str) -> NamespaceSettings {
+    NamespaceSettings::unlimited(NamespaceName::new(name).unwrap(), BaseUri::new(name).unwrap())
+}
+
+impl Leader {
+    /// A member that follows the newest rules, those rules, and two namespaces.
+    fn begins_with_two_namespaces(&mut self) -> Vec<Entry> {
+        let node = NodeId::from(1);
+        let members = BTreeMap::from([(node, Member::default())]);
+        let membership = Membership::new(vec![BTreeSet::from([node])], members).unwrap();
+        let first = Entry::new(log_id(1, self.index), EntryPayload::Membership(membership));
+        self.index += 1;
+        let seed = NamespaceCommand::Seed(vec![settings("sessions"), settings("echo")]);
+        let raise = self.entry(&Command::RaiseRules(RulesVersion::SUPPORTED));
+        let register = Register { proposer: PROPOSER, previous: 0, nonce: 3 };
+        // The log index of its registration is the proposer's incarnation.
+        let registered = self.entry(&Command::Register(register));
+        vec![first, raise, registered, self.entry(&Command::Namespace(seed))]
+    }
+
+    fn put_in(&mut self, namespace: NamespaceId, key: SessionKey, value: Bytes) -> Entry {
+        self.sequence += 1;
+        self.entry(&Command::Session(SessionCommand {
+            proposer: PROPOSER,
+            incarnation: 2,
+            sequence: self.sequence,
+            lowest_outstanding: self.sequence,
+            namespace,
+            key,
+            action: Action::Put(Put { value, ttl: day(), condition: Condition::None }),
+        }))
+    }
+
+    fn truncate(&mut self, namespace: NamespaceId, group: Option<&str>) -> Entry {
+        let group = group.map(|group| GroupName::new(group.as_bytes()).unwrap());
+        self.entry(&Command::Namespace(NamespaceCommand::Truncate { namespace, group }))
+    }
+}
+
+/// Which of the first so many keys of each namespace are there.
+fn there(store: &Store, of: u64) -> [Vec<u64>; 2] {
+    [NamespaceId::SESSIONS, ECHO].map(|namespace| {
+        let is_there = |number: &u64| store.state().read(namespace, &key(*number)).unwrap().is_some();
+        (0..of).filter(is_there).collect()
+    })
+}
+
+#[test]
+fn what_was_truncated_is_gone_after_a_restart_on_another_member_and_from_the_disk() {
+    const KEYS: u64 = 140;
+    for (from, to) in ENGINES {
+        let (dir, target_dir, cluster) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), ClusterId::random());
+        let (store, _) = open_in(dir.path(), from, cluster).unwrap();
+        let mut leader = Leader::new();
+        let mut entries = leader.begins_with_two_namespaces();
+        for number in 0..KEYS {
+            entries.push(leader.put_in(NamespaceId::SESSIONS, key(number), value(number, 0)));
+            entries.push(leader.put_in(ECHO, key(number), value(number, 0)));
+        }
+        store.commit(entries);
+        // Some of it is in tables, some is not.
+        store.state().persist().unwrap();
+        let mut entries = vec![leader.truncate(ECHO, None), leader.truncate(NamespaceId::SESSIONS, Some("wiki1"))];
+        entries.push(leader.put_in(ECHO, key(3), value(3, 1)));
+        entries.push(leader.put_in(NamespaceId::SESSIONS, key(8), value(8, 1)));
+        store.commit(entries);
+        // Of every seven keys one is of wiki1; the eighth was written again.
+        let left: Vec<u64> = (0..KEYS).filter(|number| number % 7 != 1 || *number == 8).collect();
+        let expected = [left, vec![3]];
+        assert_eq!(there(&store, KEYS), expected);
+        store.state().check().unwrap();
+        let (table, counts) = (store.state().namespaces(), store.state().counts());
+
+        let (meta, snapshot) = snapshot_of(&store);
+        let (target, _) = open_in(target_dir.path(), to, cluster).unwrap();
+        let chunks = snapshot.chunks().map(Result::unwrap);
+        let received = transfer(target.state().receive().unwrap(), chunks, &meta).unwrap();
+        install(&target, &meta, received).unwrap();
+        for (store, dir) in [(store, &dir), (target, &target_dir)] {
+            assert_eq!(there(&store, KEYS), expected);
+            store.close().unwrap();
+            let (again, _) = open(dir.path(), if dir.path() == target_dir.path() { to } else { from }).unwrap();
+            again.replay();
+            assert_eq!((again.state().namespaces(), again.state().counts()), (table.clone(), counts.clone()));
+            assert_eq!(there(&again, KEYS), expected);
+            again.state().persist().unwrap();
+            while again.state().reap(None, 10_000).unwrap().removed > 0 {}
+            let records = again.state().check().unwrap().records;
+            assert_eq!(records, expected.iter().map(Vec::len).sum::<usize>() as u64, "and of the rest nothing is left");
+            assert_eq!(there(&again, KEYS), expected);
+        }
+    }
+}
