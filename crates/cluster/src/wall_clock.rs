@@ -80,7 +80,7 @@ fn machines_uptime() -> Option<Uptime> {
     Some(Uptime { boot, lasts: Duration::try_from_secs_f64(seconds).ok()? })
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
