@@ -128,7 +128,7 @@ pub(crate) enum Shell {
 #[derive(Debug)]
 pub(crate) enum Request {
     /// To do something.
-    Run(Command),
+    Run(Box<Command>),
     /// To be told something: help or the version, to be printed.
     Tell(String),
 }
@@ -142,7 +142,7 @@ where
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     match Cli::try_parse_from(&arguments) {
-        Ok(cli) => Ok(Request::Run(cli.command)),
+        Ok(cli) => Ok(Request::Run(Box::new(cli.command))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // clap pads the empty lines between paragraphs.
             Ok(Request::Tell(error.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()))
@@ -200,7 +200,7 @@ mod tests {
 
     fn command(arguments: &[&str]) -> Command {
         match parse(["sessile"].iter().chain(arguments)) {
-            Ok(Request::Run(command)) => command,
+            Ok(Request::Run(command)) => *command,
             other => panic!("{other:?}"),
         }
     }

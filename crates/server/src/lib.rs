@@ -52,7 +52,7 @@ pub use sessions::{ClusterSessions, live};
 /// The whole program: does what the command line says, the program's name first, and gives the code to exit with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match cli::parse(arguments) {
-        Ok(cli::Request::Run(command)) => dispatch::run(command),
+        Ok(cli::Request::Run(command)) => dispatch::run(*command),
         Ok(cli::Request::Tell(text)) => output::to_stdout(&text).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Err(wrong) => Err(wrong.into()),
     };

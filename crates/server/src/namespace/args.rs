@@ -10,37 +10,35 @@ use crate::operate::args::Server;
 #[derive(Debug, Subcommand)]
 pub(crate) enum NamespaceCommand {
     /// Print the namespaces, with what each counts and may hold
-    #[command(after_help = "Example:\n  sessile namespace list --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile namespace list")]
     List(List),
     /// Print one namespace
-    #[command(after_help = "Example:\n  sessile namespace show sessions --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile namespace show sessions")]
     Show(Of),
     /// Make one more namespace
     ///
     /// Its path must not lead into that of another, nor the other way round.
-    #[command(
-        after_help = "Example:\n  sessile namespace create echo --base-uri /echoseen/v1 --default-ttl 31536000 --server 10.0.0.1:7081"
-    )]
+    #[command(after_help = "Example:\n  sessile namespace create echo --base-uri /echoseen/v1 --default-ttl 31536000")]
     Create(Create),
     /// Change what a namespace may hold, or where it is
     ///
     /// What is not given stays as it is. A quota below what is there is refused.
-    #[command(after_help = "Example:\n  sessile namespace set echo --max-keys 1000000 --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile namespace set echo --max-keys 1000000")]
     Set(Set),
     /// End all sessions of a namespace, or of one group of its keys
     ///
     /// At once and whatever their number; their bytes leave the disk later. Asks for the name again at a terminal.
-    #[command(after_help = "Example:\n  sessile namespace truncate sessions --group enwiki --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile namespace truncate sessions --group enwiki")]
     Truncate(Truncate),
     /// Remove a namespace
     ///
     /// One that has sessions only with --force.
-    #[command(after_help = "Example:\n  sessile namespace drop echo --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile namespace drop echo")]
     Drop(Drop),
     /// Print the groups of a namespace, the largest first
     ///
     /// A group is what stands before the first `:` of a key; in MediaWiki it is the wiki.
-    #[command(after_help = "Example:\n  sessile namespace groups sessions --server 10.0.0.1:7081")]
+    #[command(after_help = "Example:\n  sessile namespace groups sessions")]
     Groups(Of),
 }
 
