@@ -24,8 +24,9 @@ impl Known {
     fn start() -> Self {
         let place = Place::new("fjall");
         place.secret("operators", &format!("# who may\nops admin {ADMIN}\nlook read {READ}\n"));
-        let (node, grpc) = start(&place);
+        let (mut node, grpc) = start(&place);
         assert_eq!(place.ask(&node, &["cluster", "init"]).0, Some(0));
+        node.ready();
         Self { place, node, grpc }
     }
 

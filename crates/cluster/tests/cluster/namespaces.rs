@@ -88,7 +88,7 @@ async fn the_namespaces_of_the_configuration_are_everywhere_and_a_change_through
     let history = admin.history().await.unwrap().entries;
     for what in ["create the namespace central under /central/v1/", "truncate group awiki of the namespace echo"] {
         let entry = history.iter().find(|entry| entry.what == what).unwrap_or_else(|| panic!("{what}: {history:?}"));
-        assert!(entry.result.is_some() && entry.who == "an operator", "{entry:?}");
+        assert!(entry.result.is_some() && entry.who == "token tests", "{entry:?}");
     }
 
     // A node that gets its state from another, and all of them after a restart.
