@@ -29,10 +29,14 @@ impl Version {
         program.into()
     }
 
-    /// `storage.log_keep_minutes` for its nodes: their logs begin late. Earlier programs have no such setting, and keep little.
+    /// `storage.log_keep_minutes` for its nodes: their logs begin late. The earliest programs have no such setting, and keep
+    /// little.
     pub(crate) fn log_keep_minutes(self) -> Option<u64> {
-        let knows = self == Self::Current || env::var_os(PREVIOUS).is_none();
-        knows.then_some(0)
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.yaml");
+        fs::write(&file, "storage: { data_dir: /absent, log_keep_minutes: 0 }\n").unwrap();
+        let checked = Command::new(self.program()).arg("check-config").arg(&file).output().unwrap();
+        checked.status.success().then_some(0)
     }
 
     /// Whether a node of that version answers the commands of this one: an earlier one proves nothing and knows no socket.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::first_namespaces::OwnNamespaces;
 use crate::group::Group;
 use crate::health::{ClusterHealth, Readiness};
 use crate::membership::MembershipChanges;
@@ -14,4 +15,5 @@ pub(crate) struct ManagedMember {
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) changes: Arc<MembershipChanges>,
     pub(crate) writes: Arc<Writes>,
+    pub(crate) own_namespaces: OwnNamespaces,
 }

@@ -4,6 +4,7 @@
 mod access;
 mod caller;
 mod client;
+mod first_namespaces;
 mod guard;
 mod managed;
 mod namespaces;
@@ -23,6 +24,7 @@ pub use crate::wire::{
 };
 pub(crate) use access::AccessService;
 pub use client::{AdminClient, AdminError, AdminErrorKind};
+pub(crate) use first_namespaces::{OwnNamespaces, are_plain};
 pub(crate) use guard::Guarded;
 pub(crate) use managed::ManagedMember;
 pub(crate) use service::AdminService;

@@ -28,22 +28,25 @@ const DEFAULT_MAX_TTL: u64 = 366 * 86_400;
 /// The namespaces, with what each counts.
 pub(super) async fn list(member: &ManagedMember) -> Result<ListNamespacesResponse, Status> {
     prove(member).await?;
-    let (table, counts) = (member.group.state.namespaces(), member.group.state.counts());
-    let status = |(id, namespace): (NamespaceId, &sessile_core::Namespace)| {
+    let counts = member.group.state.counts();
+    let status = |(id, settings): (NamespaceId, NamespaceSettings)| {
         let (mut total, mut groups) = (Tally::default(), 0);
         for (_, name, tally) in counts.iter().filter(|(of, ..)| *of == id) {
             total.add(tally);
             groups += u64::from(!name.as_str().is_empty());
         }
-        status_of(id, &namespace.settings, &total, groups)
+        status_of(id, &settings, &total, groups)
     };
-    Ok(ListNamespacesResponse { namespaces: table.iter().map(status).collect() })
+    Ok(ListNamespacesResponse { namespaces: all(member).into_iter().map(status).collect() })
 }
 
 /// The groups of a namespace, the largest first.
 pub(super) async fn groups(member: &ManagedMember, request: &ListGroupsRequest) -> Result<ListGroupsResponse, Status> {
     prove(member).await?;
-    let (id, _) = find(&member.group.state.namespaces(), &request.namespace)?;
+    let all = all(member);
+    let known = all.iter().find(|(_, settings)| settings.name.as_str() == request.namespace);
+    let names = || all.iter().map(|(_, settings)| settings.name.as_str());
+    let id = known.map(|(id, _)| *id).ok_or_else(|| none(&request.namespace, names()))?;
     let counts = member.group.state.counts().into_iter().filter(|(of, ..)| *of == id);
     let group = |(_, name, tally): (NamespaceId, GroupName, Tally)| GroupStatus {
         name: name.as_str().to_owned(),
@@ -61,6 +64,7 @@ pub(super) async fn create(
     author: &Author,
     request: CreateNamespaceRequest,
 ) -> Result<NamespaceResponse, Status> {
+    make_first(member).await;
     let name = NamespaceName::new(&request.name).map_err(|error| invalid(&error))?;
     let choices = request.choices.unwrap_or_default();
     let base_uri = choices.base_uri.as_deref().ok_or_else(|| invalid(&"a new namespace needs a base URI"))?;
@@ -80,6 +84,7 @@ pub(super) async fn set(
     author: &Author,
     request: SetNamespaceRequest,
 ) -> Result<NamespaceResponse, Status> {
+    make_first(member).await;
     let table = member.group.state.namespaces();
     let (namespace, before) = find(&table, &request.name)?;
     let choices = request.choices.unwrap_or_default();
@@ -105,6 +110,7 @@ pub(super) async fn truncate(
     author: &Author,
     request: TruncateNamespaceRequest,
 ) -> Result<NamespaceResponse, Status> {
+    make_first(member).await;
     let (namespace, _) = find(&member.group.state.namespaces(), &request.name)?;
     let group = match request.group.as_str() {
         "" => None,
@@ -125,6 +131,7 @@ pub(super) async fn drop_namespace(
     author: &Author,
     request: DropNamespaceRequest,
 ) -> Result<NamespaceResponse, Status> {
+    make_first(member).await;
     let (namespace, _) = find(&member.group.state.namespaces(), &request.name)?;
     let name = request.name;
     let said = |gone: &NamespaceChanged| {
@@ -163,12 +170,34 @@ async fn change(
 
 /// Returns when what is applied here holds everything that was acknowledged before.
 async fn prove(member: &ManagedMember) -> Result<(), Status> {
-    if member.group.state.rules() < RulesVersion::NAMESPACES {
+    if member.group.state.rules() < RulesVersion::NAMESPACES && !goes_by_its_file(member) {
         return Err(no_rules(member));
     }
     member.reads.prove(Instant::now() + LIST_TIMEOUT).await.map_err(|_| {
         Status::unavailable("no quorum confirms what this node knows of the namespaces; try again in a moment")
     })
+}
+
+/// Whether this is a single node of which nobody has wanted more than its file says.
+fn goes_by_its_file(member: &ManagedMember) -> bool {
+    member.own_namespaces.is_alone && !member.group.state.namespaces().is_seeded()
+}
+
+/// Who wants to change the namespaces of a single node puts those of its file into its log first.
+async fn make_first(member: &ManagedMember) {
+    if goes_by_its_file(member) {
+        member.own_namespaces.make(&member.group, &member.writes).await;
+    }
+}
+
+/// Those there are.
+fn all(member: &ManagedMember) -> Vec<(NamespaceId, NamespaceSettings)> {
+    if goes_by_its_file(member) {
+        let sessions = member.own_namespaces.namespaces.iter().take(1);
+        return sessions.map(|settings| (NamespaceId::SESSIONS, settings.clone())).collect();
+    }
+    let table = member.group.state.namespaces();
+    table.iter().map(|(id, namespace)| (id, namespace.settings.clone())).collect()
 }
 
 fn no_rules(member: &ManagedMember) -> Status {
@@ -184,13 +213,16 @@ fn find<'table>(
     table: &'table NamespaceTable,
     name: &str,
 ) -> Result<(NamespaceId, &'table sessile_core::Namespace), Status> {
-    table.named(name).ok_or_else(|| {
-        let names: Vec<&str> = table.iter().map(|(_, namespace)| namespace.settings.name.as_str()).collect();
-        Status::not_found(format!(
-            "there is no namespace {name:?}, and nothing was changed; there are: {}",
-            names.join(", ")
-        ))
-    })
+    let names = || table.iter().map(|(_, namespace)| namespace.settings.name.as_str());
+    table.named(name).ok_or_else(|| none(name, names()))
+}
+
+fn none<'names>(name: &str, names: impl Iterator<Item = &'names str>) -> Status {
+    let names: Vec<&str> = names.collect();
+    Status::not_found(format!(
+        "there is no namespace {name:?}, and nothing was changed; there are: {}",
+        names.join(", ")
+    ))
 }
 
 /// What an operator chose, over what was before. Lifetimes are looked at together, elsewhere.

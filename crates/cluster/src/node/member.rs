@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::cluster::{Cluster, Parts};
-use super::namespaces::{self, OwnNamespaces};
+use super::namespaces;
 use super::peer_service::PeerMember;
 use super::starting::Starting;
 use super::watches;
-use crate::admin::ManagedMember;
+use crate::admin::{ManagedMember, OwnNamespaces};
 use crate::admission::begin;
 use crate::config::{NodeConfig, PeersConfig};
 use crate::disk::Disk;
@@ -132,6 +132,7 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
         readiness: Arc::new(Readiness::new(fault.clone(), reads.clone(), writes.clone())),
         changes: Arc::new(changes),
         writes: writes.clone(),
+        own_namespaces: OwnNamespaces { namespaces: config.namespaces.clone(), is_alone: config.peers.is_none() },
     };
     let peers = PeerMember { receiver, reads: reads.clone(), writes: writes.clone(), health: health.clone() };
     let parts = Parts {
@@ -160,7 +161,6 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
     let Parts { group, reads, writes, health, disk, managed, .. } = parts;
     let maintenance = Maintenance::new(group.clone(), reads.clone(), disk.clone(), sending.clone(), keep(config));
     let watch_membership = watches::membership(group.clone(), health.members.clone(), directory, stop.clone());
-    let own_namespaces = OwnNamespaces { namespaces: config.namespaces.clone(), is_alone: config.peers.is_none() };
     let mut own: Vec<Task> = vec![
         ("the watch over Raft", watches::raft(group.clone(), stop.clone()).boxed()),
         ("the watch over the membership", watch_membership.boxed()),
@@ -170,7 +170,7 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
         ("the watch over the disk", watch_disk(health.clone(), sending, stop.clone()).boxed()),
         ("the watch over the clocks", watch_clocks(health.clone(), stop.clone()).boxed()),
         ("the upkeep", maintenance.run(stop.clone()).boxed()),
-        ("the first namespaces", namespaces::run(managed.clone(), own_namespaces, stop.clone()).boxed()),
+        ("the first namespaces", namespaces::run(managed.clone(), stop.clone()).boxed()),
     ];
     if let Some(PeersConfig { autopilot, stabilise, dead_after, seeds, .. }) = &config.peers {
         let changes = &managed.changes;

@@ -1,39 +1,28 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::ChangeMembers;
-use sessile_core::{Command, NamespaceCommand, NamespaceSettings, NamespaceTable, Outcome, RulesVersion};
-use sessile_store::Member;
+use sessile_core::{Command, NamespaceCommand, NamespaceSettings, NamespaceTable, Outcome};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::admin::ManagedMember;
-use crate::group::Group;
+use crate::admin::{ManagedMember, OwnNamespaces, are_plain};
 use crate::membership::Author;
-use crate::writes::Writes;
 
 /// How often it is looked whether the namespaces are still to be made.
 const ROUND: Duration = Duration::from_millis(250);
 /// How long the entry that changes a namespace may take, on a node that is a quorum by itself.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a configuration says of namespaces.
-#[derive(Debug, Clone)]
-pub(super) struct OwnNamespaces {
-    /// Which there are in a new cluster; one of them is `sessions`.
-    pub(super) namespaces: Vec<NamespaceSettings>,
-    /// Whether this node is a cluster by itself. Then its configuration is an operator's word at each start, and nobody else
-    /// raises the rules.
-    pub(super) is_alone: bool,
-}
-
 /// Says once which namespaces there are, as soon as the rules in force know such, and then ends. Whoever leads then says
 /// what its configuration says; what others would say has no effect any more.
-pub(super) async fn run(member: Arc<ManagedMember>, own: OwnNamespaces, stop: CancellationToken) {
+pub(super) async fn run(member: Arc<ManagedMember>, stop: CancellationToken) {
+    let own = &member.own_namespaces;
     if own.is_alone && stop.run_until_cancelled(member.group.when_leading()).await.is_none() {
+        return;
+    }
+    if own.is_alone && are_plain(&own.namespaces) && !member.group.state.namespaces().is_seeded() {
         return;
     }
     let mut rounds = interval(ROUND);
@@ -42,7 +31,7 @@ pub(super) async fn run(member: Arc<ManagedMember>, own: OwnNamespaces, stop: Ca
         if !own.is_alone && member.group.state.namespaces().is_seeded() {
             return;
         }
-        let is_done = async { member.group.leads() && look(&member, &own).await };
+        let is_done = async { member.group.leads() && look(&member, own).await };
         if stop.run_until_cancelled(is_done).await == Some(true) {
             return;
         }
@@ -51,38 +40,14 @@ pub(super) async fn run(member: Arc<ManagedMember>, own: OwnNamespaces, stop: Ca
 
 /// Whether the namespaces have what this configuration says of them, where it is followed.
 pub(super) fn follow(table: &NamespaceTable, own: &[NamespaceSettings]) -> bool {
-    table.is_seeded() && own.iter().all(|own| missing(table, own).is_none())
+    if table.is_seeded() { own.iter().all(|own| missing(table, own).is_none()) } else { are_plain(own) }
 }
 
 /// Says whether nothing is left to do.
 async fn look(member: &ManagedMember, own: &OwnNamespaces) -> bool {
-    let (group, state) = (&*member.group, &member.group.state);
-    if own.is_alone && group.is_alone() && state.rules() < RulesVersion::NAMESPACES {
-        raise_rules(group, &member.writes).await;
-    }
-    if state.rules() >= RulesVersion::NAMESPACES && !state.namespaces().is_seeded() {
-        info!(namespaces = own.namespaces.len(), "the namespaces of this node's configuration are made");
-        let command = Command::Namespace(NamespaceCommand::Seed(own.namespaces.clone()));
-        member.writes.propose_here(command.encode()).await;
-    }
+    own.make(&member.group, &member.writes).await;
+    let state = &member.group.state;
     state.namespaces().is_seeded() && (!own.is_alone || follow_file(member, &own.namespaces).await)
-}
-
-/// Raises the rules of a cluster of one, whose membership may still say what a program of before could follow.
-async fn raise_rules(group: &Group, writes: &Writes) {
-    let membership = group.membership();
-    let mut members = membership.membership().nodes();
-    let (Some((&node, known)), None) = (members.next(), members.next()) else { return };
-    if known.rules_supported < RulesVersion::SUPPORTED {
-        let newer = Member { rules_supported: RulesVersion::SUPPORTED, ..known.clone() };
-        let change = ChangeMembers::SetNodes(BTreeMap::from([(node, newer)]));
-        if group.raft.change_membership(change, false).await.is_err() {
-            // Again at the next look.
-            return;
-        }
-    }
-    info!(version = RulesVersion::SUPPORTED.number(), "newer rules are in force");
-    writes.propose_here(Command::RaiseRules(RulesVersion::SUPPORTED).encode()).await;
 }
 
 /// Makes and changes what a file of a single node says; what it does not name stays. Says whether each was decided.

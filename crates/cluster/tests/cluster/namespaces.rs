@@ -240,3 +240,25 @@ async fn a_cluster_of_one_has_the_newest_rules_and_its_namespaces_too() {
     assert_eq!(node.cluster().namespaces().len(), 2);
     node.stop().await.unwrap();
 }
+
+/// A program of before knows older rules, and refuses a state of newer ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_node_without_limits_leaves_its_rules_as_they_are_until_somebody_changes_namespaces() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |config| config.admin_socket = true).await;
+    let cluster = node.cluster().clone();
+    write_to(&cluster, SESSIONS, key(1)).await;
+    write_to(&cluster, SESSIONS, key(2)).await;
+    let before = cluster.status().rules;
+    let mut admin = AdminClient::connect_in(dir.path(), PATIENCE).await.unwrap();
+    let sessions = listed(&mut admin, "sessions").await;
+    assert_eq!((sessions.keys, sessions.base_uri.as_str()), (2, "/sessions/v1/"));
+    assert_eq!(admin.groups("sessions").await.unwrap().groups.len(), 1);
+    assert!(before < RulesVersion::NAMESPACES && cluster.status().rules == before, "nothing was changed: {before}");
+    let told = admin.truncate_namespace(truncate("sessions", "awiki")).await.unwrap();
+    assert_eq!(told.keys, 2);
+    assert!(cluster.status().rules >= RulesVersion::NAMESPACES);
+    assert!(!is_there(&cluster, SESSIONS, &key(1)).await);
+    drop((admin, cluster));
+    node.stop().await.unwrap();
+}

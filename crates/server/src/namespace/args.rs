@@ -10,7 +10,7 @@ use crate::operate::args::Server;
 #[derive(Debug, Subcommand)]
 pub(crate) enum NamespaceCommand {
     /// Print the namespaces, with what each counts and may hold
-    #[command(after_help = "Example:\n  sessile namespace list")]
+    #[command(after_help = "Example:\n  sessile namespace list --json")]
     List(List),
     /// Print one namespace
     #[command(after_help = "Example:\n  sessile namespace show sessions")]
