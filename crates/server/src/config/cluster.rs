@@ -55,6 +55,12 @@ pub enum Plaintext {
 }
 
 impl ClusterConfig {
+    /// Where it listens if nothing is said.
+    pub(crate) fn usual_listen() -> Result<ListenAddress, String> {
+        let (host, port) = Self::DEFAULT_LISTEN;
+        ListenAddress::new(host, port)
+    }
+
     /// Beside the HTTP side's 8081, on this machine only: who wants peers on others says where.
     const DEFAULT_LISTEN: (&str, u16) = ("127.0.0.1", 7081);
     /// One machine is no cluster that could be waited for; Raft with more than a handful of voters gets slower, not safer.
@@ -72,10 +78,7 @@ impl ClusterConfig {
         let name = name(&block, line)?;
         let listen = match address(&block, "listen")? {
             Some(found) => found.value,
-            None => {
-                let (host, port) = Self::DEFAULT_LISTEN;
-                ListenAddress::new(host, port).map_err(|why| ConfigError::at(line, why))?
-            }
+            None => Self::usual_listen().map_err(|why| ConfigError::at(line, why))?,
         };
         let advertise = advertise(&block, &listen, line)?;
         let mut seeds: Vec<ListenAddress> = Vec::new();

@@ -22,7 +22,7 @@ pub(crate) struct Server {
     #[arg(long = "server", value_name = "HOST:PORT", value_delimiter = ',', value_parser = address)]
     pub(crate) servers: Vec<ListenAddress>,
     /// The node to ask on this machine: its `storage.data_dir`. Its user and root may [env: SESSILE_DATA_DIR] [default:
-    /// /var/lib/sessile]
+    /// /var/lib/sessile, or else the node at 127.0.0.1:7081]
     #[arg(
         long,
         value_name = "DIR",

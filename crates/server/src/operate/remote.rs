@@ -15,7 +15,7 @@ use super::args::Server;
 use super::found::Found;
 use super::show::print;
 use super::whom::Whom;
-use crate::config::{ListenAddress, TokenFile};
+use crate::config::{ClusterConfig, ListenAddress, Storage, TokenFile};
 use crate::exit::{Failure, Status};
 
 /// How long the others that are named may take to say of which cluster they are, once one has answered: members that are well
@@ -41,6 +41,13 @@ impl Remote {
         match Whom::of(server)? {
             Whom::OnThisMachine(data_dir) => Self::on_this_machine(&data_dir, server.timeout).await,
             Whom::At(servers) => Self::at(&servers, server).await,
+            Whom::Usual => {
+                let by_socket = Self::on_this_machine(Path::new(Storage::DEFAULT_DATA_DIR), server.timeout).await;
+                let Err(failure) = by_socket else { return by_socket };
+                let Ok(usual) = ClusterConfig::usual_listen() else { return Err(failure) };
+                let token = token(server)?;
+                Self::ask(&usual, token.as_ref(), server.timeout).await.map_err(|_| failure)
+            }
         }
     }
 

@@ -3,7 +3,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::args::{DATA_DIR_VARIABLE, SERVER_VARIABLE, Server};
-use crate::config::{ListenAddress, Storage};
+use crate::config::ListenAddress;
 use crate::exit::{Failure, Status};
 use crate::value_parsers::address;
 
@@ -14,11 +14,13 @@ pub(super) enum Whom {
     OnThisMachine(PathBuf),
     /// The first that answers at these addresses.
     At(Vec<ListenAddress>),
+    /// Nothing was said: the node whose data is where one without a setting has it, or else the one that listens where one
+    /// without a setting does.
+    Usual,
 }
 
 impl Whom {
-    /// What is said on the command line counts before what is in the environment; with neither it is the node whose data is
-    /// where a node without a setting has it.
+    /// What is said on the command line counts before what is in the environment.
     pub(super) fn of(server: &Server) -> Result<Self, Failure> {
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
         Self::choose(server, variable(SERVER_VARIABLE), variable(DATA_DIR_VARIABLE))
@@ -39,7 +41,7 @@ impl Whom {
             };
             return servers.to_string_lossy().split(',').map(parse).collect::<Result<_, _>>().map(Self::At);
         }
-        Ok(Self::OnThisMachine(data_dir.map_or_else(|| Storage::DEFAULT_DATA_DIR.into(), PathBuf::from)))
+        Ok(data_dir.map_or(Self::Usual, |data_dir| Self::OnThisMachine(data_dir.into())))
     }
 }
 
@@ -61,7 +63,7 @@ mod tests {
         let at = |servers: &[&str]| Whom::At(servers.iter().map(|server| address(server)).collect());
         let here = |data_dir: &str| Whom::OnThisMachine(data_dir.into());
         for (said, servers, data_dir, whom) in [
-            (said(&[], None), None, None, here("/var/lib/sessile")),
+            (said(&[], None), None, None, Whom::Usual),
             (said(&[], None), None, Some("/e"), here("/e")),
             (said(&[], None), Some("a:1,b:2"), Some("/e"), at(&["a:1", "b:2"])),
             (said(&[], Some("/d")), Some("a:1"), Some("/e"), here("/d")),
