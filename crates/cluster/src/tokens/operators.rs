@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::secret::{Purpose, Secret, Side};
@@ -27,7 +26,7 @@ pub struct OperatorToken {
 
 /// The tokens that a node knows, at most [`Operators::MAX`]. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
-pub struct Operators(Arc<watch::Sender<()>>, Arc<RwLock<Vec<OperatorToken>>>);
+pub struct Operators(Arc<watch::Sender<Vec<OperatorToken>>>);
 
 impl Right {
     /// As files and people name it.
@@ -52,7 +51,7 @@ impl Operators {
 
     /// These, or as many of them as there may be.
     pub fn new(tokens: Vec<OperatorToken>) -> Self {
-        let operators = Self(Arc::new(watch::Sender::new(())), Arc::default());
+        let operators = Self(Arc::new(watch::Sender::default()));
         operators.replace(tokens);
         operators
     }
@@ -60,28 +59,27 @@ impl Operators {
     /// From now on these. Whoever has proved another one has to prove one of these.
     pub fn replace(&self, mut tokens: Vec<OperatorToken>) {
         tokens.truncate(Self::MAX);
-        *self.1.write() = tokens;
-        self.0.send_replace(());
+        self.0.send_replace(tokens);
     }
 
     /// Hears of every later [`replace`](Self::replace).
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+    pub(crate) fn changes(&self) -> watch::Receiver<Vec<OperatorToken>> {
         self.0.subscribe()
     }
 
     /// Whether that one still counts.
     pub(crate) fn has(&self, token: &OperatorToken) -> bool {
-        self.1.read().iter().any(|known| known.equals(token))
+        self.0.borrow().iter().any(|known| known.equals(token))
     }
 
     /// Proves, as the side that was called, that they are known here: one proof for each.
     pub(crate) fn prove(&self, exporter: &[u8; 32]) -> Vec<Vec<u8>> {
-        self.1.read().iter().map(|token| token.secret.prove(Purpose::Operate, Side::Called, exporter)).collect()
+        self.0.borrow().iter().map(|token| token.secret.prove(Purpose::Operate, Side::Called, exporter)).collect()
     }
 
     /// The one that the caller proves to know.
     pub(crate) fn proved(&self, exporter: &[u8; 32], proof: &[u8]) -> Option<OperatorToken> {
-        let tokens = self.1.read();
+        let tokens = self.0.borrow();
         // All are looked at, so that the time tells nothing of which it is.
         let proved = tokens
             .iter()
