@@ -65,6 +65,16 @@ pub(crate) struct Of {
     pub(crate) json: bool,
 }
 
+/// Who is asked for a change, and how it is told what came of it.
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of a sentence
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// What a namespace may hold.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Limits {
@@ -128,10 +138,7 @@ pub(crate) struct Create {
     #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
-    pub(crate) server: Server,
-    /// Print a JSON document instead of a sentence
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) asked: Asked,
 }
 
 /// `sessile namespace set`.
@@ -146,10 +153,7 @@ pub(crate) struct Set {
     #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
-    pub(crate) server: Server,
-    /// Print a JSON document instead of a sentence
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) asked: Asked,
 }
 
 /// `sessile namespace truncate`.
@@ -165,10 +169,7 @@ pub(crate) struct Truncate {
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) server: Server,
-    /// Print a JSON document instead of a sentence
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) asked: Asked,
 }
 
 /// `sessile namespace drop`.
@@ -184,8 +185,5 @@ pub(crate) struct Drop {
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) server: Server,
-    /// Print a JSON document instead of a sentence
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) asked: Asked,
 }

@@ -18,10 +18,9 @@ use tokio::runtime::Builder;
 pub(crate) use args::NamespaceCommand;
 
 use crate::exit::{Failure, Status};
-use crate::operate::args::Server;
 use crate::operate::remote::Remote;
 use crate::operate::show::{print, say};
-use args::{Drop, Truncate};
+use args::{Asked, Drop, Truncate};
 
 /// `sessile namespace …`.
 pub(crate) fn run(command: &NamespaceCommand) -> anyhow::Result<ExitCode> {
@@ -45,13 +44,13 @@ pub(crate) fn run(command: &NamespaceCommand) -> anyhow::Result<ExitCode> {
                 let mut choices = create.limits.choices();
                 choices.base_uri = Some(create.base_uri.clone());
                 let request = CreateNamespaceRequest { name: create.name.clone(), choices: Some(choices) };
-                make(&create.server, create.json, async |node| node.create_namespace(request).await).await
+                make(&create.asked, async |node| node.create_namespace(request).await).await
             }
             NamespaceCommand::Set(set) => {
                 let mut choices = set.limits.choices();
                 choices.base_uri.clone_from(&set.base_uri);
                 let request = SetNamespaceRequest { name: set.name.clone(), choices: Some(choices) };
-                make(&set.server, set.json, async |node| node.set_namespace(request).await).await
+                make(&set.asked, async |node| node.set_namespace(request).await).await
             }
             NamespaceCommand::Truncate(of) => truncate(of).await,
             NamespaceCommand::Drop(of) => drop_namespace(of).await,
@@ -59,9 +58,9 @@ pub(crate) fn run(command: &NamespaceCommand) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn truncate(Truncate { name, group, yes, server, json }: &Truncate) -> anyhow::Result<ExitCode> {
+async fn truncate(Truncate { name, group, yes, asked }: &Truncate) -> anyhow::Result<ExitCode> {
     if confirm::is_asked(*yes) {
-        let node = Remote::connect(server).await?;
+        let node = Remote::connect(&asked.server).await?;
         let (keys, bytes) = match group {
             None => counted(&one(&node, name).await?),
             Some(group) => {
@@ -73,28 +72,27 @@ async fn truncate(Truncate { name, group, yes, server, json }: &Truncate) -> any
     }
     let group = group.clone().unwrap_or_default();
     let request = TruncateNamespaceRequest { name: name.clone(), group };
-    make(server, *json, async |node| node.truncate_namespace(request).await).await
+    make(asked, async |node| node.truncate_namespace(request).await).await
 }
 
-async fn drop_namespace(Drop { name, force, yes, server, json }: &Drop) -> anyhow::Result<ExitCode> {
+async fn drop_namespace(Drop { name, force, yes, asked }: &Drop) -> anyhow::Result<ExitCode> {
     if *force && confirm::is_asked(*yes) {
-        let (keys, bytes) = counted(&one(&Remote::connect(server).await?, name).await?);
+        let (keys, bytes) = counted(&one(&Remote::connect(&asked.server).await?, name).await?);
         confirm::or_refuse(name, &format!("{keys} sessions, {bytes} bytes, would end, and their namespace with them"))?;
     }
     let request = DropNamespaceRequest { name: name.clone(), force: *force };
-    make(server, *json, async |node| node.drop_namespace(request).await).await
+    make(asked, async |node| node.drop_namespace(request).await).await
 }
 
 /// Has a change made, and tells what it did.
 async fn make(
-    server: &Server,
-    json: bool,
+    Asked { server, json }: &Asked,
     ask: impl AsyncFnOnce(&mut AdminClient) -> Result<NamespaceResponse, AdminError>,
 ) -> anyhow::Result<ExitCode> {
     let node = Remote::connect(server).await?;
     let mut client = node.client();
     let done = node.within(ask(&mut client)).await?;
-    if json { shown(&show::done_document(&done)) } else { say(&done.what) }
+    if *json { shown(&show::done_document(&done)) } else { say(&done.what) }
 }
 
 async fn all(node: &Remote) -> Result<Vec<NamespaceStatus>, Failure> {
