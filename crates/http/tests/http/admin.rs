@@ -4,14 +4,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use axum::Router;
 use prometheus::Registry;
-use sessile_http::{HttpMetrics, Limits, Server, SessionsError, admin_router, bearer_only, render};
+use sessile_http::{Drained, HttpMetrics, Limits, Server, SessionsError, admin_router, bearer_only, render};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::fake::{Fake, Trouble};
+
+/// A listener that serves until it is told to end.
+struct Serving {
+    shutdown: CancellationToken,
+    server: JoinSet<Drained>,
+}
+
+/// Serves that, with a client of it.
+async fn serve(router: Router, metrics: &HttpMetrics) -> (Client, Serving) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let mut server = JoinSet::new();
+    server.spawn(Server::new(router, Limits::default(), metrics, "admin").serve(listener, shutdown.clone()));
+    (Client::connect(address).await, Serving { shutdown, server })
+}
+
+impl Serving {
+    async fn end(mut self) {
+        self.shutdown.cancel();
+        self.server.join_next().await.unwrap().unwrap();
+    }
+}
 
 #[tokio::test]
 async fn it_serves_probes_metrics_and_a_page_and_no_session() {
@@ -22,13 +46,7 @@ async fn it_serves_probes_metrics_and_a_page_and_no_session() {
         move || std::future::ready(format!("<p>page {}", made.fetch_add(1, Ordering::SeqCst)))
     };
     let router = admin_router(&fake, Duration::from_secs(60), move || render(&registry), page);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
-    let mut server = JoinSet::new();
-    server.spawn(Server::new(router, Limits::default(), &metrics, "admin").serve(listener, shutdown.clone()));
-
-    let mut client = Client::connect(address).await;
+    let (mut client, serving) = serve(router, &metrics).await;
     let page = client.request("GET", "/", "", b"").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     assert_eq!((page.text(), page.header("cache-control")), ("<p>page 0", Some("no-store")));
@@ -47,8 +65,7 @@ async fn it_serves_probes_metrics_and_a_page_and_no_session() {
         assert_eq!((nothing.status, nothing.text()), (404, "There is nothing here; / is the status page.\n"));
     }
     assert_eq!(client.request("POST", "/", "", b"x").await.status, 405);
-    shutdown.cancel();
-    server.join_next().await.unwrap().unwrap();
+    serving.end().await;
 }
 
 #[tokio::test]
@@ -58,13 +75,7 @@ async fn with_a_token_it_serves_only_those_who_show_it_and_livez_to_all() {
     let page = || std::future::ready("<p>page".to_owned());
     let router = admin_router(&fake, Duration::from_secs(60), move || render(&registry), page);
     let router = bearer_only(router, |token| token == "open-sesame");
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
-    let mut server = JoinSet::new();
-    server.spawn(Server::new(router, Limits::default(), &metrics, "admin").serve(listener, shutdown.clone()));
-
-    let mut client = Client::connect(address).await;
+    let (mut client, serving) = serve(router, &metrics).await;
     for target in ["/", "/metrics", "/readyz", "/nothing"] {
         for (headers, challenge) in [
             ("", "Bearer realm=\"sessile\""),
@@ -88,6 +99,5 @@ async fn with_a_token_it_serves_only_those_who_show_it_and_livez_to_all() {
         }
     }
     assert_eq!(client.request("GET", "/livez", "", b"").await.status, 200);
-    shutdown.cancel();
-    server.join_next().await.unwrap().unwrap();
+    serving.end().await;
 }
