@@ -24,6 +24,8 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) async fn run(health: Arc<ClusterHealth>, seeds: Vec<String>, stop: CancellationToken) {
     let group = &*health.group;
     let mut is_somebody_silent = false;
+    // Who had left when that was last looked at. It takes the whole history to tell, and changes with the membership.
+    let mut left = None;
     loop {
         let membership = group.membership();
         let others: Vec<(NodeId, Member)> = membership
@@ -43,18 +45,22 @@ pub(crate) async fn run(health: Arc<ClusterHealth>, seeds: Vec<String>, stop: Ca
             }
         };
         let Some((all, ())) = stop.run_until_cancelled(join(exchange, search)).await else { return };
-        let (removed, replaced) = (group.state.removed(), group.replaced());
-        if removed.contains(&group.node) {
-            if replaced.contains(&group.node) && health.this.rejoins() {
-                group.stop_because_replaced();
-            } else {
-                group.stop_because_removed();
+        let now = (group.state.removed(), *group.membership().log_id());
+        if left.as_ref() != Some(&now) {
+            let (removed, replaced) = (now.0.clone(), group.replaced());
+            if removed.contains(&group.node) {
+                if replaced.contains(&group.node) && health.this.rejoins() {
+                    group.stop_because_replaced();
+                } else {
+                    group.stop_because_removed();
+                }
+                return;
             }
-            return;
+            // First who may come back: none of them is to be told that it may not.
+            health.this.door().may_rejoin(replaced);
+            health.this.door().keep_out(removed);
+            left = Some(now);
         }
-        // First who may come back: none of them is to be told that it may not.
-        health.this.door().may_rejoin(replaced);
-        health.this.door().keep_out(removed);
         is_somebody_silent = all.contains(&false);
         let pause = tokio::time::sleep(if is_somebody_silent { SOON } else { EVERY });
         if stop.run_until_cancelled(pause).await.is_none() {
