@@ -120,7 +120,10 @@ pub(super) async fn truncate(
         Some(group) => format!("group {group} of the namespace {}", request.name),
         None => format!("the namespace {}", request.name),
     };
-    let said = |gone: &NamespaceChanged| format!("{} sessions of {whose} have ended, {} bytes", gone.keys, gone.bytes);
+    let said = |gone: &NamespaceChanged| {
+        let have = if gone.keys == 1 { "has" } else { "have" };
+        format!("{} of {whose} {have} ended, {} bytes", sessions(gone.keys), gone.bytes)
+    };
     let command = NamespaceCommand::Truncate { namespace, group };
     change(member, author, &format!("truncate {whose}"), command, said).await
 }
@@ -135,7 +138,7 @@ pub(super) async fn drop_namespace(
     let (namespace, _) = find(&member.group.state.namespaces(), &request.name)?;
     let name = request.name;
     let said = |gone: &NamespaceChanged| {
-        format!("the namespace {name} is gone, and {} sessions with it, {} bytes", gone.keys, gone.bytes)
+        format!("the namespace {name} is gone, and {} with it, {} bytes", sessions(gone.keys), gone.bytes)
     };
     let command = NamespaceCommand::Drop { namespace, force: request.force };
     change(member, author, &format!("drop the namespace {name}"), command, said).await
@@ -188,6 +191,11 @@ async fn make_first(member: &ManagedMember) {
     if goes_by_its_file(member) {
         member.own_namespaces.make(&member.group, &member.writes).await;
     }
+}
+
+/// So many, in words.
+fn sessions(count: u64) -> String {
+    format!("{count} session{}", if count == 1 { "" } else { "s" })
 }
 
 /// Those there are.
@@ -325,11 +333,13 @@ fn refused(table: &NamespaceTable, refusal: NamespaceRefusal) -> Status {
             Status::aborted("the namespace was changed by somebody else meanwhile; nothing was changed; look again")
         }
         NamespaceRefusal::NotEmpty { keys, bytes } => Status::failed_precondition(format!(
-            "the namespace has {keys} sessions, {bytes} bytes; nothing was changed; to end them with it, give --force"
+            "the namespace has {}, {bytes} bytes; nothing was changed; to end them with it, give --force",
+            sessions(keys)
         )),
         NamespaceRefusal::QuotaBelow { keys, bytes } => Status::failed_precondition(format!(
-            "the namespace has {keys} sessions, {bytes} bytes, which is over that quota; nothing was changed; choose a \
-             larger one, or truncate first"
+            "the namespace has {}, {bytes} bytes, which is over that quota; nothing was changed; choose a \
+             larger one, or truncate first",
+            sessions(keys)
         )),
         NamespaceRefusal::UnknownGroup => Status::not_found(
             "the namespace has no session of that group; nothing was changed; `sessile namespace groups` lists them",

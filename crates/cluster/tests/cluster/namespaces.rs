@@ -145,7 +145,7 @@ async fn what_cannot_be_is_refused_with_a_sentence_and_changes_nothing() {
     let too_low = set("echo", NamespaceChoices { max_bytes: Some(1), ..Default::default() });
     let refused = admin.set_namespace(too_low).await.unwrap_err();
     assert!(
-        refused.kind == Refused && refused.text.contains("1 sessions, 24 bytes, which is over that quota"),
+        refused.kind == Refused && refused.text.contains("1 session, 24 bytes, which is over that quota"),
         "{refused}"
     );
     let not_empty = DropNamespaceRequest { name: "echo".to_owned(), force: false };
@@ -257,6 +257,9 @@ async fn a_single_node_without_limits_leaves_its_rules_as_they_are_until_somebod
     assert!(before < RulesVersion::NAMESPACES && cluster.status().rules == before, "nothing was changed: {before}");
     let told = admin.truncate_namespace(truncate("sessions", "awiki")).await.unwrap();
     assert_eq!(told.keys, 2);
+    write_to(&cluster, SESSIONS, key(3)).await;
+    let told = admin.truncate_namespace(truncate("sessions", "")).await.unwrap();
+    assert!(told.what.starts_with("1 session of the namespace sessions has ended, "), "{}", told.what);
     assert!(cluster.status().rules >= RulesVersion::NAMESPACES);
     assert!(!is_there(&cluster, SESSIONS, &key(1)).await);
     drop((admin, cluster));
