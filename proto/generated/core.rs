@@ -164,7 +164,7 @@ pub struct ChangeEnds {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct NamespaceCommand {
-    #[prost(oneof = "namespace_command::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "namespace_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<namespace_command::Kind>,
 }
 /// Nested message and enum types in `NamespaceCommand`.
@@ -182,6 +182,12 @@ pub mod namespace_command {
         Drop(super::DropNamespace),
         #[prost(message, tag = "5")]
         Truncate(super::TruncateNamespace),
+        #[prost(message, tag = "6")]
+        AddToken(super::AddToken),
+        #[prost(message, tag = "7")]
+        RemoveToken(super::RemoveToken),
+        #[prost(message, tag = "8")]
+        TokenUsed(super::TokenUsed),
     }
 }
 /// Says once which namespaces there are, one of them `sessions`.
@@ -247,6 +253,85 @@ pub struct TruncateNamespace {
     /// Only this group of keys; empty for the whole namespace.
     #[prost(string, tag = "2")]
     pub group: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AddToken {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "TokenRight", tag = "3")]
+    pub right: i32,
+    /// The token's SHA-256, 32 bytes. The token itself is never sent.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub sha256: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct RemoveToken {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct TokenUsed {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub sha256: ::prost::bytes::Bytes,
+    /// The beginning of the hour in which it was used.
+    #[prost(uint64, tag = "3")]
+    pub used_at_ms: u64,
+}
+/// A token as it is stored.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct NamespaceToken {
+    #[prost(enumeration = "TokenRight", tag = "1")]
+    pub right: i32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub sha256: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub added_at_ms: u64,
+    /// Absent while it was never used.
+    #[prost(uint64, optional, tag = "4")]
+    pub used_at_ms: ::core::option::Option<u64>,
+}
+/// What a token of a namespace allows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TokenRight {
+    Unspecified = 0,
+    Read = 1,
+    Write = 2,
+    Both = 3,
+}
+impl TokenRight {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TOKEN_RIGHT_UNSPECIFIED",
+            Self::Read => "TOKEN_RIGHT_READ",
+            Self::Write => "TOKEN_RIGHT_WRITE",
+            Self::Both => "TOKEN_RIGHT_BOTH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TOKEN_RIGHT_UNSPECIFIED" => Some(Self::Unspecified),
+            "TOKEN_RIGHT_READ" => Some(Self::Read),
+            "TOKEN_RIGHT_WRITE" => Some(Self::Write),
+            "TOKEN_RIGHT_BOTH" => Some(Self::Both),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -390,7 +475,7 @@ pub struct NamespaceChanged {
 pub struct NamespaceRefused {
     #[prost(
         oneof = "namespace_refused::Reason",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
     )]
     pub reason: ::core::option::Option<namespace_refused::Reason>,
 }
@@ -423,6 +508,14 @@ pub mod namespace_refused {
         UnknownGroup(super::Reason),
         #[prost(message, tag = "11")]
         TooManyGroups(super::Reason),
+        #[prost(message, tag = "12")]
+        UnknownToken(super::Reason),
+        #[prost(message, tag = "13")]
+        TooManyTokens(super::Reason),
+        #[prost(message, tag = "14")]
+        TokenNameTaken(super::Reason),
+        #[prost(message, tag = "15")]
+        TokenTaken(super::Reason),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

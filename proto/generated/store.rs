@@ -117,7 +117,10 @@ pub struct SnapshotBody {
 #[prost(skip_debug)]
 pub struct SnapshotItem {
     /// An item with none of these is of a newer program; a state without it would not be the sender's.
-    #[prost(oneof = "snapshot_item::Kind", tags = "1, 2, 3, 4, 5, 6, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "snapshot_item::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14"
+    )]
     pub kind: ::core::option::Option<snapshot_item::Kind>,
 }
 /// Nested message and enum types in `SnapshotItem`.
@@ -147,6 +150,8 @@ pub mod snapshot_item {
         TruncatedGroup(super::SnapshotTruncatedGroup),
         #[prost(message, tag = "13")]
         Unnamed(super::SnapshotUnnamed),
+        #[prost(message, tag = "14")]
+        Token(super::SnapshotToken),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -268,6 +273,18 @@ pub struct SnapshotUnnamed {
     pub namespace: u32,
     #[prost(uint64, tag = "2")]
     pub until_ms: u64,
+}
+/// A token of a namespace.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SnapshotToken {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// An encoded sessile.v1.NamespaceToken.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub token: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

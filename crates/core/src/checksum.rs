@@ -4,8 +4,8 @@
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::{
-    Bucket, GroupName, HistoryEntry, LogTime, MAX_GROUP_BYTES, NamespaceId, ProposerId, RulesVersion, StoredNamespace,
-    Tally, TruncatedGroup,
+    Bucket, GroupName, HistoryEntry, LogTime, MAX_GROUP_BYTES, NamespaceId, NamespaceToken, ProposerId, RulesVersion,
+    StoredNamespace, Tally, TokenName, TruncatedGroup,
 };
 
 /// The most bytes that are hashed of one group: five words of tag and numbers, and its name.
@@ -100,6 +100,14 @@ pub(crate) fn truncated_group(id: NamespaceId, name: &GroupName, group: &Truncat
 /// The part of what is counted without its groups' names in the checksum of the state.
 pub(crate) fn unnamed(id: NamespaceId, until: Bucket) -> u64 {
     numbers(b"unnamed", &[u64::from(id.number()), until.end().as_millis()], &[])
+}
+
+/// A token's part in the checksum of the state.
+pub(crate) fn token(id: NamespaceId, name: &TokenName, token: &NamespaceToken) -> u64 {
+    let name = name.as_str().as_bytes();
+    // With the length of the name, so that a byte that moves from one to the next is another hash.
+    let of = [u64::from(id.number()), name.len() as u64];
+    numbers(b"token", &of, &[name, &token.encode()].concat())
 }
 
 /// Numbers, and last what varies in its length.

@@ -3,10 +3,11 @@ use std::fmt;
 use bytes::Bytes;
 use prost::Message;
 
+use crate::namespace_token::{right_from_wire, right_to_wire};
 use crate::wire;
 use crate::{
-    Change, Condition, GroupName, HistoryCommand, MAX_CONDITION_VERSIONS, MAX_NAMESPACES, NamespaceCommand,
-    NamespaceId, NamespaceSettings, ProposerId, RulesVersion, SessionKey, Ttl, Version,
+    Change, Condition, GroupName, HistoryCommand, LogTime, MAX_CONDITION_VERSIONS, MAX_NAMESPACES, NamespaceCommand,
+    NamespaceId, NamespaceSettings, ProposerId, RulesVersion, SessionKey, TokenHash, TokenName, Ttl, Version,
 };
 
 /// What can be put into the log. Its encoded form (proto/sessile/v1/command.proto) is made once, where the request
@@ -210,6 +211,20 @@ fn namespace_to_wire(command: &NamespaceCommand) -> wire::NamespaceCommand {
             namespace: namespace.number(),
             group: group.as_ref().map_or_else(String::new, |group| group.as_str().to_owned()),
         }),
+        NamespaceCommand::AddToken { namespace, name, right, hash } => Kind::AddToken(wire::AddToken {
+            namespace: namespace.number(),
+            name: name.as_str().to_owned(),
+            right: right_to_wire(*right).into(),
+            sha256: Bytes::copy_from_slice(hash.as_bytes()),
+        }),
+        NamespaceCommand::RemoveToken { namespace, name } => {
+            Kind::RemoveToken(wire::RemoveToken { namespace: namespace.number(), name: name.as_str().to_owned() })
+        }
+        NamespaceCommand::TokenUsed { namespace, hash, used_at } => Kind::TokenUsed(wire::TokenUsed {
+            namespace: namespace.number(),
+            sha256: Bytes::copy_from_slice(hash.as_bytes()),
+            used_at_ms: used_at.as_millis(),
+        }),
     };
     wire::NamespaceCommand { kind: Some(kind) }
 }
@@ -236,7 +251,30 @@ fn namespace_from_wire(command: wire::NamespaceCommand) -> Result<NamespaceComma
             let group = Some(group).filter(|group| !group.as_str().is_empty());
             NamespaceCommand::Truncate { namespace: NamespaceId::new(truncate.namespace), group }
         }
+        Kind::AddToken(add) => NamespaceCommand::AddToken {
+            namespace: NamespaceId::new(add.namespace),
+            name: token_name(&add.name)?,
+            right: right_from_wire(add.right).ok_or(CommandError("the token's right is unknown"))?,
+            hash: token_hash(&add.sha256)?,
+        },
+        Kind::RemoveToken(remove) => NamespaceCommand::RemoveToken {
+            namespace: NamespaceId::new(remove.namespace),
+            name: token_name(&remove.name)?,
+        },
+        Kind::TokenUsed(used) => NamespaceCommand::TokenUsed {
+            namespace: NamespaceId::new(used.namespace),
+            hash: token_hash(&used.sha256)?,
+            used_at: LogTime::from_millis(used.used_at_ms),
+        },
     })
+}
+
+fn token_name(name: &str) -> Result<TokenName, CommandError> {
+    TokenName::new(name).map_err(|_| CommandError("the token's name is none"))
+}
+
+fn token_hash(bytes: &[u8]) -> Result<TokenHash, CommandError> {
+    TokenHash::from_bytes(bytes).ok_or(CommandError("the token's hash has not 32 bytes"))
 }
 
 fn condition_to_wire(condition: &Condition) -> Option<wire::Condition> {

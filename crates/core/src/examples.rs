@@ -4,8 +4,9 @@
 use bytes::Bytes;
 
 use crate::{
-    Action, BaseUri, Command, Condition, LogTime, NamespaceId, NamespaceName, NamespaceSettings, ProposerId, Put,
-    ReadConsistency, Register, SessionCommand, SessionKey, Taken, Ttl, TtlPolicy, Version,
+    Action, BaseUri, Command, Condition, LogTime, NamespaceCommand, NamespaceId, NamespaceName, NamespaceSettings,
+    ProposerId, Put, ReadConsistency, Register, SessionCommand, SessionKey, Taken, TokenHash, TokenName, TokenRight,
+    Ttl, TtlPolicy, Version,
 };
 
 pub(crate) fn session(action: Action) -> Command {
@@ -56,4 +57,22 @@ pub(crate) fn settings() -> NamespaceSettings {
         priority: 4,
         ..NamespaceSettings::unlimited(NamespaceName::new("e").unwrap(), BaseUri::new("/e/").unwrap())
     }
+}
+
+pub(crate) fn token_name() -> TokenName {
+    TokenName::new("a").unwrap()
+}
+
+pub(crate) fn add_token() -> NamespaceCommand {
+    NamespaceCommand::AddToken {
+        namespace: NamespaceId::new(2),
+        name: token_name(),
+        right: TokenRight::Write,
+        hash: TokenHash::new([7; 32]),
+    }
+}
+
+pub(crate) fn token_used() -> NamespaceCommand {
+    let used_at = LogTime::from_millis(1_699_999_200_000);
+    NamespaceCommand::TokenUsed { namespace: NamespaceId::new(2), hash: TokenHash::new([7; 32]), used_at }
 }

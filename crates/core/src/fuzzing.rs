@@ -25,7 +25,7 @@ mod seeds;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::examples::{hour, put, register, session, settings, taken, versions};
+    use crate::examples::{add_token, hour, put, register, session, settings, taken, token_used, versions};
     use crate::{
         Action, Change, Condition, Delete, GroupName, HistoryCommand, Limit, NamespaceChanged, NamespaceCommand,
         NamespaceId, NamespaceRefusal, Refusal, RulesVersion, Ttl, Version,
@@ -49,6 +49,8 @@ mod tests {
             ("change_ends", encode(Command::History(HistoryCommand::end(300, "done")))),
             ("namespace_seed", encode(Command::Namespace(NamespaceCommand::Seed(vec![settings()])))),
             ("namespace_truncate", encode(Command::Namespace(truncate))),
+            ("namespace_token", encode(Command::Namespace(add_token()))),
+            ("namespace_token_used", encode(Command::Namespace(token_used()))),
         ];
         seeds::hold("command", &made, command);
         for (name, bytes) in made {

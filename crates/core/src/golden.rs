@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::examples::{hour, put, register, session, settings, taken, versions};
+use crate::examples::{add_token, hour, put, register, session, settings, taken, token_name, token_used, versions};
 use crate::{
     Action, Change, Command, Condition, Delete, GroupName, HistoryCommand, Limit, NamespaceChanged, NamespaceCommand,
     NamespaceId, NamespaceRefusal, Outcome, Refusal, RulesVersion, Ttl, Version,
@@ -18,6 +18,9 @@ fn bytes(hex: &str) -> Bytes {
 
 /// The settings of [`settings`].
 const SETTINGS: &str = "0a0165 12032f652f 183c 203c 2801 3002 3803 4001 4804";
+
+/// The hash of [`add_token`].
+const SHA256: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 
 fn second() -> NamespaceId {
     NamespaceId::new(2)
@@ -73,6 +76,12 @@ fn commands_of_the_first_version_are_read_and_written_as_they_were() {
             "5204 2a02 0802".to_owned(),
             Command::Namespace(NamespaceCommand::Truncate { namespace: second(), group: None }),
         ),
+        (format!("522b 3229 0802 120161 1802 2220 {SHA256}"), Command::Namespace(add_token())),
+        (
+            "5207 3a05 0802 120161".to_owned(),
+            Command::Namespace(NamespaceCommand::RemoveToken { namespace: second(), name: token_name() }),
+        ),
+        (format!("522d 422b 0802 1220 {SHA256} 1880e6e4febc31"), Command::Namespace(token_used())),
     ];
     for (golden, command) in table {
         assert_eq!(Command::decode(bytes(&golden)).as_ref(), Ok(&command), "{golden}");
@@ -105,6 +114,10 @@ fn outcomes_of_the_first_version_are_read_and_written_as_they_were() {
         ("3204 5202 2801", refused(NamespaceRefusal::BaseUriTaken { by: NamespaceId::SESSIONS })),
         ("3208 5206 4204 0801 1002", refused(NamespaceRefusal::NotEmpty { keys: 1, bytes: 2 })),
         ("3202 5802", Outcome::Refused(Refusal::Limit(Limit::Bytes))),
+        ("3204 5202 6200", refused(NamespaceRefusal::UnknownToken)),
+        ("3204 5202 6a00", refused(NamespaceRefusal::TooManyTokens)),
+        ("3204 5202 7200", refused(NamespaceRefusal::TokenNameTaken)),
+        ("3204 5202 7a00", refused(NamespaceRefusal::TokenTaken)),
     ];
     for (golden, outcome) in table {
         assert_eq!(Outcome::decode(bytes(golden)).as_ref(), Ok(&outcome), "{golden}");

@@ -26,6 +26,8 @@ mod record;
 mod tally;
 
 mod namespace_settings;
+mod namespace_token;
+
 mod namespace_table;
 
 // What is asked and answered. A command's bytes are written in `command`, an outcome's in `outcome_wire`.
@@ -52,6 +54,8 @@ mod checksum;
 mod row;
 
 mod ledger;
+mod token_rules;
+
 mod namespace_rules;
 
 mod state;
@@ -88,6 +92,7 @@ pub use namespace::{
 pub use namespace_command::{NamespaceChanged, NamespaceCommand, NamespaceRefusal};
 pub use namespace_settings::{NamespaceSettings, SettingsError};
 pub use namespace_table::{Namespace, NamespaceTable, StoredNamespace, TruncatedGroup};
+pub use namespace_token::{MAX_TOKENS, NamespaceToken, TokenError, TokenHash, TokenName, TokenNameError, TokenRight};
 pub use outcome::{Outcome, Refusal, Taken};
 pub use outcome_wire::OutcomeError;
 pub use proposer::{MAX_PROPOSERS, MAX_WINDOW_BYTES, MAX_WINDOW_COMMANDS, Proposer};

@@ -1,6 +1,6 @@
 //! What can be said about namespaces, and the answers. Their bytes are written in `command` and `outcome_wire`.
 
-use crate::{GroupName, NamespaceId, NamespaceSettings};
+use crate::{GroupName, LogTime, NamespaceId, NamespaceSettings, RulesVersion, TokenHash, TokenName, TokenRight};
 
 /// Something about the namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,45 @@ pub enum NamespaceCommand {
         /// `None` for the whole namespace.
         group: Option<GroupName>,
     },
+    /// A namespace has one more token.
+    AddToken {
+        /// Which namespace.
+        namespace: NamespaceId,
+        /// The token's name.
+        name: TokenName,
+        /// What it allows.
+        right: TokenRight,
+        /// By what it is recognised.
+        hash: TokenHash,
+    },
+    /// A namespace has one token less.
+    RemoveToken {
+        /// Which namespace.
+        namespace: NamespaceId,
+        /// The token's name.
+        name: TokenName,
+    },
+    /// A token was used. One that is there no more is no refusal: it was used before.
+    TokenUsed {
+        /// In which namespace.
+        namespace: NamespaceId,
+        /// Which one. Its name may be another token's by now.
+        hash: TokenHash,
+        /// When, as [`NamespaceToken::use_at`](crate::NamespaceToken::use_at) says.
+        used_at: LogTime,
+    },
+}
+
+impl NamespaceCommand {
+    /// The first rules that know it; before, it has no effect.
+    pub const fn rules(&self) -> RulesVersion {
+        match self {
+            Self::Seed(_) | Self::Create(_) | Self::Set { .. } | Self::Drop { .. } | Self::Truncate { .. } => {
+                RulesVersion::NAMESPACES
+            }
+            Self::AddToken { .. } | Self::RemoveToken { .. } | Self::TokenUsed { .. } => RulesVersion::TOKENS,
+        }
+    }
 }
 
 /// What became of that.
@@ -97,4 +136,16 @@ pub enum NamespaceRefusal {
     /// So many groups were truncated one by one that no more can be remembered.
     #[error("too many groups of the namespace were truncated one by one")]
     TooManyGroups,
+    /// The namespace has no token of that name.
+    #[error("the namespace has no token of that name")]
+    UnknownToken,
+    /// The namespace has [`MAX_TOKENS`](crate::MAX_TOKENS).
+    #[error("the namespace has as many tokens as it may have")]
+    TooManyTokens,
+    /// Another token of the namespace has the name.
+    #[error("a token of the namespace has that name already")]
+    TokenNameTaken,
+    /// The namespace has that token under another name, or with another right.
+    #[error("the namespace has that token already")]
+    TokenTaken,
 }

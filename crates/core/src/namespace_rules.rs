@@ -5,17 +5,18 @@ use std::sync::Arc;
 use crate::checksum;
 use crate::ledger::Ledger;
 use crate::namespace_table::Namespace;
+use crate::token_rules;
 use crate::{
     Bucket, GroupName, LogTime, MAX_GROUPS, MAX_NAMESPACES, NamespaceChanged, NamespaceCommand, NamespaceId,
     NamespaceName, NamespaceRefusal, NamespaceSettings, NamespaceTable, Row, RowKey, StoredNamespace, Tally,
     TruncatedGroup,
 };
 
-/// Carries out a command of the entry at that log index, or says why not, and then changes nothing.
+/// Carries out a command of the entry at that log index and time, or says why not, and then changes nothing.
 pub(crate) fn carry_out(
     table: &mut Arc<NamespaceTable>,
     ledger: &mut Ledger,
-    index: u64,
+    (index, clock): (u64, LogTime),
     command: &NamespaceCommand,
 ) -> Result<NamespaceChanged, NamespaceRefusal> {
     judge(table, ledger, command)?;
@@ -34,6 +35,18 @@ pub(crate) fn carry_out(
         }
         NamespaceCommand::Truncate { namespace, group: Some(group) } => {
             (*namespace, truncate_group(table, ledger, *namespace, group, index))
+        }
+        NamespaceCommand::AddToken { namespace, name, right, hash } => {
+            token_rules::add(table, ledger, (*namespace, name), (*right, *hash), clock);
+            (*namespace, Tally::default())
+        }
+        NamespaceCommand::RemoveToken { namespace, name } => {
+            token_rules::remove(table, ledger, *namespace, name);
+            (*namespace, Tally::default())
+        }
+        NamespaceCommand::TokenUsed { namespace, hash, used_at } => {
+            token_rules::note_use(table, ledger, *namespace, hash, (*used_at).min(clock));
+            (*namespace, Tally::default())
         }
     };
     Ok(NamespaceChanged { namespace, keys: gone.keys, bytes: gone.bytes })
@@ -59,7 +72,9 @@ pub(crate) fn rows(table: &NamespaceTable) -> impl Iterator<Item = (RowKey, Row)
         let groups = namespace.truncated.iter();
         let groups =
             groups.map(move |(name, group)| (RowKey::TruncatedGroup(id, name.clone()), Row::TruncatedGroup(*group)));
-        std::iter::once((RowKey::Namespace(id), Row::Namespace(namespace.stored()))).chain(groups)
+        let tokens = namespace.tokens.iter();
+        let tokens = tokens.map(move |(name, token)| (RowKey::Token(id, name.clone()), Row::Token(token.clone())));
+        std::iter::once((RowKey::Namespace(id), Row::Namespace(namespace.stored()))).chain(groups).chain(tokens)
     });
     last.into_iter().chain(namespaces)
 }
@@ -70,6 +85,7 @@ pub(crate) fn row(table: &NamespaceTable, key: &RowKey) -> Option<Row> {
         RowKey::LastNamespace => table.last_id().map(Row::LastNamespace),
         RowKey::Namespace(id) => Some(Row::Namespace(table.get(*id)?.stored())),
         RowKey::TruncatedGroup(id, name) => table.get(*id)?.truncated.get(name).copied().map(Row::TruncatedGroup),
+        RowKey::Token(id, name) => table.get(*id)?.tokens.get(name).cloned().map(Row::Token),
         _ => None,
     }
 }
@@ -133,6 +149,14 @@ fn judge(table: &NamespaceTable, ledger: &Ledger, command: &NamespaceCommand) ->
             let has_place = before.truncated.contains_key(group) || before.truncated.len() < MAX_GROUPS;
             if has_place { Ok(()) } else { Err(NamespaceRefusal::TooManyGroups) }
         }
+        NamespaceCommand::AddToken { namespace, name, right, hash } => {
+            token_rules::judge_new(known(namespace)?, name, *right, hash)
+        }
+        NamespaceCommand::RemoveToken { namespace, name } => {
+            let is_there = known(namespace)?.tokens.contains_key(name);
+            if is_there { Ok(()) } else { Err(NamespaceRefusal::UnknownToken) }
+        }
+        NamespaceCommand::TokenUsed { namespace, .. } => known(namespace).map(|_| ()),
     }
 }
 
@@ -223,6 +247,7 @@ fn change(table: &mut NamespaceTable, ledger: &mut Ledger, id: NamespaceId, chan
 
 fn drop_namespace(table: &mut NamespaceTable, ledger: &mut Ledger, id: NamespaceId) -> Tally {
     forget_groups(table, ledger, id);
+    token_rules::remove_all(table, ledger, id);
     if let Some(gone) = table.remove(id) {
         ledger.sums.subtract(checksum::namespace(id, &gone.stored()));
         ledger.changed.insert(RowKey::Namespace(id));

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use crate::{BaseUri, Bucket, GroupName, MAX_NAMESPACES, NamespaceId, NamespaceName, NamespaceSettings};
+use crate::{
+    BaseUri, Bucket, GroupName, MAX_NAMESPACES, NamespaceId, NamespaceName, NamespaceSettings, NamespaceToken,
+    TokenName,
+};
 
 /// The namespaces there are, as the log has made them. Small, and replaced whole where it is shared, so whoever holds one
 /// sees one moment of it.
@@ -8,6 +11,7 @@ use crate::{BaseUri, Bucket, GroupName, MAX_NAMESPACES, NamespaceId, NamespaceNa
 /// Invariants, held by the rules of [`NamespaceCommand`](crate::NamespaceCommand):
 /// - until it is seeded it has `sessions` alone, without limits;
 /// - at most [`MAX_NAMESPACES`]; no two have one name, and no two overlap in their base URIs;
+/// - a namespace has at most [`MAX_TOKENS`](crate::MAX_TOKENS), no two of one name or hash;
 /// - an id is given once: none is above `last_id`, and one that was dropped does not come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceTable {
@@ -28,6 +32,8 @@ pub struct Namespace {
     pub(crate) last_generation: u64,
     /// The groups that were truncated and may still have records of before.
     pub(crate) truncated: BTreeMap<GroupName, TruncatedGroup>,
+    /// Whoever wants something needs one of these; if there is none, nobody needs any.
+    pub(crate) tokens: BTreeMap<TokenName, NamespaceToken>,
 }
 
 /// A group that was truncated.
@@ -39,7 +45,7 @@ pub struct TruncatedGroup {
     pub until: Bucket,
 }
 
-/// A namespace without its truncated groups, as it is stored.
+/// A namespace without its truncated groups and its tokens, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StoredNamespace {
     /// What an operator chose.
@@ -156,17 +162,23 @@ impl NamespaceTable {
     /// Puts a stored namespace back.
     pub(crate) fn restore(&mut self, id: NamespaceId, stored: StoredNamespace) {
         let StoredNamespace { settings, changed_at, generation, last_generation } = stored;
-        let truncated = BTreeMap::new();
-        self.namespaces.insert(id, Namespace { settings, changed_at, generation, last_generation, truncated });
+        let (truncated, tokens) = (BTreeMap::new(), BTreeMap::new());
+        self.namespaces.insert(id, Namespace { settings, changed_at, generation, last_generation, truncated, tokens });
     }
 }
 
 impl Namespace {
     fn new(settings: NamespaceSettings, changed_at: u64) -> Self {
-        Self { settings, changed_at, generation: 0, last_generation: 0, truncated: BTreeMap::new() }
+        let (truncated, tokens) = (BTreeMap::new(), BTreeMap::new());
+        Self { settings, changed_at, generation: 0, last_generation: 0, truncated, tokens }
     }
 
-    /// As it is stored, without its truncated groups.
+    /// The tokens of which whoever wants something must show one; if there is none, the namespace is open.
+    pub fn tokens(&self) -> &BTreeMap<TokenName, NamespaceToken> {
+        &self.tokens
+    }
+
+    /// As it is stored, without its truncated groups and tokens.
     pub(crate) fn stored(&self) -> StoredNamespace {
         StoredNamespace {
             settings: self.settings.clone(),

@@ -145,6 +145,10 @@ fn namespace_reason(refusal: NamespaceRefusal) -> wire::namespace_refused::Reaso
         NamespaceRefusal::QuotaBelow { keys, bytes } => Of::QuotaBelow(wire::Counted { keys, bytes }),
         NamespaceRefusal::UnknownGroup => Of::UnknownGroup(plain),
         NamespaceRefusal::TooManyGroups => Of::TooManyGroups(plain),
+        NamespaceRefusal::UnknownToken => Of::UnknownToken(plain),
+        NamespaceRefusal::TooManyTokens => Of::TooManyTokens(plain),
+        NamespaceRefusal::TokenNameTaken => Of::TokenNameTaken(plain),
+        NamespaceRefusal::TokenTaken => Of::TokenTaken(plain),
     }
 }
 
@@ -162,5 +166,9 @@ fn namespace_refusal(reason: wire::namespace_refused::Reason) -> NamespaceRefusa
         Of::QuotaBelow(wire::Counted { keys, bytes }) => NamespaceRefusal::QuotaBelow { keys, bytes },
         Of::UnknownGroup(_) => NamespaceRefusal::UnknownGroup,
         Of::TooManyGroups(_) => NamespaceRefusal::TooManyGroups,
+        Of::UnknownToken(_) => NamespaceRefusal::UnknownToken,
+        Of::TooManyTokens(_) => NamespaceRefusal::TooManyTokens,
+        Of::TokenNameTaken(_) => NamespaceRefusal::TokenNameTaken,
+        Of::TokenTaken(_) => NamespaceRefusal::TokenTaken,
     }
 }

@@ -1,6 +1,6 @@
 use crate::{
-    Bucket, GroupName, HistoryEntry, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion, StoredNamespace, Tally,
-    TruncatedGroup,
+    Bucket, GroupName, HistoryEntry, LogTime, NamespaceId, NamespaceToken, Proposer, ProposerId, RulesVersion,
+    StoredNamespace, Tally, TokenName, TruncatedGroup,
 };
 
 /// Names one row of the state's stored form.
@@ -24,6 +24,8 @@ pub enum RowKey {
     TruncatedGroup(NamespaceId, GroupName),
     /// Until when there may be records of groups that are not counted by name.
     Unnamed(NamespaceId),
+    /// A token of a namespace, by its name. It comes after the namespaces.
+    Token(NamespaceId, TokenName),
 }
 
 /// One row of the state's stored form.
@@ -47,6 +49,8 @@ pub enum Row {
     TruncatedGroup(TruncatedGroup),
     /// Until when there may be records of groups that are not counted by name.
     Unnamed(Bucket),
+    /// A token of a namespace.
+    Token(NamespaceToken),
 }
 
 /// Why a stored row cannot be put back.

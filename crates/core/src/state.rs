@@ -6,6 +6,7 @@ use crate::history::{History, Replaced};
 use crate::ledger::Ledger;
 use crate::namespace_rules;
 use crate::proposer::{Proposers, Recall};
+use crate::token_rules;
 use crate::{
     Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizons, Limits, LogTime,
     NamespaceCommand, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Place, Proposer, ProposerId, Record,
@@ -262,6 +263,10 @@ impl State {
                 return restored.ok_or(RestoreError::Misplaced);
             }
             (RowKey::Unnamed(id), Row::Unnamed(until)) => self.ledger.restore_unnamed(id, until),
+            (RowKey::Token(id, name), Row::Token(token)) => {
+                let restored = token_rules::restore(&mut self.horizons.namespaces, &mut self.ledger, (id, name), token);
+                return restored.ok_or(RestoreError::Misplaced);
+            }
             _ => return Err(RestoreError::Misplaced),
         }
         Ok(())
@@ -294,7 +299,7 @@ impl State {
             RowKey::Proposer(id) => self.proposers.get(*id).cloned().map(Row::Proposer),
             RowKey::Tombstone(id) => self.tombstones.get(id).copied().map(Row::Tombstone),
             RowKey::History(index) => self.history.get(*index).cloned().map(Row::History),
-            RowKey::LastNamespace | RowKey::Namespace(_) | RowKey::TruncatedGroup(..) => {
+            RowKey::LastNamespace | RowKey::Namespace(_) | RowKey::TruncatedGroup(..) | RowKey::Token(..) => {
                 namespace_rules::row(self.namespaces(), key)
             }
             RowKey::Unnamed(id) => self.ledger.unnamed_until(*id).map(Row::Unnamed),
@@ -398,11 +403,11 @@ impl State {
     }
 
     fn change_namespaces(&mut self, context: &Context, command: &NamespaceCommand) -> Outcome {
-        if self.rules < RulesVersion::NAMESPACES {
+        if self.rules < command.rules() {
             return Outcome::Refused(Refusal::RulesUnsupported);
         }
-        let table = &mut self.horizons.namespaces;
-        match namespace_rules::carry_out(table, &mut self.ledger, context.index, command) {
+        let (table, clock) = (&mut self.horizons.namespaces, self.horizons.clock);
+        match namespace_rules::carry_out(table, &mut self.ledger, (context.index, clock), command) {
             Ok(changed) => Outcome::Namespace(changed),
             Err(refusal) => Outcome::Refused(Refusal::Namespace(refusal)),
         }

@@ -31,6 +31,12 @@ impl LogTime {
         Self(self.0.saturating_add(millis).min(u64::MAX - 1))
     }
 
+    /// The last multiple of `step` at or before this point.
+    pub(crate) fn round_down(self, step: Duration) -> Self {
+        let step = u64::try_from(step.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self(self.0 - self.0 % step)
+    }
+
     /// The first multiple of `step` at or after this point; [`LogTime::NEVER`] stays what it is.
     pub(crate) fn round_up(self, step: Duration) -> Self {
         let step = u64::try_from(step.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -14,12 +14,13 @@ use crate::transport::{Handshake, Reach, connect_over, connect_to_socket, connec
 use crate::wire::access_client::AccessClient;
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{
-    AddLearnerRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, EnterRequest, HistoryRequest,
-    HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesRequest,
-    ListNamespacesResponse, NamespaceResponse, PromoteRequest, ProveAccessRequest, ProveAccessResponse, RemoveRequest,
-    ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse,
-    StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest,
-    TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
+    AddLearnerRequest, AddTokenRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, EnterRequest,
+    HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse,
+    ListNamespacesRequest, ListNamespacesResponse, ListTokensRequest, ListTokensResponse, NamespaceResponse,
+    PromoteRequest, ProveAccessRequest, ProveAccessResponse, RemoveRequest, RemoveTokenRequest, ReplaceRequest,
+    RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest,
+    StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
@@ -271,6 +272,31 @@ impl AdminClient {
     pub fn drop_namespace(&mut self, request: DropNamespaceRequest) -> Answer<'_, NamespaceResponse> {
         Box::pin(async move {
             let answer = self.grpc.drop_namespace(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// The tokens of a namespace.
+    pub fn tokens(&mut self, namespace: &str) -> Answer<'_, ListTokensResponse> {
+        let request = ListTokensRequest { namespace: namespace.to_owned() };
+        Box::pin(async move {
+            let answer = self.grpc.list_tokens(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Gives a namespace one more token.
+    pub fn add_token(&mut self, request: AddTokenRequest) -> Answer<'_, NamespaceResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.add_token(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Takes a token from a namespace.
+    pub fn remove_token(&mut self, request: RemoveTokenRequest) -> Answer<'_, NamespaceResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.remove_token(request).await;
             self.answer(answer)
         })
     }

@@ -23,13 +23,20 @@ impl OwnNamespaces {
     /// cluster by itself raises the rules for that.
     pub(crate) async fn make(&self, group: &Group, writes: &Writes) {
         let state = &group.state;
-        if self.is_alone && group.is_alone() && state.rules() < RulesVersion::NAMESPACES {
-            raise_rules(group, writes).await;
-        }
+        self.raise_to(RulesVersion::NAMESPACES, group, writes).await;
         if state.rules() >= RulesVersion::NAMESPACES && !state.namespaces().is_seeded() {
             info!(namespaces = self.namespaces.len(), "the namespaces of this node's configuration are made");
             let command = Command::Namespace(NamespaceCommand::Seed(self.namespaces.clone()));
             writes.propose_here(command.encode()).await;
+        }
+    }
+}
+
+impl OwnNamespaces {
+    /// Has newer rules in force on a node that is a cluster by itself, if those in force are older than that.
+    pub(crate) async fn raise_to(&self, rules: RulesVersion, group: &Group, writes: &Writes) {
+        if self.is_alone && group.is_alone() && group.state.rules() < rules {
+            raise_rules(group, writes).await;
         }
     }
 }

@@ -13,14 +13,16 @@ mod same_machine;
 mod service;
 mod set_time;
 mod status;
+mod tokens;
 mod watching;
 
 pub use crate::wire::{
-    AddLearnerRequest, ChangeResponse, ClockJump, CreateNamespaceRequest, DropNamespaceRequest, GroupStatus,
-    HistoryEntry, HistoryResponse, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesResponse,
-    MemberStatus, NamespaceChoices, NamespaceResponse, NamespaceStatus, PromoteRequest, RemoveRequest, ReplaceRequest,
-    Role, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusResponse,
-    TransferLeaderResponse, TriggerSnapshotResponse, TruncateNamespaceRequest,
+    AddLearnerRequest, AddTokenRequest, ChangeResponse, ClockJump, CreateNamespaceRequest, DropNamespaceRequest,
+    GroupStatus, HistoryEntry, HistoryResponse, InitResponse, ListGroupsRequest, ListGroupsResponse,
+    ListNamespacesResponse, ListTokensRequest, ListTokensResponse, MemberStatus, NamespaceChoices, NamespaceResponse,
+    NamespaceStatus, PromoteRequest, RemoveRequest, RemoveTokenRequest, ReplaceRequest, Role, SetAddressRequest,
+    SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusResponse, TokenStatus, TransferLeaderResponse,
+    TriggerSnapshotResponse, TruncateNamespaceRequest,
 };
 pub(crate) use access::AccessService;
 pub use client::{AdminClient, AdminError, AdminErrorKind};

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use sessile_core::{
-    BaseUri, Command, GroupName, MAX_GROUPS, MAX_NAMESPACES, NamespaceChanged, NamespaceCommand, NamespaceId,
-    NamespaceName, NamespaceRefusal, NamespaceSettings, NamespaceTable, Outcome, ReadConsistency, Refusal,
+    BaseUri, Command, GroupName, MAX_GROUPS, MAX_NAMESPACES, MAX_TOKENS, NamespaceChanged, NamespaceCommand,
+    NamespaceId, NamespaceName, NamespaceRefusal, NamespaceSettings, NamespaceTable, Outcome, ReadConsistency, Refusal,
     RulesVersion, Tally, Ttl, TtlPolicy,
 };
 use tokio::time::Instant;
@@ -28,14 +28,15 @@ const DEFAULT_MAX_TTL: u64 = 366 * 86_400;
 /// The namespaces, with what each counts.
 pub(super) async fn list(member: &ManagedMember) -> Result<ListNamespacesResponse, Status> {
     prove(member).await?;
-    let counts = member.group.state.counts();
+    let (table, counts) = (member.group.state.namespaces(), member.group.state.counts());
     let status = |(id, settings): (NamespaceId, NamespaceSettings)| {
         let (mut total, mut groups) = (Tally::default(), 0);
         for (_, name, tally) in counts.iter().filter(|(of, ..)| *of == id) {
             total.add(tally);
             groups += u64::from(!name.as_str().is_empty());
         }
-        status_of(id, &settings, &total, groups)
+        let tokens = table.get(id).map_or(0, |namespace| namespace.tokens().len());
+        status_of(id, &settings, &total, groups, u32::try_from(tokens).unwrap_or(u32::MAX))
     };
     Ok(ListNamespacesResponse { namespaces: all(member).into_iter().map(status).collect() })
 }
@@ -43,10 +44,7 @@ pub(super) async fn list(member: &ManagedMember) -> Result<ListNamespacesRespons
 /// The groups of a namespace, the largest first.
 pub(super) async fn groups(member: &ManagedMember, request: &ListGroupsRequest) -> Result<ListGroupsResponse, Status> {
     prove(member).await?;
-    let all = all(member);
-    let known = all.iter().find(|(_, settings)| settings.name.as_str() == request.namespace);
-    let names = || all.iter().map(|(_, settings)| settings.name.as_str());
-    let id = known.map(|(id, _)| *id).ok_or_else(|| none(&request.namespace, names()))?;
+    let id = id_of(member, &request.namespace)?;
     let counts = member.group.state.counts().into_iter().filter(|(of, ..)| *of == id);
     let group = |(_, name, tally): (NamespaceId, GroupName, Tally)| GroupStatus {
         name: name.as_str().to_owned(),
@@ -144,14 +142,23 @@ pub(super) async fn drop_namespace(
     change(member, author, &format!("drop the namespace {name}"), command, said).await
 }
 
+/// The namespace of that name.
+pub(super) fn id_of(member: &ManagedMember, name: &str) -> Result<NamespaceId, Status> {
+    let all = all(member);
+    let known = all.iter().find(|(_, settings)| settings.name.as_str() == name);
+    let names = || all.iter().map(|(_, settings)| settings.name.as_str());
+    known.map(|(id, _)| *id).ok_or_else(|| none(name, names()))
+}
+
 /// Has it written into the history, and made.
-async fn change(
+pub(super) async fn change(
     member: &ManagedMember,
     author: &Author,
     what: &str,
     command: NamespaceCommand,
     said: impl FnOnce(&NamespaceChanged) -> String + Send,
 ) -> Result<NamespaceResponse, Status> {
+    let rules = command.rules();
     let making = async {
         let deadline = Instant::now() + CHANGE_TIMEOUT;
         let changed = match member.writes.command(Command::Namespace(command), deadline).await {
@@ -159,7 +166,7 @@ async fn change(
             Some(Outcome::Refused(Refusal::Namespace(refusal))) => {
                 return Err(refused(&member.group.state.namespaces(), refusal));
             }
-            Some(Outcome::Refused(Refusal::RulesUnsupported)) => return Err(no_rules(member)),
+            Some(Outcome::Refused(Refusal::RulesUnsupported)) => return Err(no_rules(member, rules)),
             _ => {
                 return Err(Status::deadline_exceeded(
                     "no quorum has answered in time: it may have been done or not; `sessile namespace list` shows it",
@@ -172,9 +179,9 @@ async fn change(
 }
 
 /// Returns when what is applied here holds everything that was acknowledged before.
-async fn prove(member: &ManagedMember) -> Result<(), Status> {
+pub(super) async fn prove(member: &ManagedMember) -> Result<(), Status> {
     if member.group.state.rules() < RulesVersion::NAMESPACES && !goes_by_its_file(member) {
-        return Err(no_rules(member));
+        return Err(no_rules(member, RulesVersion::NAMESPACES));
     }
     member.reads.prove(Instant::now() + LIST_TIMEOUT).await.map_err(|_| {
         Status::unavailable("no quorum confirms what this node knows of the namespaces; try again in a moment")
@@ -187,7 +194,7 @@ fn goes_by_its_file(member: &ManagedMember) -> bool {
 }
 
 /// Who wants to change the namespaces of a single node puts those of its file into its log first.
-async fn make_first(member: &ManagedMember) {
+pub(super) async fn make_first(member: &ManagedMember) {
     if goes_by_its_file(member) {
         member.own_namespaces.make(&member.group, &member.writes).await;
     }
@@ -208,16 +215,17 @@ fn all(member: &ManagedMember) -> Vec<(NamespaceId, NamespaceSettings)> {
     table.iter().map(|(id, namespace)| (id, namespace.settings.clone())).collect()
 }
 
-fn no_rules(member: &ManagedMember) -> Status {
+/// What is wanted comes with newer rules than those in force.
+pub(super) fn no_rules(member: &ManagedMember, needed: RulesVersion) -> Status {
+    let what = if needed >= RulesVersion::TOKENS { "tokens of namespaces" } else { "namespaces" };
     Status::failed_precondition(format!(
-        "rules version {} is in force, and namespaces come with version {}: it is raised as soon as every member runs a \
+        "rules version {} is in force, and {what} come with version {needed}: it is raised as soon as every member runs a \
          program that knows it; nothing was changed",
         member.group.state.rules(),
-        RulesVersion::NAMESPACES
     ))
 }
 
-fn find<'table>(
+pub(super) fn find<'table>(
     table: &'table NamespaceTable,
     name: &str,
 ) -> Result<(NamespaceId, &'table sessile_core::Namespace), Status> {
@@ -284,7 +292,13 @@ fn differences(before: &NamespaceSettings, after: &NamespaceSettings) -> Vec<Str
     pairs.filter(|(before, after)| before != after).map(|(_, after)| after).collect()
 }
 
-fn status_of(id: NamespaceId, settings: &NamespaceSettings, total: &Tally, groups: u64) -> NamespaceStatus {
+fn status_of(
+    id: NamespaceId,
+    settings: &NamespaceSettings,
+    total: &Tally,
+    groups: u64,
+    tokens: u32,
+) -> NamespaceStatus {
     NamespaceStatus {
         id: id.number(),
         name: settings.name.as_str().to_owned(),
@@ -299,10 +313,11 @@ fn status_of(id: NamespaceId, settings: &NamespaceSettings, total: &Tally, group
         keys: total.keys,
         bytes: total.bytes,
         groups,
+        tokens,
     }
 }
 
-fn invalid(what: &dyn std::fmt::Display) -> Status {
+pub(super) fn invalid(what: &dyn std::fmt::Display) -> Status {
     Status::invalid_argument(format!("{what}; nothing was changed"))
 }
 
@@ -348,6 +363,19 @@ fn refused(table: &NamespaceTable, refusal: NamespaceRefusal) -> Status {
             "{MAX_GROUPS} groups of this namespace were truncated one by one and are not forgotten before all has expired \
              that was written before; nothing was changed; truncate the namespace as a whole, or wait"
         )),
+        NamespaceRefusal::UnknownToken => Status::not_found(
+            "the namespace has no token of that name; nothing was changed; `sessile namespace token list` shows its tokens",
+        ),
+        NamespaceRefusal::TooManyTokens => Status::failed_precondition(format!(
+            "the namespace has {MAX_TOKENS} tokens, and no more are taken; nothing was changed; remove one that is used no \
+             more: `sessile namespace token list` shows when each was used last"
+        )),
+        NamespaceRefusal::TokenNameTaken => Status::already_exists(
+            "a token of the namespace has that name; nothing was changed; choose another name, or remove that token first",
+        ),
+        NamespaceRefusal::TokenTaken => Status::already_exists(
+            "the namespace has that token already, under another name or with another right; nothing was changed",
+        ),
     }
 }
 
@@ -369,6 +397,10 @@ mod tests {
             NamespaceRefusal::QuotaBelow { keys: 1, bytes: 2 },
             NamespaceRefusal::UnknownGroup,
             NamespaceRefusal::TooManyGroups,
+            NamespaceRefusal::UnknownToken,
+            NamespaceRefusal::TooManyTokens,
+            NamespaceRefusal::TokenNameTaken,
+            NamespaceRefusal::TokenTaken,
         ] {
             let text = refused(&table, refusal).message().to_owned();
             assert!(text.contains("nothing was changed"), "{text}");

@@ -15,20 +15,18 @@ use super::caller::{self, PASSED_ON};
 use super::managed::ManagedMember;
 use super::set_time::set_time;
 use super::status::{self, StatusSource};
-use super::{namespaces, watching};
-use crate::group::{Group, voters};
-use crate::health::ClusterHealth;
-use crate::membership::{Asked, Author, Changed, HAND_OVER_TIMEOUT, arithmetic, hand_over, rotate_key};
+use super::{namespaces, tokens, watching};
+use crate::membership::{Asked, Author, Changed, HAND_OVER_TIMEOUT, hand_over, rotate_key};
 use crate::transport::{ThisNode, why_silent};
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
-    AddLearnerRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, HistoryRequest, HistoryResponse,
-    InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesRequest, ListNamespacesResponse,
-    NamespaceResponse, PromoteRequest, RemoveRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest,
-    SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest,
-    TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse, TruncateNamespaceRequest,
-    WatchMembershipRequest,
+    AddLearnerRequest, AddTokenRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, HistoryRequest,
+    HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesRequest,
+    ListNamespacesResponse, ListTokensRequest, ListTokensResponse, NamespaceResponse, PromoteRequest, RemoveRequest,
+    RemoveTokenRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest,
+    SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse,
+    TriggerSnapshotRequest, TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// How long a call waits for a leader, through an election, before it says that there is none.
@@ -99,7 +97,7 @@ impl AdminService {
                 _ => {}
             }
             if group.await_leader(give_up, false).await.is_err() {
-                return Err(Status::unavailable(no_leader(group, &member.health)));
+                return Err(Status::unavailable(status::no_leader(group, &member.health)));
             }
         }
     }
@@ -153,23 +151,6 @@ impl AdminService {
         caller::tell(author, request.metadata_mut());
         request
     }
-}
-
-fn no_leader(group: &Group, health: &ClusterHealth) -> String {
-    let voters = voters(&group.membership());
-    let arithmetic = arithmetic(health, &voters);
-    let silent: Vec<String> =
-        voters.iter().filter(|voter| !health.is_well(**voter)).map(|voter| group.name_of(*voter)).collect();
-    if silent.is_empty() {
-        return "no member leads now; nothing was changed; try again in a moment".into();
-    }
-    format!(
-        "no member leads: {} of {} voters answer, and a quorum needs {}; nothing was changed; bring back {}",
-        arithmetic.healthy,
-        arithmetic.voters,
-        arithmetic.quorum(),
-        silent.join(" or ")
-    )
 }
 
 /// Another member, which does what this one was asked.
@@ -483,5 +464,24 @@ impl Admin for AdminService {
             return client.drop_namespace(self.pass_on(node, request.into_inner(), &author)).await;
         }
         namespaces::drop_namespace(&*self.member()?, &author, request.into_inner()).await.map(Response::new)
+    }
+    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
+        tokens::list(&*self.member()?, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn add_token(&self, request: Request<AddTokenRequest>) -> Result<Response<NamespaceResponse>, Status> {
+        let author = author(&request);
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.add_token(self.pass_on(node, request.into_inner(), &author)).await;
+        }
+        tokens::add(&*self.member()?, &author, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_token(&self, request: Request<RemoveTokenRequest>) -> Result<Response<NamespaceResponse>, Status> {
+        let author = author(&request);
+        if let Some(Other { node, mut client }) = self.leader(&request).await? {
+            return client.remove_token(self.pass_on(node, request.into_inner(), &author)).await;
+        }
+        tokens::remove(&*self.member()?, &author, request.into_inner()).await.map(Response::new)
     }
 }

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::managed::ManagedMember;
 use crate::admission::Lobby;
-use crate::group::Group;
-use crate::health::jump_to_wire;
+use crate::group::{Group, voters};
+use crate::health::{ClusterHealth, jump_to_wire};
 use crate::late::Late;
-use crate::membership::pending;
+use crate::membership::{arithmetic, pending};
 use crate::transport::ThisNode;
 use crate::wire::{HistoryEntry, MemberStatus, Role, StatusResponse};
 
@@ -163,4 +163,22 @@ pub(super) fn history(group: &Group, newest: usize) -> Vec<HistoryEntry> {
         result: entry.result().map(str::to_owned),
     };
     group.state.history(newest).into_iter().map(entry).collect()
+}
+
+/// Why nobody leads, and what to do.
+pub(super) fn no_leader(group: &Group, health: &ClusterHealth) -> String {
+    let voters = voters(&group.membership());
+    let arithmetic = arithmetic(health, &voters);
+    let silent: Vec<String> =
+        voters.iter().filter(|voter| !health.is_well(**voter)).map(|voter| group.name_of(*voter)).collect();
+    if silent.is_empty() {
+        return "no member leads now; nothing was changed; try again in a moment".into();
+    }
+    format!(
+        "no member leads: {} of {} voters answer, and a quorum needs {}; nothing was changed; bring back {}",
+        arithmetic.healthy,
+        arithmetic.voters,
+        arithmetic.quorum(),
+        silent.join(" or ")
+    )
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use sessile_core::{Action, NamespaceId, NamespaceSettings, NamespaceTable, Outcome, SessionKey};
+use sessile_core::{Action, NamespaceId, NamespaceSettings, NamespaceTable, NamespaceToken, Outcome, SessionKey};
 use sessile_store::{LiveRecord, LogId, Member, NodeId, Progress};
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::group::Group;
 use crate::health::{ClusterHealth, Readiness};
 use crate::reads::Reads;
 use crate::transport::{Receiving, ThisNode};
+use crate::upkeep::TokenUses;
 use crate::writes::Writes;
 
 /// Sessions, replicated. Cheap to clone; every request may go through any clone, on any member.
@@ -38,6 +39,7 @@ pub(crate) struct Parts {
     /// Not asked by requests: they live as long as the member does.
     pub(super) managed: Arc<ManagedMember>,
     pub(super) peers: Arc<PeerMember>,
+    pub(super) token_uses: Arc<TokenUses>,
 }
 
 impl Cluster {
@@ -89,6 +91,17 @@ impl Cluster {
     /// The namespaces there are, as far as this node has applied the log.
     pub fn namespaces(&self) -> Arc<NamespaceTable> {
         self.parts.group.state.namespaces()
+    }
+
+    /// Returns when this node has applied everything that was acknowledged before the call: until it has once done so, it may
+    /// know an old table of namespaces, which lets in whom the log does not.
+    pub async fn is_current(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.parts.reads.confirm(deadline).await
+    }
+
+    /// A request was let in by that token of a namespace. The log tells of it later. Returns at once.
+    pub fn token_used(&self, namespace: NamespaceId, token: &NamespaceToken) {
+        self.parts.token_uses.note(namespace, token);
     }
 
     /// Returns when the namespaces have what the configuration of a node that is a cluster by itself says of them. For ever,

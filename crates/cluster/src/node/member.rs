@@ -24,7 +24,7 @@ use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_c
 use crate::membership::{Autopilot, ChangeHistory, MembershipChanges, OwnKey, Waits, announce};
 use crate::reads::Reads;
 use crate::transport::{Elections, Network, RaftReceiver, Receiving, Sending, ThisNode, Told};
-use crate::upkeep::{Keep, Maintenance, check_state};
+use crate::upkeep::{Keep, Maintenance, TokenUses, check_state};
 use crate::writes::{WriteRoom, Writes, register};
 
 /// A task that runs for as long as the member does, and its name for people.
@@ -135,6 +135,7 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
         own_namespaces: OwnNamespaces { namespaces: config.namespaces.clone(), is_alone: config.peers.is_none() },
     };
     let peers = PeerMember { receiver, reads: reads.clone(), writes: writes.clone(), health: health.clone() };
+    let token_uses = TokenUses::new(group.clone(), writes.clone());
     let parts = Parts {
         group,
         reads,
@@ -147,6 +148,7 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
         status: starting.status(),
         managed: Arc::new(managed),
         peers: Arc::new(peers),
+        token_uses: Arc::new(token_uses),
     };
     let mut own: Vec<Task> =
         vec![("the confirmation of reads", run_reads.boxed()), ("the rounds of writes", run_writes.boxed())];
@@ -171,6 +173,7 @@ fn what_goes_on(starting: &Starting, parts: &Parts, sending: Sending) -> Vec<Tas
         ("the watch over the clocks", watch_clocks(health.clone(), stop.clone()).boxed()),
         ("the upkeep", maintenance.run(stop.clone()).boxed()),
         ("the first namespaces", namespaces::run(managed.clone(), stop.clone()).boxed()),
+        ("the word of tokens' uses", parts.token_uses.clone().run(stop.clone()).boxed()),
     ];
     if let Some(PeersConfig { autopilot, stabilise, dead_after, seeds, .. }) = &config.peers {
         let changes = &managed.changes;

@@ -17,6 +17,7 @@ use sessile_core::{
 mod namespaces;
 mod outcomes;
 mod stories;
+mod tokens;
 
 const PROPOSER: ProposerId = ProposerId::new(7);
 const SESSIONS: NamespaceId = NamespaceId::SESSIONS;

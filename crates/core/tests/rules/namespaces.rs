@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+use super::tokens::{self, TokenModel};
 use super::*;
 use sessile_core::{
     BaseUri, GroupName, Limit, MAX_GROUPS, MAX_NAMESPACES, NamespaceChanged, NamespaceCommand, NamespaceName,
@@ -34,14 +35,14 @@ impl Records for Shelves {
 }
 
 #[derive(Clone, Default)]
-struct Farm {
-    state: State,
+pub(crate) struct Farm {
+    pub(crate) state: State,
     shelves: Shelves,
 }
 
 impl Farm {
     /// Of the newest rules, with `sessions`.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut farm = Self::default();
         farm.say(1, Command::RaiseRules(RulesVersion::SUPPORTED));
         farm.say(2, Command::Register(Register { proposer: PROPOSER, previous: 0, nonce: 9 }));
@@ -49,11 +50,11 @@ impl Farm {
         farm
     }
 
-    fn say(&mut self, index: u64, command: impl Borrow<Command>) -> Outcome {
+    pub(crate) fn say(&mut self, index: u64, command: impl Borrow<Command>) -> Outcome {
         self.apply(index, LogTime::from_millis(START), command.borrow())
     }
 
-    fn ask(&mut self, index: u64, command: NamespaceCommand) -> Result<NamespaceChanged, NamespaceRefusal> {
+    pub(crate) fn ask(&mut self, index: u64, command: NamespaceCommand) -> Result<NamespaceChanged, NamespaceRefusal> {
         match self.say(index, Command::Namespace(command)) {
             Outcome::Namespace(changed) => Ok(changed),
             Outcome::Refused(Refusal::Namespace(refusal)) => Err(refusal),
@@ -81,7 +82,7 @@ impl Farm {
         self.shelves.0.retain(|key, record| !(gone(key, record) && chosen()));
     }
 
-    fn reload(&self) -> Self {
+    pub(crate) fn reload(&self) -> Self {
         let mut state = State::default();
         self.state.rows().for_each(|(key, row)| state.restore(key, row).unwrap());
         Self { state, shelves: self.shelves.clone() }
@@ -101,7 +102,7 @@ impl Farm {
     }
 }
 
-fn settings(name: usize) -> NamespaceSettings {
+pub(crate) fn settings(name: usize) -> NamespaceSettings {
     let (name, base_uri) = (NamespaceName::new(NAMES[name]).unwrap(), BaseUri::new(NAMES[name]).unwrap());
     NamespaceSettings::unlimited(name, base_uri)
 }
@@ -138,6 +139,7 @@ enum Step {
     Drop { namespace: u32, force: bool },
     Truncate { namespace: u32 },
     TruncateGroup { namespace: u32, group: usize },
+    Token { namespace: u32, step: tokens::Step },
 }
 
 fn steps() -> impl Strategy<Value = Vec<(Step, i64)>> {
@@ -154,6 +156,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, i64)>> {
         1 => (namespace(), any::<bool>()).prop_map(|(namespace, force)| Step::Drop { namespace, force }),
         1 => namespace().prop_map(|namespace| Step::Truncate { namespace }),
         2 => (namespace(), 0..GROUPS.len()).prop_map(|(namespace, group)| Step::TruncateGroup { namespace, group }),
+        4 => (namespace(), tokens::step()).prop_map(|(namespace, step)| Step::Token { namespace, step }),
     ];
     let pause = prop_oneof![4 => -2_000..5_000_i64, 2 => 0..120_000_i64, 1 => 0..200_000_000_i64];
     prop::collection::vec((step, pause), 1..60)
@@ -184,6 +187,7 @@ fn command(state: &State, sequence: u64, step: &Step) -> Command {
         Step::TruncateGroup { namespace, group: of } => {
             NamespaceCommand::Truncate { namespace: id(namespace), group: group(GROUPS[of]) }
         }
+        Step::Token { namespace, ref step } => tokens::command(id(namespace), step, state.clock()),
     };
     Command::Namespace(of)
 }
@@ -244,6 +248,7 @@ proptest! {
     #[test]
     fn namespaces_do_what_the_model_does_and_their_counts_are_exact(steps in steps()) {
         let (mut farm, mut model, mut clock) = (Farm::new(), Model::default(), START);
+        let mut tokens = TokenModel::default();
         let mut stored: BTreeMap<RowKey, Row> = farm.state.rows().collect();
         farm.state.take_changes();
         for (sequence, (step, pause)) in (1..).zip(&steps) {
@@ -254,6 +259,7 @@ proptest! {
             before.apply(&context, &Command::Tick, &mut Shelves::default()).unwrap();
             let outcome = farm.apply(sequence + 3, LogTime::from_millis(clock), &command);
             model.apply(farm.state.clock(), &command, &outcome);
+            tokens.apply(&farm.state, &command, &outcome);
             assert_limits_hold(&before, &farm.state, &command, &outcome);
             for namespace in IDS.map(NamespaceId::new) {
                 for key in KEYS.map(|key| SessionKey::new(key).unwrap()) {

@@ -17,6 +17,10 @@ fn namespace_refusal() -> impl Strategy<Value = NamespaceRefusal> {
         (any::<u64>(), any::<u64>()).prop_map(|(keys, bytes)| NamespaceRefusal::QuotaBelow { keys, bytes }),
         Just(NamespaceRefusal::UnknownGroup),
         Just(NamespaceRefusal::TooManyGroups),
+        Just(NamespaceRefusal::UnknownToken),
+        Just(NamespaceRefusal::TooManyTokens),
+        Just(NamespaceRefusal::TokenNameTaken),
+        Just(NamespaceRefusal::TokenTaken),
     ]
 }
 

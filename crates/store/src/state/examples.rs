@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use sessile_core::{
     BaseUri, Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, NamespaceName, NamespaceSettings,
-    Outcome, Proposer, ProposerId, Record, Refusal, Row, RowKey, RulesVersion, SessionKey, StoredNamespace, Taken,
-    Tally, TruncatedGroup, Version, value_hash,
+    NamespaceToken, Outcome, Proposer, ProposerId, Record, Refusal, Row, RowKey, RulesVersion, SessionKey,
+    StoredNamespace, Taken, Tally, TokenHash, TokenName, TokenRight, TruncatedGroup, Version, value_hash,
 };
 
 const MOMENT: LogTime = LogTime::from_millis(1_700_000_000_000);
@@ -45,8 +45,13 @@ fn namespace() -> StoredNamespace {
     StoredNamespace { settings, changed_at: 300, generation: 3, last_generation: 4 }
 }
 
+fn token() -> NamespaceToken {
+    let used_at = Some(LogTime::from_millis(1_699_999_200_000));
+    NamespaceToken { right: TokenRight::Write, hash: TokenHash::new([7; 32]), added_at: MOMENT, used_at }
+}
+
 /// A row of each kind, by the kind's name.
-pub(super) fn rows() -> [(&'static str, RowKey, Row); 10] {
+pub(super) fn rows() -> [(&'static str, RowKey, Row); 11] {
     let group = GroupName::new(b"awiki").unwrap();
     let tally = Tally { keys: 2, bytes: 40, checksum: u128::MAX };
     let taken = Taken {
@@ -73,5 +78,6 @@ pub(super) fn rows() -> [(&'static str, RowKey, Row); 10] {
         ("namespace", RowKey::Namespace(NamespaceId::new(2)), Row::Namespace(namespace())),
         ("truncated_group", RowKey::TruncatedGroup(NamespaceId::new(2), group), Row::TruncatedGroup(truncated)),
         ("unnamed", RowKey::Unnamed(NamespaceId::new(2)), Row::Unnamed(bucket())),
+        ("token", RowKey::Token(NamespaceId::new(2), TokenName::new("php").unwrap()), Row::Token(token())),
     ]
 }

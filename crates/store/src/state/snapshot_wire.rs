@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::Message;
 use sessile_core::{
-    Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, NamespaceSettings, Outcome, Proposer,
-    ProposerId, Record, Row, RowKey, RulesVersion, SessionKey, StoredNamespace, Tally, TruncatedGroup, Version,
+    Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, NamespaceSettings, NamespaceToken, Outcome,
+    Proposer, ProposerId, Record, Row, RowKey, RulesVersion, SessionKey, StoredNamespace, Tally, TokenName,
+    TruncatedGroup, Version,
 };
 
 use crate::codec::CodecError;
@@ -76,6 +77,11 @@ impl Item {
             Self::Row(RowKey::Unnamed(id), Row::Unnamed(until)) => {
                 Kind::Unnamed(wire::SnapshotUnnamed { namespace: id.number(), until_ms: until.end().as_millis() })
             }
+            Self::Row(RowKey::Token(id, name), Row::Token(token)) => Kind::Token(wire::SnapshotToken {
+                namespace: id.number(),
+                name: name.as_str().to_owned(),
+                token: token.encode(),
+            }),
             Self::Row(
                 RowKey::Clock
                 | RowKey::Tally(..)
@@ -85,7 +91,8 @@ impl Item {
                 | RowKey::LastNamespace
                 | RowKey::Namespace(_)
                 | RowKey::TruncatedGroup(..)
-                | RowKey::Unnamed(_),
+                | RowKey::Unnamed(_)
+                | RowKey::Token(..),
                 _,
             ) => return Err(CodecError::Damaged("a row is stored under the name of another kind")),
         };
@@ -119,6 +126,7 @@ impl Item {
                 let until = bucket_from_wire(sent.until_ms);
                 Self::Row(RowKey::Unnamed(NamespaceId::new(sent.namespace)), Row::Unnamed(until))
             }
+            Kind::Token(sent) => token_from_wire(&sent)?,
         })
     }
 }
@@ -195,6 +203,13 @@ fn namespace_from_wire(sent: &wire::SnapshotNamespace) -> Result<Item, CodecErro
         last_generation: sent.last_generation,
     };
     Ok(Item::Row(RowKey::Namespace(NamespaceId::new(sent.namespace)), Row::Namespace(stored)))
+}
+
+fn token_from_wire(sent: &wire::SnapshotToken) -> Result<Item, CodecError> {
+    let name = TokenName::new(&sent.name).map_err(|_| CodecError::Damaged("a token's name is none"))?;
+    let token = NamespaceToken::decode(&sent.token);
+    let token = token.map_err(|_| CodecError::Damaged("a token does not decode; start the newest program"))?;
+    Ok(Item::Row(RowKey::Token(NamespaceId::new(sent.namespace), name), Row::Token(token)))
 }
 
 fn proposer_from_wire(sent: wire::SnapshotProposer) -> Result<Item, CodecError> {

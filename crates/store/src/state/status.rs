@@ -86,7 +86,7 @@ impl StateStatus {
         for (key, row) in changes {
             match (key, row) {
                 // They are among the horizons.
-                (RowKey::LastNamespace | RowKey::TruncatedGroup(..) | RowKey::Unnamed(_), _) => {}
+                (RowKey::LastNamespace | RowKey::TruncatedGroup(..) | RowKey::Unnamed(_) | RowKey::Token(..), _) => {}
                 (RowKey::Clock, _) | (RowKey::Namespace(_), Some(_)) => {}
                 (RowKey::Namespace(id), None) => drop(self.counts.remove(id)),
                 (RowKey::Tally(namespace, group, _), _) => {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sessile_core::{BaseUri, GroupName, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion};
+use sessile_core::{
+    BaseUri, GroupName, NamespaceCommand, NamespaceName, NamespaceSettings, NamespaceToken, RulesVersion, TokenHash,
+    TokenName, TokenRight,
+};
 
 use super::transfer::{install, snapshot_of, transfer};
 use super::*;
@@ -104,5 +107,60 @@ fn what_was_truncated_is_gone_after_a_restart_on_another_member_and_from_the_dis
             assert_eq!(records, expected.iter().map(Vec::len).sum::<usize>() as u64, "and of the rest nothing is left");
             assert_eq!(there(&again, KEYS), expected);
         }
+    }
+}
+
+/// The tokens of `echo`.
+fn tokens(store: &Store) -> BTreeMap<TokenName, NamespaceToken> {
+    store.state().namespaces().get(ECHO).map(|namespace| namespace.tokens().clone()).unwrap_or_default()
+}
+
+#[test]
+fn tokens_are_there_after_a_crash_and_on_another_member_and_go_with_their_namespace() {
+    let name = |name: &str| TokenName::new(name).unwrap();
+    let hash = TokenHash::new([7; 32]);
+    for (from, to) in ENGINES {
+        let (dir, target_dir, cluster) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), ClusterId::random());
+        let (store, _) = open_in(dir.path(), from, cluster).unwrap();
+        let mut leader = Leader::new();
+        let say = |leader: &mut Leader, command| leader.entry(&Command::Namespace(command));
+        let add = |of: &str, right, hash| NamespaceCommand::AddToken { namespace: ECHO, name: name(of), right, hash };
+        let mut entries = leader.begins_with_two_namespaces();
+        entries.push(say(&mut leader, add("php", TokenRight::Both, hash)));
+        entries.push(say(&mut leader, add("old", TokenRight::Read, TokenHash::new([8; 32]))));
+        store.commit(entries);
+        // Some of it is in tables, some is not.
+        store.state().persist().unwrap();
+        let clock = store.state().clock();
+        store.commit([
+            say(&mut leader, NamespaceCommand::RemoveToken { namespace: ECHO, name: name("old") }),
+            say(&mut leader, NamespaceCommand::TokenUsed { namespace: ECHO, hash, used_at: clock }),
+        ]);
+        let expected = tokens(&store);
+        assert_eq!(expected.keys().collect::<Vec<_>>(), [&name("php")]);
+        let known = &expected[&name("php")];
+        assert!(known.right == TokenRight::Both && known.used_at.is_some_and(|used_at| used_at <= clock), "{known:?}");
+        let checksum = store.state().summary().checksum;
+
+        let (meta, snapshot) = snapshot_of(&store);
+        let (target, _) = open_in(target_dir.path(), to, cluster).unwrap();
+        let chunks = snapshot.chunks().map(Result::unwrap);
+        let received = transfer(target.state().receive().unwrap(), chunks, &meta).unwrap();
+        install(&target, &meta, received).unwrap();
+        assert_eq!((tokens(&target), target.state().summary().checksum), (expected.clone(), checksum));
+        target.close().unwrap();
+        let (target, _) = open(target_dir.path(), to).unwrap();
+        assert_eq!((tokens(&target), target.state().summary().checksum), (expected.clone(), checksum));
+
+        drop(store);
+        let (store, _) = open(dir.path(), from).unwrap();
+        store.replay();
+        assert_eq!((tokens(&store), store.state().summary().checksum), (expected, checksum));
+        store.commit([say(&mut leader, NamespaceCommand::Drop { namespace: ECHO, force: true })]);
+        store.close().unwrap();
+        let (store, _) = open(dir.path(), from).unwrap();
+        store.replay();
+        assert!(store.state().namespaces().get(ECHO).is_none(), "a token that is left would be of no namespace");
     }
 }
