@@ -21,7 +21,8 @@ use crate::target::{self, Target};
 use crate::ttl_header::{self, TTL};
 use crate::value::{self, AnswerRoom, BodyRooms};
 use crate::{
-    ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, endpoints, prefer, request_id,
+    ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, access, endpoints, prefer,
+    request_id,
 };
 
 /// Tells that a preference was followed (RFC 7240, 3).
@@ -143,13 +144,23 @@ impl<S: Sessions> Api<S> {
             return Err(Refusal::Request(Problem::MethodNotAllowed, "the method is not allowed"));
         }
         // Of one moment: whoever changes a namespace meanwhile does so for the next request.
-        let table = self.sessions.namespaces().unwrap_or_else(|| Arc::clone(&self.own));
-        let target = target::of(&table, parts.uri.path())?;
-        match parts.method {
+        let table = access::table(&*self.sessions, &self.own, self.config.request_timeout).await?;
+        let newer;
+        let (table, target) = match access::target(&*self.sessions, &table, parts) {
+            Ok(target) => (&table, target),
+            Err(refused) => {
+                let looked = access::newer(&*self.sessions, &table, refused.0, self.config.request_timeout).await?;
+                newer = looked.ok_or(refused)?;
+                (&newer, access::target(&*self.sessions, &newer, parts)?)
+            }
+        };
+        let answer = match parts.method {
             Method::GET | Method::HEAD => self.read(parts, target).await,
             Method::DELETE => self.delete(parts, target).await,
             _ => self.write(&parts.headers, target, body).await,
-        }
+        };
+        access::still_admits(&*self.sessions, table, parts)?;
+        answer
     }
 
     async fn read(&self, parts: &Parts, target: Target<'_>) -> Result<Response, Refusal> {

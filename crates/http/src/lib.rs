@@ -7,12 +7,12 @@
 //! ```text
 //!  TCP, ── Server ── TLS ── Paced ──── hyper ── Service ── router ─┬─ /healthz /livez /readyz /metrics /openapi
 //!  Unix    accept,   if     deadlines  h1, h2   Host,              └─ everything else: the session API
-//!          drain     any                        streams                 │ query → method → key → headers → body
+//!          drain     any                        streams                 │ query → method → token → key → headers → body
 //!                                                                       └─ Sessions
 //! ```
 //!
 //! # Secrets
-//! Keys and values are credentials. They are in no log line, metric, panic message or `Debug` of this crate. The HTTP
+//! Keys, values and tokens are credentials. They are in no log line, metric, panic message or `Debug` of this crate. The HTTP
 //! libraries below do write request targets at `TRACE` and `DEBUG`: a program must hold the targets in
 //! [`SECRET_TARGETS`] at `WARN`, whatever level its operator asks for.
 //!
@@ -26,6 +26,7 @@
 //! Over HTTP/2 a `#` in `:path` is not seen: the library below cuts it off with what follows.
 
 mod accept;
+mod access;
 mod api;
 mod bearer;
 mod condition;
@@ -54,6 +55,7 @@ mod ttl_header;
 mod unsent;
 mod value;
 
+pub use access::token_hash;
 pub use api::router;
 pub use bearer::bearer_only;
 pub use config::{ApiConfig, BuildInfo, Limits};

@@ -1,11 +1,13 @@
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, Method, StatusCode, Version};
 
 use sessile_core::Limit;
 
-use crate::SessionsError;
+use crate::{SessionsError, bearer};
 
 /// The methods that the session API knows, as `Allow` lists them.
 pub(crate) const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE";
@@ -18,6 +20,12 @@ const TYPE: &str = "https://www.mediawiki.org/wiki/Kask/errors/";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
     BadRequest,
+    /// The namespace has tokens, and the request shows none.
+    Unauthorized,
+    /// The request shows none of the namespace's tokens.
+    UnknownToken,
+    /// The token that the request shows does not allow it.
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
@@ -86,6 +94,25 @@ impl Problem {
             Self::BadRequest => {
                 (StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request was incorrect or malformed")
             }
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "Unauthorized",
+                "This namespace asks for a token; send one, and only one, as `Authorization: Bearer TOKEN`",
+            ),
+            Self::UnknownToken => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "Unauthorized",
+                "The token of the request is none of this namespace, or none any more",
+            ),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "Forbidden",
+                "The token of the request does not allow this: reading takes the right `read`, writing and deleting take `write`, \
+                 and a delete that hands out the value takes both",
+            ),
             Self::NotFound => {
                 (StatusCode::NOT_FOUND, "not_found", "Not found", "The value you requested was not found")
             }
@@ -208,6 +235,9 @@ impl Problem {
             Self::MethodNotAllowed => {
                 headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
             }
+            Self::Unauthorized => drop(headers.insert(WWW_AUTHENTICATE, bearer::WANTED)),
+            Self::UnknownToken => drop(headers.insert(WWW_AUTHENTICATE, bearer::WRONG)),
+            Self::Forbidden => drop(headers.insert(WWW_AUTHENTICATE, bearer::TOO_LITTLE)),
             Self::NoQuorum
             | Self::TimeWaits
             | Self::OutcomeUnknown

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sessile_core::{Delete, Limit, NamespaceId, NamespaceTable, Put, SessionKey, Version};
+use sessile_core::{Delete, Limit, NamespaceId, NamespaceTable, NamespaceToken, Put, SessionKey, Version};
 use tokio::time::Instant;
 
 /// The port: what the session API needs of a store.
@@ -16,6 +16,19 @@ pub trait Sessions: Send + Sync + 'static {
     fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
         None
     }
+
+    /// Returns when the store knows which namespaces there are and whom they let in. Asked while it tells none.
+    fn opened(&self, _: Instant) -> impl Future<Output = Result<(), SessionsError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Returns when [`namespaces`](Self::namespaces) has everything that was acknowledged before the call.
+    fn current(&self, _: Instant) -> impl Future<Output = Result<(), SessionsError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// A request was let in by that token. Returns at once.
+    fn token_used(&self, _: NamespaceId, _: &NamespaceToken) {}
 
     /// The newest acknowledged session of that key; `None` when there is none, or no longer.
     fn get(

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use sessile_core::{KeyError, NamespaceId, NamespaceSettings, NamespaceTable, SessionKey};
+use sessile_core::{KeyError, Namespace, NamespaceId, NamespaceSettings, NamespaceTable, SessionKey};
 
 use crate::problem::Problem;
 
@@ -14,8 +14,12 @@ pub(crate) struct Target<'table> {
 }
 
 /// The namespace and the key in a request's path, decoded once; or what to tell the client, and why. A key has no slash, so
-/// what stands before it ends with the last one.
-pub(crate) fn of<'table>(table: &'table NamespaceTable, path: &str) -> Result<Target<'table>, (Problem, &'static str)> {
+/// what stands before it ends with the last one. Before anything is told of the key, `admit` looks at the namespace.
+pub(crate) fn of<'table>(
+    table: &'table NamespaceTable,
+    path: &str,
+    admit: impl FnOnce(NamespaceId, &Namespace) -> Result<(), (Problem, &'static str)>,
+) -> Result<Target<'table>, (Problem, &'static str)> {
     let outside = (Problem::NotFound, "the path is outside every base URI, or the key has a slash");
     let decoded;
     let (base, key) = if path.contains('%') {
@@ -30,6 +34,7 @@ pub(crate) fn of<'table>(table: &'table NamespaceTable, path: &str) -> Result<Ta
         (base, Bytes::copy_from_slice(key))
     };
     let (namespace, found) = table.under(base).ok_or(outside)?;
+    admit(namespace, found)?;
     let key = SessionKey::new(key).map_err(|error| match error {
         KeyError::Empty => (Problem::NotFound, "the key is empty"),
         KeyError::TooLong { .. } => (Problem::UriTooLong, "the key is too long"),
@@ -95,7 +100,7 @@ mod tests {
             ("a", None),
             ("*", None),
         ] {
-            let found = of(&table, path);
+            let found = of(&table, path, |_, _| Ok(()));
             assert_eq!(found.as_ref().ok().map(|target| target.key.as_bytes()), key.map(str::as_bytes), "{path}");
             assert!(!matches!(found, Err((problem, _)) if problem != Problem::NotFound), "{path}");
         }

@@ -1,9 +1,11 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sessile_cluster::{Cluster, ClusterError, LiveRecord};
 use sessile_core::{
-    Action, Delete, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Put, Refusal, SessionKey, Taken,
+    Action, Delete, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, NamespaceToken, Outcome, Put, Refusal,
+    SessionKey, Taken,
 };
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::SetOnce;
@@ -14,13 +16,19 @@ use crate::ready_patience::ReadyPatience;
 /// The cluster, as the session API wants it. Until there is one, requests wait for it inside their deadline.
 pub struct ClusterSessions {
     cluster: SetOnce<Cluster>,
+    /// Whether the cluster's namespaces were once those of the log. Nobody is let in by older ones.
+    is_current: AtomicBool,
     ready_patience: ReadyPatience,
 }
 
 impl ClusterSessions {
     /// A check of readiness waits for that long for the next leader.
     pub fn new(ready_patience: Duration) -> Self {
-        Self { cluster: SetOnce::new(), ready_patience: ReadyPatience::new(ready_patience) }
+        Self {
+            cluster: SetOnce::new(),
+            is_current: AtomicBool::new(false),
+            ready_patience: ReadyPatience::new(ready_patience),
+        }
     }
 
     /// From now on requests go to that cluster.
@@ -41,7 +49,28 @@ impl ClusterSessions {
 
 impl Sessions for ClusterSessions {
     fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
+        if !self.is_current.load(Ordering::Relaxed) {
+            return None;
+        }
         Some(self.cluster.get()?.namespaces()).filter(|table| table.is_seeded())
+    }
+
+    async fn opened(&self, deadline: Instant) -> Result<(), SessionsError> {
+        if !self.is_current.load(Ordering::Relaxed) {
+            self.current(deadline).await?;
+            self.is_current.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn current(&self, deadline: Instant) -> Result<(), SessionsError> {
+        self.cluster(deadline).await?.is_current(deadline).await.map_err(unanswered)
+    }
+
+    fn token_used(&self, namespace: NamespaceId, token: &NamespaceToken) {
+        if let Some(cluster) = self.cluster.get() {
+            cluster.token_used(namespace, token);
+        }
     }
 
     async fn get(

@@ -9,7 +9,7 @@ use crate::client::Answer;
 use crate::fake::{Failure, Trouble};
 use crate::world::{World, config};
 
-fn assert_golden(name: &str, text: &str) {
+pub(crate) fn assert_golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("SESSILE_REGENERATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();
@@ -18,7 +18,7 @@ fn assert_golden(name: &str, text: &str) {
     assert_eq!(text, golden, "{name} is not what it was");
 }
 
-fn assert_problem(answer: &Answer, status: u16, name: &str) {
+pub(crate) fn assert_problem(answer: &Answer, status: u16, name: &str) {
     assert_eq!(answer.status, status, "{name}");
     assert_eq!(answer.header("content-type"), Some("application/json"), "{name}");
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{name}");
@@ -133,7 +133,7 @@ async fn openapi_names_every_status_that_is_answered() {
     let world = World::new().await;
     let spec = world.request("GET", "/openapi", "", b"").await;
     let spec: serde_yaml_ng::Value = serde_yaml_ng::from_str(spec.text()).unwrap();
-    let common = ["400", "404", "405", "412", "414", "500", "503"];
+    let common = ["400", "401", "403", "404", "405", "412", "414", "500", "503"];
     let written = ["201", "408", "413", "507"];
     for (method, own) in [
         ("get", &["200", "304"][..]),

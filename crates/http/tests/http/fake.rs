@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, Put, SessionKey, Version};
+use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, NamespaceToken, Put, SessionKey, Version};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 /// Makes one of the store's errors, which cannot be cloned.
@@ -32,6 +32,11 @@ struct State {
     /// How old what it reads locally is.
     age: Duration,
     namespaces: Option<Arc<NamespaceTable>>,
+    /// What they are from the next answered read on.
+    next: Option<Arc<NamespaceTable>>,
+    /// By which tokens requests were let in.
+    used: Vec<(NamespaceId, NamespaceToken)>,
+    is_opening: bool,
 }
 
 struct Record {
@@ -47,6 +52,7 @@ pub(crate) struct Fake {
     shut: std::sync::atomic::AtomicBool,
     /// One permit for each call that has arrived.
     pub(crate) arrivals: Semaphore,
+    opened: Notify,
 }
 
 impl Fake {
@@ -56,6 +62,7 @@ impl Fake {
             gate: Semaphore::new(0),
             shut: false.into(),
             arrivals: Semaphore::new(0),
+            opened: Notify::new(),
         })
     }
 
@@ -71,6 +78,22 @@ impl Fake {
     /// From now on there are these namespaces.
     pub(crate) fn have(&self, namespaces: NamespaceTable) {
         self.state.lock().namespaces = Some(Arc::new(namespaces));
+    }
+
+    /// When it answers the next time, there are these.
+    pub(crate) fn will_have(&self, namespaces: NamespaceTable) {
+        self.state.lock().next = Some(Arc::new(namespaces));
+    }
+
+    /// From now on it waits to know which namespaces there are, or knows it.
+    pub(crate) fn is_opening(&self, is_opening: bool) {
+        self.state.lock().is_opening = is_opening;
+        self.opened.notify_waiters();
+    }
+
+    /// By which tokens requests were let in, since this was last asked.
+    pub(crate) fn take_used(&self) -> Vec<(NamespaceId, NamespaceToken)> {
+        std::mem::take(&mut self.state.lock().used)
     }
 
     pub(crate) fn be_in(&self, trouble: impl Into<Option<Trouble>>) {
@@ -95,7 +118,11 @@ impl Fake {
         if self.shut.load(std::sync::atomic::Ordering::SeqCst) {
             self.gate.acquire().await.expect("the gate is never closed").forget();
         }
-        let trouble = self.state.lock().trouble;
+        let trouble = {
+            let mut state = self.state.lock();
+            state.namespaces = state.next.take().or_else(|| state.namespaces.take());
+            state.trouble
+        };
         match trouble {
             None => Ok(()),
             Some(Trouble::Error(error)) => Err(error()),
@@ -138,7 +165,27 @@ fn holds(condition: &Condition, live: Option<&Session>) -> Result<(), SessionsEr
 
 impl Sessions for Fake {
     fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        self.state.lock().namespaces.clone()
+        let state = self.state.lock();
+        state.namespaces.clone().filter(|_| !state.is_opening)
+    }
+
+    async fn opened(&self, _: Instant) -> Result<(), SessionsError> {
+        loop {
+            let opened = self.opened.notified();
+            if !self.state.lock().is_opening {
+                return Ok(());
+            }
+            self.arrivals.add_permits(1);
+            opened.await;
+        }
+    }
+
+    async fn current(&self, _: Instant) -> Result<(), SessionsError> {
+        self.arrive(None).await
+    }
+
+    fn token_used(&self, namespace: NamespaceId, token: &NamespaceToken) {
+        self.state.lock().used.push((namespace, token.clone()));
     }
 
     async fn get(&self, namespace: NamespaceId, key: SessionKey, _: Instant) -> Result<Option<Session>, SessionsError> {

@@ -19,5 +19,6 @@ mod messages;
 mod namespaces;
 mod observed;
 mod tls;
+mod tokens;
 mod windows;
 mod world;

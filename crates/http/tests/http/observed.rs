@@ -11,6 +11,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::fake::Trouble;
+use crate::tokens::{READER, closed};
 use crate::world::{BASE, World};
 
 #[tokio::test]
@@ -151,6 +152,12 @@ async fn no_key_and_no_value_is_ever_logged_or_counted() {
     short.send(format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ntopsecretvalue")).await;
     short.close_sending_half().await;
     assert_eq!(short.answer().await.status, 400);
+    world.fake.be_in(None);
+    world.fake.have(closed());
+    for shown in ["Bearer topsecrettoken", "Basic topsecrettoken", "topsecrettoken", &format!("Bearer {READER}")] {
+        world.request("GET", &target, &format!("Authorization: {shown}\r\n"), b"").await;
+        world.request("POST", &target, &format!("Authorization: {shown}\r\n"), value).await;
+    }
 
     let log = sink.text();
     for expected in ["the story of the defect", "panicked", "answered", "the TTL is no number", "sessile_http"] {

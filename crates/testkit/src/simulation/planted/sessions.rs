@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sessile::{ClusterSessions, live};
 use sessile_cluster::{Cluster, LiveRecord};
-use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, Put, SessionKey};
+use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, NamespaceToken, Put, SessionKey};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use sessile_store::term_of;
 use tokio::time::Instant;
@@ -113,6 +113,18 @@ where
 impl Sessions for PlantedSessions {
     fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
         self.own.namespaces()
+    }
+
+    async fn opened(&self, deadline: Instant) -> Result<(), SessionsError> {
+        self.own.opened(deadline).await
+    }
+
+    async fn current(&self, deadline: Instant) -> Result<(), SessionsError> {
+        self.own.current(deadline).await
+    }
+
+    fn token_used(&self, namespace: NamespaceId, token: &NamespaceToken) {
+        self.own.token_used(namespace, token);
     }
 
     async fn get(
