@@ -22,5 +22,6 @@ mod reloading;
 mod secrets;
 mod stopping;
 mod systemd;
+mod tokens;
 mod upgrade;
 mod world;

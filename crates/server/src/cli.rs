@@ -45,7 +45,7 @@ const CLUSTER_HELP: &str = "Example:\n  sessile cluster remove n3\n\nExit codes:
 /// How the commands of `sessile namespace` end.
 const NAMESPACE_HELP: &str = "Example:\n  sessile namespace truncate sessions --group enwiki --server 10.0.0.1:7081\n\nExit codes: 0 \
                               done, or so already; 65 refused, as it is in the way of another or would break a\nlimit; 68 no \
-                              such namespace or group; 69 no node answers; 75 no quorum, no leader or no answer\nin time; 64 \
+                              such namespace, group or token; 69 no node answers; 75 no quorum, no leader or no answer\nin time; 64 \
                               wrong command line; 1 anything else.";
 
 /// How `sessile bench` ends.
@@ -222,6 +222,9 @@ mod tests {
             checked(&[command.get_name()]);
             for nested in command.get_subcommands() {
                 checked(&[command.get_name(), nested.get_name()]);
+                for deeper in nested.get_subcommands() {
+                    checked(&[command.get_name(), nested.get_name(), deeper.get_name()]);
+                }
             }
         }
         assert_eq!(told(&["--version"]), format!("sessile {}\n", env!("CARGO_PKG_VERSION")));
@@ -291,6 +294,11 @@ mod tests {
                 vec!["cluster", "set-time", "noon"],
                 "invalid value 'noon' for '[TIME]': a date and time of RFC 3339 was expected, such as 2026-11-30T",
             ),
+            (
+                vec!["namespace", "token", "add", "sessions", "--right", "all"],
+                "invalid value 'all' for '--right <RIGHT>'\n  [possible values: read, write, both]",
+            ),
+            (vec!["namespace", "token"], "a command is missing; see `sessile namespace token --help`"),
             (vec!["status", "--server", "n1"], "invalid value 'n1' for '--server <HOST:PORT>': HOST:PORT was expected"),
             (
                 vec!["status", "--timeout", "1h"],

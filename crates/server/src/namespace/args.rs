@@ -4,6 +4,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use sessile_cluster::admin::NamespaceChoices;
 
+use super::asked::{Asked, Of};
+use super::token_args::TokenCommand;
 use crate::operate::args::Server;
 
 /// A command of `sessile namespace`.
@@ -40,6 +42,16 @@ pub(crate) enum NamespaceCommand {
     /// A group is what stands before the first `:` of a key; in MediaWiki it is the wiki.
     #[command(after_help = "Example:\n  sessile namespace groups sessions")]
     Groups(Of),
+    /// Make, list and remove the tokens that a namespace's clients show
+    ///
+    /// A namespace without tokens is open to whoever reaches a node. Several at once are for replacing one without a request
+    /// that fails: add the new one, have every client show it, remove the old one.
+    #[command(after_help = "Example:\n  sessile namespace token list sessions", disable_help_subcommand = true)]
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
 }
 
 /// `sessile namespace list`.
@@ -48,29 +60,6 @@ pub(crate) struct List {
     #[command(flatten)]
     pub(crate) server: Server,
     /// Print a JSON document instead of a table
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `sessile namespace show` and `groups`.
-#[derive(Debug, Args)]
-pub(crate) struct Of {
-    /// The namespace's name
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) server: Server,
-    /// Print a JSON document instead
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Who is asked for a change, and how it is told what came of it.
-#[derive(Debug, Args)]
-pub(crate) struct Asked {
-    #[command(flatten)]
-    pub(crate) server: Server,
-    /// Print a JSON document instead of a sentence
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,10 +1,13 @@
 //! Which namespaces there are, and what they may hold: `sessile namespace`, through the gRPC service of any node of a
 //! cluster. What is asked for is in `args`, how the answer is shown in `show`, and what is asked first of whoever is about to
-//! end sessions in `confirm`.
+//! end sessions in `confirm`. Tokens have files of their own, `token` and `token_args`.
 
 mod args;
+mod asked;
 mod confirm;
 mod show;
+mod token;
+mod token_args;
 
 use std::process::ExitCode;
 
@@ -20,7 +23,8 @@ pub(crate) use args::NamespaceCommand;
 use crate::exit::{Failure, Status};
 use crate::operate::remote::Remote;
 use crate::operate::show::{print, say};
-use args::{Asked, Drop, Truncate};
+use args::{Drop, Truncate};
+use asked::Asked;
 
 /// `sessile namespace …`.
 pub(crate) fn run(command: &NamespaceCommand) -> anyhow::Result<ExitCode> {
@@ -54,6 +58,7 @@ pub(crate) fn run(command: &NamespaceCommand) -> anyhow::Result<ExitCode> {
             }
             NamespaceCommand::Truncate(of) => truncate(of).await,
             NamespaceCommand::Drop(of) => drop_namespace(of).await,
+            NamespaceCommand::Token { command } => token::run(command).await,
         }
     })
 }

@@ -1,8 +1,10 @@
 //! Showing namespaces and groups: for people tables and lines, for scripts JSON.
 
 use serde_json::{Value, json};
-use sessile_cluster::admin::{GroupStatus, NamespaceResponse, NamespaceStatus};
+use sessile_cluster::admin::{GroupStatus, NamespaceResponse, NamespaceStatus, TokenStatus};
+use sessile_core::{TokenName, TokenRight};
 
+use crate::status::duration::moment;
 use crate::status::row::printable;
 
 /// What stands between two columns.
@@ -42,6 +44,7 @@ pub(super) fn one(of: &NamespaceStatus) -> String {
         ("max value", limit(of.max_value_bytes)),
         ("reads", consistency(of).to_owned()),
         ("priority", of.priority.to_string()),
+        ("tokens", if of.tokens == 0 { "none: it is open".to_owned() } else { of.tokens.to_string() }),
     ]
     .map(|(name, value)| format!("{name:<12}{value}\n"))
     .concat()
@@ -55,6 +58,27 @@ pub(super) fn groups(groups: &[GroupStatus]) -> String {
         groups.iter().map(|of| [name(of), of.keys.to_string(), of.bytes.to_string()]),
         1,
     )
+}
+
+/// A line for each token.
+pub(super) fn tokens(tokens: &[TokenStatus]) -> String {
+    let used = |of: &TokenStatus| of.used_ms.map_or_else(|| "never".to_owned(), moment);
+    let row = |of: &TokenStatus| [printable(&of.name), printable(&of.right), moment(of.added_ms), used(of)];
+    aligned(&["TOKEN", "RIGHT", "ADDED", "LAST USED"], tokens.iter().map(row), 4)
+}
+
+/// An array of the tokens.
+pub(super) fn tokens_document(tokens: &[TokenStatus]) -> String {
+    let token = |of: &TokenStatus| {
+        let last_used = of.used_ms.map(moment);
+        json!({ "name": of.name, "right": of.right, "added": moment(of.added_ms), "last_used": last_used })
+    };
+    text(&Value::Array(tokens.iter().map(token).collect()))
+}
+
+/// A token that was made, the only time that it is shown.
+pub(super) fn token_document(namespace: &str, name: &TokenName, right: TokenRight, token: &str) -> String {
+    text(&json!({ "namespace": namespace, "name": name.as_str(), "right": right.name(), "token": token }))
 }
 
 /// An array of the namespaces.
@@ -91,6 +115,7 @@ fn namespace(of: &NamespaceStatus) -> Value {
         "max_value": of.max_value_bytes,
         "read_consistency": consistency(of),
         "priority": of.priority,
+        "tokens": of.tokens,
     })
 }
 
@@ -156,6 +181,35 @@ mod tests {
         assert_eq!((&only["name"], &only["base_uri"]), (&json!("echo"), &json!("/echoseen/v1/")));
         assert_eq!((&only["keys"], &only["bytes"]), (&json!(3), &json!(60)));
         assert!(one(&echo()).contains("max keys    1000\n"), "{}", one(&echo()));
+    }
+
+    #[test]
+    fn tokens_are_told_with_when_they_were_used_and_nothing_by_which_they_could_be() {
+        let of = |name: &str, used_ms| TokenStatus {
+            name: name.to_owned(),
+            right: "both".to_owned(),
+            added_ms: 1_790_000_000_999,
+            used_ms,
+        };
+        let all = [of("php", Some(1_790_002_800_000)), of("next", None)];
+        assert_eq!(
+            tokens(&all),
+            "TOKEN  RIGHT  ADDED                 LAST USED\n\
+             php    both   2026-09-21T14:13:20Z  2026-09-21T15:00:00Z\n\
+             next   both   2026-09-21T14:13:20Z  never\n"
+        );
+        let document: Value = serde_json::from_str(&tokens_document(&all)).unwrap();
+        assert_eq!(
+            document[0],
+            json!({
+                "name": "php",
+                "right": "both",
+                "added": "2026-09-21T14:13:20Z",
+                "last_used": "2026-09-21T15:00:00Z",
+            })
+        );
+        assert_eq!(document[1]["last_used"], Value::Null);
+        assert!(one(&echo()).ends_with("tokens      none: it is open\n"), "{}", one(&echo()));
     }
 
     #[test]
