@@ -13,3 +13,4 @@ mod stalling;
 mod stalls;
 mod support;
 mod three_nodes;
+mod tokens;
