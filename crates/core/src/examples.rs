@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Action, BaseUri, Command, Condition, LogTime, NamespaceId, NamespaceName, NamespaceSettings, ProposerId, Put,
-    ReadConsistency, Register, SessionCommand, SessionKey, Taken, Ttl, TtlPolicy, Version,
+    Action, BaseUri, Command, Condition, IdempotencyKey, LogTime, NamespaceId, NamespaceName, NamespaceSettings, ProposerId, Put,
+    ReadConsistency, Register, Renewal, SessionCommand, SessionKey, Taken, Ttl, TtlPolicy, Version,
 };
 
 pub(crate) fn session(action: Action) -> Command {
@@ -17,11 +17,17 @@ pub(crate) fn session(action: Action) -> Command {
         namespace: NamespaceId::SESSIONS,
         key: SessionKey::new("awiki:MWSession:0").unwrap(),
         action,
+        idempotency: None,
     })
 }
 
 pub(crate) fn put(ttl: Ttl, condition: Condition) -> Command {
     session(Action::Put(Put { value: Bytes::from_static(b"a value"), ttl, condition }))
+}
+
+pub(crate) fn named(command: Command) -> Command {
+    let Command::Session(session) = command else { return command };
+    Command::Session(SessionCommand { idempotency: IdempotencyKey::new("a-1").ok(), ..session })
 }
 
 pub(crate) fn hour() -> Ttl {
@@ -54,6 +60,7 @@ pub(crate) fn settings() -> NamespaceSettings {
         max_value: 3,
         read_consistency: ReadConsistency::Local,
         priority: 4,
+        renewal: Renewal::Never,
         ..NamespaceSettings::unlimited(NamespaceName::new("e").unwrap(), BaseUri::new("/e/").unwrap())
     }
 }

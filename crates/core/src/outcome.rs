@@ -43,6 +43,11 @@ pub enum Outcome {
     },
     /// The namespaces are others now.
     Namespace(NamespaceChanged),
+    /// The key's live record lives on.
+    Renewed {
+        /// Which write it is; `None` if there is no such record.
+        version: Option<Version>,
+    },
 }
 
 impl Outcome {
@@ -113,6 +118,12 @@ pub enum Refusal {
     /// It would break a limit of its namespace.
     #[error(transparent)]
     Limit(Limit),
+    /// Its idempotency key was used for another request.
+    #[error("the idempotency key was used for another request in the last ten minutes")]
+    IdempotencyKeyReused,
+    /// It has an idempotency key, and there is no room to remember its answer.
+    #[error("as many answers to requests with idempotency keys are remembered as may be")]
+    AnswersFull,
 }
 
 mod shared_bytes {

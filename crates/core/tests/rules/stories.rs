@@ -11,6 +11,7 @@ fn put(sequence: u64, lowest_outstanding: u64, incarnation: u64) -> Command {
         namespace: SESSIONS,
         key: SessionKey::new("awiki:1").unwrap(),
         action: Action::Put(Put { value: Bytes::from_static(b"v"), ttl: Ttl::FOREVER, condition: Condition::None }),
+        idempotency: None,
     })
 }
 
