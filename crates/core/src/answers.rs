@@ -118,10 +118,7 @@ pub(crate) fn is_lasting(outcome: &Outcome) -> bool {
     use crate::Refusal::ConditionFailed;
     matches!(
         outcome,
-        Outcome::Written { .. }
-            | Outcome::Deleted { .. }
-            | Outcome::Renewed { .. }
-            | Outcome::Refused(ConditionFailed)
+        Outcome::Written { .. } | Outcome::Deleted { .. } | Outcome::Renewed { .. } | Outcome::Refused(ConditionFailed)
     )
 }
 

@@ -1,4 +1,6 @@
-use crate::{Action, Bucket, Header, Horizon, Limit, Limits, Put, Record, Refusal, Renew, Taken, Ttl, Version, value_hash};
+use crate::{
+    Action, Bucket, Header, Horizon, Limit, Limits, Put, Record, Refusal, Renew, Taken, Ttl, Version, value_hash,
+};
 
 /// Where in the log a command meets a key's record.
 #[derive(Debug, Clone, Copy)]

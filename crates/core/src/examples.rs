@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Action, BaseUri, Command, Condition, IdempotencyKey, LogTime, NamespaceId, NamespaceName, NamespaceSettings, ProposerId, Put,
-    ReadConsistency, Register, Renewal, SessionCommand, SessionKey, Taken, Ttl, TtlPolicy, Version,
+    Action, BaseUri, Command, Condition, IdempotencyKey, LogTime, NamespaceId, NamespaceName, NamespaceSettings,
+    ProposerId, Put, ReadConsistency, Register, Renewal, SessionCommand, SessionKey, Taken, Ttl, TtlPolicy, Version,
 };
 
 pub(crate) fn session(action: Action) -> Command {

@@ -60,6 +60,17 @@ impl Outcome {
         };
         OUTCOME_BYTES + taken
     }
+
+    /// The same, holding on to nothing but itself: a value that it hands out may be part of much larger bytes.
+    pub(crate) fn unshared(&self) -> Self {
+        match self {
+            Self::Deleted { existed, taken: Some(taken) } => {
+                let value = Bytes::copy_from_slice(&taken.value);
+                Self::Deleted { existed: *existed, taken: Some(Taken { value, ..taken.clone() }) }
+            }
+            other => other.clone(),
+        }
+    }
 }
 
 /// A record that a delete handed out, for the last time.

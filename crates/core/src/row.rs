@@ -1,6 +1,6 @@
 use crate::{
-    Answer, Bucket, GroupName, HistoryEntry, IdempotencyKey, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion, StoredNamespace, Tally,
-    TruncatedGroup,
+    Answer, Bucket, GroupName, HistoryEntry, IdempotencyKey, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion,
+    StoredNamespace, Tally, TruncatedGroup,
 };
 
 /// Names one row of the state's stored form.

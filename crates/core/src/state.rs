@@ -417,7 +417,7 @@ impl State {
         let SessionCommand { namespace, key, action, idempotency, .. } = command;
         let Some(name) = idempotency.clone().filter(|_| answers::is_lasting(outcome)) else { return };
         let request = answers::fingerprint(key, action);
-        let answer = Answer { request, at: self.horizons.clock, outcome: outcome.clone() };
+        let answer = Answer { request, at: self.horizons.clock, outcome: outcome.unshared() };
         self.ledger.sums.add(checksum::answer(*namespace, &name, &answer));
         self.ledger.changed.insert(RowKey::Answer(*namespace, name.clone()));
         self.answers.insert(*namespace, name, answer);

@@ -28,13 +28,34 @@ const START: u64 = 1_700_000_000_000;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Put { key: usize, value: u8, ttl: Option<usize>, condition: usize, name: Option<u8> },
-    Delete { key: usize, take: bool, condition: usize, name: Option<u8> },
-    Renew { key: usize, ttl: Option<usize>, condition: usize, if_due: bool, name: Option<u8> },
+    Put {
+        key: usize,
+        value: u8,
+        ttl: Option<usize>,
+        condition: usize,
+        name: Option<u8>,
+    },
+    Delete {
+        key: usize,
+        take: bool,
+        condition: usize,
+        name: Option<u8>,
+    },
+    Renew {
+        key: usize,
+        ttl: Option<usize>,
+        condition: usize,
+        if_due: bool,
+        name: Option<u8>,
+    },
     Tick,
     /// A client asks the same again, as another command.
-    Again { back: usize },
-    Repeat { back: usize },
+    Again {
+        back: usize,
+    },
+    Repeat {
+        back: usize,
+    },
 }
 
 /// One entry of a made-up log: what to do, and the stamp's distance from the one before, which may be negative.

@@ -119,7 +119,11 @@ fn a_record_of_a_namespace_that_reads_do_not_renew_keeps_no_lifetime() {
         })
     };
     let refused = Outcome::Refused(Refusal::RulesUnsupported);
-    assert_eq!(replica.apply(2, stamp, &command(1, renew(MINUTE, Condition::None, false))), refused, "before its rules");
+    assert_eq!(
+        replica.apply(2, stamp, &command(1, renew(MINUTE, Condition::None, false))),
+        refused,
+        "before its rules"
+    );
     replica.apply(3, stamp, &Command::RaiseRules(RulesVersion::SUPPORTED));
     replica.apply(4, stamp, &command(1, put("v", Condition::None)));
     assert_eq!(replica.shelf.0[&key()].header.lifetime, None);
@@ -151,7 +155,10 @@ fn a_value_is_taken_once_and_told_again_to_who_asks_with_the_same_key() {
     story.pass(1);
     story.ask(put("third", Condition::None), None);
     let again = story.ask(take(), Some("request-1"));
-    assert!(matches!(again, Outcome::Deleted { taken: Some(taken), .. } if taken.value == "third"), "ten minutes later");
+    assert!(
+        matches!(again, Outcome::Deleted { taken: Some(taken), .. } if taken.value == "third"),
+        "ten minutes later"
+    );
 }
 
 #[test]

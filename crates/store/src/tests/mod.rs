@@ -8,6 +8,7 @@ mod memory;
 mod namespaces;
 mod opening;
 mod raft_suite;
+mod renewals;
 mod restart;
 mod retention;
 mod snapshots;
@@ -120,6 +121,7 @@ impl Leader {
             namespace: NamespaceId::SESSIONS,
             key,
             action,
+            idempotency: None,
         }))
     }
 }
