@@ -2573,6 +2573,9 @@ pub struct NamespaceStatus {
     /// How many groups are counted by name.
     #[prost(uint64, tag = "13")]
     pub groups: u64,
+    /// A read in the last half of a record's lifetime renews it.
+    #[prost(bool, tag = "14")]
+    pub renew_half: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListGroupsRequest {
@@ -2614,6 +2617,8 @@ pub struct NamespaceChoices {
     pub local_reads: ::core::option::Option<bool>,
     #[prost(uint32, optional, tag = "8")]
     pub priority: ::core::option::Option<u32>,
+    #[prost(bool, optional, tag = "9")]
+    pub renew_half: ::core::option::Option<bool>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateNamespaceRequest {

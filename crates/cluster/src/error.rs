@@ -25,6 +25,9 @@ pub enum ClusterError {
     /// The command is larger than a log entry may be; nothing was changed.
     #[error("the value is too large for the log")]
     TooLarge,
+    /// Not every member is known to run a program that can follow the request; nothing was changed.
+    #[error("the rules in force do not know such a request")]
+    OlderRules,
     /// This node is stopping, by order or by a fault; nothing was changed.
     #[error("the node is stopping")]
     Stopping,

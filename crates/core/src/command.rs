@@ -43,9 +43,7 @@ pub struct SessionCommand {
     /// The key.
     pub key: SessionKey,
     /// What to do with its record.
-    pub action: Action,
-    /// What the client calls this request by: the same again gets the same answer.
-    pub idempotency: Option<IdempotencyKey>,
+    pub request: SessionRequest,
 }
 
 /// What to do with a key's record.
@@ -88,6 +86,15 @@ pub struct Renew {
     pub condition: Condition,
     /// Only if the record is in the last half of the lifetime that it keeps; otherwise it stays as it is.
     pub if_due: bool,
+}
+
+/// A write to one key as its client asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRequest {
+    /// What to do with the key's record.
+    pub action: Action,
+    /// What the client calls it by, if it may ask the same again.
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// Registers a proposer by compare-and-set on its previous incarnation.
@@ -169,16 +176,25 @@ impl Action {
     }
 }
 
-impl SessionCommand {
-    /// The rules that it takes to follow it.
-    pub fn rules_needed(action: &Action, idempotency: Option<&IdempotencyKey>) -> RulesVersion {
-        let is_newer = matches!(action, Action::Renew(_)) || idempotency.is_some();
+impl From<Action> for SessionRequest {
+    fn from(action: Action) -> Self {
+        Self { action, idempotency: None }
+    }
+}
+
+impl SessionRequest {
+    /// The first rules by which it can be followed.
+    pub fn rules_needed(&self) -> RulesVersion {
+        let is_newer = matches!(self.action, Action::Renew(_)) || self.idempotency.is_some();
         if is_newer { RulesVersion::RENEWALS } else { RulesVersion::FIRST }
     }
+}
 
+impl SessionCommand {
     fn to_wire(&self) -> wire::SessionCommand {
         use wire::session_command::Action as Wire;
-        let action = match &self.action {
+        let SessionRequest { action, idempotency } = &self.request;
+        let action = match action {
             Action::Put(Put { value, ttl, condition }) => Wire::Put(wire::Put {
                 value: value.clone(),
                 ttl_seconds: ttl.as_secs().unwrap_or(0),
@@ -201,7 +217,7 @@ impl SessionCommand {
             namespace: self.namespace.number(),
             key: self.key.to_bytes(),
             action: Some(action),
-            idempotency_key: self.idempotency.as_ref().map(IdempotencyKey::to_bytes).unwrap_or_default(),
+            idempotency_key: idempotency.as_ref().map(IdempotencyKey::to_bytes).unwrap_or_default(),
         }
     }
 
@@ -231,8 +247,10 @@ impl SessionCommand {
             lowest_outstanding: wire.lowest_outstanding,
             namespace: NamespaceId::new(wire.namespace),
             key: SessionKey::new(wire.key).map_err(|_| CommandError("the key is no key"))?,
-            action,
-            idempotency: idempotency.map_err(|_| CommandError("the idempotency key is none"))?,
+            request: SessionRequest {
+                action,
+                idempotency: idempotency.map_err(|_| CommandError("the idempotency key is none"))?,
+            },
         })
     }
 }

@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use crate::{
     Action, BaseUri, Command, Condition, IdempotencyKey, LogTime, NamespaceId, NamespaceName, NamespaceSettings,
-    ProposerId, Put, ReadConsistency, Register, Renewal, SessionCommand, SessionKey, Taken, Ttl, TtlPolicy, Version,
+    ProposerId, Put, ReadConsistency, Register, Renewal, SessionCommand, SessionKey, SessionRequest, Taken, Ttl,
+    TtlPolicy, Version,
 };
 
 pub(crate) fn session(action: Action) -> Command {
@@ -16,8 +17,7 @@ pub(crate) fn session(action: Action) -> Command {
         lowest_outstanding: 299,
         namespace: NamespaceId::SESSIONS,
         key: SessionKey::new("awiki:MWSession:0").unwrap(),
-        action,
-        idempotency: None,
+        request: action.into(),
     })
 }
 
@@ -27,7 +27,8 @@ pub(crate) fn put(ttl: Ttl, condition: Condition) -> Command {
 
 pub(crate) fn named(command: Command) -> Command {
     let Command::Session(session) = command else { return command };
-    Command::Session(SessionCommand { idempotency: IdempotencyKey::new("a-1").ok(), ..session })
+    let request = SessionRequest { idempotency: IdempotencyKey::new("a-1").ok(), ..session.request };
+    Command::Session(SessionCommand { request, ..session })
 }
 
 pub(crate) fn hour() -> Ttl {

@@ -11,7 +11,7 @@ use crate::{
     Action, Answer, Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizons,
     IdempotencyKey, Limits, LogTime, NamespaceCommand, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Place,
     Proposer, ProposerId, Record, Refusal, Renewal, RestoreError, Row, RowKey, RulesVersion, SessionCommand,
-    SessionKey, Tally, Version, decide,
+    SessionKey, SessionRequest, Tally, Version, decide,
 };
 
 /// Where the records are. Reads see the writes of the same log that came before.
@@ -325,8 +325,8 @@ impl State {
         command: &SessionCommand,
         records: &mut R,
     ) -> Result<Outcome, ApplyError<R::Error>> {
-        let SessionCommand { proposer, namespace, ref key, ref action, ref idempotency, .. } = *command;
-        if SessionCommand::rules_needed(action, idempotency.as_ref()) > self.rules {
+        let SessionCommand { proposer, namespace, ref key, ref request, .. } = *command;
+        if request.rules_needed() > self.rules {
             return Ok(Outcome::Refused(Refusal::RulesUnsupported));
         }
         let Some(place) = self.place(namespace, key, Version::new(context.index)) else {
@@ -360,8 +360,8 @@ impl State {
         current: Option<&Record>,
         records: &mut R,
     ) -> Result<Outcome, ApplyError<R::Error>> {
-        let SessionCommand { namespace, ref key, ref action, .. } = *command;
-        Ok(match decide(place, current, action) {
+        let SessionCommand { namespace, ref key, ref request, .. } = *command;
+        Ok(match decide(place, current, &request.action) {
             Decision::Refuse(refusal) => Outcome::Refused(refusal),
             Decision::Write(record) => {
                 self.replace(context, command, current, record, records)?;
@@ -400,7 +400,7 @@ impl State {
 
     /// What a request is told that came before, or that there is no room to remember.
     fn recall_answer(&self, command: &SessionCommand, current: Option<&Record>) -> Option<Outcome> {
-        let SessionCommand { namespace, key, action, idempotency, .. } = command;
+        let SessionCommand { namespace, key, request: SessionRequest { action, idempotency }, .. } = command;
         let idempotency = idempotency.as_ref()?;
         let request = answers::fingerprint(key, action);
         let takes = matches!(action, Action::Delete(delete) if delete.take);
@@ -414,7 +414,7 @@ impl State {
     }
 
     fn remember_answer(&mut self, command: &SessionCommand, outcome: &Outcome) {
-        let SessionCommand { namespace, key, action, idempotency, .. } = command;
+        let SessionCommand { namespace, key, request: SessionRequest { action, idempotency }, .. } = command;
         let Some(name) = idempotency.clone().filter(|_| answers::is_lasting(outcome)) else { return };
         let request = answers::fingerprint(key, action);
         let answer = Answer { request, at: self.horizons.clock, outcome: outcome.unshared() };
@@ -486,7 +486,7 @@ impl State {
     }
 
     fn change_namespaces(&mut self, context: &Context, command: &NamespaceCommand) -> Outcome {
-        if self.rules < RulesVersion::NAMESPACES {
+        if self.rules < command.rules_needed() {
             return Outcome::Refused(Refusal::RulesUnsupported);
         }
         let table = &mut self.horizons.namespaces;

@@ -12,10 +12,10 @@ use sessile_core::Limit;
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// The values of the label `method`. What a client invents counts as the last.
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OTHER"];
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"];
 
 /// The values of the label `code`: every status that the session API answers with.
-const CODES: [StatusCode; 14] = [
+const CODES: [StatusCode; 15] = [
     StatusCode::OK,
     StatusCode::CREATED,
     StatusCode::NO_CONTENT,
@@ -27,6 +27,7 @@ const CODES: [StatusCode; 14] = [
     StatusCode::PRECONDITION_FAILED,
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::URI_TOO_LONG,
+    StatusCode::UNPROCESSABLE_ENTITY,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::INSUFFICIENT_STORAGE,

@@ -12,7 +12,7 @@ use sessile_core::{
     ANSWERS_KEPT, Action, BaseUri, Bucket, Change, Command, Condition, Context, Delete, Header, HistoryCommand,
     Horizons, IdempotencyKey, LogTime, MAX_HISTORY, MAX_WINDOW_COMMANDS, NamespaceCommand, NamespaceId, NamespaceName,
     NamespaceSettings, Outcome, ProposerId, Put, Record, Records, Recount, Refusal, Register, Renew, Renewal, Row,
-    RowKey, RulesVersion, SessionCommand, SessionKey, State, Ttl, Version,
+    RowKey, RulesVersion, SessionCommand, SessionKey, SessionRequest, State, Ttl, Version,
 };
 
 mod namespaces;
@@ -160,13 +160,13 @@ struct Live {
 impl Model {
     fn apply(&mut self, index: u64, stamp: LogTime, command: &SessionCommand) -> Outcome {
         self.pass(stamp);
-        let Some(name) = &command.idempotency else { return self.carry_out(index, command) };
+        let Some(name) = &command.request.idempotency else { return self.carry_out(index, command) };
         if let Some((key, action, _, outcome)) = self.answers.get(name) {
-            let is_same = (key, action) == (&command.key, &command.action);
+            let is_same = (key, action) == (&command.key, &command.request.action);
             return if is_same { outcome.clone() } else { Outcome::Refused(Refusal::IdempotencyKeyReused) };
         }
         let outcome = self.carry_out(index, command);
-        let answer = (command.key.clone(), command.action.clone(), self.clock, outcome.clone());
+        let answer = (command.key.clone(), command.request.action.clone(), self.clock, outcome.clone());
         self.answers.insert(name.clone(), answer);
         outcome
     }
@@ -176,7 +176,7 @@ impl Model {
         let version = now.as_ref().map(|live| live.version);
         let expires = |ttl: Ttl| ttl.as_secs().map_or(u64::MAX, |ttl| self.clock.as_millis() + ttl * 1_000);
         let expires_at = |ttl| LogTime::from_millis(expires(ttl));
-        let holds = match command.action.condition() {
+        let holds = match command.request.action.condition() {
             Condition::None => true,
             Condition::Absent => version.is_none(),
             Condition::Present => version.is_some(),
@@ -186,7 +186,7 @@ impl Model {
         if !holds {
             return Outcome::Refused(Refusal::ConditionFailed);
         }
-        match &command.action {
+        match &command.request.action {
             Action::Put(put) => {
                 let (version, expires_at) = (Version::new(index), expires_at(put.ttl));
                 let live = Live { value: put.value.clone(), expires_at, version, ttl: put.ttl };
@@ -270,8 +270,7 @@ fn entries(log: &[Entry]) -> Vec<(u64, LogTime, Command, bool)> {
                 lowest_outstanding: sequence.saturating_sub(8).max(1),
                 namespace: SESSIONS,
                 key: SessionKey::new(KEYS[*key]).unwrap(),
-                action,
-                idempotency: named(name),
+                request: SessionRequest { action, idempotency: named(name) },
             });
             said[said.len() - 1].clone()
         };

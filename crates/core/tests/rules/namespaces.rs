@@ -118,8 +118,7 @@ fn write(sequence: u64, namespace: NamespaceId, key: &str, action: Action) -> Co
         lowest_outstanding: sequence,
         namespace,
         key: SessionKey::new(key.to_owned()).unwrap(),
-        action,
-        idempotency: None,
+        request: action.into(),
     })
 }
 
@@ -210,7 +209,7 @@ impl Model {
                 Outcome::Written { .. } | Outcome::Deleted { .. } | Outcome::Renewed { .. },
             ) => {
                 let place = (command.namespace, command.key.clone());
-                match &command.action {
+                match &command.request.action {
                     Action::Put(put) => drop(self.0.insert(place, (put.value.clone(), put.ttl.expires_at(clock)))),
                     Action::Delete(_) => drop(self.0.remove(&place)),
                     Action::Renew(renew) => {
@@ -233,7 +232,8 @@ impl Model {
 
 /// A write passes exactly if it keeps its namespace within its limits, or makes nothing larger.
 fn assert_limits_hold(before: &State, after: &State, command: &Command, outcome: &Outcome) {
-    let Command::Session(SessionCommand { namespace, action: Action::Put(put), key, .. }) = command else { return };
+    let Command::Session(SessionCommand { namespace, request, key, .. }) = command else { return };
+    let Action::Put(put) = &request.action else { return };
     let Some(of) = after.namespaces().get(*namespace) else {
         assert_eq!(*outcome, Outcome::Refused(Refusal::Namespace(NamespaceRefusal::Unknown)));
         return;

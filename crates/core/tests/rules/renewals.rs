@@ -35,8 +35,7 @@ impl Story {
             lowest_outstanding: sequence,
             namespace: SESSIONS,
             key: key(),
-            action,
-            idempotency,
+            request: SessionRequest { action, idempotency },
         }))
     }
 
@@ -106,7 +105,7 @@ fn a_record_of_a_namespace_that_reads_do_not_renew_keeps_no_lifetime() {
     let mut replica = Replica::default();
     let stamp = LogTime::from_millis(START);
     replica.apply(1, stamp, &Command::Register(Register { proposer: PROPOSER, previous: 0, nonce: 9 }));
-    let command = |sequence, action| {
+    let command = |sequence, action: Action| {
         Command::Session(SessionCommand {
             proposer: PROPOSER,
             incarnation: 1,
@@ -114,8 +113,7 @@ fn a_record_of_a_namespace_that_reads_do_not_renew_keeps_no_lifetime() {
             lowest_outstanding: sequence,
             namespace: SESSIONS,
             key: key(),
-            action,
-            idempotency: None,
+            request: action.into(),
         })
     };
     let refused = Outcome::Refused(Refusal::RulesUnsupported);

@@ -120,8 +120,7 @@ impl Leader {
             lowest_outstanding: self.sequence,
             namespace: NamespaceId::SESSIONS,
             key,
-            action,
-            idempotency: None,
+            request: action.into(),
         }))
     }
 }

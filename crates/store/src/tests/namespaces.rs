@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sessile_core::{
     BaseUri, GroupName, IdempotencyKey, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion,
+    SessionRequest,
 };
 
 use super::transfer::{install, snapshot_of, transfer};
@@ -57,8 +58,7 @@ impl Leader {
             lowest_outstanding: self.sequence,
             namespace,
             key,
-            action,
-            idempotency,
+            request: SessionRequest { action, idempotency },
         }))
     }
 
