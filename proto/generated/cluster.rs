@@ -456,6 +456,9 @@ pub struct MemberReport {
     /// does not say.
     #[prost(string, tag = "26")]
     pub address: ::prost::alloc::string::String,
+    /// How far its disk is from where little is left, 0, to where writes have no room, 1000.
+    #[prost(uint32, tag = "27")]
+    pub disk_pressure: u32,
 }
 /// The replicated clock went forward by more than a minute at once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -19,6 +19,9 @@ pub enum ClusterError {
     /// The disk is nearly full; nothing was changed. Deletes still work.
     #[error("the disk is nearly full")]
     StorageFull,
+    /// Disks fill up, and the namespace gives way to those of a higher priority; nothing was changed. Deletes still work.
+    #[error("the namespace gives way to others while disks fill up")]
+    GivesWay,
     /// The disk is full, and so is what was reserved for deletes; nothing was changed.
     #[error("the disk is full, and the reserve for deletes is used up")]
     StorageExhausted,

@@ -206,8 +206,8 @@ impl<S: Sessions> Api<S> {
         let deadline = self.deadline();
         let written = self.sessions.put(namespace, key, put, idempotency, deadline);
         let written = by(deadline, SessionsError::OutcomeUnknown, written).await;
-        if let Err(SessionsError::Limit(limit)) = &written {
-            self.metrics.limited(settings.name.as_str(), *limit);
+        if let Err(error) = &written {
+            self.metrics.limited(settings.name.as_str(), error);
         }
         let written = written?;
         let mut response = empty(StatusCode::CREATED);
@@ -250,8 +250,11 @@ impl<S: Sessions> Api<S> {
         let deadline = self.deadline();
         let renew = Renew { ttl, condition, if_due: false };
         let renewed = self.sessions.renew(namespace, key, renew, idempotency, deadline);
-        let renewed = by(deadline, SessionsError::OutcomeUnknown, renewed).await?;
-        let renewed = renewed.ok_or(Refusal::Request(Problem::NotFound, "there is no such session"))?;
+        let renewed = by(deadline, SessionsError::OutcomeUnknown, renewed).await;
+        if let Err(error) = &renewed {
+            self.metrics.limited(settings.name.as_str(), error);
+        }
+        let renewed = renewed?.ok_or(Refusal::Request(Problem::NotFound, "there is no such session"))?;
         let mut response = empty(StatusCode::NO_CONTENT);
         tell_version(response.headers_mut(), renewed.version);
         tell_ttl(response.headers_mut(), ttl.as_secs());

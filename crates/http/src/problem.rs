@@ -48,6 +48,8 @@ pub(crate) enum Problem {
     UpgradeUnfinished,
     /// What the namespace gives was changed while the request was under way.
     LimitsChanged,
+    /// The namespace takes no writes for the sake of others.
+    NamespaceGivesWay,
 }
 
 /// An error's status, and the words of its body. The first four that Kask knows are Kask's, to the letter.
@@ -76,6 +78,7 @@ impl From<&SessionsError> for Problem {
             SessionsError::Overloaded => Self::Overloaded,
             SessionsError::StorageFull => Self::InsufficientStorage,
             SessionsError::StorageExhausted => Self::StorageExhausted,
+            SessionsError::GivesWay => Self::NamespaceGivesWay,
             SessionsError::ShuttingDown => Self::ShuttingDown,
             SessionsError::ConditionFailed => Self::PreconditionFailed,
             SessionsError::Limit(Limit::Keys) => Self::NamespaceKeys,
@@ -201,6 +204,13 @@ impl Problem {
                 "Too many bytes",
                 "This namespace has as many bytes as it may have; values can be read, deleted and replaced by smaller ones",
             ),
+            Self::NamespaceGivesWay => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "namespace_gives_way",
+                "Namespace gives way",
+                "The storage fills up, and this namespace gives way to those of a higher priority; values can be read and \
+                 deleted, but not written",
+            ),
             Self::TooManyAnswers => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_answers",
@@ -278,7 +288,8 @@ impl Problem {
             | Self::InsufficientStorage
             | Self::StorageExhausted
             | Self::NamespaceKeys
-            | Self::NamespaceBytes => {}
+            | Self::NamespaceBytes
+            | Self::NamespaceGivesWay => {}
         }
         response
     }

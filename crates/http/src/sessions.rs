@@ -123,6 +123,9 @@ pub enum SessionsError {
     /// A disk is full; nothing was changed.
     #[error("the storage is full")]
     StorageFull,
+    /// Disks fill up, and the namespace gives way to those of a higher priority; nothing was changed.
+    #[error("the namespace gives way to others while disks fill up")]
+    GivesWay,
     /// A disk is full, and so is what was reserved for deletes; nothing was changed.
     #[error("the storage is full, and its reserve for deletes is used up")]
     StorageExhausted,

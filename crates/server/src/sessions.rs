@@ -148,6 +148,7 @@ fn unanswered(error: ClusterError) -> SessionsError {
         ClusterError::Overloaded => SessionsError::Overloaded,
         ClusterError::StorageFull => SessionsError::StorageFull,
         ClusterError::StorageExhausted => SessionsError::StorageExhausted,
+        ClusterError::GivesWay => SessionsError::GivesWay,
         ClusterError::Stopping => SessionsError::ShuttingDown,
         ClusterError::OlderRules => SessionsError::OlderRules,
         ClusterError::TooLarge => SessionsError::Internal(Box::new(error)),

@@ -80,6 +80,9 @@ impl Cluster {
             let exhausted = refuses >= Refuses::Deletes;
             return Err(if exhausted { ClusterError::StorageExhausted } else { ClusterError::StorageFull });
         }
+        if !frees && self.parts.health.gave_way().contains(&namespace) {
+            return Err(ClusterError::GivesWay);
+        }
         self.has_rules(request.rules_needed()).await?;
         let written = self.parts.writes.write(namespace, key, request, deadline).await;
         written.map_err(|error| self.or_time_waits(error))
@@ -150,6 +153,7 @@ impl Cluster {
             disk_limit_bytes: disk.limit_bytes,
             disk_nearly_full: disk.shortage.is_some(),
             disk_low: disk.is_low,
+            gave_way: self.parts.health.gave_way(),
             disk_time_left: disk.time_left,
             receiving_bytes: receiving.bytes(),
             namespaces: group.state.namespaces(),
