@@ -15,7 +15,7 @@ mediawiki=${MEDIAWIKI_DIR:-/usr/share/mediawiki}
 
 PACKAGES=(mediawiki php-cli php-sqlite3 php-curl php-mbstring php-xml php-intl curl)
 COMMANDS=(php curl setsid)
-readonly WIKI_ID=sessile_wiki        # the SQLite database's name: prefix of keys and cookies
+WIKI_ID=sessile_wiki                 # the SQLite database's name: prefix of keys and cookies
 readonly USER_NAME=Ada
 readonly REQUEST_LIMIT=20            # seconds a request may take; MediaWiki gives the store 3 s for each of its own
 
@@ -237,15 +237,20 @@ wiki_logged_no_error() { [[ ! -s $run/store-errors.log ]] || because "$(head -n 
 
 # ---- The wiki, from nothing to the end ------------------------------------------------------------------------
 
+# install_database NAME DIR: one wiki's, with the user in it; its LocalSettings.php is in DIR.
+install_database() {
+    MW_CONFIG_FILE=$2/LocalSettings.php php "$mediawiki/maintenance/install.php" \
+        --dbtype sqlite --dbpath "$run/db" --dbname "$1" --confpath "$2" --passfile "$run/password" \
+        --server http://127.0.0.1 --scriptpath "" --skins Vector "Sessile test" "$USER_NAME" \
+        >"$run/install.log" 2>&1 || { because "install.php failed"; return 1; }
+    [[ -s $2/LocalSettings.php ]] || { because "install.php wrote no LocalSettings.php"; return 1; }
+    rm "$run/install.log"
+}
+
 install_wiki() {
     mkdir "$run/db" "$run/cache"
     od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$run/password"
-    MW_CONFIG_FILE=$run/LocalSettings.php php "$mediawiki/maintenance/install.php" \
-        --dbtype sqlite --dbpath "$run/db" --dbname "$WIKI_ID" --confpath "$run" --passfile "$run/password" \
-        --server http://127.0.0.1 --scriptpath "" --skins Vector "Sessile test" "$USER_NAME" \
-        >"$run/install.log" 2>&1 || { because "install.php failed"; return 1; }
-    [[ -s $run/LocalSettings.php ]] || { because "install.php wrote no LocalSettings.php"; return 1; }
-    rm "$run/install.log"
+    install_database "$WIKI_ID" "$run" || return 1
     printf 'require "%s/settings.php";\n' "$here" >>"$run/LocalSettings.php"
 }
 
