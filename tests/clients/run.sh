@@ -79,7 +79,9 @@ YAML
 
 stop_lonely() {
     [[ -n $lonely_pid ]] || return 0
-    end "$lonely_pid"
+    # It has nothing to lose, and would wait for its connections.
+    kill -KILL "$lonely_pid"
+    wait "$lonely_pid" 2>/dev/null || true
     lonely_pid=''
 }
 
@@ -231,7 +233,9 @@ round() {
     step "another request knows the user" answers "$jar" /me 'Ada 1'
     step "the session has the lifetime that the application gives it" lives_as_long_as_the_application_says "$jar"
 
-    stop_store
+    step "no request notices that the store was started anew before it" restarted_in_between "$jar"
+
+    crash_store
     step "without the store, a request fails" fails "$jar" /me
     step "without the store, a visitor with a cookie of before fails to log in" fails "$jar" /login
     step "at the store's address is a node without a quorum" start_lonely
@@ -249,6 +253,12 @@ round() {
     step "a session that expires is nobody's" visit_and_expire "$run/$chapter.expired.jar"
     step "a session that is ended during a request stays so, and the request fails" visit_and_end "$run/$chapter.ended.jar"
     stop_app
+}
+
+# Connections that were kept are closed by then.
+restarted_in_between() {
+    stop_store
+    start_store && answers "$1" /me 'Ada 1'
 }
 
 visit_and_expire() { answers "$1" /visit 'nobody 1' && expires "$1"; }

@@ -1,12 +1,23 @@
-"""Serves the WSGI application `application` of a file, a thread for each request: python3 serve.py FILE"""
+"""Serves the WSGI application `application` of a file: python3 serve.py FILE"""
 import importlib.util
-import socketserver
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 
-class Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+class Server(WSGIServer):
+    """With a few threads that stay, as in production: they keep connections to the store."""
+
+    threads = ThreadPoolExecutor(4)
+
+    def process_request(self, request, client_address):
+        self.threads.submit(self.answer, request, client_address)
+
+    def answer(self, request, client_address):
+        try:
+            self.finish_request(request, client_address)
+        finally:
+            self.shutdown_request(request)
 
 
 class Handler(WSGIRequestHandler):
