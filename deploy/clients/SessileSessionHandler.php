@@ -86,21 +86,19 @@ final class SessileSessionHandler implements SessionHandlerInterface, SessionUpd
 
     private function lock(string $id): void
     {
-        $owner = bin2hex(random_bytes(16));
         $until = hrtime(true) + $this->waitSeconds * 1_000_000_000;
         [$pause, $longest] = self::PAUSES_US;
-        for ($status = 404; $this->locked !== $id; ) {
-            if ($status === 404) {
-                $headers = ['If-None-Match: *', "TTL: $this->lockSeconds"];
-                [$status, , $tag] = $this->ask('POST', "$id:lock", [201, 412], $headers, $owner);
-            } else {
-                if (hrtime(true) > $until) { $this->fail("another request has had this session for $this->waitSeconds s"); }
-                usleep($pause);
-                $pause = min(2 * $pause, $longest);
-                // To wait is to read, which is cheap. It is our lock, too, if curl had to send its request twice.
-                [$status, $holder, $tag] = $this->ask('GET', "$id:lock", [200, 404]);
+        while ($this->locked !== $id) {
+            // Asked for again and again, but never read: where reads renew what they find, a dead owner's lock would stay.
+            $headers = ['If-None-Match: *', "TTL: $this->lockSeconds"];
+            [$status, , $tag] = $this->ask('POST', "$id:lock", [201, 412], $headers, '1');
+            if ($status === 201) {
+                [$this->locked, $this->lockTag] = [$id, $tag];
+                return;
             }
-            if ($status === 201 || ($status === 200 && $holder === $owner)) { [$this->locked, $this->lockTag] = [$id, $tag]; }
+            if (hrtime(true) > $until) { $this->fail("another request has had this session for $this->waitSeconds s"); }
+            usleep($pause);
+            $pause = min(2 * $pause, $longest);
         }
     }
 

@@ -314,8 +314,10 @@ more_of_php() {
     step "$AT_ONCE visits at once are all counted" all_are_counted "$1"
     step "a visit waits for the one that has the session" one_after_the_other "$1"
     stop_app
-    step "an application with locks of one second starts" launch env LOCK_SECONDS=1 "${PHP[@]}"
+    step "an application with locks of four seconds starts" launch env LOCK_SECONDS=4 "${PHP[@]}"
+    step "reads renew what they find" reads_renew half
     step "who lost its lock does not overwrite what was written meanwhile, and is told" late_writer_is_told "$1"
+    step "reads renew no more" reads_renew never
 }
 
 all_are_counted() {
@@ -345,6 +347,8 @@ one_after_the_other() {
     [[ $(<"$run/held-visit") == "Ada $((2 + AT_ONCE)) 200" && $(<"$run/second") == "Ada $((3 + AT_ONCE))" ]] ||
         because "the first answered '$(<"$run/held-visit")', the second '$(<"$run/second")'"
 }
+
+reads_renew() { "$sessile" namespace set sessions --renew "$1" --data-dir "$run/data" >"$run/reason" 2>&1; }
 
 late_writer_is_told() {
     hold "$1" || return 1
