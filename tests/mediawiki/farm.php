@@ -2,6 +2,11 @@
 // Read at the end of LocalSettings.php, after settings.php: two wikis of one installation, each with a database of its own,
 // and three namespaces of one Sessile. farm.sh hands over what is different from run to run in the environment.
 
+$url = static function ( $wiki ) {
+	$file = getenv( 'SESSILE_WIKI_DIR' ) . '/' . basename( $wiki ) . '.url';
+	return is_file( $file ) ? trim( file_get_contents( $file ) ) : 'http://127.0.0.1';
+};
+
 // A real farm looks at the name of the host.
 $wgDBname = getenv( 'FARM_WIKI' );
 
@@ -17,10 +22,22 @@ $wgSessionCacheType = 'sessions';
 $wgCentralAuthSessionCacheType = 'central';
 $wgCentralAuthTokenCacheType = 'tokens';
 
-// CentralAuth itself is in no registry of packages. In its place: whoever is logged in here and goes to another wiki takes
-// a token along. It is good for one minute and once, and leads to a central session. That wiki logs in whom this names. The
-// keys are CentralAuth's, too.
-$wgHooks['BeforeInitialize'][] = static function ( $title, $unused, $output, $user, $request ) {
+if ( getenv( 'CENTRALAUTH_DIR' ) ) {
+	wfLoadExtension( 'CentralAuth', getenv( 'CENTRALAUTH_DIR' ) . '/extension.json' );
+	$wgCentralAuthCookies = true;
+	$wgCentralAuthAutoMigrate = true;
+	$wgLocalDatabases = $wgConf->wikis = [ 'enwiki', 'dewiki' ];
+	$wgConf->suffixes = [ 'wiki' ];
+	foreach ( $wgLocalDatabases as $wiki ) {
+		$wgConf->settings['wgServer'][$wiki] = $wgConf->settings['wgCanonicalServer'][$wiki] = $url( $wiki );
+		$wgConf->settings['wgArticlePath'][$wiki] = $wgArticlePath;
+	}
+	return;
+}
+
+// In CentralAuth's place: whoever is logged in here and goes to another wiki takes a token along. It is good for one minute and once,
+// and leads to a central session. That wiki logs in whom this names.
+$wgHooks['BeforeInitialize'][] = static function ( $title, $unused, $output, $user, $request ) use ( $url ) {
 	global $wgCentralAuthSessionCacheType, $wgCentralAuthTokenCacheType;
 	$sessions = ObjectCache::getInstance( $wgCentralAuthSessionCacheType );
 	$tokens = ObjectCache::getInstance( $wgCentralAuthTokenCacheType );
@@ -33,8 +50,7 @@ $wgHooks['BeforeInitialize'][] = static function ( $title, $unused, $output, $us
 		$session->set( 'central', $id );
 		$sessions->set( $sessions->makeGlobalKey( 'session', 'farm', $id ), [ 'user' => $user->getName() ], 86400 );
 		$tokens->set( $tokens->makeGlobalKey( 'token', 'farm', $token ), [ 'for' => $other, 'session' => $id ], 60 );
-		$url = trim( file_get_contents( getenv( 'SESSILE_WIKI_DIR' ) . '/' . basename( $other ) . '.url' ) );
-		$output->redirect( "$url/index.php?title=Main_Page&token=$token" );
+		$output->redirect( $url( $other ) . "/index.php?title=Main_Page&token=$token" );
 	}
 
 	$token = $request->getRawVal( 'token' );

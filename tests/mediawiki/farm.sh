@@ -4,7 +4,10 @@
 #
 #     tests/mediawiki/farm.sh [path-to-sessile-binary]
 #
-# The environment is that of run.sh. CentralAuth is in no registry of packages; farm.php says what stands in its place.
+# The environment is that of run.sh, and
+#
+# CENTRALAUTH_DIR   a checkout of CentralAuth for this MediaWiki (its branch REL1_39). It is in no registry of packages, so
+#                   that by default something stands in its place, in farm.php.
 # shellcheck disable=SC2317  # steps are called by name, which shellcheck takes for never
 # shellcheck disable=SC2016  # PHP's variables, not the shell's
 set -euo pipefail
@@ -39,6 +42,22 @@ start_farm_wiki() {
     start_wiki || return 1
     url[$1]=$wiki server[$1]=$wiki_pid wiki_pid=''
     printf '%s\n' "$wiki" >"$run/$1.url"
+}
+
+# CentralAuth's own database, and an account in it for the user that both wikis have.
+install_central_auth() {
+    export SESSILE_STORE=$store/sessions/v1/ SESSILE_WIKI=http://127.0.0.1 SESSILE_WIKI_DIR=$run SESSILE_WRITE_METHOD=POST
+    php -r '
+        $tables = str_replace( [ "/*_*/", "/*i*/" ], "", file_get_contents( $argv[2] ) );
+        ( new PDO( "sqlite:$argv[1]" ) )->exec( $tables );' -- \
+        "$run/db/centralauth.sqlite" "$CENTRALAUTH_DIR/schema/sqlite/tables-generated.sql" &&
+        migrate enwiki 0 && migrate dewiki 0 && migrate enwiki 1
+}
+
+# migrate WIKI PASS
+migrate() {
+    FARM_WIKI=$1 MW_INSTALL_PATH=$mediawiki MW_CONFIG_FILE=$run/LocalSettings.php \
+        php "$CENTRALAUTH_DIR/maintenance/migratePass$2.php" >"$run/reason" 2>&1
 }
 
 stop_all() {
@@ -111,6 +130,54 @@ central_session_is_good_for_a_day() {
     ((left > DAY - TOLERANCE && left <= DAY)) || because "the central session has $left s left"
 }
 
+# ---- With CentralAuth itself --------------------------------------------------------------------------------------
+
+# For the API of another wiki, from a script that has no cookies there.
+take_api_token() {
+    api "$1" action=centralauthtoken || return 1
+    field centralauthtoken centralauthtoken >"$run/api.token"
+    [[ -s $run/api.token ]] || answered centralauthtoken
+}
+
+api_token_is_good_for_a_minute() {
+    local left
+    left=$(lifetime tokens "centralauth%3Aapi-token%3A$(<"$run/api.token")")
+    ((left > 0 && left <= MINUTE)) || because "the token has $left s left"
+}
+
+api_token_is_good_once() {
+    api "$run/script.jar" action=query meta=userinfo "centralauthtoken@$run/api.token" || return 1
+    [[ $(field query userinfo name) == "$USER_NAME" ]] || { answered query userinfo name; return 1; }
+    api "$run/script.jar" action=query meta=userinfo "centralauthtoken@$run/api.token" || return 1
+    [[ $(field error code) == badtoken ]] || because "it was good twice"
+}
+
+global_session_is_good_for_a_day() {
+    local id left
+    id=$(awk '$6 == "centralauth_Session" { print $7 }' "$1")
+    left=$(lifetime central "centralauth%3Asession%3A$id")
+    ((left > DAY - TOLERANCE && left <= DAY)) || because "the central session has $left s left"
+}
+
+# Its users come back by their central sessions: who empties one wiki ends what its sessions hold, and logs nobody out.
+central_auth_story() {
+    step "the user logs in to the first" at enwiki log_in "$1"
+    step "the second knows the user" at dewiki user_is "$1" "$USER_NAME"
+    step "the first wiki's session is in Sessile" sessions_of enwiki 1
+    step "the second wiki's session is in Sessile" sessions_of dewiki 1
+    step "the central session is good for a day" global_session_is_good_for_a_day "$1"
+    step "the user takes a token for the other's API" at enwiki take_api_token "$1"
+    step "the token is good for a minute" api_token_is_good_for_a_minute
+    step "and once" at dewiki api_token_is_good_once
+    step "an operator ends the sessions of the first" namespace truncate sessions --group enwiki --yes
+    step "the first has none" sessions_of enwiki 0
+    step "the second is as it was" at dewiki user_is "$1" "$USER_NAME"
+    step "the first knows the user, by the central session" at enwiki user_is "$1" "$USER_NAME"
+    step "an operator ends the central sessions, too" namespace truncate central --yes
+    step "the user is nobody at the first" at enwiki nobody_is_logged_in "$1"
+    step "nor at the second, whose sessions are there" at dewiki nobody_is_logged_in "$1"
+}
+
 # ---- The story --------------------------------------------------------------------------------------------------
 
 main() {
@@ -121,12 +188,20 @@ main() {
     step "two wikis are installed, on SQLite" install_farm
     step "Sessile starts" start_store
     step "it gets namespaces for central sessions and for tokens" make_namespaces
+    if [[ -n ${CENTRALAUTH_DIR:-} ]]; then step "CentralAuth is installed, and the user's accounts are one" install_central_auth; fi
     ((failed == 0)) || finish
     chapter=farm
     step "the first wiki is up" start_farm_wiki enwiki
     step "the second is up, too" start_farm_wiki dewiki
     ((failed == 0)) || finish
+    if [[ -n ${CENTRALAUTH_DIR:-} ]]; then central_auth_story "$jar"; else story "$jar" "$other"; fi
+    step "Sessile never failed" never_failed
+    step "MediaWiki logged no error about the store" wiki_logged_no_error
+    finish
+}
 
+story() {
+    local jar=$1 other=$2
     step "the user logs in to the first" at enwiki log_in "$jar"
     step "the second does not know that yet" at dewiki nobody_is_logged_in "$jar"
     step "on the way to the second the user takes a token" at enwiki take_token "$jar" dewiki
@@ -155,9 +230,6 @@ main() {
     step "the edit token of before is good for an edit" at dewiki edit_and_look "$jar" "After it" "The second stays."
     step "the user goes back to the first" at dewiki go "$jar" enwiki
     step "and is logged in there, without a password" at enwiki user_is "$jar" "$USER_NAME"
-    step "Sessile never failed" never_failed
-    step "MediaWiki logged no error about the store" wiki_logged_no_error
-    finish
 }
 
 sessions_of() { (($(keys sessions "$1") == $2)) || because "there are $(keys sessions "$1")"; }
