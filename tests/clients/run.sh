@@ -116,7 +116,7 @@ fails() {
     if grep -qi '^set-cookie:' "$run/headers"; then because "$2 answered 500, and set a cookie"; return 1; fi
 }
 
-# visit_and_log_in JAR: the visitor's session is gone, and what was in it is in the new one.
+# log_in JAR: the visitor's session is gone, and what was in it is in the new one.
 log_in() {
     cp "$1" "$run/visitor.jar"
     answers "$1" /login 'Ada 1' || return 1

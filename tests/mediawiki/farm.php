@@ -35,8 +35,8 @@ if ( getenv( 'CENTRALAUTH_DIR' ) ) {
 	return;
 }
 
-// In CentralAuth's place: whoever is logged in here and goes to another wiki takes a token along. It is good for one minute and once,
-// and leads to a central session. That wiki logs in whom this names.
+// In CentralAuth's place: whoever is logged in here and goes to another wiki takes a token along. It is good for one minute
+// and once, and leads to a central session. That wiki logs in whom this names.
 $wgHooks['BeforeInitialize'][] = static function ( $title, $unused, $output, $user, $request ) use ( $url ) {
 	global $wgCentralAuthSessionCacheType, $wgCentralAuthTokenCacheType;
 	$sessions = ObjectCache::getInstance( $wgCentralAuthSessionCacheType );
