@@ -119,7 +119,7 @@ pub struct SnapshotItem {
     /// An item with none of these is of a newer program; a state without it would not be the sender's.
     #[prost(
         oneof = "snapshot_item::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14"
+        tags = "1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15"
     )]
     pub kind: ::core::option::Option<snapshot_item::Kind>,
 }
@@ -152,6 +152,8 @@ pub mod snapshot_item {
         Unnamed(super::SnapshotUnnamed),
         #[prost(message, tag = "14")]
         Token(super::SnapshotToken),
+        #[prost(message, tag = "15")]
+        Answer(super::SnapshotAnswer),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -286,6 +288,23 @@ pub struct SnapshotToken {
     #[prost(bytes = "bytes", tag = "3")]
     pub token: ::prost::bytes::Bytes,
 }
+/// What a request was told whose client may ask again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SnapshotAnswer {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub idempotency_key: ::prost::bytes::Bytes,
+    /// 16 bytes, big endian: a hash of the request.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub request: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "4")]
+    pub at_ms: u64,
+    /// An encoded sessile.v1.Outcome.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub outcome: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct SnapshotRecord {
@@ -309,6 +328,9 @@ pub struct SnapshotRecord {
     pub value_hash: u64,
     #[prost(bytes = "bytes", tag = "10")]
     pub value: ::prost::bytes::Bytes,
+    /// In seconds; 0 where it is not kept.
+    #[prost(uint64, tag = "11")]
+    pub lifetime_seconds: u64,
 }
 /// What was sent before this.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

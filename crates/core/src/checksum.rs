@@ -1,18 +1,18 @@
 //! The checksum of the state, which replicas compare at the same place of the log: a hash over the clock, the rules, what
-//! every group counts, the tombstones, the history of changes and the namespaces. It finds damage, not malice: whoever can write the disk can write the hash.
+//! every group counts, the tombstones, the history of changes, the namespaces and the remembered answers. It finds damage, not malice: whoever can write the disk can write the hash.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::{
-    Bucket, GroupName, HistoryEntry, LogTime, MAX_GROUP_BYTES, NamespaceId, NamespaceToken, ProposerId, RulesVersion,
-    StoredNamespace, Tally, TokenName, TruncatedGroup,
+    Answer, Bucket, GroupName, HistoryEntry, IdempotencyKey, LogTime, MAX_GROUP_BYTES, NamespaceId, NamespaceToken,
+    ProposerId, RulesVersion, StoredNamespace, Tally, TokenName, TruncatedGroup,
 };
 
 /// The most bytes that are hashed of one group: five words of tag and numbers, and its name.
 const GROUP_BYTES: usize = 5 + 4 + 8 + 8 + 16 + MAX_GROUP_BYTES;
 
-/// The sum of the hashes of every group's total, every tombstone, every change in the history and every row about
-/// namespaces, modulo 2^64. Order does not matter, and what was
+/// The sum of the hashes of every group's total, every tombstone, every change in the history, every row about
+/// namespaces and every answer, modulo 2^64. Order does not matter, and what was
 /// added can be taken out, so one change costs the same whatever the number of groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums(u64);
@@ -108,6 +108,15 @@ pub(crate) fn token(id: NamespaceId, name: &TokenName, token: &NamespaceToken) -
     // With the length of the name, so that a byte that moves from one to the next is another hash.
     let of = [u64::from(id.number()), name.len() as u64];
     numbers(b"token", &of, &[name, &token.encode()].concat())
+}
+
+/// The part of an answer in the checksum of the state.
+pub(crate) fn answer(id: NamespaceId, key: &IdempotencyKey, answer: &Answer) -> u64 {
+    let Answer { request, at, outcome } = answer;
+    let length = key.as_bytes().len() as u64;
+    let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or_default();
+    let of = [u64::from(id.number()), half(*request), half(*request >> 64), at.as_millis(), length];
+    numbers(b"answer", &of, &[key.as_bytes(), &outcome.encode()].concat())
 }
 
 /// Numbers, and last what varies in its length.

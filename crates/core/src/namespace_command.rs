@@ -1,6 +1,8 @@
 //! What can be said about namespaces, and the answers. Their bytes are written in `command` and `outcome_wire`.
 
-use crate::{GroupName, LogTime, NamespaceId, NamespaceSettings, RulesVersion, TokenHash, TokenName, TokenRight};
+use crate::{
+    GroupName, LogTime, NamespaceId, NamespaceSettings, Renewal, RulesVersion, TokenHash, TokenName, TokenRight,
+};
 
 /// Something about the namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +64,14 @@ pub enum NamespaceCommand {
 }
 
 impl NamespaceCommand {
-    /// The first rules that know it; before, it has no effect.
-    pub const fn rules(&self) -> RulesVersion {
+    /// The first rules by which it can be followed; before, it has no effect.
+    pub fn rules_needed(&self) -> RulesVersion {
+        let by = |renews: bool| if renews { RulesVersion::RENEWALS } else { RulesVersion::NAMESPACES };
+        let renews = |settings: &NamespaceSettings| settings.renewal != Renewal::Never;
         match self {
-            Self::Seed(_) | Self::Create(_) | Self::Set { .. } | Self::Drop { .. } | Self::Truncate { .. } => {
-                RulesVersion::NAMESPACES
-            }
+            Self::Seed(all) => by(all.iter().any(renews)),
+            Self::Create(settings) | Self::Set { settings, .. } => by(renews(settings)),
+            Self::Drop { .. } | Self::Truncate { .. } => RulesVersion::NAMESPACES,
             Self::AddToken { .. } | Self::RemoveToken { .. } | Self::TokenUsed { .. } => RulesVersion::TOKENS,
         }
     }

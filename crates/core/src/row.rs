@@ -1,6 +1,6 @@
 use crate::{
-    Bucket, GroupName, HistoryEntry, LogTime, NamespaceId, NamespaceToken, Proposer, ProposerId, RulesVersion,
-    StoredNamespace, Tally, TokenName, TruncatedGroup,
+    Answer, Bucket, GroupName, HistoryEntry, IdempotencyKey, LogTime, NamespaceId, NamespaceToken, Proposer,
+    ProposerId, RulesVersion, StoredNamespace, Tally, TokenName, TruncatedGroup,
 };
 
 /// Names one row of the state's stored form.
@@ -24,6 +24,8 @@ pub enum RowKey {
     TruncatedGroup(NamespaceId, GroupName),
     /// Until when there may be records of groups that are not counted by name.
     Unnamed(NamespaceId),
+    /// What a request was told whose client may ask again.
+    Answer(NamespaceId, IdempotencyKey),
     /// A token of a namespace, by its name. It comes after the namespaces.
     Token(NamespaceId, TokenName),
 }
@@ -49,6 +51,8 @@ pub enum Row {
     TruncatedGroup(TruncatedGroup),
     /// Until when there may be records of groups that are not counted by name.
     Unnamed(Bucket),
+    /// What a request was told whose client may ask again.
+    Answer(Answer),
     /// A token of a namespace.
     Token(NamespaceToken),
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
@@ -13,8 +12,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
 use crate::problem::Problem;
-use crate::target::{self, Target};
-use crate::{Sessions, SessionsError, bearer, prefer};
+use crate::target::{self, Miss, Target};
+use crate::{Sessions, bearer, prefer};
 
 /// By what a namespace recognises a token: its SHA-256. A token is 256 bits that were drawn at random, so nothing slower is
 /// needed to keep it from being guessed.
@@ -24,45 +23,12 @@ pub fn token_hash(token: &str) -> TokenHash {
     TokenHash::new(sha256)
 }
 
-/// The namespaces of this moment: the store's, or this node's `own` where the store has none. Waits for a store that is still
-/// being opened, because nobody is let in by what a configuration says of namespaces.
-pub(crate) async fn table<S: Sessions>(
-    sessions: &S,
-    own: &Arc<NamespaceTable>,
-    patience: Duration,
-) -> Result<Arc<NamespaceTable>, SessionsError> {
-    if let Some(table) = sessions.namespaces() {
-        return Ok(table);
-    }
-    let deadline = Instant::now() + patience;
-    let opened = tokio::time::timeout_at(deadline, sessions.opened(deadline)).await;
-    opened.unwrap_or(Err(SessionsError::NoQuorum))?;
-    Ok(sessions.namespaces().unwrap_or_else(|| Arc::clone(own)))
-}
-
-/// After a refusal: the namespaces of which everything is known that was acknowledged before the request came, if they are
-/// others than those by which it was refused; `None` leaves it at that. So a token that was just added is taken at every node, and nobody else waits.
-pub(crate) async fn newer<S: Sessions>(
-    sessions: &S,
-    before: &Arc<NamespaceTable>,
-    refused: Problem,
-    patience: Duration,
-) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
-    if !matches!(refused, Problem::UnknownToken | Problem::Forbidden) {
-        return Ok(None);
-    }
-    let deadline = Instant::now() + patience;
-    let current = tokio::time::timeout_at(deadline, sessions.current(deadline)).await;
-    current.unwrap_or(Err(SessionsError::NoQuorum))?;
-    Ok(sessions.namespaces().filter(|now| !Arc::ptr_eq(now, before)))
-}
-
 /// What a request is about, if it may ask for it.
 pub(crate) fn target<'table, S: Sessions>(
     sessions: &S,
     table: &'table NamespaceTable,
     parts: &Parts,
-) -> Result<Target<'table>, (Problem, &'static str)> {
+) -> Result<Target<'table>, Miss> {
     target::of(table, parts.uri.path(), |id, namespace| {
         // Nearly always there is none.
         if namespace.tokens().is_empty() { Ok(()) } else { admit(sessions, id, namespace, parts) }
@@ -71,33 +37,29 @@ pub(crate) fn target<'table, S: Sessions>(
 
 /// Before a read is answered: whether it may still ask, if the namespaces are others by now. The read has waited until its
 /// node knew all that was acknowledged before it came, so a token that was removed before is refused on every node.
-pub(crate) fn still_admits<S: Sessions>(
+pub(crate) async fn still_admits<S: Sessions>(
     sessions: &S,
     before: &Arc<NamespaceTable>,
     parts: &Parts,
-) -> Result<(), (Problem, &'static str)> {
+    deadline: Instant,
+) -> Result<(), Miss> {
     if !reads(&parts.method) {
         // It has been done, or refused.
         return Ok(());
     }
-    match sessions.namespaces() {
-        Some(now) if !Arc::ptr_eq(&now, before) => target(sessions, &now, parts).map(drop),
+    match sessions.namespaces(deadline).await {
+        Ok(Some(now)) if !Arc::ptr_eq(&now, before) => target(sessions, &now, parts).map(drop),
         _ => Ok(()),
     }
 }
 
-fn admit<S: Sessions>(
-    sessions: &S,
-    id: NamespaceId,
-    namespace: &Namespace,
-    parts: &Parts,
-) -> Result<(), (Problem, &'static str)> {
+fn admit<S: Sessions>(sessions: &S, id: NamespaceId, namespace: &Namespace, parts: &Parts) -> Result<(), Miss> {
     let shown = bearer::shown(&parts.headers);
-    let shown = shown.ok_or((Problem::Unauthorized, "it shows no token, or more than one"))?;
+    let shown = shown.ok_or(Miss::Closed(Problem::Unauthorized, "it shows no token, or more than one"))?;
     let token = known(namespace.tokens(), &token_hash(shown));
-    let token = token.ok_or((Problem::UnknownToken, "its token is none of the namespace"))?;
+    let token = token.ok_or(Miss::Closed(Problem::UnknownToken, "its token is none of the namespace"))?;
     if !token.right.covers(needed(parts)) {
-        return Err((Problem::Forbidden, "its token does not allow that"));
+        return Err(Miss::Closed(Problem::Forbidden, "its token does not allow that"));
     }
     sessions.token_used(id, token);
     Ok(())

@@ -36,6 +36,7 @@ mod endpoints;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod handshakes;
+mod idempotency;
 mod messages;
 mod metrics;
 mod openapi;
@@ -43,6 +44,7 @@ mod paced;
 mod patience;
 mod prefer;
 mod problem;
+mod renewals;
 mod request_id;
 mod room;
 mod server;

@@ -6,26 +6,45 @@ use sessile_core::{KeyError, Namespace, NamespaceId, NamespaceSettings, Namespac
 use crate::problem::Problem;
 
 /// What a request is about.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Target<'table> {
     pub(crate) namespace: NamespaceId,
     pub(crate) settings: &'table NamespaceSettings,
     pub(crate) key: SessionKey,
 }
 
-/// The namespace and the key in a request's path, decoded once; or what to tell the client, and why. A key has no slash, so
-/// what stands before it ends with the last one. Before anything is told of the key, `admit` looks at the namespace.
+/// Why a path is about nothing that is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// It is outside every base URI of the table, or its key has a slash.
+    Outside,
+    /// Its namespace does not let the request in: what to tell the client, and why.
+    Closed(Problem, &'static str),
+    /// What to tell the client, whatever namespaces there are, and why.
+    Never(Problem, &'static str),
+}
+
+impl Miss {
+    /// Whether a newer table of namespaces may say otherwise. Whoever shows no token is not looked for any further.
+    pub(crate) fn may_be_late(self) -> bool {
+        matches!(self, Self::Outside | Self::Closed(Problem::UnknownToken | Problem::Forbidden, _))
+    }
+}
+
+/// The namespace and the key in a request's path, decoded once. A key has no slash, so what stands before it ends with the
+/// last one. Before anything is told of the key, `admit` looks at the namespace.
 pub(crate) fn of<'table>(
     table: &'table NamespaceTable,
     path: &str,
-    admit: impl FnOnce(NamespaceId, &Namespace) -> Result<(), (Problem, &'static str)>,
-) -> Result<Target<'table>, (Problem, &'static str)> {
-    let outside = (Problem::NotFound, "the path is outside every base URI, or the key has a slash");
+    admit: impl FnOnce(NamespaceId, &Namespace) -> Result<(), Miss>,
+) -> Result<Target<'table>, Miss> {
     let decoded;
     let (base, key) = if path.contains('%') {
-        decoded = Bytes::from(decode(path).ok_or((Problem::BadRequest, "the path's percent-encoding is invalid"))?);
+        decoded = Bytes::from(
+            decode(path).ok_or(Miss::Never(Problem::BadRequest, "the path's percent-encoding is invalid"))?,
+        );
         if std::str::from_utf8(&decoded).is_err() {
-            return Err((Problem::BadRequest, "the path is not UTF-8"));
+            return Err(Miss::Never(Problem::BadRequest, "the path is not UTF-8"));
         }
         let begin = key_begin(&decoded);
         (&decoded[..begin], decoded.slice(begin..))
@@ -33,12 +52,12 @@ pub(crate) fn of<'table>(
         let (base, key) = path.as_bytes().split_at(key_begin(path.as_bytes()));
         (base, Bytes::copy_from_slice(key))
     };
-    let (namespace, found) = table.under(base).ok_or(outside)?;
+    let (namespace, found) = table.under(base).ok_or(Miss::Outside)?;
     admit(namespace, found)?;
     let key = SessionKey::new(key).map_err(|error| match error {
-        KeyError::Empty => (Problem::NotFound, "the key is empty"),
-        KeyError::TooLong { .. } => (Problem::UriTooLong, "the key is too long"),
-        KeyError::NotUtf8 => (Problem::BadRequest, "the key is not UTF-8"),
+        KeyError::Empty => Miss::Never(Problem::NotFound, "the key is empty"),
+        KeyError::TooLong { .. } => Miss::Never(Problem::UriTooLong, "the key is too long"),
+        KeyError::NotUtf8 => Miss::Never(Problem::BadRequest, "the key is not UTF-8"),
     })?;
     Ok(Target { namespace, settings: &found.settings, key })
 }
@@ -102,7 +121,8 @@ mod tests {
         ] {
             let found = of(&table, path, |_, _| Ok(()));
             assert_eq!(found.as_ref().ok().map(|target| target.key.as_bytes()), key.map(str::as_bytes), "{path}");
-            assert!(!matches!(found, Err((problem, _)) if problem != Problem::NotFound), "{path}");
+            let is_404 = matches!(found, Ok(_) | Err(Miss::Outside | Miss::Never(Problem::NotFound, _)));
+            assert!(is_404, "{path}");
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sessile_cluster::{Cluster, ClusterError, LiveRecord};
 use sessile_core::{
-    Action, Delete, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, NamespaceToken, Outcome, Put, Refusal,
-    SessionKey, Taken,
+    Action, Delete, Idempotency, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, NamespaceToken, Outcome, Put,
+    Refusal, Renew, SessionKey, SessionRequest, Taken,
 };
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::SetOnce;
@@ -17,7 +17,7 @@ use crate::ready_patience::ReadyPatience;
 pub struct ClusterSessions {
     cluster: SetOnce<Cluster>,
     /// Whether the cluster's namespaces were once those of the log. Nobody is let in by older ones.
-    is_current: AtomicBool,
+    was_current: AtomicBool,
     ready_patience: ReadyPatience,
 }
 
@@ -26,7 +26,7 @@ impl ClusterSessions {
     pub fn new(ready_patience: Duration) -> Self {
         Self {
             cluster: SetOnce::new(),
-            is_current: AtomicBool::new(false),
+            was_current: AtomicBool::new(false),
             ready_patience: ReadyPatience::new(ready_patience),
         }
     }
@@ -48,23 +48,14 @@ impl ClusterSessions {
 }
 
 impl Sessions for ClusterSessions {
-    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        if !self.is_current.load(Ordering::Relaxed) {
-            return None;
+    async fn namespaces(&self, deadline: Instant) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
+        // Until it is open and has once caught up, nobody knows what was changed since its state was stored.
+        let cluster = self.cluster(deadline).await?;
+        if !self.was_current.load(Ordering::Relaxed) {
+            cluster.is_current(deadline).await.map_err(unanswered)?;
+            self.was_current.store(true, Ordering::Relaxed);
         }
-        Some(self.cluster.get()?.namespaces()).filter(|table| table.is_seeded())
-    }
-
-    async fn opened(&self, deadline: Instant) -> Result<(), SessionsError> {
-        if !self.is_current.load(Ordering::Relaxed) {
-            self.current(deadline).await?;
-            self.is_current.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    async fn current(&self, deadline: Instant) -> Result<(), SessionsError> {
-        self.cluster(deadline).await?.is_current(deadline).await.map_err(unanswered)
+        Ok(Some(cluster.namespaces()).filter(|table| table.is_seeded()))
     }
 
     fn token_used(&self, namespace: NamespaceId, token: &NamespaceToken) {
@@ -99,10 +90,12 @@ impl Sessions for ClusterSessions {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
         let cluster = self.cluster(deadline).await?;
-        match cluster.write(namespace, key, Action::Put(put), deadline).await.map_err(unanswered)? {
+        let request = SessionRequest { action: Action::Put(put), idempotency };
+        match cluster.write(namespace, key, request, deadline).await.map_err(unanswered)? {
             Outcome::Written { version } => Ok(Written { version }),
             other => Err(refused(&other)),
         }
@@ -113,13 +106,35 @@ impl Sessions for ClusterSessions {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
         let cluster = self.cluster(deadline).await?;
-        match cluster.write(namespace, key, Action::Delete(delete), deadline).await.map_err(unanswered)? {
+        let request = SessionRequest { action: Action::Delete(delete), idempotency };
+        match cluster.write(namespace, key, request, deadline).await.map_err(unanswered)? {
             Outcome::Deleted { existed, taken } => Ok(Deleted { existed, taken: taken.map(session) }),
             other => Err(refused(&other)),
         }
+    }
+
+    async fn renew(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        renew: Renew,
+        idempotency: Option<Idempotency>,
+        deadline: Instant,
+    ) -> Result<Option<Written>, SessionsError> {
+        let cluster = self.cluster(deadline).await?;
+        let request = SessionRequest { action: Action::Renew(renew), idempotency };
+        match cluster.write(namespace, key, request, deadline).await.map_err(unanswered)? {
+            Outcome::Renewed { version } => Ok(version.map(|version| Written { version })),
+            other => Err(refused(&other)),
+        }
+    }
+
+    async fn is_current(&self, deadline: Instant) -> Result<(), SessionsError> {
+        self.cluster(deadline).await?.is_current(deadline).await.map_err(unanswered)
     }
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {
@@ -134,12 +149,14 @@ pub fn live(found: LiveRecord) -> Session {
     Session {
         version: found.record.header.version,
         remaining: remaining(found.record.header.expires_at, found.clock),
+        due: found.record.header.due_renewal(found.clock),
         value: found.record.value,
     }
 }
 
 fn session(taken: Taken) -> Session {
-    Session { version: taken.version, remaining: remaining(taken.expires_at, taken.clock), value: taken.value }
+    let remaining = remaining(taken.expires_at, taken.clock);
+    Session { version: taken.version, remaining, due: None, value: taken.value }
 }
 
 fn remaining(expires_at: LogTime, clock: LogTime) -> Option<Duration> {
@@ -154,7 +171,9 @@ fn unanswered(error: ClusterError) -> SessionsError {
         ClusterError::Overloaded => SessionsError::Overloaded,
         ClusterError::StorageFull => SessionsError::StorageFull,
         ClusterError::StorageExhausted => SessionsError::StorageExhausted,
+        ClusterError::GivesWay => SessionsError::GivesWay,
         ClusterError::Stopping => SessionsError::ShuttingDown,
+        ClusterError::OlderRules => SessionsError::OlderRules,
         ClusterError::TooLarge => SessionsError::Internal(Box::new(error)),
     }
 }
@@ -162,6 +181,8 @@ fn unanswered(error: ClusterError) -> SessionsError {
 fn refused(outcome: &Outcome) -> SessionsError {
     match outcome {
         Outcome::Refused(Refusal::ConditionFailed) => SessionsError::ConditionFailed,
+        Outcome::Refused(Refusal::IdempotencyKeyReused) => SessionsError::IdempotencyKeyReused,
+        Outcome::Refused(Refusal::AnswersFull) => SessionsError::AnswersFull,
         Outcome::Refused(Refusal::Limit(limit)) => SessionsError::Limit(*limit),
         Outcome::Refused(Refusal::Namespace(NamespaceRefusal::Unknown)) => SessionsError::NoNamespace,
         // An outcome's `Debug` shows no value.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use sessile_core::{
     BaseUri, Command, GroupName, MAX_GROUPS, MAX_NAMESPACES, MAX_TOKENS, NamespaceChanged, NamespaceCommand,
     NamespaceId, NamespaceName, NamespaceRefusal, NamespaceSettings, NamespaceTable, Outcome, ReadConsistency, Refusal,
-    RulesVersion, Tally, Ttl, TtlPolicy,
+    Renewal, RulesVersion, Tally, Ttl, TtlPolicy,
 };
 use tokio::time::Instant;
 use tonic::Status;
@@ -158,15 +158,16 @@ pub(super) async fn change(
     command: NamespaceCommand,
     said: impl FnOnce(&NamespaceChanged) -> String + Send,
 ) -> Result<NamespaceResponse, Status> {
-    let rules = command.rules();
     let making = async {
         let deadline = Instant::now() + CHANGE_TIMEOUT;
+        let needed = command.rules_needed();
+        member.own_namespaces.raise_rules(needed, &member.group, &member.writes).await;
         let changed = match member.writes.command(Command::Namespace(command), deadline).await {
             Some(Outcome::Namespace(changed)) => changed,
             Some(Outcome::Refused(Refusal::Namespace(refusal))) => {
                 return Err(refused(&member.group.state.namespaces(), refusal));
             }
-            Some(Outcome::Refused(Refusal::RulesUnsupported)) => return Err(no_rules(member, rules)),
+            Some(Outcome::Refused(Refusal::RulesUnsupported)) => return Err(no_rules(member, needed)),
             _ => {
                 return Err(Status::deadline_exceeded(
                     "no quorum has answered in time: it may have been done or not; `sessile namespace list` shows it",
@@ -217,9 +218,8 @@ fn all(member: &ManagedMember) -> Vec<(NamespaceId, NamespaceSettings)> {
 
 /// What is wanted comes with newer rules than those in force.
 pub(super) fn no_rules(member: &ManagedMember, needed: RulesVersion) -> Status {
-    let what = if needed >= RulesVersion::TOKENS { "tokens of namespaces" } else { "namespaces" };
     Status::failed_precondition(format!(
-        "rules version {} is in force, and {what} come with version {needed}: it is raised as soon as every member runs a \
+        "rules version {} is in force, and this comes with version {needed}: it is raised as soon as every member runs a \
          program that knows it; nothing was changed",
         member.group.state.rules(),
     ))
@@ -248,6 +248,7 @@ fn chosen(before: NamespaceSettings, choices: &NamespaceChoices) -> Result<Names
         true => ReadConsistency::Local,
         false => ReadConsistency::Linearizable,
     });
+    let renewal = choices.renew_half.map(|half| if half { Renewal::Half } else { Renewal::Never });
     Ok(NamespaceSettings {
         base_uri: base_uri.unwrap_or(before.base_uri),
         max_keys: choices.max_keys.unwrap_or(before.max_keys),
@@ -255,6 +256,7 @@ fn chosen(before: NamespaceSettings, choices: &NamespaceChoices) -> Result<Names
         max_value: choices.max_value_bytes.unwrap_or(before.max_value),
         read_consistency: read_consistency.unwrap_or(before.read_consistency),
         priority: choices.priority.unwrap_or(before.priority),
+        renewal: renewal.unwrap_or(before.renewal),
         ..before
     })
 }
@@ -286,6 +288,7 @@ fn differences(before: &NamespaceSettings, after: &NamespaceSettings) -> Vec<Str
             format!("max value {}", settings.max_value),
             format!("{} reads", settings.read_consistency.name()),
             format!("priority {}", settings.priority),
+            format!("renew {}", settings.renewal.name()),
         ]
     };
     let pairs = shown(before).into_iter().zip(shown(after));
@@ -310,6 +313,7 @@ fn status_of(
         max_value_bytes: settings.max_value,
         local_reads: settings.read_consistency == ReadConsistency::Local,
         priority: settings.priority,
+        renew_half: settings.renewal == Renewal::Half,
         keys: total.keys,
         bytes: total.bytes,
         groups,

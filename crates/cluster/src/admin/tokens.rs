@@ -67,7 +67,7 @@ pub(super) async fn remove(
 /// Goes on where the rules in force know tokens. A node that is a cluster by itself raises them for that.
 async fn know_tokens(member: &ManagedMember) -> Result<(), Status> {
     make_first(member).await;
-    member.own_namespaces.raise_to(RulesVersion::TOKENS, &member.group, &member.writes).await;
+    member.own_namespaces.raise_rules(RulesVersion::TOKENS, &member.group, &member.writes).await;
     if member.group.state.rules() < RulesVersion::TOKENS { Err(no_rules(member, RulesVersion::TOKENS)) } else { Ok(()) }
 }
 

@@ -2,9 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use sessile_core::{Action, NamespaceId, NamespaceSettings, NamespaceTable, NamespaceToken, Outcome, SessionKey};
+use sessile_core::{
+    Action, NamespaceId, NamespaceSettings, NamespaceTable, NamespaceToken, Outcome, RulesVersion, SessionKey,
+    SessionRequest,
+};
 use sessile_store::{LiveRecord, LogId, Member, NodeId, Progress};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::namespaces::follow;
 use super::peer_service::PeerMember;
@@ -53,6 +56,11 @@ impl Cluster {
         self.parts.reads.read(namespace, key, deadline).await
     }
 
+    /// Returns when what this node has applied is at least as new as everything acknowledged before the call.
+    pub async fn is_current(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.parts.reads.confirm(deadline).await
+    }
+
     /// The live record of a key as this node knows it, and how old that knowledge is at most. A node that was never
     /// current since it started knows nothing.
     pub async fn read_local(
@@ -69,17 +77,40 @@ impl Cluster {
         &self,
         namespace: NamespaceId,
         key: SessionKey,
-        action: Action,
+        request: impl Into<SessionRequest> + Send,
         deadline: Instant,
     ) -> Result<Outcome, ClusterError> {
-        let needed = if matches!(action, Action::Put(_)) { Refuses::Puts } else { Refuses::Deletes };
+        let request = request.into();
+        let frees = matches!(request.action, Action::Delete(_));
+        let needed = if frees { Refuses::Deletes } else { Refuses::Puts };
         let refuses = self.parts.health.refuses();
         if refuses >= needed {
             let exhausted = refuses >= Refuses::Deletes;
             return Err(if exhausted { ClusterError::StorageExhausted } else { ClusterError::StorageFull });
         }
-        let written = self.parts.writes.write(namespace, key, action, deadline).await;
+        if !frees && self.parts.health.gave_way().contains(&namespace) {
+            return Err(ClusterError::GivesWay);
+        }
+        self.has_rules(request.rules_needed(), deadline).await?;
+        let written = self.parts.writes.write(namespace, key, request, deadline).await;
         written.map_err(|error| self.or_time_waits(error))
+    }
+
+    /// Returns when rules are in force that know such a request: before that, no member may have it in its log. Where all
+    /// members can follow them, they are about to be raised.
+    async fn has_rules(&self, needed: RulesVersion, deadline: Instant) -> Result<(), ClusterError> {
+        let Parts { group, writes, managed, .. } = &*self.parts;
+        if group.state.rules() >= needed {
+            return Ok(());
+        }
+        managed.own_namespaces.raise_rules(needed, group, writes).await;
+        let membership = group.membership();
+        if membership.membership().nodes().any(|(_, member)| member.rules_supported < needed) {
+            return Err(ClusterError::OlderRules);
+        }
+        let mut reached = group.state.reached();
+        let raised = timeout_at(deadline, reached.wait_for(|_| group.state.rules() >= needed)).await;
+        raised.is_ok_and(|raised| raised.is_ok()).then_some(()).ok_or(ClusterError::NoQuorum)
     }
 
     /// Why no write passed by the deadline, although there may be a quorum.
@@ -91,12 +122,6 @@ impl Cluster {
     /// The namespaces there are, as far as this node has applied the log.
     pub fn namespaces(&self) -> Arc<NamespaceTable> {
         self.parts.group.state.namespaces()
-    }
-
-    /// Returns when this node has applied everything that was acknowledged before the call: until it has once done so, it may
-    /// know an old table of namespaces, which lets in whom the log does not.
-    pub async fn is_current(&self, deadline: Instant) -> Result<(), ClusterError> {
-        self.parts.reads.confirm(deadline).await
     }
 
     /// A request was let in by that token of a namespace. The log tells of it later. Returns at once.
@@ -149,6 +174,7 @@ impl Cluster {
             disk_limit_bytes: disk.limit_bytes,
             disk_nearly_full: disk.shortage.is_some(),
             disk_low: disk.is_low,
+            gave_way: self.parts.health.gave_way(),
             disk_time_left: disk.time_left,
             receiving_bytes: receiving.bytes(),
             namespaces: group.state.namespaces(),

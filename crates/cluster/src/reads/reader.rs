@@ -88,7 +88,8 @@ impl Reads {
         self.standing.follows(leader)
     }
 
-    /// Returns when the applied state holds everything that was acknowledged before the call. Waits through an election.
+    /// Returns when the applied state holds everything that was acknowledged before the call; waits for the next leader, if
+    /// there is none.
     pub(crate) async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
         loop {
             match self.rounds.join(deadline).await {

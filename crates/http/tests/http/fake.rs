@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, NamespaceToken, Put, SessionKey, Version};
+use sessile_core::{
+    Condition, Delete, Idempotency, IdempotencyKey, NamespaceId, NamespaceTable, NamespaceToken, Put, Renew,
+    SessionKey, Ttl, Version,
+};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
@@ -32,6 +35,12 @@ struct State {
     /// How old what it reads locally is.
     age: Duration,
     namespaces: Option<Arc<NamespaceTable>>,
+    /// Those that it knows of when it is current.
+    not_yet_known: Option<Arc<NamespaceTable>>,
+    /// How many renewals were asked for.
+    renewals: usize,
+    /// What writes with idempotency keys were last told, by the keys.
+    answered: HashMap<IdempotencyKey, Told>,
     /// What they are from the next answered read on.
     next: Option<Arc<NamespaceTable>>,
     /// By which tokens requests were let in.
@@ -39,10 +48,14 @@ struct State {
     is_opening: bool,
 }
 
+/// Which request it was, and what it was told.
+type Told = (String, Option<Version>, Option<Session>);
+
 struct Record {
     value: Bytes,
     version: Version,
     expires_at: Option<Duration>,
+    ttl: Ttl,
 }
 
 pub(crate) struct Fake {
@@ -80,6 +93,11 @@ impl Fake {
         self.state.lock().namespaces = Some(Arc::new(namespaces));
     }
 
+    /// There are these by now, and it does not know it yet.
+    pub(crate) fn will_hear_of(&self, namespaces: NamespaceTable) {
+        self.state.lock().not_yet_known = Some(Arc::new(namespaces));
+    }
+
     /// When it answers the next time, there are these.
     pub(crate) fn will_have(&self, namespaces: NamespaceTable) {
         self.state.lock().next = Some(Arc::new(namespaces));
@@ -102,6 +120,10 @@ impl Fake {
 
     pub(crate) fn stored(&self) -> usize {
         self.state.lock().records.len()
+    }
+
+    pub(crate) fn renewals(&self) -> usize {
+        self.state.lock().renewals
     }
 
     pub(crate) fn shut_gate(&self) {
@@ -148,7 +170,39 @@ impl State {
             value: record.value.clone(),
             version: record.version,
             remaining: record.expires_at.map(|end| end - self.clock),
+            due: record.ttl.as_secs().and_then(|seconds| {
+                let left = record.expires_at? - self.clock;
+                (left <= Duration::from_secs(seconds) / 2).then_some(record.ttl)
+            }),
         })
+    }
+}
+
+impl State {
+    /// What the same request was told, if it has come before.
+    #[expect(clippy::type_complexity, reason = "what a write and what a delete is told, side by side")]
+    fn again(
+        &self,
+        named: Option<&Idempotency>,
+        request: &str,
+    ) -> Result<Option<(Option<Version>, Option<Session>)>, SessionsError> {
+        match named.and_then(|named| self.answered.get(&named.key)) {
+            Some((before, version, taken)) if before == request => Ok(Some((*version, taken.clone()))),
+            Some(_) => Err(SessionsError::IdempotencyKeyReused),
+            None => Ok(None),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        named: Option<Idempotency>,
+        request: String,
+        version: Option<Version>,
+        taken: Option<Session>,
+    ) {
+        if let Some(Idempotency { key, .. }) = named {
+            self.answered.insert(key, (request, version, taken));
+        }
     }
 }
 
@@ -164,24 +218,18 @@ fn holds(condition: &Condition, live: Option<&Session>) -> Result<(), SessionsEr
 }
 
 impl Sessions for Fake {
-    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        let state = self.state.lock();
-        state.namespaces.clone().filter(|_| !state.is_opening)
-    }
-
-    async fn opened(&self, _: Instant) -> Result<(), SessionsError> {
+    async fn namespaces(&self, _: Instant) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
         loop {
             let opened = self.opened.notified();
-            if !self.state.lock().is_opening {
-                return Ok(());
+            {
+                let state = self.state.lock();
+                if !state.is_opening {
+                    return Ok(state.namespaces.clone());
+                }
             }
             self.arrivals.add_permits(1);
             opened.await;
         }
-    }
-
-    async fn current(&self, _: Instant) -> Result<(), SessionsError> {
-        self.arrive(None).await
     }
 
     fn token_used(&self, namespace: NamespaceId, token: &NamespaceToken) {
@@ -204,15 +252,22 @@ impl Sessions for Fake {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
+        idempotency: Option<Idempotency>,
         _: Instant,
     ) -> Result<Written, SessionsError> {
         self.arrive(Some(&key)).await?;
         let mut state = self.state.lock();
+        let request = format!("{:?} {:?} {put:?}", key.as_bytes(), put.value);
+        if let Some((version, _)) = state.again(idempotency.as_ref(), &request)? {
+            return version.map(|version| Written { version }).ok_or(SessionsError::IdempotencyKeyReused);
+        }
         holds(&put.condition, state.live(namespace, &key).as_ref())?;
         state.last += 1;
         let version = Version::new(state.last);
         let expires_at = put.ttl.as_secs().map(|seconds| state.clock + Duration::from_secs(seconds));
-        state.records.insert((namespace, key.to_bytes()), Record { value: put.value, version, expires_at });
+        let record = Record { value: put.value, version, expires_at, ttl: put.ttl };
+        state.records.insert((namespace, key.to_bytes()), record);
+        state.answer(idempotency, request, Some(version), None);
         Ok(Written { version })
     }
 
@@ -221,14 +276,54 @@ impl Sessions for Fake {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
+        idempotency: Option<Idempotency>,
         _: Instant,
     ) -> Result<Deleted, SessionsError> {
         self.arrive(Some(&key)).await?;
         let mut state = self.state.lock();
+        let request = format!("{:?} {delete:?}", key.as_bytes());
+        if let Some((_, taken)) = state.again(idempotency.as_ref(), &request)? {
+            return Ok(Deleted { existed: taken.is_some(), taken });
+        }
         let live = state.live(namespace, &key);
         holds(&delete.condition, live.as_ref())?;
         state.records.remove(&(namespace, key.to_bytes()));
-        Ok(Deleted { existed: live.is_some(), taken: live.filter(|_| delete.take) })
+        let existed = live.is_some();
+        let taken = live.filter(|_| delete.take);
+        state.answer(idempotency, request, None, taken.clone());
+        Ok(Deleted { existed, taken })
+    }
+
+    async fn renew(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        renew: Renew,
+        _: Option<Idempotency>,
+        _: Instant,
+    ) -> Result<Option<Written>, SessionsError> {
+        self.arrive(Some(&key)).await?;
+        let mut state = self.state.lock();
+        state.renewals += 1;
+        let live = state.live(namespace, &key);
+        holds(&renew.condition, live.as_ref())?;
+        let Some(live) = live else { return Ok(None) };
+        let expires_at = renew.ttl.as_secs().map(|seconds| state.clock + Duration::from_secs(seconds));
+        if let Some(record) = state.records.get_mut(&(namespace, key.to_bytes()))
+            && (!renew.if_due || live.due.is_some())
+        {
+            (record.expires_at, record.ttl) = (expires_at, renew.ttl);
+        }
+        Ok(Some(Written { version: live.version }))
+    }
+
+    async fn is_current(&self, _: Instant) -> Result<(), SessionsError> {
+        self.arrive(None).await?;
+        let mut state = self.state.lock();
+        if let Some(newer) = state.not_yet_known.take() {
+            state.namespaces = Some(newer);
+        }
+        Ok(())
     }
 
     async fn is_ready(&self, _: Instant) -> Result<(), SessionsError> {

@@ -55,6 +55,7 @@ async fn a_token_does_what_it_allows_and_nothing_else() {
         ("HEAD", "", b"", [true, false, true]),
         ("POST", "", b"v", [false, true, true]),
         ("PUT", "", b"v", [false, true, true]),
+        ("PATCH", "TTL: 60\r\n", b"", [false, true, true]),
         ("DELETE", "", b"", [false, true, true]),
         ("DELETE", take, b"", [false, false, true]),
     ] {
@@ -71,8 +72,8 @@ async fn a_token_does_what_it_allows_and_nothing_else() {
             assert_eq!(answer.status, 401, "{method} {shown}");
         }
     }
-    world.eventually("http_requests_total", &["code=\"401\""], 12.0).await;
-    world.eventually("http_requests_total", &["code=\"403\""], 7.0).await;
+    world.eventually("http_requests_total", &["code=\"401\""], 14.0).await;
+    world.eventually("http_requests_total", &["code=\"403\""], 8.0).await;
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ pub(crate) struct Remove {
 pub(crate) enum Right {
     /// GET and HEAD
     Read,
-    /// POST, PUT and DELETE
+    /// POST, PUT, PATCH and DELETE
     Write,
     /// All of it, and a DELETE that hands out the value
     Both,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use sessile::{ClusterSessions, live};
 use sessile_cluster::{Cluster, LiveRecord};
-use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, NamespaceToken, Put, SessionKey};
+use sessile_core::{
+    Condition, Delete, Idempotency, NamespaceId, NamespaceTable, NamespaceToken, Put, Renew, SessionKey,
+};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use sessile_store::term_of;
 use tokio::time::Instant;
@@ -111,16 +113,8 @@ where
 }
 
 impl Sessions for PlantedSessions {
-    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        self.own.namespaces()
-    }
-
-    async fn opened(&self, deadline: Instant) -> Result<(), SessionsError> {
-        self.own.opened(deadline).await
-    }
-
-    async fn current(&self, deadline: Instant) -> Result<(), SessionsError> {
-        self.own.current(deadline).await
+    async fn namespaces(&self, deadline: Instant) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
+        self.own.namespaces(deadline).await
     }
 
     fn token_used(&self, namespace: NamespaceId, token: &NamespaceToken) {
@@ -153,18 +147,20 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
         if !self.forgets_itself(&put.condition) {
-            let answer = self.own.put(namespace, key.clone(), put.clone(), deadline).await;
+            let answer = self.own.put(namespace, key.clone(), put.clone(), idempotency.clone(), deadline).await;
             if self.is_proposed_late(&answer) {
                 let own = self.own.clone();
                 #[expect(clippy::disallowed_methods, reason = "nobody waits for it any more: that is the defect")]
-                tokio::spawn(async move { own.put(namespace, key, put, deadline + LATE).await.is_ok() });
+                tokio::spawn(async move { own.put(namespace, key, put, idempotency, deadline + LATE).await.is_ok() });
             }
             return answer;
         }
-        again(deadline, |deadline| self.own.put(namespace, key.clone(), put.clone(), deadline)).await
+        again(deadline, |deadline| self.own.put(namespace, key.clone(), put.clone(), idempotency.clone(), deadline))
+            .await
     }
 
     async fn delete(
@@ -172,13 +168,32 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
         // A plain delete that is done twice takes away what was written in between, as a conditional write would.
         if self.defect != Defect::ConditionalForgetsItself {
-            return self.own.delete(namespace, key, delete, deadline).await;
+            return self.own.delete(namespace, key, delete, idempotency, deadline).await;
         }
-        again(deadline, |deadline| self.own.delete(namespace, key.clone(), delete.clone(), deadline)).await
+        again(deadline, |deadline| {
+            self.own.delete(namespace, key.clone(), delete.clone(), idempotency.clone(), deadline)
+        })
+        .await
+    }
+
+    async fn renew(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        renew: Renew,
+        idempotency: Option<Idempotency>,
+        deadline: Instant,
+    ) -> Result<Option<Written>, SessionsError> {
+        self.own.renew(namespace, key, renew, idempotency, deadline).await
+    }
+
+    async fn is_current(&self, deadline: Instant) -> Result<(), SessionsError> {
+        self.own.is_current(deadline).await
     }
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {
