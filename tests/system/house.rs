@@ -75,7 +75,9 @@ fn a_library_is_named_where_the_design_says_and_nowhere_else() {
                 "openraft" => &["sessile-store", "sessile-cluster"],
                 "tonic-prost-build" => &["sessile-codegen"],
                 other if other.starts_with("tonic") => &["sessile-cluster"],
-                "axum" => &["sessile-http"],
+                // The example of the one is an application.
+                "axum" => &["sessile-http", "sessile-embed"],
+                other if other.starts_with("tower-sessions") => &["sessile-embed"],
                 // The program's own load test is a client of the API.
                 "hyper" => &["sessile-http", "sessile"],
                 // What tonic wants a connection wrapped in.

@@ -9,6 +9,9 @@
 //! - [`Node::from_config`] is the node that a [`Config`] describes: single, or, with a [`Member`], one of a cluster.
 //! - [`Sessions`] is the handle: get, put with a lifetime and on a condition, take, delete.
 //! - [`Node::ready`] and [`Node::failed`] tell how it is; [`Node::shutdown`] ends it.
+//! - With the feature `tower-sessions`, `TowerStore` keeps the sessions of the crate of that name.
+//!
+//! `examples/logins.rs` is an axum application whose copies share their logins.
 
 mod config;
 mod driver;
@@ -22,6 +25,8 @@ mod session;
 mod sessions;
 mod sessions_error;
 mod stage;
+#[cfg(feature = "tower-sessions")]
+mod tower_store;
 mod watchdog;
 
 pub use config::Config;
@@ -33,6 +38,8 @@ pub use opening::OldData;
 pub use session::{PutOptions, Session};
 pub use sessions::Sessions;
 pub use sessions_error::SessionsError;
+#[cfg(feature = "tower-sessions")]
+pub use tower_store::TowerStore;
 pub use watchdog::{OnHang, Watch, Work};
 
 // What stands in the types above.
