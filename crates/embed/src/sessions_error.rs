@@ -44,6 +44,12 @@ pub enum SessionsError {
     /// The disk of this node or of a voter is nearly full. Deletes still work.
     #[error("the disk of a member is nearly full; free some of it, or delete sessions, which still works")]
     StorageFull,
+    /// Disks fill up, and the namespace gives way to those of a higher priority. Deletes still work.
+    #[error("the namespace gives way to others while disks fill up; free some room, or raise its priority")]
+    GivesWay,
+    /// Not every member is known to run a program that can follow the request.
+    #[error("not every member knows such a request yet; upgrade them all, and try again")]
+    OlderRules,
     /// The disk is full, and so is what was reserved for deletes.
     #[error("the disk of a member is full; free some of it")]
     StorageExhausted,
@@ -64,6 +70,8 @@ impl SessionsError {
             ClusterError::OutcomeUnknown => Self::OutcomeUnknown(within),
             ClusterError::Overloaded => Self::Overloaded,
             ClusterError::StorageFull => Self::StorageFull,
+            ClusterError::GivesWay => Self::GivesWay,
+            ClusterError::OlderRules => Self::OlderRules,
             ClusterError::StorageExhausted => Self::StorageExhausted,
             ClusterError::TooLarge => Self::TooLarge { bytes },
             ClusterError::Stopping => Self::Stopping,

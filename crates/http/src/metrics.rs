@@ -8,14 +8,16 @@ use prometheus::{
 };
 use sessile_core::Limit;
 
+use crate::SessionsError;
+
 /// Kask's buckets, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// The values of the label `method`. What a client invents counts as the last.
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OTHER"];
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"];
 
 /// The values of the label `code`: every status that the session API answers with.
-const CODES: [StatusCode; 14] = [
+const CODES: [StatusCode; 15] = [
     StatusCode::OK,
     StatusCode::CREATED,
     StatusCode::NO_CONTENT,
@@ -27,6 +29,7 @@ const CODES: [StatusCode; 14] = [
     StatusCode::PRECONDITION_FAILED,
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::URI_TOO_LONG,
+    StatusCode::UNPROCESSABLE_ENTITY,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::INSUFFICIENT_STORAGE,
@@ -166,7 +169,7 @@ impl HttpMetrics {
             )?,
             limited: counter(
                 "sessile_namespace_refusals_total",
-                "Writes that were refused because they would have broken a limit of their namespace.",
+                "Writes that were refused because they would have broken a limit of their namespace, or because it gives way to others while disks fill up.",
                 &["namespace", "limit"],
             )?,
             series: Default::default(),
@@ -206,13 +209,15 @@ impl HttpMetrics {
         }
     }
 
-    /// A write that would have broken a limit of its namespace.
-    pub(crate) fn limited(&self, namespace: &str, limit: Limit) {
-        let limit = match limit {
-            Limit::Keys => "keys",
-            Limit::Bytes => "bytes",
-            Limit::Value => "value",
-            Limit::Lifetime => "lifetime",
+    /// A write that was refused by a limit of its namespace, or for its priority, if that is why.
+    pub(crate) fn limited(&self, namespace: &str, error: &SessionsError) {
+        let limit = match error {
+            SessionsError::Limit(Limit::Keys) => "keys",
+            SessionsError::Limit(Limit::Bytes) => "bytes",
+            SessionsError::Limit(Limit::Value) => "value",
+            SessionsError::Limit(Limit::Lifetime) => "lifetime",
+            SessionsError::GivesWay => "priority",
+            _ => return,
         };
         self.0.limited.with_label_values(&[namespace, limit]).inc();
     }

@@ -64,6 +64,7 @@ struct NodeMetrics {
     disk_low: IntGauge,
     disk_seconds_left: Gauge,
     receiving_bytes: IntGauge,
+    gave_way: IntGaugeVec,
     keys: IntGaugeVec,
     bytes: IntGaugeVec,
     has_leader: IntGauge,
@@ -101,6 +102,14 @@ impl NodeMetrics {
         let leader_changes =
             IntCounter::new("sessile_raft_leader_changes_total", "How often another leader became known")?;
         registry.register(Box::new(leader_changes.clone()))?;
+        let gave_way = IntGaugeVec::new(
+            Opts::new(
+                "sessile_namespace_gives_way",
+                "Whether writes to a namespace are refused for the sake of those of a higher priority, because disks fill up",
+            ),
+            &["namespace"],
+        )?;
+        registry.register(Box::new(gave_way.clone()))?;
         let refusals = IntCounterVec::new(
             Opts::new(
                 "sessile_peer_refusals_total",
@@ -140,6 +149,7 @@ impl NodeMetrics {
                 "Bytes of a snapshot that this node has received so far; 0 if it receives none",
             )?,
             disk_nearly_full: gauge("sessile_disk_nearly_full", "Whether writes are refused for want of disk")?,
+            gave_way,
             keys: per_group(
                 "sessile_keys",
                 "Sessions that are counted: live, or expired for less than a minute or hour",
@@ -185,6 +195,10 @@ impl NodeMetrics {
                 let counter = self.refusals.with_label_values(&[count.reason, by]);
                 counter.inc_by(total.saturating_sub(counter.get()));
             }
+        }
+        self.gave_way.reset();
+        for (id, of) in status.namespaces.iter() {
+            self.gave_way.with_label_values(&[of.settings.name.as_str()]).set(status.gave_way.contains(&id).into());
         }
         // A group that went shows nothing instead of its last number.
         self.keys.reset();
