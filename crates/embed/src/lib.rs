@@ -7,7 +7,7 @@
 //!
 //! - [`Node::dev`] is a single node that keeps nothing, for a first try and for tests.
 //! - [`Node::from_config`] is the node that a [`Config`] describes: single, or, with a [`Member`], one of a cluster.
-//! - [`Sessions`] is the handle: get, put with a lifetime and on a condition, take, delete.
+//! - [`Sessions`] is the handle: get, put with a lifetime and on a condition, renew, take, delete.
 //! - [`Node::ready`] and [`Node::failed`] tell how it is; [`Node::shutdown`] ends it.
 //! - With the feature `tower-sessions`, `TowerStore` keeps the sessions of the crate of that name.
 //!
@@ -35,7 +35,7 @@ pub use member::Member;
 pub use memory::Memory;
 pub use node::{Node, NotReady, Setting};
 pub use opening::OldData;
-pub use session::{PutOptions, Session};
+pub use session::{Session, WriteOptions};
 pub use sessions::Sessions;
 pub use sessions_error::SessionsError;
 #[cfg(feature = "tower-sessions")]

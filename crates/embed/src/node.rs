@@ -33,13 +33,13 @@ pub struct Setting {
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use sessile_embed::{Condition, Node, PutOptions};
+/// use sessile_embed::{Condition, Node, WriteOptions};
 ///
 /// let node = Node::dev().await?;
 /// node.ready().await?;
 /// let sessions = node.sessions();
 ///
-/// let hour = PutOptions::default().ttl(Duration::from_secs(3600));
+/// let hour = WriteOptions::default().ttl(Duration::from_secs(3600));
 /// let version = sessions.put("user:7", "logged in", hour).await?;
 /// let found = sessions.get("user:7").await?.expect("it was just stored");
 /// assert_eq!((&found.value[..], found.version), (&b"logged in"[..], version));

@@ -39,14 +39,14 @@ impl fmt::Debug for Session {
     }
 }
 
-/// How a value is stored. By default for as long as its namespace says, whatever is there.
+/// How a value is stored or renewed. By default for as long as its namespace says, whatever is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PutOptions {
+pub struct WriteOptions {
     ttl: Option<Ttl>,
     condition: Condition,
 }
 
-impl PutOptions {
+impl WriteOptions {
     /// For that long at least: rounded up to seconds, and cut to the namespace's maximum.
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
@@ -79,9 +79,9 @@ mod tests {
             (Duration::from_millis(1_001), 2),
             (Duration::from_secs(3_600), 3_600),
         ] {
-            assert_eq!(PutOptions::default().ttl(asked).ttl, Ttl::from_secs(seconds), "{asked:?}");
+            assert_eq!(WriteOptions::default().ttl(asked).ttl, Ttl::from_secs(seconds), "{asked:?}");
         }
-        assert_eq!(PutOptions::default().ttl(Duration::MAX).ttl, Ttl::from_secs(u64::MAX));
+        assert_eq!(WriteOptions::default().ttl(Duration::MAX).ttl, Ttl::from_secs(u64::MAX));
     }
 
     #[test]

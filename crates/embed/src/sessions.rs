@@ -4,19 +4,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use sessile_cluster::{Cluster, ClusterError};
 use sessile_core::{
-    Action, Condition, Delete, NamespaceId, NamespaceName, NamespaceTable, Outcome, Put, SessionKey, TtlPolicy, Version,
+    Action, Condition, Delete, NamespaceId, NamespaceName, NamespaceTable, Outcome, Put, Renew, SessionKey, TtlPolicy,
+    Version,
 };
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::session::{PutOptions, Session};
+use crate::session::{Session, WriteOptions};
 use crate::sessions_error::SessionsError;
 use crate::stage::Progress;
 
 /// The sessions of one namespace, through one node. Cheap to clone.
 ///
 /// A request waits until its node is a member and for the next leader, inside its deadline. A write is answered when it is
-/// durable on a majority. A read returns the newest write that was acknowledged, on any node.
+/// durable on a majority. A read returns the newest write that was acknowledged, on any node; it renews nothing, whatever
+/// its namespace says of reads through the session API.
 #[derive(Clone)]
 pub struct Sessions {
     progress: Progress,
@@ -68,11 +70,16 @@ impl Sessions {
     /// # Errors
     /// If the condition does not hold, the key is none, the value is too long, the namespace has no room, or there is no
     /// answer in time.
-    pub async fn put(&self, key: &str, value: impl Into<Bytes>, options: PutOptions) -> Result<Version, SessionsError> {
+    pub async fn put(
+        &self,
+        key: &str,
+        value: impl Into<Bytes>,
+        options: WriteOptions,
+    ) -> Result<Version, SessionsError> {
         self.put_bytes(key, value.into(), options).await
     }
 
-    async fn put_bytes(&self, key: &str, value: Bytes, options: PutOptions) -> Result<Version, SessionsError> {
+    async fn put_bytes(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<Version, SessionsError> {
         let (key, bytes) = (session_key(key)?, value.len());
         if bytes > Config::MAX_VALUE_BYTES {
             return Err(SessionsError::TooLarge { bytes });
@@ -82,6 +89,23 @@ impl Sessions {
         let put = Put { value, ttl: way.ttl.grant(ttl), condition };
         match self.write(way, key, Action::Put(put), bytes).await? {
             Outcome::Written { version } => Ok(version),
+            other => Err(SessionsError::refused(&other, &self.namespace)),
+        }
+    }
+
+    /// Lets the session of that key live on, from now on for as long as that says. Gives its version, which stays what it
+    /// was; `None` when there is no session, or no longer.
+    ///
+    /// # Errors
+    /// If the condition does not hold, the key is none, a member runs a program that does not know renewals, or there is no
+    /// answer in time.
+    pub async fn renew(&self, key: &str, options: WriteOptions) -> Result<Option<Version>, SessionsError> {
+        let key = session_key(key)?;
+        let way = self.way().await?;
+        let (ttl, condition) = options.into_parts();
+        let renew = Renew { ttl: way.ttl.grant(ttl), condition, if_due: false };
+        match self.write(way, key, Action::Renew(renew), 0).await? {
+            Outcome::Renewed { version } => Ok(version),
             other => Err(SessionsError::refused(&other, &self.namespace)),
         }
     }

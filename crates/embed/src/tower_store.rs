@@ -12,7 +12,7 @@ use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{Error, Result};
 
-use crate::session::PutOptions;
+use crate::session::WriteOptions;
 use crate::sessions::Sessions;
 use crate::sessions_error::SessionsError;
 
@@ -58,7 +58,7 @@ impl TowerStore {
         let Some(ttl) = self.left(record.expiry_date) else { return Ok(Kept::Expired) };
         let stored = Stored { data: record.data.clone(), expiry_date: record.expiry_date };
         let value = serde_json::to_vec(&stored).map_err(|error| Error::Encode(error.to_string()))?;
-        let options = PutOptions::default().ttl(ttl).only_if(condition);
+        let options = WriteOptions::default().ttl(ttl).only_if(condition);
         match self.sessions.put(&key(&record.id), value, options).await {
             Ok(_) => Ok(Kept::Stored),
             Err(SessionsError::ConditionFailed) => Ok(Kept::Refused),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sessile_embed::{
-    Condition, Config, Error, Member, Memory, NamespaceName, Node, PutOptions, Sessions, SessionsError, StoreError,
+    Condition, Config, Error, Member, Memory, NamespaceName, Node, Sessions, SessionsError, StoreError, WriteOptions,
 };
 use sessile_testkit::PATIENCE;
 use tokio::time::timeout;
@@ -26,8 +26,8 @@ fn lonely(data_dir: &Path) -> Config {
     config(data_dir).with_member(Member::new("n1", "127.0.0.1:0", "a token of the tests"))
 }
 
-fn only_if(condition: Condition) -> PutOptions {
-    PutOptions::default().only_if(condition)
+fn only_if(condition: Condition) -> WriteOptions {
+    WriteOptions::default().only_if(condition)
 }
 
 /// Why there is no node.
@@ -64,11 +64,19 @@ async fn a_session_has_the_lifetime_that_was_asked_for_within_what_its_namespace
     const DAY: Duration = Duration::from_secs(86_400);
     let node = Node::dev().await.unwrap();
     let sessions = patient(&node);
-    for (options, granted) in [(PutOptions::default().ttl(HOUR), HOUR), (PutOptions::default(), DAY)] {
+    for (options, granted) in [(WriteOptions::default().ttl(HOUR), HOUR), (WriteOptions::default(), DAY)] {
         sessions.put("k", "v", options).await.unwrap();
         let left = sessions.get("k").await.unwrap().unwrap().remaining.unwrap();
         assert!(left <= granted && left + PATIENCE > granted, "{left:?} of {granted:?}");
     }
+
+    let written = sessions.put("k", "v", WriteOptions::default().ttl(HOUR)).await.unwrap();
+    let renewed =
+        sessions.renew("k", WriteOptions::default().only_if(Condition::Matches(vec![written]))).await.unwrap();
+    let found = sessions.get("k").await.unwrap().unwrap();
+    assert_eq!((renewed, found.version, &found.value[..]), (Some(written), written, &b"v"[..]));
+    assert!(found.remaining.unwrap() > DAY - PATIENCE);
+    assert_eq!(sessions.renew("absent", WriteOptions::default()).await, Ok(None));
     node.shutdown().await.unwrap();
 }
 
@@ -82,7 +90,7 @@ async fn what_cannot_be_is_refused_with_a_reason_and_shows_no_key() {
         (sessions.get(&long).await.err(), "at most 1024"),
         (sessions.delete(&long, Condition::None).await.err(), "at most 1024"),
         (
-            sessions.put("k", vec![0; Config::MAX_VALUE_BYTES + 1], PutOptions::default()).await.err(),
+            sessions.put("k", vec![0; Config::MAX_VALUE_BYTES + 1], WriteOptions::default()).await.err(),
             "at most 1048576 are stored",
         ),
         (
@@ -93,7 +101,7 @@ async fn what_cannot_be_is_refused_with_a_reason_and_shows_no_key() {
         let sentence = refused.unwrap().to_string();
         assert!(sentence.contains(said) && !sentence.contains("topsecret"), "{sentence}");
     }
-    sessions.put("k", vec![0; Config::MAX_VALUE_BYTES], PutOptions::default()).await.unwrap();
+    sessions.put("k", vec![0; Config::MAX_VALUE_BYTES], WriteOptions::default()).await.unwrap();
     node.shutdown().await.unwrap();
 }
 
@@ -116,7 +124,7 @@ async fn what_was_acknowledged_is_there_at_the_next_start_although_somebody_kept
     let node = Node::from_config(config(data.path())).await.unwrap();
     node.ready().await.unwrap();
     let first = patient(&node);
-    let version = first.put("k", "v", PutOptions::default()).await.unwrap();
+    let version = first.put("k", "v", WriteOptions::default()).await.unwrap();
     node.shutdown().await.unwrap();
     assert_eq!(first.get("k").await, Err(SessionsError::Stopping));
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 
-use sessile_embed::{Condition, Node, PutOptions, Sessions, TowerStore};
+use sessile_embed::{Condition, Node, Sessions, TowerStore, WriteOptions};
 use sessile_testkit::PATIENCE;
 use tower_sessions::SessionStore;
 use tower_sessions::cookie::time::{Duration, OffsetDateTime};
@@ -68,7 +68,7 @@ async fn a_new_session_takes_nobody_elses_id() {
 async fn what_is_no_session_is_an_error_that_shows_nothing_of_it() {
     let (node, sessions, store) = node().await;
     let id = Id::default();
-    sessions.put(&format!("tower-sessions:{id}"), "topsecret", PutOptions::default()).await.unwrap();
+    sessions.put(&format!("tower-sessions:{id}"), "topsecret", WriteOptions::default()).await.unwrap();
     let error = store.load(&id).await.unwrap_err().to_string();
     assert!(error.contains("none of tower-sessions") && !error.contains("topsecret"), "{error}");
     assert!(!format!("{store:?}").contains(&id.to_string()));
