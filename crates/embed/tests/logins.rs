@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sessile_testkit::{Answer, Client, FailingDisk, Fault, Port, Process, Watched, eventually};
@@ -17,11 +17,22 @@ struct Copy {
     process: Process,
 }
 
-/// Examples stand beside the tests that are built with them.
+/// Examples stand beside the tests that are built with them. `cargo test --test` alone builds none: one that is older than
+/// what it is made of would be tested in its place.
 fn example() -> PathBuf {
     let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
     let example = deps.with_file_name("examples").join("logins");
-    assert!(example.exists(), "{} is not there: cargo test -p sessile-embed builds it", example.display());
+    let built = |file: &Path| std::fs::metadata(file).and_then(|metadata| metadata.modified());
+    let made_of = std::fs::read_to_string(example.with_extension("d")).unwrap_or_default();
+    let is_new = built(&example).is_ok_and(|age| {
+        let mut sources = made_of.split_whitespace().skip(1).map(Path::new);
+        sources.all(|source| built(source).is_ok_and(|source| source <= age))
+    });
+    assert!(
+        is_new,
+        "{} is not there, or older than its sources: cargo test -p sessile-embed builds it",
+        example.display()
+    );
     example
 }
 
