@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sessile_core::{
-    BaseUri, GroupName, IdempotencyKey, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion,
-    SessionRequest,
+    BaseUri, GroupName, Idempotency, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion, SessionRequest,
 };
 
 use super::transfer::{install, snapshot_of, transfer};
@@ -48,7 +47,7 @@ impl Leader {
         namespace: NamespaceId,
         key: SessionKey,
         action: Action,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
     ) -> Entry {
         self.sequence += 1;
         self.entry(&Command::Session(SessionCommand {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sessile::{ClusterSessions, live};
 use sessile_cluster::{Cluster, LiveRecord};
-use sessile_core::{Condition, Delete, IdempotencyKey, NamespaceId, NamespaceTable, Put, Renew, SessionKey};
+use sessile_core::{Condition, Delete, Idempotency, NamespaceId, NamespaceTable, Put, Renew, SessionKey};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use sessile_store::term_of;
 use tokio::time::Instant;
@@ -111,8 +111,8 @@ where
 }
 
 impl Sessions for PlantedSessions {
-    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        self.own.namespaces()
+    async fn namespaces(&self, deadline: Instant) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
+        self.own.namespaces(deadline).await
     }
 
     async fn get(
@@ -141,7 +141,7 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
         if !self.forgets_itself(&put.condition) {
@@ -162,7 +162,7 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
         // A plain delete that is done twice takes away what was written in between, as a conditional write would.
@@ -180,10 +180,14 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         renew: Renew,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Option<Written>, SessionsError> {
         self.own.renew(namespace, key, renew, idempotency, deadline).await
+    }
+
+    async fn is_current(&self, deadline: Instant) -> Result<(), SessionsError> {
+        self.own.is_current(deadline).await
     }
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {
