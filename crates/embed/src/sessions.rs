@@ -145,13 +145,23 @@ impl Sessions {
     async fn way(&self) -> Result<Way, SessionsError> {
         let reached = self.progress.cluster(self.deadline).await;
         let (cluster, deadline) = reached.map_err(|error| self.unanswered(error, 0))?;
+        let found = match self.find(&cluster) {
+            Some(found) => Some(found),
+            None => {
+                // It may have been made after what this node knows of: it would lose a session to say no.
+                cluster.is_current(deadline).await.map_err(|error| self.unanswered(error, 0))?;
+                self.find(&cluster)
+            }
+        };
+        let (namespace, ttl) = found.ok_or_else(|| SessionsError::NoNamespace(self.namespace.clone()))?;
+        Ok(Way { cluster, namespace, ttl, deadline })
+    }
+
+    /// The namespace and its lifetimes, as far as this node knows.
+    fn find(&self, cluster: &Cluster) -> Option<(NamespaceId, TtlPolicy)> {
         let known = cluster.namespaces();
         let table = if known.is_seeded() { &known } else { &self.own };
-        let Some((namespace, found)) = table.named(self.namespace.as_str()) else {
-            return Err(SessionsError::NoNamespace(self.namespace.clone()));
-        };
-        let ttl = found.settings.ttl;
-        Ok(Way { cluster, namespace, ttl, deadline })
+        table.named(self.namespace.as_str()).map(|(id, namespace)| (id, namespace.settings.ttl))
     }
 
     fn unanswered(&self, error: ClusterError, bytes: usize) -> SessionsError {

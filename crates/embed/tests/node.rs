@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sessile_embed::{
-    Condition, Config, Error, Member, Memory, NamespaceName, Node, Sessions, SessionsError, StoreError, WriteOptions,
+    BaseUri, Condition, Config, Error, Member, Memory, NamespaceName, NamespaceSettings, Node, Sessions, SessionsError,
+    StoreError, WriteOptions,
 };
 use sessile_testkit::PATIENCE;
 use tokio::time::timeout;
@@ -102,6 +103,22 @@ async fn what_cannot_be_is_refused_with_a_reason_and_shows_no_key() {
         assert!(sentence.contains(said) && !sentence.contains("topsecret"), "{sentence}");
     }
     sessions.put("k", vec![0; Config::MAX_VALUE_BYTES], WriteOptions::default()).await.unwrap();
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_namespace_has_sessions_and_lifetimes_of_its_own() {
+    let data = tempfile::tempdir().unwrap();
+    let echo = NamespaceName::new("echo").unwrap();
+    let settings = NamespaceSettings::unlimited(echo.clone(), BaseUri::new("/echo/v1/").unwrap());
+    let mut config = config(data.path());
+    config.namespaces.push(settings);
+    let node = Node::from_config(config).await.unwrap();
+    let (sessions, seen) = (patient(&node), node.namespace(echo).within(PATIENCE));
+    seen.put("k", "echo", WriteOptions::default()).await.unwrap();
+    assert_eq!(sessions.get("k").await, Ok(None));
+    let found = seen.get("k").await.unwrap().unwrap();
+    assert_eq!((&found.value[..], found.remaining), (&b"echo"[..], None));
     node.shutdown().await.unwrap();
 }
 
