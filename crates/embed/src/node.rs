@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use sessile_cluster::Cluster;
 use sessile_core::{NamespaceName, NamespaceTable};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
 use crate::driver::{Means, Orders, drive};
@@ -11,6 +14,9 @@ use crate::memory::Memory;
 use crate::sessions::Sessions;
 use crate::stage::{self, Progress};
 use crate::watchdog::Watch;
+
+/// How often it is looked whether a node is ready. A look that finds no leader returns at once, and costs next to nothing.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a program gives its node besides the configuration.
 #[derive(Default)]
@@ -130,12 +136,14 @@ impl Node {
     pub async fn ready(&self) -> Result<(), NotReady> {
         let ended = |why: Option<String>| NotReady(why.unwrap_or_else(|| "it was told to stop".to_owned()));
         let cluster = self.progress.member().await.map_err(ended)?;
-        loop {
-            let proven = cluster.ready(tokio::time::Instant::now() + Sessions::DEADLINE);
-            tokio::select! {
-                proven = proven => if proven.is_ok() { return Ok(()) },
-                why = self.progress.ended() => return Err(ended(why)),
+        let ready = async {
+            while cluster.ready(Instant::now() + Sessions::DEADLINE).await.is_err() {
+                sleep(LOOK_AGAIN).await;
             }
+        };
+        tokio::select! {
+            () = ready => Ok(()),
+            why = self.progress.ended() => Err(ended(why)),
         }
     }
 
@@ -171,7 +179,9 @@ impl Node {
     /// on. For a program that has requests to finish before [`shutdown`](Self::shutdown), which does the same first.
     pub async fn leave(&self) {
         self.orders.leave.cancel();
-        if self.progress.now().is_some() {
+        if let Some(cluster) = self.progress.now() {
+            // Before anybody is told that it leaves, and not when its task has its next turn.
+            cluster.leaves();
             self.orders.left.cancelled().await;
         }
     }

@@ -172,6 +172,16 @@ async fn a_node_that_waits_for_its_cluster_is_not_ready_answers_in_time_and_stop
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_leaves_is_not_ready_and_does_what_comes_until_it_stops() {
+    let node = Node::dev().await.unwrap();
+    node.ready().await.unwrap();
+    node.leave().await;
+    assert!(timeout(Duration::from_millis(20), node.ready()).await.is_err());
+    patient(&node).put("k", "v", WriteOptions::default()).await.unwrap();
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_cannot_start_says_why_and_touches_nothing() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(data.path().join("letter"), "dear").unwrap();
