@@ -60,6 +60,10 @@ impl PlantedSessions {
         self.defect == Defect::ProposedAfterItsDeadline && matches!(answer, Err(SessionsError::NoQuorum))
     }
 
+    fn named(&self, idempotency: Option<Idempotency>) -> Option<Idempotency> {
+        idempotency.filter(|_| self.defect != Defect::AnswersForgotten)
+    }
+
     fn forgets_itself(&self, condition: &Condition) -> bool {
         match self.defect {
             Defect::PutForgetsItself => *condition == Condition::None,
@@ -112,7 +116,10 @@ where
 
 impl Sessions for PlantedSessions {
     async fn namespaces(&self, deadline: Instant) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
-        self.own.namespaces(deadline).await
+        match self.own.started() {
+            None if self.defect == Defect::UnknownNamespaceIsGone => Ok(None),
+            _ => self.own.namespaces(deadline).await,
+        }
     }
 
     async fn get(
@@ -144,6 +151,7 @@ impl Sessions for PlantedSessions {
         idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
+        let idempotency = self.named(idempotency);
         if !self.forgets_itself(&put.condition) {
             let answer = self.own.put(namespace, key.clone(), put.clone(), idempotency.clone(), deadline).await;
             if self.is_proposed_late(&answer) {
@@ -165,6 +173,7 @@ impl Sessions for PlantedSessions {
         idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
+        let idempotency = self.named(idempotency);
         // A plain delete that is done twice takes away what was written in between, as a conditional write would.
         if self.defect != Defect::ConditionalForgetsItself {
             return self.own.delete(namespace, key, delete, idempotency, deadline).await;
@@ -187,6 +196,9 @@ impl Sessions for PlantedSessions {
     }
 
     async fn is_current(&self, deadline: Instant) -> Result<(), SessionsError> {
+        if self.defect == Defect::UnknownNamespaceIsGone {
+            return Ok(());
+        }
         self.own.is_current(deadline).await
     }
 
