@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # What the program is made of.
-program=(Cargo.lock Cargo.toml proto rust-toolchain.toml crates/{core,store,cluster,http}/{src,build.rs,Cargo.toml}
+program=(Cargo.lock Cargo.toml proto rust-toolchain.toml crates/{core,store,cluster,http,embed}/{src,build.rs,Cargo.toml}
     crates/server/{src,build.rs})
 
 skip() { printf 'skipped: %s\n' "$1" >&2; exit 77; }

@@ -34,8 +34,10 @@ impl Fault {
     /// Returns when there is one, and says which.
     pub(crate) async fn told(&self) -> String {
         let mut first = self.0.first.subscribe();
-        match first.wait_for(Option::is_some).await {
-            Ok(fault) => fault.clone().unwrap_or_default(),
+        // Cloned before anything else is awaited: what is borrowed must stay on its thread.
+        let told = first.wait_for(Option::is_some).await.map(|fault| fault.clone().unwrap_or_default());
+        match told {
+            Ok(fault) => fault,
             // The sender lives in `self`.
             Err(_) => std::future::pending().await,
         }

@@ -1,7 +1,7 @@
-//! The sessile program: its configuration, command line, logs and signals, and the wiring of a node.
+//! The sessile program: its configuration, command line, logs and signals, and the session API before a node.
 //!
-//! It deliberately knows nothing of how sessions are stored, replicated or served: it reads what it was told, hands it
-//! to the node ([`node::run`]) and turns how that ends into an exit code.
+//! It deliberately knows nothing of how sessions are stored, replicated or served, and of how a node starts and stops: it
+//! reads what it was told, hands it to `sessile-embed` ([`node::run`]) and turns how that ends into an exit code.
 
 #[cfg(not(any(tokio_unstable, fuzzing, doc)))]
 compile_error!(
@@ -26,11 +26,9 @@ mod golden;
 mod hardening;
 mod listeners;
 pub mod logging;
-mod memory;
 mod metrics;
 mod namespace;
 pub mod node;
-mod opening;
 mod operate;
 pub mod output;
 mod ready_patience;
@@ -45,8 +43,8 @@ mod unix_socket;
 mod value_parsers;
 mod watchdog;
 
-pub use opening::OldData;
 pub use serve::{Keeping, banner};
+pub use sessile_embed::OldData;
 pub use sessions::{ClusterSessions, live};
 
 /// The whole program: does what the command line says, the program's name first, and gives the code to exit with.

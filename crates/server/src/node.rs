@@ -1,19 +1,16 @@
-//! A node: storage, consensus and HTTP, wired by one configuration.
+//! A node and its HTTP listeners, wired by one configuration.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use parking_lot::RwLock;
-use sessile_cluster::{Cluster, Incoming, Node, OperatorToken, Operators, Right};
-use sessile_core::NamespaceSettings;
+use sessile_cluster::{OperatorToken, Operators, Right};
+use sessile_embed::{Error, Node, OldData, Setting};
 use sessile_http::{Drained, Server, Tls};
-use sessile_store::engine::EngineKind;
-use sessile_store::{Opening, StoreError};
+use sessile_store::StoreError;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -22,19 +19,12 @@ use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
 use crate::logging::wall_clock;
 use crate::metrics::Metrics;
-use crate::opening::{self, OldData};
 use crate::reloads::Reloads;
 use crate::resources::Resources;
 use crate::sessions::ClusterSessions;
 use crate::status::page;
 use crate::systemd::{Notifier, Sockets};
-use crate::watchdog::Watchdog;
-
-/// How long giving leadership away may take when this node leaves: a healthy voter takes it within a heartbeat.
-const HAND_OVER: Duration = Duration::from_secs(2);
-
-/// How long a single node that has started waits for its namespaces to be as its file says: some entries of its own log.
-const NAMESPACES_PATIENCE: Duration = Duration::from_secs(5);
+use crate::watchdog;
 
 /// What whoever runs a node gives it, and hears from it.
 #[derive(Debug, Default)]
@@ -96,90 +86,60 @@ pub async fn run(
         }
         anyhow::Ok(())
     };
-    let operators = operators(&config, &reloads);
+    let (watch, heart) = watchdog::watch(course.notifier.clone());
+    let node_config = resources.node(old, operators(&config, &reloads));
+    let node = Node::start(node_config, Setting { peers, watch });
     let run_node = async {
         let started = || listening(address);
-        let ended = run_node(&resources, old, (peers, operators), &course, &sessions, &metrics, started).await;
+        let ended = attend(&node, config.shutdown_notice, &course, &sessions, &metrics, started).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
         course.close_listeners.cancel();
         ended
     };
     let (ended, served) = tokio::join!(run_node, serve);
     served?;
-    let Some((node, fault)) = ended? else { return Ok(ExitCode::SUCCESS) };
-    if let Some(fault) = fault {
-        // Not dropped: a destructor would write to the disk that has just failed, and sled's panics there. The process
-        // ends, and nothing that it holds outlives it.
-        std::mem::forget(node);
-        anyhow::bail!(
-            "the node stopped, so as not to answer wrongly: {fault}; unless that says otherwise, mend the cause and start \
-             it again: it finds what it acknowledged, or says what it does not find"
-        );
-    }
-    node.stop().await.context("the node did not stop cleanly, and will check its state at the next start")?;
+    ended?;
+    node.shutdown().await.map_err(failure)?;
+    drop(heart);
     info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts the node and returns it when it has left after it was told to stop, or has a fault, which comes with it.
-/// `None` if it was told to stop before it had started: what it had begun is as after a crash, and the next start deals
-/// with it.
-async fn run_node(
-    resources: &Resources<'_>,
-    old: OldData,
-    (peers, operators): (Option<TcpListener>, Operators),
+/// Attends the node until it has left after it was told to stop, or has ended by itself.
+async fn attend(
+    node: &Node,
+    notice: Duration,
     Course { stop, close_listeners, notifier }: &Course,
     sessions: &ClusterSessions,
     metrics: &Metrics,
     started: impl FnOnce() + Send,
-) -> anyhow::Result<Option<(Node, Option<String>)>> {
-    let node_config = resources.node_config(peers.as_ref(), operators)?;
-    let watchdog = Watchdog::start(&resources.config.storage.data_dir, notifier.clone());
-    let watchdog = watchdog.context("no thread for the watchdog")?;
+) -> anyhow::Result<()> {
     let start = async {
-        let opening = open_data(resources, old).await?;
+        if !node.opened().await {
+            return Ok(false);
+        }
         // The ports are bound and the disk is in order. What is waited for from here on are other nodes, which may wait for
         // this one to have started: three that are started one after the other would wait for ever.
         notifier.started("waiting for its cluster");
-        anyhow::Ok(Node::start(opening, node_config, peers.map(Incoming::Tcp)).await?)
+        let Some(cluster) = node.cluster().await else { return Ok(false) };
+        metrics.add_node(cluster.clone())?;
+        sessions.serve(cluster);
+        started();
+        notifier.status("a member of its cluster");
+        anyhow::Ok(true)
     };
-    let Some(node) = stop.run_until_cancelled(Box::pin(start)).await.transpose()? else { return Ok(None) };
-    watchdog.watch(node.cluster().work());
-    metrics.add_node(node.cluster().clone())?;
-    settle_namespaces(resources.config, node.cluster()).await;
-    sessions.serve(node.cluster().clone());
-    started();
-    notifier.status("a member of its cluster");
+    if stop.run_until_cancelled(start).await.transpose()? != Some(true) {
+        return Ok(());
+    }
     let leave = async {
         stop.cancelled().await;
-        leave(&node, resources.config.shutdown_notice, close_listeners).await;
+        leave(node, notice, close_listeners).await;
     };
-    let fault = tokio::select! {
-        () = leave => None,
-        fault = node.faulted() => Some(fault),
-    };
-    Ok(Some((node, fault)))
-}
-
-/// A single node does what its file says of namespaces, before it serves. In a cluster of several that is there, what the
-/// file says otherwise has no effect.
-async fn settle_namespaces(config: &Config, cluster: &Cluster) {
-    if config.cluster.is_none() {
-        // Where it was refused, that is in the log.
-        let _ = timeout(NAMESPACES_PATIENCE, cluster.namespaces_follow(&config.namespaces)).await;
-        return;
+    tokio::select! {
+        () = leave => {}
+        _ = node.failed() => {}
     }
-    let table = cluster.namespaces();
-    let differs = |own: &&NamespaceSettings| {
-        table.named(own.name.as_str()).is_none_or(|(_, namespace)| namespace.settings != **own)
-    };
-    for own in config.namespaces.iter().filter(|_| table.is_seeded()).filter(differs) {
-        warn!(
-            namespace = own.name.as_str(),
-            "the configuration says of this namespace what is not so in the cluster, and has no effect: it is for new \
-             clusters; `sessile namespace list` shows what is so, and `sessile namespace set` changes it"
-        );
-    }
+    Ok(())
 }
 
 /// Says that it is not ready, gives leadership away, and meanwhile serves: with a notice period as before, because a
@@ -194,7 +154,31 @@ async fn leave(node: &Node, notice: Duration, close_listeners: &CancellationToke
             tokio::time::sleep(notice).await;
         }
     };
-    tokio::join!(biased; node.hand_over(HAND_OVER), seen);
+    tokio::join!(biased; node.leave(), seen);
+}
+
+/// The exit code of a node's end, and what to do in the words of the configuration file and the command line.
+fn failure(error: Error) -> anyhow::Error {
+    match error {
+        Error::Config(_) => Failure::new(Status::Usage, error).into(),
+        Error::Listen { .. } => Failure::new(Status::Unavailable, error).into(),
+        Error::Directory(_) => Failure::new(Status::CannotCreate, error).into(),
+        Error::Disk(refused) => {
+            let what = "name a directory that this user may write to, with storage.data_dir (dev: --data-dir)";
+            Failure::new(Status::CannotCreate, format!("{refused}; {what}, and if it is one, see to its disk")).into()
+        }
+        Error::Store(StoreError::Foreign { .. } | StoreError::Locked { .. } | StoreError::NewerFormat { .. }) => {
+            Failure::new(Status::CannotCreate, error).into()
+        }
+        Error::Store(_)
+        | Error::EngineGaveUp(_)
+        | Error::Watchdog(_)
+        | Error::Start(_)
+        | Error::Fault(_)
+        | Error::Hung(_)
+        | Error::Stop(_)
+        | Error::Panic => error.into(),
+    }
 }
 
 /// By what operators from elsewhere are known: by tokens that are read again whenever all is reloaded; where none are named,
@@ -299,41 +283,4 @@ fn is_token(file: TokenFile, reloads: &Reloads) -> impl Fn(&str) -> bool + Send 
         Ok(format!("that of {}", path.display()))
     });
     move |shown| known.read().is_same(shown)
-}
-
-async fn open_data(resources: &Resources<'_>, old: OldData) -> anyhow::Result<Opening> {
-    let config = resources.config;
-    let options = resources.store_options();
-    let data_dir = config.storage.data_dir.clone();
-    let is_alone = config.cluster.is_none();
-    let opened = tokio::task::spawn_blocking(move || {
-        let opening = opening::open(&data_dir, old, &options)?;
-        if is_alone { opening::refuse_alone(opening, &data_dir) } else { Ok(opening) }
-    })
-    .await;
-    // What the panic said stays unsaid: it may hold what was stored.
-    let opened = opened.map_err(|_| {
-        let dir = config.storage.data_dir.display();
-        anyhow::anyhow!(
-            "the storage engine gave up while {dir} was opened, as it does when the disk fails under it or its files \
-             are damaged; see to the disk and start again, or restore a backup"
-        )
-    })?;
-    let opening = opened.map_err(|error| match error {
-        StoreError::Io { .. } => {
-            let what = "name a directory that this user may write to, with storage.data_dir (dev: --data-dir)";
-            Failure::new(Status::CannotCreate, format!("{error}; {what}, and if it is one, see to its disk")).into()
-        }
-        StoreError::Foreign { .. } | StoreError::Locked { .. } | StoreError::NewerFormat { .. } => {
-            Failure::new(Status::CannotCreate, error).into()
-        }
-        other => anyhow::Error::from(other),
-    })?;
-    opening::tell(&opening);
-    if config.storage.engine == EngineKind::Sled {
-        warn!(
-            "storage.engine is sled: what is acknowledged outlives a crash of the process; the state is for small stores"
-        );
-    }
-    Ok(opening)
 }

@@ -1,31 +1,14 @@
 //! What a node may take of its machine, and the options of its parts that follow from that and the configuration.
 
-use sessile_cluster::{NodeConfig, Operators, QueueBytes};
+use sessile_cluster::Operators;
+use sessile_embed::{Config as NodeConfig, Memory, OldData};
 use sessile_http::{ApiConfig, Limits};
-use sessile_store::StoreOptions;
-use sessile_store::log::LogOptions;
-use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::build_info::build_info;
 use crate::config::{Config, OpenApi};
 use crate::descriptors::{Descriptors, Listens, raise_limit};
 use crate::exit::{Failure, Status};
-use crate::listeners::address_of;
-use crate::memory::Memory;
-
-/// How much of the log one file holds. Where none was made ahead in time, requests wait while one is made, so it is small
-/// enough to be written in a few tens of milliseconds.
-const LOG_SEGMENT_BYTES: u32 = 16 * 1024 * 1024;
-/// How many files of purged log are kept for reuse: as much as gathers between two purges, which is up to 80 MiB
-/// (`cluster::maintenance`).
-const LOG_RECYCLED_SEGMENTS: usize = 6;
-/// How many files of log are made ahead: deletes and ticks go on in them while the disk is full. 64 MiB are twenty minutes
-/// at the 200 deletes a second of Wikimedia's busiest hour.
-const LOG_RESERVED_SEGMENTS: usize = 4;
-/// The log's queue holds two batches, so a batch is a quarter of what the log may take beside its cache. Above 8 MiB a
-/// disk that syncs 200 MB/s would need longer than a heartbeat.
-const MAX_LOG_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// A configuration, and the descriptors and the memory that it is run with here.
 pub(crate) struct Resources<'a> {
@@ -53,7 +36,7 @@ impl<'a> Resources<'a> {
                 "the limit of open files allows fewer connections than http.max_connections"
             );
         }
-        let memory = Memory::of(&config.storage, config.http.max_value_bytes);
+        let memory = config.storage.memory(config.http.max_value_bytes);
         info!(
             memory_bytes = memory.total(),
             cache_bytes = memory.cache,
@@ -66,54 +49,24 @@ impl<'a> Resources<'a> {
         Ok(Self { config, descriptors, memory })
     }
 
-    pub(crate) fn store_options(&self) -> StoreOptions {
-        let log_batch = (self.memory.log / 4).min(MAX_LOG_BATCH_BYTES);
-        StoreOptions {
-            engine: self.config.storage.engine,
-            cache_bytes: self.memory.cache,
-            write_buffer_bytes: self.memory.write_buffers,
-            open_files: self.descriptors.tables,
-            log: LogOptions {
-                segment_bytes: LOG_SEGMENT_BYTES,
-                recycled_segments: LOG_RECYCLED_SEGMENTS,
-                reserved_segments: LOG_RESERVED_SEGMENTS,
-                cache_bytes: self.memory.log - 2 * log_batch,
-                max_batch_bytes: log_batch,
-                ..LogOptions::default()
-            },
-        }
-    }
-
-    pub(crate) fn node_config(&self, peers: Option<&TcpListener>, operators: Operators) -> anyhow::Result<NodeConfig> {
+    /// What the node is told.
+    pub(crate) fn node(&self, old_data: OldData, operators: Operators) -> NodeConfig {
         let config = self.config;
-        let peers = match (&config.cluster, peers) {
-            (Some(cluster), Some(listener)) => {
-                let address = address_of(listener)?;
-                let peers = cluster.peers(address);
-                info!(%address, advertise = peers.advertise, name = cluster.name, "listening for peers");
-                Some(peers)
-            }
-            _ => None,
-        };
-        Ok(NodeConfig {
-            name: config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name).clone(),
-            admin_socket: true,
-            operators,
-            disk_reserve_bytes: config.storage.reserve_bytes,
-            keep_log_for: config.storage.log_keep,
-            keep_log_bytes: config.storage.log_keep_bytes,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            max_connections: self.descriptors.peers,
-            queues: QueueBytes {
-                proposals: self.memory.proposals,
-                forwarded: self.memory.forwarded,
-                replicated: self.memory.replicated,
-            },
+        NodeConfig {
+            data_dir: config.storage.data_dir.clone(),
+            old_data,
+            engine: config.storage.engine,
+            memory: self.memory,
+            table_files: self.descriptors.tables,
+            reserve_bytes: config.storage.reserve_bytes,
+            log_keep: config.storage.log_keep,
+            log_keep_bytes: config.storage.log_keep_bytes,
+            name: config.service_name.clone(),
             namespaces: config.namespaces.clone(),
-            timing: config.cluster.as_ref().map(|cluster| cluster.timing).unwrap_or_default(),
-            peers,
-            ..NodeConfig::new(config.storage.data_dir.clone())
-        })
+            operators,
+            admin_socket: true,
+            member: config.cluster.as_ref().map(|cluster| cluster.member(self.descriptors.peers)),
+        }
     }
 
     pub(crate) fn api_config(&self) -> ApiConfig {

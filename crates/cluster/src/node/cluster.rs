@@ -150,6 +150,11 @@ impl Cluster {
         self.parts.readiness.prove(deadline).await.map_err(|error| self.or_time_waits(error))
     }
 
+    /// Tells balancers to look elsewhere: from now on this node is not ready, and does what comes all the same.
+    pub fn leaves(&self) {
+        self.parts.readiness.leaves();
+    }
+
     /// What this node can tell of itself.
     pub fn status(&self) -> Status {
         let Parts { group, health, this, disk, receiving, .. } = &*self.parts;

@@ -17,6 +17,9 @@ use crate::group::voters;
 use crate::membership::hand_over;
 use crate::transport::{Incoming, LocalSocket};
 
+/// How long Raft may take to end on a node that has a fault. It ends between two steps, if its disk lets it.
+const LEAVING_RAFT: Duration = Duration::from_secs(1);
+
 /// A running member. Whoever holds it stops it.
 pub struct Node {
     store: Store,
@@ -100,6 +103,21 @@ impl Node {
             Ok(successor) => info!(leader = group.name_of(successor), "leadership was handed over"),
             Err(status) => warn!("leadership was not handed over: {}", status.message()),
         }
+    }
+
+    /// Lets go of a node that has a fault, and touches its disk no more: its store is not closed, and stays taken for as long
+    /// as the process lives. Requests are told that it stops.
+    pub fn abandon(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.abandon_unboxed())
+    }
+
+    async fn abandon_unboxed(self) {
+        let Self { store, cluster, stop, .. } = self;
+        // Not dropped: a destructor would write to the disk that has just failed, and sled's panics there.
+        std::mem::forget(store);
+        stop.cancel();
+        // Nobody is to stay behind who leads or campaigns. Raft may wait for the disk for ever.
+        let _ = tokio::time::timeout(LEAVING_RAFT, cluster.parts.group.raft.shutdown()).await;
     }
 
     /// Ends cleanly: what is acknowledged is durable, and the next start need not check the state. Requests must have

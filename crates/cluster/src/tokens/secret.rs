@@ -59,6 +59,11 @@ impl Secret {
         self.1 == 0
     }
 
+    /// Whether it is shorter than one should be.
+    pub fn could_be_guessed(&self) -> bool {
+        self.1 < MIN_BYTES
+    }
+
     /// Whether somebody else's is the same. How long it takes tells nothing of either: a hash of the one is compared with a
     /// hash of the other.
     pub fn is_same(&self, other: &str) -> bool {

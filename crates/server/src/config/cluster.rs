@@ -1,8 +1,8 @@
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use sessile_cluster::{PeersConfig, Timing};
+use sessile_embed::Member;
 
 use super::ListenAddress;
 use super::addresses::{address, parse_address};
@@ -69,7 +69,6 @@ impl ClusterConfig {
     const WAIT_MS: RangeInclusive<u64> = 0..=3_600_000;
     /// A voter that is started again is back within seconds; who is away for a week has been given up.
     const DEAD_AFTER_MS: RangeInclusive<u64> = 1_000..=604_800_000;
-    const MAX_NAME_BYTES: usize = 63;
 
     /// The block, checked whole; `None` if the file has none.
     pub(super) fn check(top: &Block<'_>) -> Result<Option<Self>, ConfigError> {
@@ -119,10 +118,12 @@ impl ClusterConfig {
         }))
     }
 
-    /// What the node is told of its peers once `listen` is bound to that address.
-    pub(crate) fn peers(&self, bound: SocketAddr) -> PeersConfig {
-        PeersConfig {
-            advertise: self.advertise.as_ref().map_or(bound.to_string(), ToString::to_string),
+    /// What the node is told of its cluster.
+    pub(crate) fn member(&self, max_connections: usize) -> Member {
+        Member {
+            name: self.name.clone(),
+            listen: self.listen.to_string(),
+            advertise: self.advertise.as_ref().map(ToString::to_string),
             seeds: self.seeds.iter().map(ToString::to_string).collect(),
             expect: self.expect,
             join_token: self.join_token.token.clone(),
@@ -130,7 +131,9 @@ impl ClusterConfig {
             listen_for: self.listen_for,
             stabilise: self.stabilise,
             dead_after: self.dead_after,
+            timing: self.timing,
             autopilot: self.autopilot,
+            max_connections,
         }
     }
 }
@@ -178,17 +181,13 @@ fn plaintext(
 }
 
 fn name(block: &Block<'_>, line: usize) -> Result<String, ConfigError> {
-    let must = format!(
-        "must be 1 to {} characters of A-Z, a-z, 0-9, `.`, `_` and `-`, such as n1",
-        ClusterConfig::MAX_NAME_BYTES
-    );
+    let must =
+        format!("must be 1 to {} characters of A-Z, a-z, 0-9, `.`, `_` and `-`, such as n1", Member::MAX_NAME_BYTES);
     let Some(Located { value, line }) = block.text("name")? else {
         let sentence = format!("`cluster.name` is missing and {must}; a single node has no `cluster`");
         return Err(ConfigError::at(line, sentence));
     };
-    let fits = (1..=ClusterConfig::MAX_NAME_BYTES).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if fits {
+    if Member::is_name(value) {
         Ok(value.to_owned())
     } else {
         Err(ConfigError::at(line, format!("`cluster.name` {must}, not {}", quoted(value))))

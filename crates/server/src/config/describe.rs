@@ -3,9 +3,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sessile_core::{NamespaceName, Ttl};
+use sessile_embed::Memory;
 use sessile_http::TlsFiles;
-
-use crate::memory::{Memory, default_budget};
 
 use super::namespaces::{self, is_plain};
 use super::{AdminListener, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Plaintext};
@@ -102,11 +101,14 @@ impl Config {
     /// What it may take of memory, and what becomes of it on the machine that this is asked on.
     fn memory_lines(&self) -> Vec<String> {
         let megabytes = |bytes: u64| bytes / 1024 / 1024;
-        let shares = Memory::of(&self.storage, self.http.max_value_bytes);
+        let shares = self.storage.memory(self.http.max_value_bytes);
         let budget = match self.storage.memory_bytes {
             Some(bytes) => format!("  memory_mb: {}", megabytes(bytes)),
             None => {
-                format!("  # memory_mb: {}, by what this machine or its control group has", megabytes(default_budget()))
+                format!(
+                    "  # memory_mb: {}, by what this machine or its control group has",
+                    megabytes(Memory::default_budget())
+                )
             }
         };
         let cache = match self.storage.cache_bytes {

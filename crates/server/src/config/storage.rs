@@ -2,6 +2,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sessile_embed::Memory;
 use sessile_store::engine::EngineKind;
 
 /// Where and how the state is kept.
@@ -25,6 +26,11 @@ pub struct Storage {
 }
 
 impl Storage {
+    /// What the node holds in memory on this machine, where a value has so many bytes at the most.
+    pub(crate) fn memory(&self, max_value: usize) -> Memory {
+        Memory::divide(self.memory_bytes.unwrap_or_else(Memory::default_budget), self.cache_bytes, max_value)
+    }
+
     /// Where `serve` keeps it when the file names no place.
     pub const DEFAULT_DATA_DIR: &'static str = "/var/lib/sessile";
     /// Below 64 MiB a few of the largest values fill every queue; a TiB is more than any machine this runs on has.

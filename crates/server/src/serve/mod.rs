@@ -12,6 +12,7 @@ use std::num::NonZero;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use sessile_embed::OldData;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -25,7 +26,6 @@ use crate::exit::{Failure, Status};
 use crate::hardening;
 use crate::logging::{self, Format};
 use crate::node::{self, Supervision};
-use crate::opening::OldData;
 use crate::output;
 use crate::reloads::Reloads;
 use crate::signals::{Hangup, Signals};

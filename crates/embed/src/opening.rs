@@ -12,7 +12,8 @@ pub enum OldData {
     Keep,
     /// The same, but where the cluster has put another node in this one's place: then it is set aside as below.
     KeepOrRejoin,
-    /// If it cannot be gone on with, it is set aside, and this is a new node that may only join.
+    /// If it cannot be gone on with, it is set aside, and this is a new node that may only join. Errors call this
+    /// `--discard-data-and-rejoin`, as the program does.
     SetAside,
 }
 

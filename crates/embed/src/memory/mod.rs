@@ -5,16 +5,12 @@ mod limit;
 
 use std::path::Path;
 
-use crate::config::Storage;
-
 const MIB: u64 = 1024 * 1024;
 
 /// The default budget is so much, one part in so many, of what the machine or cgroup has. The rest is for what no
 /// budget counts: the kernel's cache of files, which serves the tables, what the allocator holds back, connections,
 /// the program itself.
 const PART_OF_AVAILABLE: u64 = 3;
-/// Below 64 MiB a few of the largest values fill every queue.
-pub(crate) const LEAST_BYTES: u64 = 64 * MIB;
 /// Above 1 GiB the kernel's cache serves the tables as well as one in the process would, and outlives a restart. Who
 /// wants more says so.
 const MOST_BY_DEFAULT: u64 = 1024 * MIB;
@@ -52,25 +48,25 @@ const LOG: Share = Share { parts: 2, least: 4 * MIB, most: 48 * MIB };
 /// What two connections' windows of 16 MiB may hold.
 const REPLICATED: Share = Share { parts: 2, least: 2 * MIB, most: 32 * MIB };
 
-/// The shares, in bytes.
+/// The shares of a node's memory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// For what was read and written lately, and for the tables' filters and indices.
-    pub(crate) cache: u64,
+    pub cache: u64,
     /// Writes that are in no table yet.
-    pub(crate) write_buffers: u64,
-    /// Bodies of requests, from before they are read to the answer.
-    pub(crate) bodies: usize,
+    pub write_buffers: u64,
+    /// Bodies of requests, from before they are read to the answer. For whoever serves the session API, as the next.
+    pub bodies: usize,
     /// Answers that clients have not taken yet.
-    pub(crate) answers: usize,
+    pub answers: usize,
     /// Commands that wait for a round of the log, or are in one.
-    pub(crate) proposals: usize,
+    pub proposals: usize,
     /// Commands that were sent to the leader and have no answer.
-    pub(crate) forwarded: usize,
+    pub forwarded: usize,
     /// Entries that a leader sent and that are not in this node's log yet.
-    pub(crate) replicated: usize,
+    pub replicated: usize,
     /// The log's newest entries, for readers, and those that are being written.
-    pub(crate) log: usize,
+    pub log: usize,
 }
 
 impl Share {
@@ -80,18 +76,16 @@ impl Share {
 }
 
 impl Memory {
-    /// Divides what the configuration asks for, or the default share of what there is here.
-    pub(crate) fn of(storage: &Storage, max_value: usize) -> Self {
-        Self::divide(storage.memory_bytes.unwrap_or_else(default_budget), storage.cache_bytes, max_value)
-    }
+    /// The smallest budget, in bytes: below 64 MiB a few of the largest values fill every queue.
+    pub const LEAST_BYTES: u64 = 64 * MIB;
 
-    /// Divides that budget. A cache of that size, where one is asked for, is taken from a budget that was chosen with it
+    /// Divides that budget, of [`LEAST_BYTES`](Self::LEAST_BYTES) at least. A cache of that size, where one is asked for, is taken from a budget that was chosen with it
     /// in mind, and else comes on top of what the others get of it. Nothing is so small that a value of `max_value` would
     /// not fit.
-    pub(crate) fn divide(budget: u64, cache: Option<u64>, max_value: usize) -> Self {
-        let budget = budget.max(LEAST_BYTES);
+    pub fn divide(budget: u64, cache: Option<u64>, max_value: usize) -> Self {
+        let budget = budget.max(Self::LEAST_BYTES);
         let others = match cache {
-            Some(cache) if cache + LEAST_BYTES <= budget => budget - cache,
+            Some(cache) if cache + Self::LEAST_BYTES <= budget => budget - cache,
             Some(_) | None => budget / (CACHE_PARTS + OTHER_PARTS) * OTHER_PARTS,
         };
         let value = max_value as u64;
@@ -117,22 +111,23 @@ impl Memory {
         }
     }
 
+    /// The budget of a process that is a node and nothing else, in bytes: a third of what the machine or its control group
+    /// has, from 64 MiB to 1 GiB.
+    pub fn default_budget() -> u64 {
+        part_of(limit::available(Path::new("/")))
+    }
+
     /// All shares together.
-    pub(crate) fn total(&self) -> u64 {
+    pub fn total(&self) -> u64 {
         let &Self { cache, write_buffers, bodies, answers, proposals, forwarded, replicated, log } = self;
         let queues = [bodies, answers, proposals, forwarded, replicated, log];
         cache + write_buffers + queues.iter().map(|&bytes| bytes as u64).sum::<u64>()
     }
 }
 
-/// The budget when the configuration names none.
-pub(crate) fn default_budget() -> u64 {
-    part_of(limit::available(Path::new("/")))
-}
-
 /// What cannot be asked is taken for a machine that is large enough.
 fn part_of(available: Option<u64>) -> u64 {
-    available.map_or(MOST_BY_DEFAULT, |bytes| (bytes / PART_OF_AVAILABLE).clamp(LEAST_BYTES, MOST_BY_DEFAULT))
+    available.map_or(MOST_BY_DEFAULT, |bytes| (bytes / PART_OF_AVAILABLE).clamp(Memory::LEAST_BYTES, MOST_BY_DEFAULT))
 }
 
 /// No share of a queue is above 256 MiB and a value.
