@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
-use crate::problem::{self, Problem};
+use crate::problem::{self, Failure, Problem};
 use crate::room::Room;
 use crate::target::{self, Target};
 use crate::ttl_header::{self, TTL};
@@ -131,6 +131,9 @@ impl<S: Sessions> Api<S> {
             ?took,
             "answered"
         );
+        if let Some(Failure(reason)) = response.extensions().get() {
+            self.metrics.failed(reason);
+        }
         watch.finish(response.status(), took);
         response
     }
