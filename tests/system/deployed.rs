@@ -85,3 +85,99 @@ fn every_alert_fires_in_a_test_of_its_own_rule() {
     let names: BTreeSet<String> = alerts.iter().map(|alert| name(alert).to_owned()).collect();
     assert_eq!(fired, names, "a rule without a test, or a test without a rule");
 }
+
+/// The pages of the runbook: what stands under each heading of the third level.
+fn pages() -> BTreeMap<String, String> {
+    let runbook = read("docs/runbook.md");
+    let pages = runbook.split("\n### ").skip(1).filter_map(|page| page.split_once('\n'));
+    pages.map(|(name, page)| (name.to_owned(), page.split("\n## ").next().unwrap().to_owned())).collect()
+}
+
+/// The command lines of a page: what is indented.
+fn commands(page: &str) -> impl Iterator<Item = &str> {
+    page.lines().filter_map(|line| line.strip_prefix("    "))
+}
+
+#[test]
+fn every_alert_has_a_page_that_tells_all_that_is_asked_at_night() {
+    let pages = pages();
+    let alerts = alerts();
+    let names: BTreeSet<&str> = alerts.iter().map(name).collect();
+    assert_eq!(pages.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+    for (name, page) in &pages {
+        let parts = ["**Means:**", "**Users notice:**", "**Look at**", "**Wake somebody else"];
+        let places: Vec<_> =
+            parts.iter().map(|part| page.find(part).unwrap_or_else(|| panic!("{name}: {part}"))).collect();
+        assert!(
+            places.is_sorted() && (page.contains("**Do:**") || page.contains("**Do** ") || page.contains("**do** ")),
+            "{name}"
+        );
+        assert!(commands(page).next().is_some(), "{name} has no command");
+    }
+    for alert in &alerts {
+        let link = alert["annotations"]["runbook_url"].as_str().unwrap();
+        assert_eq!(link, format!("docs/runbook.md#{}", name(alert).to_lowercase()));
+    }
+}
+
+#[test]
+fn every_command_and_every_metric_of_the_runbook_is_there() {
+    let runbook = read("docs/runbook.md");
+    let mut tried = 0;
+    for line in commands(&runbook).filter(|line| line.starts_with("sessile ")) {
+        let line = line.split(" | ").next().unwrap();
+        let (path, rest): (Vec<&str>, Vec<&str>) = line.split(' ').skip(1).partition(|word| !word.starts_with('-'));
+        // What names a member, a namespace, a file or a time is no command.
+        let nested = ["cluster", "namespace"].contains(&path[0]);
+        let path = &path[..if nested { 2 } else { 1 }];
+        let (code, help, said) = run(sessile().args(path).arg("--help"));
+        assert_eq!(code, Some(0), "`{line}`: {said}");
+        for flag in rest {
+            assert!(
+                help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
+                "`{line}` has no {flag}"
+            );
+        }
+        tried += 1;
+    }
+    assert!(tried > 30, "there were more once: {tried}");
+    let exact = asked(&runbook).into_iter().filter(|name| name.ends_with("_total") || name == "sessile_ready");
+    assert_there_are(&exact.collect(), "the runbook");
+}
+
+#[test]
+fn every_panel_of_the_dashboard_asks_for_metrics_that_there_are_and_says_what_it_shows() {
+    let dashboard: Value = serde_json::from_str(&read("deploy/grafana/sessile.json")).unwrap();
+    let mut ids = BTreeSet::new();
+    let mut shown = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title} has the id of another");
+        if panel["type"] == "row" {
+            continue;
+        }
+        assert!(panel["description"].as_str().unwrap().ends_with('.'), "{title} has no sentence");
+        for target in panel["targets"].as_array().unwrap() {
+            let asked = asked(target["expr"].as_str().unwrap());
+            assert!(!asked.is_empty(), "{title} asks for nothing");
+            assert_there_are(&asked, title);
+            shown.extend(asked);
+        }
+    }
+    // Whoever is sent here by an alert finds what it is about, but for what is a matter of its own sentence.
+    let about = alerts().iter().flat_map(|alert| asked(alert["expr"].as_str().unwrap())).collect::<BTreeSet<_>>();
+    let missing: Vec<_> = about.difference(&shown).map(String::as_str).collect();
+    let by_status = [
+        "process_start_time_seconds",
+        "sessile_clock_jump_seconds",
+        "sessile_clock_waits",
+        "sessile_disk_low",
+        "sessile_disk_refuses",
+        "sessile_member_heard_age_seconds",
+        "sessile_member_rolled_back",
+        "sessile_member_state_differs",
+        "sessile_tls_reloads_total",
+        "sessile_voters",
+    ];
+    assert_eq!(missing, by_status);
+}
