@@ -11,6 +11,7 @@
 # Needs what `cargo build` needs, curl, and llvm-profdata: of the compiler itself (`rustup component add llvm-tools`), or
 # of an LLVM that is not much older (Debian: llvm-19). The ports 8081 to 8083 and 7081 to 7083 of this machine must be free.
 set -euo pipefail
+shopt -s inherit_errexit # a build that fails in $(…) ends the script, too
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 

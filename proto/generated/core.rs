@@ -47,7 +47,10 @@ pub struct SessionCommand {
     pub namespace: u32,
     #[prost(bytes = "bytes", tag = "6")]
     pub key: ::prost::bytes::Bytes,
-    #[prost(oneof = "session_command::Action", tags = "7, 8")]
+    /// What the client calls this request by, to be answered as the first time if it comes again; empty if it does not.
+    #[prost(bytes = "bytes", tag = "10")]
+    pub idempotency_key: ::prost::bytes::Bytes,
+    #[prost(oneof = "session_command::Action", tags = "7, 8, 9")]
     pub action: ::core::option::Option<session_command::Action>,
 }
 /// Nested message and enum types in `SessionCommand`.
@@ -59,6 +62,8 @@ pub mod session_command {
         Put(super::Put),
         #[prost(message, tag = "8")]
         Delete(super::Delete),
+        #[prost(message, tag = "9")]
+        Renew(super::Renew),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -80,6 +85,19 @@ pub struct Delete {
     /// The outcome carries the value that was removed.
     #[prost(bool, tag = "2")]
     pub take: bool,
+}
+/// Gives the record a new lifetime, and leaves its value and version as they are.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Renew {
+    /// Seconds; 0 means that the record never expires.
+    #[prost(uint64, tag = "1")]
+    pub ttl_seconds: u64,
+    #[prost(message, optional, tag = "2")]
+    pub condition: ::core::option::Option<Condition>,
+    /// Only if less than half of its lifetime is left.
+    #[prost(bool, tag = "3")]
+    pub if_due: bool,
 }
 /// What must hold of the key's live record for the command to have an effect. Absent: nothing.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -218,6 +236,9 @@ pub struct NamespaceSettings {
     pub local_reads: bool,
     #[prost(uint32, tag = "9")]
     pub priority: u32,
+    /// A read in the last half of a record's lifetime renews it.
+    #[prost(bool, tag = "10")]
+    pub renew_half: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -252,7 +273,7 @@ pub struct TruncateNamespace {
 #[prost(skip_debug)]
 pub struct Outcome {
     /// An outcome with none of these is of a newer program, and must not be taken for another.
-    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 10")]
+    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 10")]
     pub kind: ::core::option::Option<outcome::Kind>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -275,6 +296,8 @@ pub mod outcome {
         Refused(super::Refused),
         #[prost(message, tag = "7")]
         Noted(super::Noted),
+        #[prost(message, tag = "8")]
+        Renewed(super::Renewed),
         #[prost(message, tag = "10")]
         Namespace(super::NamespaceChanged),
     }
@@ -308,6 +331,14 @@ pub struct Taken {
     #[prost(uint64, tag = "4")]
     pub clock_ms: u64,
 }
+/// There was a live record, and it lives on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Renewed {
+    /// Of the record, which is as before; 0 if there was none.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Registered {
@@ -333,7 +364,7 @@ pub struct Noted {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Refused {
-    #[prost(oneof = "refused::Reason", tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11")]
+    #[prost(oneof = "refused::Reason", tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13")]
     pub reason: ::core::option::Option<refused::Reason>,
 }
 /// Nested message and enum types in `Refused`.
@@ -361,6 +392,12 @@ pub mod refused {
         Namespace(super::NamespaceRefused),
         #[prost(enumeration = "super::Limit", tag = "11")]
         Limit(i32),
+        /// The idempotency key was used for another request.
+        #[prost(message, tag = "12")]
+        IdempotencyKeyReused(super::Reason),
+        /// As many answers are remembered as may be.
+        #[prost(message, tag = "13")]
+        AnswersFull(super::Reason),
     }
 }
 /// Its name says it all.

@@ -117,7 +117,10 @@ pub struct SnapshotBody {
 #[prost(skip_debug)]
 pub struct SnapshotItem {
     /// An item with none of these is of a newer program; a state without it would not be the sender's.
-    #[prost(oneof = "snapshot_item::Kind", tags = "1, 2, 3, 4, 5, 6, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "snapshot_item::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 15"
+    )]
     pub kind: ::core::option::Option<snapshot_item::Kind>,
 }
 /// Nested message and enum types in `SnapshotItem`.
@@ -147,6 +150,8 @@ pub mod snapshot_item {
         TruncatedGroup(super::SnapshotTruncatedGroup),
         #[prost(message, tag = "13")]
         Unnamed(super::SnapshotUnnamed),
+        #[prost(message, tag = "15")]
+        Answer(super::SnapshotAnswer),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -269,6 +274,23 @@ pub struct SnapshotUnnamed {
     #[prost(uint64, tag = "2")]
     pub until_ms: u64,
 }
+/// What a request was told whose client may ask again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct SnapshotAnswer {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub idempotency_key: ::prost::bytes::Bytes,
+    /// 16 bytes, big endian: a hash of the request.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub request: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "4")]
+    pub at_ms: u64,
+    /// An encoded sessile.v1.Outcome.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub outcome: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct SnapshotRecord {
@@ -292,6 +314,9 @@ pub struct SnapshotRecord {
     pub value_hash: u64,
     #[prost(bytes = "bytes", tag = "10")]
     pub value: ::prost::bytes::Bytes,
+    /// In seconds; 0 where it is not kept.
+    #[prost(uint64, tag = "11")]
+    pub lifetime_seconds: u64,
 }
 /// What was sent before this.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -19,12 +19,18 @@ pub enum ClusterError {
     /// The disk is nearly full; nothing was changed. Deletes still work.
     #[error("the disk is nearly full")]
     StorageFull,
+    /// Disks fill up, and the namespace gives way to those of a higher priority; nothing was changed. Deletes still work.
+    #[error("the namespace gives way to others while disks fill up")]
+    GivesWay,
     /// The disk is full, and so is what was reserved for deletes; nothing was changed.
     #[error("the disk is full, and the reserve for deletes is used up")]
     StorageExhausted,
     /// The command is larger than a log entry may be; nothing was changed.
     #[error("the value is too large for the log")]
     TooLarge,
+    /// Not every member is known to run a program that can follow the request; nothing was changed.
+    #[error("the rules in force do not know such a request")]
+    OlderRules,
     /// This node is stopping, by order or by a fault; nothing was changed.
     #[error("the node is stopping")]
     Stopping,

@@ -1,18 +1,18 @@
 //! The checksum of the state, which replicas compare at the same place of the log: a hash over the clock, the rules, what
-//! every group counts, the tombstones, the history of changes and the namespaces. It finds damage, not malice: whoever can write the disk can write the hash.
+//! every group counts, the tombstones, the history of changes, the namespaces and the remembered answers. It finds damage, not malice: whoever can write the disk can write the hash.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::{
-    Bucket, GroupName, HistoryEntry, LogTime, MAX_GROUP_BYTES, NamespaceId, ProposerId, RulesVersion, StoredNamespace,
-    Tally, TruncatedGroup,
+    Answer, Bucket, GroupName, HistoryEntry, IdempotencyKey, LogTime, MAX_GROUP_BYTES, NamespaceId, ProposerId,
+    RulesVersion, StoredNamespace, Tally, TruncatedGroup,
 };
 
 /// The most bytes that are hashed of one group: five words of tag and numbers, and its name.
 const GROUP_BYTES: usize = 5 + 4 + 8 + 8 + 16 + MAX_GROUP_BYTES;
 
-/// The sum of the hashes of every group's total, every tombstone, every change in the history and every row about
-/// namespaces, modulo 2^64. Order does not matter, and what was
+/// The sum of the hashes of every group's total, every tombstone, every change in the history, every row about
+/// namespaces and every answer, modulo 2^64. Order does not matter, and what was
 /// added can be taken out, so one change costs the same whatever the number of groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums(u64);
@@ -100,6 +100,14 @@ pub(crate) fn truncated_group(id: NamespaceId, name: &GroupName, group: &Truncat
 /// The part of what is counted without its groups' names in the checksum of the state.
 pub(crate) fn unnamed(id: NamespaceId, until: Bucket) -> u64 {
     numbers(b"unnamed", &[u64::from(id.number()), until.end().as_millis()], &[])
+}
+
+/// The part of an answer in the checksum of the state.
+pub(crate) fn answer(id: NamespaceId, key: &IdempotencyKey, answer: &Answer) -> u64 {
+    let Answer { request, at, outcome } = answer;
+    let length = key.as_bytes().len() as u64;
+    let of = [u64::from(id.number()), *request as u64, (*request >> 64) as u64, at.as_millis(), length];
+    numbers(b"answer", &of, &[key.as_bytes(), &outcome.encode()].concat())
 }
 
 /// Numbers, and last what varies in its length.

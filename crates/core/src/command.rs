@@ -5,8 +5,8 @@ use prost::Message;
 
 use crate::wire;
 use crate::{
-    Change, Condition, GroupName, HistoryCommand, MAX_CONDITION_VERSIONS, MAX_NAMESPACES, NamespaceCommand,
-    NamespaceId, NamespaceSettings, ProposerId, RulesVersion, SessionKey, Ttl, Version,
+    Change, Condition, GroupName, HistoryCommand, IdempotencyKey, MAX_CONDITION_VERSIONS, MAX_NAMESPACES,
+    NamespaceCommand, NamespaceId, NamespaceSettings, ProposerId, RulesVersion, SessionKey, Ttl, Version,
 };
 
 /// What can be put into the log. Its encoded form (proto/sessile/v1/command.proto) is made once, where the request
@@ -43,7 +43,7 @@ pub struct SessionCommand {
     /// The key.
     pub key: SessionKey,
     /// What to do with its record.
-    pub action: Action,
+    pub request: SessionRequest,
 }
 
 /// What to do with a key's record.
@@ -53,6 +53,8 @@ pub enum Action {
     Put(Put),
     /// Remove the record.
     Delete(Delete),
+    /// Let the record live on.
+    Renew(Renew),
 }
 
 /// Store a value. The value is secret: `Debug` shows its length only.
@@ -73,6 +75,26 @@ pub struct Delete {
     pub condition: Condition,
     /// Whether the outcome carries the value.
     pub take: bool,
+}
+
+/// Give the record a new lifetime from now on. Its value and its version stay: who has read them has read what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renew {
+    /// How long it is to live.
+    pub ttl: Ttl,
+    /// What must hold.
+    pub condition: Condition,
+    /// Only if the record is in the last half of the lifetime that it keeps; otherwise it stays as it is.
+    pub if_due: bool,
+}
+
+/// A write to one key as its client asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRequest {
+    /// What to do with the key's record.
+    pub action: Action,
+    /// What the client calls it by, if it may ask the same again.
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// Registers a proposer by compare-and-set on its previous incarnation.
@@ -143,10 +165,36 @@ impl Command {
     }
 }
 
+impl Action {
+    /// What must hold of the key's live record.
+    pub fn condition(&self) -> &Condition {
+        match self {
+            Self::Put(put) => &put.condition,
+            Self::Delete(delete) => &delete.condition,
+            Self::Renew(renew) => &renew.condition,
+        }
+    }
+}
+
+impl From<Action> for SessionRequest {
+    fn from(action: Action) -> Self {
+        Self { action, idempotency: None }
+    }
+}
+
+impl SessionRequest {
+    /// The first rules by which it can be followed.
+    pub fn rules_needed(&self) -> RulesVersion {
+        let is_newer = matches!(self.action, Action::Renew(_)) || self.idempotency.is_some();
+        if is_newer { RulesVersion::RENEWALS } else { RulesVersion::FIRST }
+    }
+}
+
 impl SessionCommand {
     fn to_wire(&self) -> wire::SessionCommand {
         use wire::session_command::Action as Wire;
-        let action = match &self.action {
+        let SessionRequest { action, idempotency } = &self.request;
+        let action = match action {
             Action::Put(Put { value, ttl, condition }) => Wire::Put(wire::Put {
                 value: value.clone(),
                 ttl_seconds: ttl.as_secs().unwrap_or(0),
@@ -155,6 +203,11 @@ impl SessionCommand {
             Action::Delete(Delete { condition, take }) => {
                 Wire::Delete(wire::Delete { condition: condition_to_wire(condition), take: *take })
             }
+            Action::Renew(Renew { ttl, condition, if_due }) => Wire::Renew(wire::Renew {
+                ttl_seconds: ttl.as_secs().unwrap_or(0),
+                condition: condition_to_wire(condition),
+                if_due: *if_due,
+            }),
         };
         wire::SessionCommand {
             proposer: self.proposer.to_bytes(),
@@ -164,6 +217,7 @@ impl SessionCommand {
             namespace: self.namespace.number(),
             key: self.key.to_bytes(),
             action: Some(action),
+            idempotency_key: idempotency.as_ref().map(IdempotencyKey::to_bytes).unwrap_or_default(),
         }
     }
 
@@ -178,7 +232,14 @@ impl SessionCommand {
             Wire::Delete(delete) => {
                 Action::Delete(Delete { condition: condition_from_wire(delete.condition)?, take: delete.take })
             }
+            Wire::Renew(renew) => Action::Renew(Renew {
+                ttl: Ttl::from_secs(renew.ttl_seconds).unwrap_or(Ttl::FOREVER),
+                condition: condition_from_wire(renew.condition)?,
+                if_due: renew.if_due,
+            }),
         };
+        let named = Some(wire.idempotency_key).filter(|key| !key.is_empty());
+        let idempotency = named.map(IdempotencyKey::new).transpose();
         Ok(Self {
             proposer: ProposerId::from_bytes(&wire.proposer).ok_or(CommandError("the proposer is no id"))?,
             incarnation: wire.incarnation,
@@ -186,7 +247,10 @@ impl SessionCommand {
             lowest_outstanding: wire.lowest_outstanding,
             namespace: NamespaceId::new(wire.namespace),
             key: SessionKey::new(wire.key).map_err(|_| CommandError("the key is no key"))?,
-            action,
+            request: SessionRequest {
+                action,
+                idempotency: idempotency.map_err(|_| CommandError("the idempotency key is none"))?,
+            },
         })
     }
 }

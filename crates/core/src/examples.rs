@@ -4,8 +4,9 @@
 use bytes::Bytes;
 
 use crate::{
-    Action, BaseUri, Command, Condition, LogTime, NamespaceId, NamespaceName, NamespaceSettings, ProposerId, Put,
-    ReadConsistency, Register, SessionCommand, SessionKey, Taken, Ttl, TtlPolicy, Version,
+    Action, BaseUri, Command, Condition, IdempotencyKey, LogTime, NamespaceId, NamespaceName, NamespaceSettings,
+    ProposerId, Put, ReadConsistency, Register, Renewal, SessionCommand, SessionKey, SessionRequest, Taken, Ttl,
+    TtlPolicy, Version,
 };
 
 pub(crate) fn session(action: Action) -> Command {
@@ -16,12 +17,18 @@ pub(crate) fn session(action: Action) -> Command {
         lowest_outstanding: 299,
         namespace: NamespaceId::SESSIONS,
         key: SessionKey::new("awiki:MWSession:0").unwrap(),
-        action,
+        request: action.into(),
     })
 }
 
 pub(crate) fn put(ttl: Ttl, condition: Condition) -> Command {
     session(Action::Put(Put { value: Bytes::from_static(b"a value"), ttl, condition }))
+}
+
+pub(crate) fn named(command: Command) -> Command {
+    let Command::Session(session) = command else { return command };
+    let request = SessionRequest { idempotency: IdempotencyKey::new("a-1").ok(), ..session.request };
+    Command::Session(SessionCommand { request, ..session })
 }
 
 pub(crate) fn hour() -> Ttl {
@@ -54,6 +61,7 @@ pub(crate) fn settings() -> NamespaceSettings {
         max_value: 3,
         read_consistency: ReadConsistency::Local,
         priority: 4,
+        renewal: Renewal::Never,
         ..NamespaceSettings::unlimited(NamespaceName::new("e").unwrap(), BaseUri::new("/e/").unwrap())
     }
 }

@@ -25,16 +25,17 @@ mod seeds;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::examples::{hour, put, register, session, settings, taken, versions};
+    use crate::examples::{hour, named, put, register, session, settings, taken, versions};
     use crate::{
         Action, Change, Condition, Delete, GroupName, HistoryCommand, Limit, NamespaceChanged, NamespaceCommand,
-        NamespaceId, NamespaceRefusal, Refusal, RulesVersion, Ttl, Version,
+        NamespaceId, NamespaceRefusal, Refusal, Renew, RulesVersion, Ttl, Version,
     };
 
     #[test]
     fn every_seed_of_a_command_is_one_and_comes_back() {
         let encode = |command: Command| -> Vec<u8> { command.encode().into() };
         let delete = Delete { condition: Condition::Present, take: true };
+        let renew = Renew { ttl: hour(), condition: Condition::Matches(versions()), if_due: true };
         let truncate = NamespaceCommand::Truncate { namespace: NamespaceId::SESSIONS, group: GroupName::new(b"awiki") };
         let made = [
             ("put", encode(put(hour(), Condition::None))),
@@ -42,6 +43,8 @@ mod tests {
             ("put_matches", encode(put(hour(), Condition::Matches(versions())))),
             ("put_differs", encode(put(hour(), Condition::Differs(versions())))),
             ("delete", encode(session(Action::Delete(delete)))),
+            ("renew", encode(session(Action::Renew(renew)))),
+            ("put_named", encode(named(put(hour(), Condition::Absent)))),
             ("register", encode(register())),
             ("tick", encode(Command::Tick)),
             ("raise_rules", encode(Command::RaiseRules(RulesVersion::FIRST))),
@@ -65,6 +68,8 @@ mod tests {
             ("written", encode(Outcome::Written { version: Version::new(300) })),
             ("deleted", encode(Outcome::Deleted { existed: false, taken: None })),
             ("taken", encode(Outcome::Deleted { existed: true, taken: Some(taken()) })),
+            ("renewed", encode(Outcome::Renewed { version: Some(Version::new(300)) })),
+            ("reused", encode(Outcome::Refused(Refusal::IdempotencyKeyReused))),
             ("registered", encode(Outcome::Registered { incarnation: 12 })),
             ("ticked", encode(Outcome::Ticked)),
             ("rules", encode(Outcome::Rules { version: RulesVersion::FIRST })),

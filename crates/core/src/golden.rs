@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 
-use crate::examples::{hour, put, register, session, settings, taken, versions};
+use crate::examples::{hour, named, put, register, session, settings, taken, versions};
 use crate::{
     Action, Change, Command, Condition, Delete, GroupName, HistoryCommand, Limit, NamespaceChanged, NamespaceCommand,
-    NamespaceId, NamespaceRefusal, Outcome, Refusal, RulesVersion, Ttl, Version,
+    NamespaceId, NamespaceRefusal, Outcome, Refusal, Renew, RulesVersion, Ttl, Version,
 };
 
 /// The bytes that hexadecimal digits name; blanks are for the reader.
@@ -47,6 +47,11 @@ fn commands_of_the_first_version_are_read_and_written_as_they_were() {
         ),
         (format!("0a37 {SESSION} 4206 0a021200 1001"), take(Condition::Present, true)),
         (format!("0a31 {SESSION} 4200"), take(Condition::None, false)),
+        (
+            format!("0a3a {SESSION} 4a09 08901c 12021200 1801"),
+            session(Action::Renew(Renew { ttl: hour(), condition: Condition::Present, if_due: true })),
+        ),
+        (format!("0a36 {SESSION} 4200 5203612d31"), named(take(Condition::None, false))),
         ("121f 0a1000000000000000000000000000000005 1003 18ffffffffffffffffff01".to_owned(), register()),
         ("1a00".to_owned(), Command::Tick),
         ("2202 0801".to_owned(), Command::RaiseRules(RulesVersion::FIRST)),
@@ -104,6 +109,10 @@ fn outcomes_of_the_first_version_are_read_and_written_as_they_were() {
         ("5206 0802 1003 183c", Outcome::Namespace(NamespaceChanged { namespace: second(), keys: 3, bytes: 60 })),
         ("3204 5202 2801", refused(NamespaceRefusal::BaseUriTaken { by: NamespaceId::SESSIONS })),
         ("3208 5206 4204 0801 1002", refused(NamespaceRefusal::NotEmpty { keys: 1, bytes: 2 })),
+        ("4203 08ac02", Outcome::Renewed { version: Some(Version::new(300)) }),
+        ("4200", Outcome::Renewed { version: None }),
+        ("3202 6200", Outcome::Refused(Refusal::IdempotencyKeyReused)),
+        ("3202 6a00", Outcome::Refused(Refusal::AnswersFull)),
         ("3202 5802", Outcome::Refused(Refusal::Limit(Limit::Bytes))),
     ];
     for (golden, outcome) in table {

@@ -90,6 +90,7 @@ mod tests {
             version: Version::new(1),
             value_bytes: 0,
             value_hash: 0,
+            lifetime: None,
         };
         let judged = |header: &Header, millis, namespace_generation, group_generation| {
             let horizon = Horizon { clock: LogTime::from_millis(millis), namespace_generation, group_generation };

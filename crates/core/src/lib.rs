@@ -11,10 +11,12 @@
 
 // What everything else is made of: keys, numbers, times.
 mod base_uri;
+mod idempotency_key;
 mod key;
 mod namespace;
 mod proposer_id;
 mod read_consistency;
+mod renewal;
 mod rules;
 mod time;
 mod ttl;
@@ -39,6 +41,7 @@ mod outcome;
 mod outcome_wire;
 
 // The rules, each by itself.
+mod answers;
 mod horizon;
 mod proposer;
 mod stamp;
@@ -73,13 +76,15 @@ mod wire {
     include!("../../../proto/generated/core.rs");
 }
 
+pub use answers::{ANSWERS_KEPT, Answer, MAX_ANSWER_BYTES, MAX_ANSWERS};
 pub use base_uri::{BaseUri, BaseUriError};
 pub use bucket::Bucket;
-pub use command::{Action, Command, CommandError, Delete, Put, Register, SessionCommand};
+pub use command::{Action, Command, CommandError, Delete, Put, Register, Renew, SessionCommand, SessionRequest};
 pub use condition::{Condition, MAX_CONDITION_VERSIONS};
 pub use decide::{Decision, Place, decide};
 pub use history::{Change, HistoryCommand, HistoryEntry, MAX_HISTORY, MAX_HISTORY_TEXT};
 pub use horizon::{Horizon, Horizons};
+pub use idempotency_key::{IdempotencyKey, IdempotencyKeyError, MAX_IDEMPOTENCY_KEY_BYTES};
 pub use key::{GroupName, GroupNameError, KeyError, MAX_GROUP_BYTES, MAX_KEY_BYTES, SessionKey, group_of};
 pub use limits::{Limit, Limits};
 pub use namespace::{
@@ -95,6 +100,7 @@ pub use proposer_id::ProposerId;
 pub use read_consistency::ReadConsistency;
 pub use record::{Header, Record, value_hash};
 pub use recount::Recount;
+pub use renewal::Renewal;
 pub use row::{RestoreError, Row, RowKey};
 pub use rules::RulesVersion;
 pub use set_time::{MAX_SET_AHEAD, TimeOrder, TimeRefusal, set_time};

@@ -1,6 +1,6 @@
 //! What can be said about namespaces, and the answers. Their bytes are written in `command` and `outcome_wire`.
 
-use crate::{GroupName, NamespaceId, NamespaceSettings};
+use crate::{GroupName, NamespaceId, NamespaceSettings, Renewal, RulesVersion};
 
 /// Something about the namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,19 @@ pub enum NamespaceCommand {
         /// `None` for the whole namespace.
         group: Option<GroupName>,
     },
+}
+
+impl NamespaceCommand {
+    /// The first rules by which it can be followed.
+    pub fn rules_needed(&self) -> RulesVersion {
+        let renews = |settings: &NamespaceSettings| settings.renewal != Renewal::Never;
+        let is_newer = match self {
+            Self::Seed(all) => all.iter().any(renews),
+            Self::Create(settings) | Self::Set { settings, .. } => renews(settings),
+            Self::Drop { .. } | Self::Truncate { .. } => false,
+        };
+        if is_newer { RulesVersion::RENEWALS } else { RulesVersion::NAMESPACES }
+    }
 }
 
 /// What became of that.

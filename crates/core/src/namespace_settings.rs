@@ -2,7 +2,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::wire;
-use crate::{BaseUri, NamespaceName, ReadConsistency, Ttl, TtlPolicy};
+use crate::{BaseUri, NamespaceName, ReadConsistency, Renewal, Ttl, TtlPolicy};
 
 /// What an operator chooses about a namespace. Encoded as protobuf wherever it is stored or sent, so that later programs
 /// can add to it.
@@ -25,6 +25,8 @@ pub struct NamespaceSettings {
     pub read_consistency: ReadConsistency,
     /// The higher, the later its writes are refused when disks fill up.
     pub priority: u32,
+    /// Whether reads renew its records.
+    pub renewal: Renewal,
 }
 
 /// Bytes that are no settings.
@@ -44,6 +46,7 @@ impl NamespaceSettings {
             max_value: 0,
             read_consistency: ReadConsistency::Linearizable,
             priority: 0,
+            renewal: Renewal::Never,
         }
     }
 
@@ -73,6 +76,7 @@ impl NamespaceSettings {
             max_value_bytes: self.max_value,
             local_reads: self.read_consistency == ReadConsistency::Local,
             priority: self.priority,
+            renew_half: self.renewal == Renewal::Half,
         }
     }
 
@@ -88,6 +92,7 @@ impl NamespaceSettings {
             max_value: wire.max_value_bytes,
             read_consistency: if wire.local_reads { ReadConsistency::Local } else { ReadConsistency::Linearizable },
             priority: wire.priority,
+            renewal: if wire.renew_half { Renewal::Half } else { Renewal::Never },
         })
     }
 }
@@ -119,6 +124,7 @@ mod tests {
             max_value: 3,
             read_consistency: ReadConsistency::Local,
             priority: 4,
+            renewal: Renewal::Half,
             ..NamespaceSettings::unlimited(NamespaceName::new("echo").unwrap(), BaseUri::new("/echoseen/v1").unwrap())
         };
         for settings in [echo.clone(), NamespaceSettings::unlimited(NamespaceName::sessions(), BaseUri::default())] {

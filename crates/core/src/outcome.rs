@@ -43,6 +43,11 @@ pub enum Outcome {
     },
     /// The namespaces are others now.
     Namespace(NamespaceChanged),
+    /// The key's live record lives on.
+    Renewed {
+        /// Which write it is; `None` if there is no such record.
+        version: Option<Version>,
+    },
 }
 
 impl Outcome {
@@ -54,6 +59,17 @@ impl Outcome {
             _ => 0,
         };
         OUTCOME_BYTES + taken
+    }
+
+    /// The same, holding on to nothing but itself: a value that it hands out may be part of much larger bytes.
+    pub(crate) fn unshared(&self) -> Self {
+        match self {
+            Self::Deleted { existed, taken: Some(taken) } => {
+                let value = Bytes::copy_from_slice(&taken.value);
+                Self::Deleted { existed: *existed, taken: Some(Taken { value, ..taken.clone() }) }
+            }
+            other => other.clone(),
+        }
     }
 }
 
@@ -113,6 +129,12 @@ pub enum Refusal {
     /// It would break a limit of its namespace.
     #[error(transparent)]
     Limit(Limit),
+    /// Its idempotency key was used for another request.
+    #[error("the idempotency key was used for another request in the last ten minutes")]
+    IdempotencyKeyReused,
+    /// It has an idempotency key, and there is no room to remember its answer.
+    #[error("as many answers to requests with idempotency keys are remembered as may be")]
+    AnswersFull,
 }
 
 mod shared_bytes {

@@ -29,6 +29,9 @@ impl Outcome {
             Self::Namespace(NamespaceChanged { namespace, keys, bytes }) => {
                 Kind::Namespace(wire::NamespaceChanged { namespace: namespace.number(), keys: *keys, bytes: *bytes })
             }
+            Self::Renewed { version } => {
+                Kind::Renewed(wire::Renewed { version: version.map_or(0, Version::log_index) })
+            }
         };
         wire::Outcome { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -53,6 +56,9 @@ impl Outcome {
             }
             Kind::Namespace(wire::NamespaceChanged { namespace, keys, bytes }) => {
                 Self::Namespace(NamespaceChanged { namespace: NamespaceId::new(namespace), keys, bytes })
+            }
+            Kind::Renewed(wire::Renewed { version }) => {
+                Self::Renewed { version: Some(version).filter(|version| *version > 0).map(Version::new) }
             }
         })
     }
@@ -91,6 +97,8 @@ fn reason(refusal: Refusal) -> Reason {
             Reason::Namespace(wire::NamespaceRefused { reason: Some(namespace_reason(refusal)) })
         }
         Refusal::Limit(limit) => Reason::Limit(limit_to_wire(limit).into()),
+        Refusal::IdempotencyKeyReused => Reason::IdempotencyKeyReused(plain),
+        Refusal::AnswersFull => Reason::AnswersFull(plain),
     }
 }
 
@@ -108,6 +116,8 @@ fn refusal(reason: Reason) -> Result<Refusal, OutcomeError> {
             Refusal::Namespace(namespace_refusal(refused.reason.ok_or(OutcomeError("its reason is unknown"))?))
         }
         Reason::Limit(limit) => Refusal::Limit(limit_from_wire(limit)?),
+        Reason::IdempotencyKeyReused(_) => Refusal::IdempotencyKeyReused,
+        Reason::AnswersFull(_) => Refusal::AnswersFull,
     })
 }
 

@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::{Bucket, LogTime, NamespaceId, SessionKey, Version};
+use crate::{Bucket, LogTime, NamespaceId, SessionKey, Ttl, Version};
 
 /// What is kept beside a value.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -24,6 +24,10 @@ pub struct Header {
     pub value_bytes: u64,
     /// [`value_hash`] of the value; every read verifies it.
     pub value_hash: u64,
+    /// The lifetime that its last write or renewal gave, of records that reads renew. Not in the form that a header had
+    /// first: whoever stores one stores this behind it.
+    #[serde(skip)]
+    pub lifetime: Option<Ttl>,
 }
 
 impl Header {
@@ -39,8 +43,10 @@ impl Header {
             version,
             value_bytes,
             value_hash,
+            lifetime,
         } = self;
-        let mut hasher = Xxh3::new();
+        // What has none has the digest of before there were lifetimes.
+        let mut hasher = Xxh3::with_seed(lifetime.map_or(0, |ttl| ttl.as_secs().unwrap_or(u64::MAX)));
         // The key, the only part whose length varies, comes last, so no two records feed the hash the same bytes.
         for number in [
             u64::from(namespace.number()),
@@ -57,6 +63,13 @@ impl Header {
         }
         hasher.update(key.as_bytes());
         hasher.digest128()
+    }
+
+    /// The lifetime that a read at that time gives the record again: one that is in the last half of it.
+    pub fn due_renewal(&self, clock: LogTime) -> Option<Ttl> {
+        let lifetime = self.lifetime?;
+        let half = lifetime.as_secs()?.saturating_mul(1_000) / 2;
+        (self.expires_at.since(clock).as_millis() <= u128::from(half)).then_some(lifetime)
     }
 }
 

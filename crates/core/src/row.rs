@@ -1,6 +1,6 @@
 use crate::{
-    Bucket, GroupName, HistoryEntry, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion, StoredNamespace, Tally,
-    TruncatedGroup,
+    Answer, Bucket, GroupName, HistoryEntry, IdempotencyKey, LogTime, NamespaceId, Proposer, ProposerId, RulesVersion,
+    StoredNamespace, Tally, TruncatedGroup,
 };
 
 /// Names one row of the state's stored form.
@@ -24,6 +24,8 @@ pub enum RowKey {
     TruncatedGroup(NamespaceId, GroupName),
     /// Until when there may be records of groups that are not counted by name.
     Unnamed(NamespaceId),
+    /// What a request was told whose client may ask again.
+    Answer(NamespaceId, IdempotencyKey),
 }
 
 /// One row of the state's stored form.
@@ -47,6 +49,8 @@ pub enum Row {
     TruncatedGroup(TruncatedGroup),
     /// Until when there may be records of groups that are not counted by name.
     Unnamed(Bucket),
+    /// What a request was told whose client may ask again.
+    Answer(Answer),
 }
 
 /// Why a stored row cannot be put back.

@@ -1,15 +1,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::answers::{self, Answers, Remembered};
 use crate::checksum;
 use crate::history::{History, Replaced};
 use crate::ledger::Ledger;
 use crate::namespace_rules;
 use crate::proposer::{Proposers, Recall};
 use crate::{
-    Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizons, Limits, LogTime,
-    NamespaceCommand, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Place, Proposer, ProposerId, Record,
-    Refusal, RestoreError, Row, RowKey, RulesVersion, SessionCommand, SessionKey, Tally, Version, decide,
+    Action, Answer, Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizons,
+    IdempotencyKey, Limits, LogTime, NamespaceCommand, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Place,
+    Proposer, ProposerId, Record, Refusal, Renewal, RestoreError, Row, RowKey, RulesVersion, SessionCommand,
+    SessionKey, SessionRequest, Tally, Version, decide,
 };
 
 /// Where the records are. Reads see the writes of the same log that came before.
@@ -59,7 +61,7 @@ pub enum ApplyError<E> {
 }
 
 /// Everything that is replicated except the records themselves: the clock, the rules, the namespaces with their counts, the
-/// proposers, the ids that were removed, and the history of changes. Kept in memory, and as [`Row`]s beside the records.
+/// proposers, the answers to requests that may come again, the ids that were removed, and the history of changes. Kept in memory, and as [`Row`]s beside the records.
 ///
 /// Invariants, held by `apply` and checked by the properties in tests/:
 /// - the clock never goes back;
@@ -67,8 +69,8 @@ pub enum ApplyError<E> {
 /// - no bucket that has passed is in the counts;
 /// - a refused or repeated command changes nothing but the clock;
 /// - a removed id has no proposer, and never gets one again;
-/// - the ledger's sum is that of the hashes of every group's total, every tombstone, every change in the history and every
-///   row about namespaces.
+/// - the ledger's sum is that of the hashes of every group's total, every tombstone, every change in the history, every
+///   row about namespaces and every answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     horizons: Horizons,
@@ -78,6 +80,7 @@ pub struct State {
     /// one would let it come back. Each is a node that somebody or something replaced, so there are few.
     tombstones: BTreeMap<ProposerId, u64>,
     history: History,
+    answers: Answers,
     ledger: Ledger,
 }
 
@@ -89,6 +92,7 @@ impl Default for State {
             proposers: Proposers::default(),
             tombstones: BTreeMap::new(),
             history: History::default(),
+            answers: Answers::default(),
             ledger: Ledger::default(),
         }
     }
@@ -147,6 +151,11 @@ impl State {
     /// The changes of the cluster that are remembered, each with the log index at which it began, the oldest first.
     pub fn history(&self) -> impl Iterator<Item = (u64, &HistoryEntry)> {
         self.history.iter()
+    }
+
+    /// What was answered to requests with idempotency keys, of those that are remembered.
+    pub fn answers(&self) -> impl Iterator<Item = (NamespaceId, &IdempotencyKey, &Answer)> {
+        self.answers.iter()
     }
 
     /// What members compare at the same log index: a hash over the clock, the rules, what every group counts (the
@@ -213,6 +222,7 @@ impl State {
             counted_by_name: self.ledger.counts_by_name(namespace, group),
             key_bytes: key.as_bytes().len() as u64,
             limits: Limits::of(&of.settings, &self.ledger.total(namespace)),
+            keeps_lifetime: of.settings.renewal == Renewal::Half,
         })
     }
 
@@ -262,6 +272,10 @@ impl State {
                 return restored.ok_or(RestoreError::Misplaced);
             }
             (RowKey::Unnamed(id), Row::Unnamed(until)) => self.ledger.restore_unnamed(id, until),
+            (RowKey::Answer(id, key), Row::Answer(answer)) => {
+                self.ledger.sums.add(checksum::answer(id, &key, &answer));
+                self.answers.insert(id, key, answer);
+            }
             _ => return Err(RestoreError::Misplaced),
         }
         Ok(())
@@ -278,7 +292,10 @@ impl State {
         let history = self.history().map(|(index, entry)| (RowKey::History(index), Row::History(entry.clone())));
         let unnamed = self.ledger.unnamed().map(|(id, until)| (RowKey::Unnamed(id), Row::Unnamed(until)));
         let namespaces = namespace_rules::rows(self.namespaces());
-        clock.chain(tallies).chain(proposers).chain(tombstones).chain(history).chain(namespaces).chain(unnamed)
+        let answers = self.answers.iter();
+        let answers = answers.map(|(id, key, answer)| (RowKey::Answer(id, key.clone()), Row::Answer(answer.clone())));
+        let first = clock.chain(tallies).chain(proposers).chain(tombstones).chain(history);
+        first.chain(namespaces).chain(unnamed).chain(answers)
     }
 
     fn entomb(&mut self, id: ProposerId, index: u64) {
@@ -298,6 +315,7 @@ impl State {
                 namespace_rules::row(self.namespaces(), key)
             }
             RowKey::Unnamed(id) => self.ledger.unnamed_until(*id).map(Row::Unnamed),
+            RowKey::Answer(id, key) => self.answers.get(*id, key).cloned().map(Row::Answer),
         }
     }
 
@@ -307,7 +325,10 @@ impl State {
         command: &SessionCommand,
         records: &mut R,
     ) -> Result<Outcome, ApplyError<R::Error>> {
-        let SessionCommand { proposer, namespace, ref key, ref action, .. } = *command;
+        let SessionCommand { proposer, namespace, ref key, ref request, .. } = *command;
+        if request.rules_needed() > self.rules {
+            return Ok(Outcome::Refused(Refusal::RulesUnsupported));
+        }
         let Some(place) = self.place(namespace, key, Version::new(context.index)) else {
             return Ok(Outcome::Refused(self.unknown_namespace()));
         };
@@ -319,24 +340,87 @@ impl State {
         }
         self.ledger.changed.insert(RowKey::Proposer(proposer));
         let current = records.get(namespace, key).map_err(ApplyError::Records)?;
-        let outcome = match decide(&place, current.as_ref(), action) {
-            Decision::Refuse(refusal) => Outcome::Refused(refusal),
-            Decision::Write(record) => {
-                self.count_out(context, namespace, key, current.as_ref())?;
-                self.count_in(namespace, key, &record);
-                records.put(namespace, key, record);
-                Outcome::Written { version: place.version }
-            }
-            Decision::Erase { existed, taken } => {
-                if current.is_some() {
-                    self.count_out(context, namespace, key, current.as_ref())?;
-                    records.remove(namespace, key);
-                }
-                Outcome::Deleted { existed, taken }
+        let outcome = match self.recall_answer(command, current.as_ref()) {
+            Some(outcome) => outcome,
+            None => {
+                let outcome = self.carry_out(context, command, &place, current.as_ref(), records)?;
+                self.remember_answer(command, &outcome);
+                outcome
             }
         };
         self.proposers.remember(command, &outcome);
         Ok(outcome)
+    }
+
+    fn carry_out<R: Records>(
+        &mut self,
+        context: &Context,
+        command: &SessionCommand,
+        place: &Place,
+        current: Option<&Record>,
+        records: &mut R,
+    ) -> Result<Outcome, ApplyError<R::Error>> {
+        let SessionCommand { namespace, ref key, ref request, .. } = *command;
+        Ok(match decide(place, current, &request.action) {
+            Decision::Refuse(refusal) => Outcome::Refused(refusal),
+            Decision::Write(record) => {
+                self.replace(context, command, current, record, records)?;
+                Outcome::Written { version: place.version }
+            }
+            Decision::Renew(record) => {
+                let version = record.header.version;
+                self.replace(context, command, current, record, records)?;
+                Outcome::Renewed { version: Some(version) }
+            }
+            Decision::Leave { version } => Outcome::Renewed { version },
+            Decision::Erase { existed, taken } => {
+                if current.is_some() {
+                    self.count_out(context, namespace, key, current)?;
+                    records.remove(namespace, key);
+                }
+                Outcome::Deleted { existed, taken }
+            }
+        })
+    }
+
+    /// A record takes the place of what is there.
+    fn replace<R: Records>(
+        &mut self,
+        context: &Context,
+        &SessionCommand { namespace, ref key, .. }: &SessionCommand,
+        current: Option<&Record>,
+        record: Record,
+        records: &mut R,
+    ) -> Result<(), ApplyError<R::Error>> {
+        self.count_out(context, namespace, key, current)?;
+        self.count_in(namespace, key, &record);
+        records.put(namespace, key, record);
+        Ok(())
+    }
+
+    /// What a request is told that came before, or that there is no room to remember.
+    fn recall_answer(&self, command: &SessionCommand, current: Option<&Record>) -> Option<Outcome> {
+        let SessionCommand { namespace, key, request: SessionRequest { action, idempotency }, .. } = command;
+        let idempotency = idempotency.as_ref()?;
+        let request = answers::fingerprint(key, action);
+        let takes = matches!(action, Action::Delete(delete) if delete.take);
+        let value_bytes = current.filter(|_| takes).map_or(0, |record| record.value.len());
+        match self.answers.recall(*namespace, idempotency, request, value_bytes) {
+            Remembered::Nothing => None,
+            Remembered::Same(outcome) => Some(outcome),
+            Remembered::Another => Some(Outcome::Refused(Refusal::IdempotencyKeyReused)),
+            Remembered::NoRoom => Some(Outcome::Refused(Refusal::AnswersFull)),
+        }
+    }
+
+    fn remember_answer(&mut self, command: &SessionCommand, outcome: &Outcome) {
+        let SessionCommand { namespace, key, request: SessionRequest { action, idempotency }, .. } = command;
+        let Some(name) = idempotency.clone().filter(|_| answers::is_lasting(outcome)) else { return };
+        let request = answers::fingerprint(key, action);
+        let answer = Answer { request, at: self.horizons.clock, outcome: outcome.unshared() };
+        self.ledger.sums.add(checksum::answer(*namespace, &name, &answer));
+        self.ledger.changed.insert(RowKey::Answer(*namespace, name.clone()));
+        self.answers.insert(*namespace, name, answer);
     }
 
     fn raise_rules<E>(&mut self, context: &Context, to: RulesVersion) -> Result<Outcome, ApplyError<E>> {
@@ -389,6 +473,10 @@ impl State {
         }
         let before = std::mem::replace(&mut self.horizons.clock, stamp);
         self.ledger.changed.insert(RowKey::Clock);
+        while let Some((id, key, answer)) = self.answers.pass(stamp) {
+            self.ledger.sums.subtract(checksum::answer(id, &key, &answer));
+            self.ledger.changed.insert(RowKey::Answer(id, key));
+        }
         // A bucket passes at the end of a span only, so within one there is nothing to look for.
         if Bucket::span(before) == Bucket::span(stamp) {
             return;
@@ -398,7 +486,7 @@ impl State {
     }
 
     fn change_namespaces(&mut self, context: &Context, command: &NamespaceCommand) -> Outcome {
-        if self.rules < RulesVersion::NAMESPACES {
+        if self.rules < command.rules_needed() {
             return Outcome::Refused(Refusal::RulesUnsupported);
         }
         let table = &mut self.horizons.namespaces;

@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
-use sessile_core::{Delete, NamespaceId, Put, SessionKey, Version};
+use sessile_core::{Delete, IdempotencyKey, NamespaceId, Put, Renew, SessionKey, Version};
 use sessile_http::{ApiConfig, Deleted, HttpMetrics, LocalRead, Session, Sessions, SessionsError, Written, router};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -30,12 +30,37 @@ impl Sessions for OneSession {
         Ok(LocalRead { session: Some(self.0.clone()), age: Duration::ZERO })
     }
 
-    async fn put(&self, _: NamespaceId, _: SessionKey, _: Put, _: Instant) -> Result<Written, SessionsError> {
+    async fn put(
+        &self,
+        _: NamespaceId,
+        _: SessionKey,
+        _: Put,
+        _: Option<IdempotencyKey>,
+        _: Instant,
+    ) -> Result<Written, SessionsError> {
         Ok(Written { version: self.0.version })
     }
 
-    async fn delete(&self, _: NamespaceId, _: SessionKey, _: Delete, _: Instant) -> Result<Deleted, SessionsError> {
+    async fn delete(
+        &self,
+        _: NamespaceId,
+        _: SessionKey,
+        _: Delete,
+        _: Option<IdempotencyKey>,
+        _: Instant,
+    ) -> Result<Deleted, SessionsError> {
         Ok(Deleted { existed: true, taken: None })
+    }
+
+    async fn renew(
+        &self,
+        _: NamespaceId,
+        _: SessionKey,
+        _: Renew,
+        _: Option<IdempotencyKey>,
+        _: Instant,
+    ) -> Result<Option<Written>, SessionsError> {
+        Ok(Some(Written { version: self.0.version }))
     }
 
     async fn is_ready(&self, _: Instant) -> Result<(), SessionsError> {
@@ -44,7 +69,8 @@ impl Sessions for OneSession {
 }
 
 fn requests(criterion: &mut Criterion) {
-    let session = Session { value: value(), version: Version::new(1), remaining: Some(Duration::from_secs(60)) };
+    let remaining = Some(Duration::from_secs(60));
+    let session = Session { value: value(), version: Version::new(1), remaining, due: None };
     let Ok(metrics) = HttpMetrics::register(&prometheus::Registry::new()) else { return };
     let api = router(OneSession(session).into(), ApiConfig::default(), metrics, String::new);
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };

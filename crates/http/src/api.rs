@@ -10,22 +10,28 @@ use futures_util::FutureExt as _;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use sessile_core::{Delete, NamespaceSettings, NamespaceTable, Put, Version};
+use sessile_core::{Condition, Delete, NamespaceSettings, NamespaceTable, Put, Renew, Version};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag};
+use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag, has_weak_tag};
 use crate::problem::{self, Failure, Problem};
+use crate::renewals::Renewals;
 use crate::room::Room;
 use crate::target::{self, Target};
 use crate::ttl_header::{self, TTL};
 use crate::value::{self, AnswerRoom, BodyRooms};
 use crate::{
-    ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, endpoints, prefer, request_id,
+    ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, endpoints, idempotency,
+    prefer, request_id,
 };
 
 /// Tells that a preference was followed (RFC 7240, 3).
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// A value is nobody's but the client's: not to be kept, and not to be changed on its way, which would weaken its entity
+/// tag (RFC 9111, 5.2.2).
+const SECRET: HeaderValue = HeaderValue::from_static("no-store, no-transform");
 
 /// How long after its deadline a store that does not keep it is waited for: long enough never to overtake an answer
 /// that is on its way, short enough for the clients that give up after 3 s.
@@ -44,7 +50,8 @@ pub fn router<S: Sessions>(
     let bodies = BodyRooms::new(config.max_body_bytes, &http_metrics);
     let answers = Room::new(config.max_answer_bytes, http_metrics.room("answers"));
     let own = Arc::new(config.namespaces());
-    let api = Arc::new(Api { sessions, config, own, metrics: http_metrics, bodies, answers });
+    let renewals = Renewals::default();
+    let api = Arc::new(Api { sessions, config, own, metrics: http_metrics, bodies, answers, renewals });
     endpoints.fallback(move |request: Request| {
         let api = Arc::clone(&api);
         async move { api.serve(request).await }
@@ -59,6 +66,7 @@ struct Api<S> {
     metrics: HttpMetrics,
     bodies: BodyRooms,
     answers: Arc<Room>,
+    renewals: Renewals,
 }
 
 /// Why a request gets no answer but a problem. The reason is for the log; neither it nor the error shows a key.
@@ -96,7 +104,10 @@ fn refused(parts: &Parts, id: &str, refusal: &Refusal) -> Response {
         }
         Refusal::Store(error) => {
             tracing::debug!(request_id = id, %error, "the store refused a request");
-            Problem::from(error)
+            match Problem::from(error) {
+                Problem::PreconditionFailed if has_weak_tag(&parts.headers) => Problem::WeakEntityTag,
+                problem => problem,
+            }
         }
     };
     problem_response(parts, problem)
@@ -151,6 +162,7 @@ impl<S: Sessions> Api<S> {
         match parts.method {
             Method::GET | Method::HEAD => self.read(parts, target).await,
             Method::DELETE => self.delete(parts, target).await,
+            Method::PATCH => self.renew(parts, target, body).await,
             _ => self.write(&parts.headers, target, body).await,
         }
     }
@@ -161,13 +173,15 @@ impl<S: Sessions> Api<S> {
         let deadline = self.deadline();
         match settings.read_consistency {
             ReadConsistency::Linearizable => {
-                let session = self.sessions.get(namespace, key, deadline);
+                let session = self.sessions.get(namespace, key.clone(), deadline);
                 let session = by(deadline, SessionsError::NoQuorum, session).await?;
+                self.renewals.after_read(&*self.sessions, (namespace, settings, key), session.as_ref(), deadline).await;
                 found(self.weighed(session, parts).await?, &condition)
             }
             ReadConsistency::Local => {
-                let read = self.sessions.get_local(namespace, key, deadline);
+                let read = self.sessions.get_local(namespace, key.clone(), deadline);
                 let LocalRead { session, age } = by(deadline, SessionsError::NoQuorum, read).await?;
+                self.renewals.after_read(&*self.sessions, (namespace, settings, key), session.as_ref(), deadline).await;
                 let session = self.weighed(session, parts).await?;
                 // That there is nothing, or another version, is as old as a value would be.
                 let mut response = found(session, &condition)
@@ -182,6 +196,7 @@ impl<S: Sessions> Api<S> {
         let Target { namespace, settings, key } = target;
         let ttl = settings.ttl.grant(ttl_header::requested(headers).map_err(malformed)?);
         let condition = WriteCondition::of(headers).map_err(malformed)?;
+        let idempotency = idempotency::key(headers).map_err(malformed)?;
         let max = max_value(settings, self.config.max_value_bytes);
         value::check_declared(&body, max)?;
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
@@ -192,10 +207,10 @@ impl<S: Sessions> Api<S> {
             .map_err(|_| Refusal::Request(Problem::RequestTimeout, "the body did not arrive in time"))??;
         let put = Put { value: received.value.clone(), ttl, condition };
         let deadline = self.deadline();
-        let written = self.sessions.put(namespace, key, put, deadline);
+        let written = self.sessions.put(namespace, key, put, idempotency, deadline);
         let written = by(deadline, SessionsError::OutcomeUnknown, written).await;
-        if let Err(SessionsError::Limit(limit)) = &written {
-            self.metrics.limited(settings.name.as_str(), *limit);
+        if let Err(error) = &written {
+            self.metrics.limited(settings.name.as_str(), error);
         }
         let written = written?;
         let mut response = empty(StatusCode::CREATED);
@@ -208,8 +223,8 @@ impl<S: Sessions> Api<S> {
 
     async fn delete(&self, parts: &Parts, target: Target<'_>) -> Result<Response, Refusal> {
         let Target { namespace, key, .. } = target;
-        let condition = WriteCondition::of(&parts.headers).map_err(malformed)?;
-        let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
+        let condition = judged(&parts.headers)?;
+        let idempotency = idempotency::key(&parts.headers).map_err(malformed)?;
         let delete = Delete { condition, take: prefer::wants_representation(&parts.headers) };
         // Before it is removed: there is no second time to hand it out.
         let room = match delete.take {
@@ -217,11 +232,35 @@ impl<S: Sessions> Api<S> {
             false => None,
         };
         let deadline = self.deadline();
-        let deleted = self.sessions.delete(namespace, key, delete, deadline);
+        let deleted = self.sessions.delete(namespace, key, delete, idempotency, deadline);
         let deleted = by(deadline, SessionsError::OutcomeUnknown, deleted).await?;
         let (Some(taken), Some(room)) = (deleted.taken, room) else { return Ok(empty(StatusCode::NO_CONTENT)) };
         let mut response = with_value(Session { value: room.fill(taken.value), ..taken });
         response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("return=representation"));
+        Ok(response)
+    }
+
+    /// Gives what is there a new lifetime.
+    async fn renew(&self, parts: &Parts, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
+        let Target { namespace, settings, key } = target;
+        let ttl = settings.ttl.grant(ttl_header::requested(&parts.headers).map_err(malformed)?);
+        let condition = judged(&parts.headers)?;
+        let idempotency = idempotency::key(&parts.headers).map_err(malformed)?;
+        let is_empty = tokio::time::timeout(self.config.body_timeout, value::is_empty(body)).await;
+        if is_empty != Ok(true) {
+            return Err(malformed("a renewal has a body"));
+        }
+        let deadline = self.deadline();
+        let renew = Renew { ttl, condition, if_due: false };
+        let renewed = self.sessions.renew(namespace, key, renew, idempotency, deadline);
+        let renewed = by(deadline, SessionsError::OutcomeUnknown, renewed).await;
+        if let Err(error) = &renewed {
+            self.metrics.limited(settings.name.as_str(), error);
+        }
+        let renewed = renewed?.ok_or(Refusal::Request(Problem::NotFound, "there is no such session"))?;
+        let mut response = empty(StatusCode::NO_CONTENT);
+        tell_version(response.headers_mut(), renewed.version);
+        tell_ttl(response.headers_mut(), ttl.as_secs());
         Ok(response)
     }
 
@@ -235,6 +274,14 @@ impl<S: Sessions> Api<S> {
     /// A request has its whole time from when it is whole itself.
     fn deadline(&self) -> Instant {
         Instant::now() + self.config.request_timeout
+    }
+}
+
+/// What must hold for a write that has no body.
+fn judged(headers: &HeaderMap) -> Result<Condition, Refusal> {
+    match WriteCondition::of(headers).map_err(malformed)? {
+        WriteCondition::Judged(condition) => Ok(condition),
+        WriteCondition::Never => Err(SessionsError::ConditionFailed.into()),
     }
 }
 
@@ -272,7 +319,7 @@ fn with_value(session: Session) -> Response {
     let headers = response.headers_mut();
     headers.reserve(6);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, SECRET);
     tell_version(headers, session.version);
     tell_ttl(headers, session.remaining.map(|remaining| remaining.as_secs()));
     response
@@ -281,7 +328,7 @@ fn with_value(session: Session) -> Response {
 fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, SECRET);
     response
 }
 

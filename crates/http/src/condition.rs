@@ -12,6 +12,13 @@ enum Tags {
     Listed(Vec<Version>),
 }
 
+/// Whether a request's If-Match lists a weak entity tag, which a proxy may have made of a strong one (RFC 9110, 8.8.3.3).
+/// Asked only where the condition has failed.
+pub(crate) fn has_weak_tag(headers: &HeaderMap) -> bool {
+    let weak = |line: &HeaderValue| line.as_bytes().windows(3).any(|text| text == b"W/\"");
+    headers.get_all(IF_MATCH).iter().any(weak)
+}
+
 /// How entity tags are compared (RFC 9110, 8.8.3.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Comparison {

@@ -115,6 +115,7 @@ fn record(version: Version) -> Record {
         version,
         value_bytes: 0,
         value_hash: 0,
+        lifetime: None,
     };
     Record { header, value: Bytes::new() }
 }

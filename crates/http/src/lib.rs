@@ -35,6 +35,7 @@ mod endpoints;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod handshakes;
+mod idempotency;
 mod messages;
 mod metrics;
 mod openapi;
@@ -42,6 +43,7 @@ mod paced;
 mod patience;
 mod prefer;
 mod problem;
+mod renewals;
 mod request_id;
 mod room;
 mod server;

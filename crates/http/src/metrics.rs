@@ -11,6 +11,7 @@ use prometheus::{
 };
 use sessile_core::Limit;
 
+use crate::SessionsError;
 use crate::problem::FAILURES;
 
 pub use declarations::ALL as HTTP_METRICS;
@@ -19,10 +20,10 @@ pub use declarations::ALL as HTTP_METRICS;
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// The values of the label `method`. What a client invents counts as the last.
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OTHER"];
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"];
 
 /// The values of the label `code`: every status that the session API answers with.
-const CODES: [StatusCode; 14] = [
+const CODES: [StatusCode; 15] = [
     StatusCode::OK,
     StatusCode::CREATED,
     StatusCode::NO_CONTENT,
@@ -34,6 +35,7 @@ const CODES: [StatusCode; 14] = [
     StatusCode::PRECONDITION_FAILED,
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::URI_TOO_LONG,
+    StatusCode::UNPROCESSABLE_ENTITY,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::INSUFFICIENT_STORAGE,
@@ -210,13 +212,15 @@ impl HttpMetrics {
         }
     }
 
-    /// A write that would have broken a limit of its namespace.
-    pub(crate) fn limited(&self, namespace: &str, limit: Limit) {
-        let limit = match limit {
-            Limit::Keys => "keys",
-            Limit::Bytes => "bytes",
-            Limit::Value => "value",
-            Limit::Lifetime => "lifetime",
+    /// A write that was refused by a limit of its namespace, or for its priority, if that is why.
+    pub(crate) fn limited(&self, namespace: &str, error: &SessionsError) {
+        let limit = match error {
+            SessionsError::Limit(Limit::Keys) => "keys",
+            SessionsError::Limit(Limit::Bytes) => "bytes",
+            SessionsError::Limit(Limit::Value) => "value",
+            SessionsError::Limit(Limit::Lifetime) => "lifetime",
+            SessionsError::GivesWay => "priority",
+            _ => return,
         };
         self.0.limited.with_label_values(&[namespace, limit]).inc();
     }

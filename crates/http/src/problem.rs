@@ -8,14 +8,14 @@ use sessile_core::Limit;
 use crate::SessionsError;
 
 /// The methods that the session API knows, as `Allow` lists them.
-pub(crate) const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE";
+pub(crate) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// When a client may try again, in seconds: a new leader is there sooner.
 const RETRY_AFTER_SECONDS: &str = "1";
 /// What every error's type begins with; Kask's.
 const TYPE: &str = "https://www.mediawiki.org/wiki/Kask/errors/";
 
 /// The types of all answers 5xx, as their bodies tell them behind [`TYPE`].
-pub(crate) const FAILURES: [&str; 11] = [
+pub(crate) const FAILURES: [&str; 14] = [
     "no_quorum",
     "time_waits",
     "outcome_unknown",
@@ -26,6 +26,9 @@ pub(crate) const FAILURES: [&str; 11] = [
     "storage_exhausted",
     "namespace_keys",
     "namespace_bytes",
+    "namespace_gives_way",
+    "too_many_answers",
+    "upgrade_unfinished",
     "server_error",
 ];
 
@@ -41,8 +44,12 @@ pub(crate) enum Problem {
     MethodNotAllowed,
     RequestTimeout,
     PreconditionFailed,
+    /// The condition failed, and has entity tags that could never hold.
+    WeakEntityTag,
     PayloadTooLarge,
     UriTooLong,
+    /// The idempotency key was used for another request.
+    IdempotencyKeyReused,
     ServerError,
     NoQuorum,
     TimeWaits,
@@ -57,8 +64,14 @@ pub(crate) enum Problem {
     NamespaceKeys,
     /// The namespace has as many bytes as it may have.
     NamespaceBytes,
+    /// As many answers to requests with idempotency keys are remembered as may be.
+    TooManyAnswers,
+    /// A member of the cluster runs a program that does not know such a request.
+    UpgradeUnfinished,
     /// What the namespace gives was changed while the request was under way.
     LimitsChanged,
+    /// The namespace takes no writes for the sake of others.
+    NamespaceGivesWay,
 }
 
 /// An error's status, and the words of its body. The first four that Kask knows are Kask's, to the letter.
@@ -87,6 +100,7 @@ impl From<&SessionsError> for Problem {
             SessionsError::Overloaded => Self::Overloaded,
             SessionsError::StorageFull => Self::InsufficientStorage,
             SessionsError::StorageExhausted => Self::StorageExhausted,
+            SessionsError::GivesWay => Self::NamespaceGivesWay,
             SessionsError::ShuttingDown => Self::ShuttingDown,
             SessionsError::ConditionFailed => Self::PreconditionFailed,
             SessionsError::Limit(Limit::Keys) => Self::NamespaceKeys,
@@ -94,6 +108,9 @@ impl From<&SessionsError> for Problem {
             SessionsError::Limit(Limit::Value) => Self::PayloadTooLarge,
             SessionsError::Limit(Limit::Lifetime) => Self::LimitsChanged,
             SessionsError::NoNamespace => Self::NotFound,
+            SessionsError::IdempotencyKeyReused => Self::IdempotencyKeyReused,
+            SessionsError::AnswersFull => Self::TooManyAnswers,
+            SessionsError::OlderRules => Self::UpgradeUnfinished,
             SessionsError::Internal(_) => Self::ServerError,
         }
     }
@@ -125,6 +142,19 @@ impl Problem {
                 "precondition_failed",
                 "Precondition failed",
                 "The condition of the request does not hold for the value that is stored now",
+            ),
+            Self::WeakEntityTag => (
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                "Precondition failed",
+                "If-Match has an entity tag that a proxy has weakened to W/\"...\", and a weak one matches nothing; keep the \
+                 proxy from changing answers, or send the tag without W/",
+            ),
+            Self::IdempotencyKeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "Idempotency key reused",
+                "The Idempotency-Key was used for another request within the last ten minutes; nothing was changed",
             ),
             Self::PayloadTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -196,6 +226,26 @@ impl Problem {
                 "Too many bytes",
                 "This namespace has as many bytes as it may have; values can be read, deleted and replaced by smaller ones",
             ),
+            Self::NamespaceGivesWay => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "namespace_gives_way",
+                "Namespace gives way",
+                "The storage fills up, and this namespace gives way to those of a higher priority; values can be read and \
+                 deleted, but not written",
+            ),
+            Self::TooManyAnswers => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_answers",
+                "Too many answers",
+                "No room is left to remember the answer for the Idempotency-Key; nothing was changed; try again later, or \
+                 without the key",
+            ),
+            Self::UpgradeUnfinished => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upgrade_unfinished",
+                "Upgrade unfinished",
+                "Not every member of the cluster runs a program that knows such a request yet; nothing was changed",
+            ),
             Self::LimitsChanged => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "limits_changed",
@@ -226,7 +276,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
         match self {
             Self::MethodNotAllowed => {
                 headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
@@ -236,6 +286,8 @@ impl Problem {
             | Self::OutcomeUnknown
             | Self::Overloaded
             | Self::ShuttingDown
+            | Self::TooManyAnswers
+            | Self::UpgradeUnfinished
             | Self::LimitsChanged => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
             }
@@ -255,12 +307,15 @@ impl Problem {
             | Self::BadRequest
             | Self::NotFound
             | Self::PreconditionFailed
+            | Self::WeakEntityTag
+            | Self::IdempotencyKeyReused
             | Self::UriTooLong
             | Self::ServerError
             | Self::InsufficientStorage
             | Self::StorageExhausted
             | Self::NamespaceKeys
-            | Self::NamespaceBytes => {}
+            | Self::NamespaceBytes
+            | Self::NamespaceGivesWay => {}
         }
         response
     }
@@ -268,5 +323,5 @@ impl Problem {
 
 /// Whether the session API knows that method.
 pub(crate) fn is_allowed(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE].contains(method)
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method)
 }

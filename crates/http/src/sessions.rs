@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sessile_core::{Delete, Limit, NamespaceId, NamespaceTable, Put, SessionKey, Version};
+use sessile_core::{Delete, IdempotencyKey, Limit, NamespaceId, NamespaceTable, Put, Renew, SessionKey, Ttl, Version};
 use tokio::time::Instant;
 
 /// The port: what the session API needs of a store.
 ///
 /// Every call answers by its deadline. A call may be dropped before it answers, when its client is gone; a write that
-/// is dropped may or may not happen.
+/// is dropped may or may not happen. The same write with the same idempotency key gets the answer of the first.
 pub trait Sessions: Send + Sync + 'static {
     /// The namespaces there are; `None` while the store does not know, or knows of none. Asked for each request.
     fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
@@ -39,6 +39,7 @@ pub trait Sessions: Send + Sync + 'static {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
+        idempotency: Option<IdempotencyKey>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Written, SessionsError>> + Send;
 
@@ -48,8 +49,19 @@ pub trait Sessions: Send + Sync + 'static {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
+        idempotency: Option<IdempotencyKey>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Deleted, SessionsError>> + Send;
+
+    /// Gives a session a new lifetime, durably once this answers; `None` when there is none, or no longer.
+    fn renew(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        renew: Renew,
+        idempotency: Option<IdempotencyKey>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Option<Written>, SessionsError>> + Send;
 
     /// Whether this node could serve a linearizable read now.
     fn is_ready(&self, deadline: Instant) -> impl Future<Output = Result<(), SessionsError>> + Send;
@@ -64,6 +76,8 @@ pub struct Session {
     pub version: Version,
     /// How long it has left; `None` when it never expires.
     pub remaining: Option<Duration>,
+    /// The lifetime that a read gives it again, if it is in the last half of that, and reads renew it.
+    pub due: Option<Ttl>,
 }
 
 /// What one node knows of a key.
@@ -75,7 +89,7 @@ pub struct LocalRead {
     pub age: Duration,
 }
 
-/// A write that happened.
+/// A write that happened, or the one that was renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// Which write it is.
@@ -109,6 +123,9 @@ pub enum SessionsError {
     /// A disk is full; nothing was changed.
     #[error("the storage is full")]
     StorageFull,
+    /// Disks fill up, and the namespace gives way to those of a higher priority; nothing was changed.
+    #[error("the namespace gives way to others while disks fill up")]
+    GivesWay,
     /// A disk is full, and so is what was reserved for deletes; nothing was changed.
     #[error("the storage is full, and its reserve for deletes is used up")]
     StorageExhausted,
@@ -124,6 +141,15 @@ pub enum SessionsError {
     /// The namespace was dropped; nothing was changed.
     #[error("there is no such namespace any more")]
     NoNamespace,
+    /// The idempotency key was used for another request; nothing was changed.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyKeyReused,
+    /// No room is left to remember the answer by the idempotency key; nothing was changed.
+    #[error("as many answers are remembered as may be")]
+    AnswersFull,
+    /// Not every member of the cluster can follow such a write yet; nothing was changed.
+    #[error("the rules in force do not know such a request")]
+    OlderRules,
     /// A defect. Its text is logged, so it must not contain a key or a value.
     #[error("internal error: {0}")]
     Internal(#[source] Box<dyn Error + Send + Sync>),
@@ -141,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_value_is_never_printed() {
-        let session = Session { value: Bytes::from_static(b"topsecret"), version: Version::new(7), remaining: None };
+        let value = Bytes::from_static(b"topsecret");
+        let session = Session { value, version: Version::new(7), remaining: None, due: None };
         let deleted = Deleted { existed: true, taken: Some(session) };
         let printed = format!("{deleted:?}");
         assert!(printed.contains("9 bytes") && !printed.contains("topsecret"), "{printed}");

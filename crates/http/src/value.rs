@@ -71,6 +71,20 @@ fn declared(body: &Body) -> Option<usize> {
     body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok())
 }
 
+/// Whether a body that should have nothing in it has nothing in it.
+pub(crate) async fn is_empty(mut body: Body) -> bool {
+    while let Some(frame) = body.frame().await {
+        let data = frame.ok().map(http_body::Frame::into_data);
+        // Trailers say nothing; whatever else cannot be read is not nothing.
+        match data {
+            Some(Ok(data)) if data.is_empty() => {}
+            Some(Err(_trailers)) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Reads the value; a body of one frame, which most are, is not copied.
 pub(crate) async fn receive(mut body: Body, max: usize, mut held: Held) -> Result<Received, (Problem, &'static str)> {
     let expected = declared(&body).unwrap_or(0).min(max);

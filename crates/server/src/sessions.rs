@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use sessile_cluster::{Cluster, ClusterError, LiveRecord};
 use sessile_core::{
-    Action, Delete, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Put, Refusal, SessionKey, Taken,
+    Action, Delete, IdempotencyKey, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Put, Refusal,
+    Renew, SessionKey, SessionRequest, Taken,
 };
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::SetOnce;
@@ -70,10 +71,12 @@ impl Sessions for ClusterSessions {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
+        idempotency: Option<IdempotencyKey>,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
         let cluster = self.cluster(deadline).await?;
-        match cluster.write(namespace, key, Action::Put(put), deadline).await.map_err(unanswered)? {
+        let request = SessionRequest { action: Action::Put(put), idempotency };
+        match cluster.write(namespace, key, request, deadline).await.map_err(unanswered)? {
             Outcome::Written { version } => Ok(Written { version }),
             other => Err(refused(&other)),
         }
@@ -84,11 +87,29 @@ impl Sessions for ClusterSessions {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
+        idempotency: Option<IdempotencyKey>,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
         let cluster = self.cluster(deadline).await?;
-        match cluster.write(namespace, key, Action::Delete(delete), deadline).await.map_err(unanswered)? {
+        let request = SessionRequest { action: Action::Delete(delete), idempotency };
+        match cluster.write(namespace, key, request, deadline).await.map_err(unanswered)? {
             Outcome::Deleted { existed, taken } => Ok(Deleted { existed, taken: taken.map(session) }),
+            other => Err(refused(&other)),
+        }
+    }
+
+    async fn renew(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        renew: Renew,
+        idempotency: Option<IdempotencyKey>,
+        deadline: Instant,
+    ) -> Result<Option<Written>, SessionsError> {
+        let cluster = self.cluster(deadline).await?;
+        let request = SessionRequest { action: Action::Renew(renew), idempotency };
+        match cluster.write(namespace, key, request, deadline).await.map_err(unanswered)? {
+            Outcome::Renewed { version } => Ok(version.map(|version| Written { version })),
             other => Err(refused(&other)),
         }
     }
@@ -105,12 +126,14 @@ pub fn live(found: LiveRecord) -> Session {
     Session {
         version: found.record.header.version,
         remaining: remaining(found.record.header.expires_at, found.clock),
+        due: found.record.header.due_renewal(found.clock),
         value: found.record.value,
     }
 }
 
 fn session(taken: Taken) -> Session {
-    Session { version: taken.version, remaining: remaining(taken.expires_at, taken.clock), value: taken.value }
+    let remaining = remaining(taken.expires_at, taken.clock);
+    Session { version: taken.version, remaining, due: None, value: taken.value }
 }
 
 fn remaining(expires_at: LogTime, clock: LogTime) -> Option<Duration> {
@@ -125,7 +148,9 @@ fn unanswered(error: ClusterError) -> SessionsError {
         ClusterError::Overloaded => SessionsError::Overloaded,
         ClusterError::StorageFull => SessionsError::StorageFull,
         ClusterError::StorageExhausted => SessionsError::StorageExhausted,
+        ClusterError::GivesWay => SessionsError::GivesWay,
         ClusterError::Stopping => SessionsError::ShuttingDown,
+        ClusterError::OlderRules => SessionsError::OlderRules,
         ClusterError::TooLarge => SessionsError::Internal(Box::new(error)),
     }
 }
@@ -133,6 +158,8 @@ fn unanswered(error: ClusterError) -> SessionsError {
 fn refused(outcome: &Outcome) -> SessionsError {
     match outcome {
         Outcome::Refused(Refusal::ConditionFailed) => SessionsError::ConditionFailed,
+        Outcome::Refused(Refusal::IdempotencyKeyReused) => SessionsError::IdempotencyKeyReused,
+        Outcome::Refused(Refusal::AnswersFull) => SessionsError::AnswersFull,
         Outcome::Refused(Refusal::Limit(limit)) => SessionsError::Limit(*limit),
         Outcome::Refused(Refusal::Namespace(NamespaceRefusal::Unknown)) => SessionsError::NoNamespace,
         // An outcome's `Debug` shows no value.

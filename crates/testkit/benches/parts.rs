@@ -42,6 +42,7 @@ fn rules(criterion: &mut Criterion) {
         counted_by_name: true,
         key_bytes: 60,
         limits: Limits::NONE,
+        keeps_lifetime: false,
     };
     let header = Header {
         namespace_generation: 0,
@@ -52,6 +53,7 @@ fn rules(criterion: &mut Criterion) {
         version: Version::new(6),
         value_bytes: VALUE_BYTES as u64,
         value_hash: value_hash(&value()),
+        lifetime: None,
     };
     let current = Record { header, value: value() };
     let day = Ttl::from_secs(86_400).unwrap_or(Ttl::FOREVER);

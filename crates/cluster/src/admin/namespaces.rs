@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sessile_core::{
     BaseUri, Command, GroupName, MAX_GROUPS, MAX_NAMESPACES, NamespaceChanged, NamespaceCommand, NamespaceId,
-    NamespaceName, NamespaceRefusal, NamespaceSettings, NamespaceTable, Outcome, ReadConsistency, Refusal,
+    NamespaceName, NamespaceRefusal, NamespaceSettings, NamespaceTable, Outcome, ReadConsistency, Refusal, Renewal,
     RulesVersion, Tally, Ttl, TtlPolicy,
 };
 use tokio::time::Instant;
@@ -154,12 +154,14 @@ async fn change(
 ) -> Result<NamespaceResponse, Status> {
     let making = async {
         let deadline = Instant::now() + CHANGE_TIMEOUT;
+        let needed = command.rules_needed();
+        member.own_namespaces.raise_rules(needed, &member.group, &member.writes).await;
         let changed = match member.writes.command(Command::Namespace(command), deadline).await {
             Some(Outcome::Namespace(changed)) => changed,
             Some(Outcome::Refused(Refusal::Namespace(refusal))) => {
                 return Err(refused(&member.group.state.namespaces(), refusal));
             }
-            Some(Outcome::Refused(Refusal::RulesUnsupported)) => return Err(no_rules(member)),
+            Some(Outcome::Refused(Refusal::RulesUnsupported)) => return Err(no_rules(member, needed)),
             _ => {
                 return Err(Status::deadline_exceeded(
                     "no quorum has answered in time: it may have been done or not; `sessile namespace list` shows it",
@@ -174,7 +176,7 @@ async fn change(
 /// Returns when what is applied here holds everything that was acknowledged before.
 async fn prove(member: &ManagedMember) -> Result<(), Status> {
     if member.group.state.rules() < RulesVersion::NAMESPACES && !goes_by_its_file(member) {
-        return Err(no_rules(member));
+        return Err(no_rules(member, RulesVersion::NAMESPACES));
     }
     member.reads.prove(Instant::now() + LIST_TIMEOUT).await.map_err(|_| {
         Status::unavailable("no quorum confirms what this node knows of the namespaces; try again in a moment")
@@ -208,12 +210,11 @@ fn all(member: &ManagedMember) -> Vec<(NamespaceId, NamespaceSettings)> {
     table.iter().map(|(id, namespace)| (id, namespace.settings.clone())).collect()
 }
 
-fn no_rules(member: &ManagedMember) -> Status {
+fn no_rules(member: &ManagedMember, needed: RulesVersion) -> Status {
     Status::failed_precondition(format!(
-        "rules version {} is in force, and namespaces come with version {}: it is raised as soon as every member runs a \
+        "rules version {} is in force, and this comes with version {needed}: it is raised as soon as every member runs a \
          program that knows it; nothing was changed",
         member.group.state.rules(),
-        RulesVersion::NAMESPACES
     ))
 }
 
@@ -240,6 +241,7 @@ fn chosen(before: NamespaceSettings, choices: &NamespaceChoices) -> Result<Names
         true => ReadConsistency::Local,
         false => ReadConsistency::Linearizable,
     });
+    let renewal = choices.renew_half.map(|half| if half { Renewal::Half } else { Renewal::Never });
     Ok(NamespaceSettings {
         base_uri: base_uri.unwrap_or(before.base_uri),
         max_keys: choices.max_keys.unwrap_or(before.max_keys),
@@ -247,6 +249,7 @@ fn chosen(before: NamespaceSettings, choices: &NamespaceChoices) -> Result<Names
         max_value: choices.max_value_bytes.unwrap_or(before.max_value),
         read_consistency: read_consistency.unwrap_or(before.read_consistency),
         priority: choices.priority.unwrap_or(before.priority),
+        renewal: renewal.unwrap_or(before.renewal),
         ..before
     })
 }
@@ -278,6 +281,7 @@ fn differences(before: &NamespaceSettings, after: &NamespaceSettings) -> Vec<Str
             format!("max value {}", settings.max_value),
             format!("{} reads", settings.read_consistency.name()),
             format!("priority {}", settings.priority),
+            format!("renew {}", settings.renewal.name()),
         ]
     };
     let pairs = shown(before).into_iter().zip(shown(after));
@@ -296,6 +300,7 @@ fn status_of(id: NamespaceId, settings: &NamespaceSettings, total: &Tally, group
         max_value_bytes: settings.max_value,
         local_reads: settings.read_consistency == ReadConsistency::Local,
         priority: settings.priority,
+        renew_half: settings.renewal == Renewal::Half,
         keys: total.keys,
         bytes: total.bytes,
         groups,

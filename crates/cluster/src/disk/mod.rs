@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use sessile_store::{LogStore, SessionState};
 use tokio::time::Instant;
 
-pub(crate) use room::{Refuses, Room, Shortage};
+pub(crate) use room::{FULL, Refuses, Room, Shortage};
 pub(crate) use space::Space;
 use trend::Trend;
 
@@ -112,6 +112,11 @@ impl Disk {
     pub(crate) fn refuses(&self) -> Refuses {
         let seen = self.seen.lock();
         Refuses::of(seen.room.shortage().is_some(), seen.is_exhausted)
+    }
+
+    /// How far it is from where little is left to where there is no room, in thousandths.
+    pub(crate) fn pressure(&self) -> u32 {
+        self.seen.lock().room.pressure()
     }
 
     /// Whether writes that take room must wait until there is some.

@@ -9,6 +9,8 @@ const FILES_LEFT: u64 = 512;
 const FILES_LEFT_PART: u64 = 10;
 /// Writes come back when this part of the limit is free beyond it: they would come and go with each file of the log.
 const MARGIN_PART: u64 = 16;
+/// The pressure on a disk whose free bytes have come to the limit, in thousandths.
+pub(crate) const FULL: u32 = 1_000;
 /// Little is left below so many times the limit.
 const LOW_TIMES: u64 = 2;
 
@@ -53,6 +55,7 @@ pub(crate) struct Room {
     limit_bytes: u64,
     shortage: Option<Shortage>,
     is_low: bool,
+    pressure: u32,
 }
 
 impl Room {
@@ -72,12 +75,21 @@ impl Room {
             (_, _, true) => Some(Shortage::Refused),
             (false, false, false) => None,
         };
-        self.is_low = self.shortage.is_some() || space.free_bytes < limit_bytes.saturating_mul(LOW_TIMES);
+        let low = limit_bytes.saturating_mul(LOW_TIMES);
+        self.is_low = self.shortage.is_some() || space.free_bytes < low;
+        let gone = u128::from(low.saturating_sub(space.free_bytes)) * u128::from(FULL);
+        let span = u128::from(low.saturating_sub(limit_bytes)).max(1);
+        self.pressure = u32::try_from(gone / span).map_or(FULL, |pressure| pressure.min(FULL));
     }
 
     /// Bytes that must be free for writes.
     pub(crate) fn limit_bytes(&self) -> u64 {
         self.limit_bytes
+    }
+
+    /// How far the free bytes are gone from where little is left, 0, to where writes have no room, 1,000.
+    pub(crate) fn pressure(&self) -> u32 {
+        if self.shortage.is_some() { FULL } else { self.pressure }
     }
 
     /// Why writes have no room, if they have none.
@@ -136,6 +148,19 @@ mod tests {
         }
         room.judge(space(0), 0, false);
         assert!(!room.is_low() && room.shortage().is_none(), "an operator who keeps nothing free is asked for nothing");
+    }
+
+    #[test]
+    fn the_pressure_goes_from_where_little_is_left_to_where_there_is_no_room() {
+        let mut room = Room::default();
+        for (free, pressure) in [(5_000, 0), (3_200, 0), (2_400, 500), (1_601, 999), (1_600, 1_000), (0, 1_000)] {
+            room.judge(space(free), 1_600, false);
+            assert_eq!(room.pressure(), pressure, "{free} free");
+        }
+        room.judge(space(5_000), 1_600, true);
+        assert_eq!(room.pressure(), FULL, "refused by a quota");
+        room.judge(space(0), 0, false);
+        assert_eq!(room.pressure(), 0, "nothing is to be kept free");
     }
 
     #[test]

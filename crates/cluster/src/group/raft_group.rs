@@ -441,7 +441,7 @@ mod tests {
     impl Running {
         async fn put(&self, key: &SessionKey, value: &'static [u8]) -> Outcome {
             let put = Put { value: value.into(), ttl: Ttl::FOREVER, condition: Condition::None };
-            self.writes.write(NamespaceId::SESSIONS, key.clone(), Action::Put(put), soon()).await.unwrap()
+            self.writes.write(NamespaceId::SESSIONS, key.clone(), Action::Put(put).into(), soon()).await.unwrap()
         }
 
         async fn get(&self, key: &SessionKey) -> Option<Vec<u8>> {
@@ -480,7 +480,7 @@ mod tests {
         process.fault.stop_for(&"a fault of the process");
         for running in [&one, &two] {
             let put = Action::Put(Put { value: b"late"[..].into(), ttl: Ttl::FOREVER, condition: Condition::None });
-            let refused = running.writes.write(NamespaceId::SESSIONS, both.clone(), put, soon()).await;
+            let refused = running.writes.write(NamespaceId::SESSIONS, both.clone(), put.into(), soon()).await;
             assert_eq!(refused.err(), Some(ClusterError::Stopping), "a fault ends every group of a process");
         }
         process.stop.cancel();

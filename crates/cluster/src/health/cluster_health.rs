@@ -5,16 +5,17 @@ use std::time::Duration;
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::RwLock;
-use sessile_core::{LogTime, RulesVersion};
+use sessile_core::{LogTime, NamespaceId, RulesVersion};
 use sessile_store::NodeId;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::clocks::{self, ClockAlert};
 use super::commit_times::CommitTimes;
 use super::distances::Distances;
 use super::members::{Members, Verdict};
 use super::noticed::Noticed;
+use super::shedding;
 use crate::disk::{Disk, Refuses};
 use crate::group::{ClockJump, Group, voters};
 use crate::transport::{Receiving, ThisNode};
@@ -35,6 +36,8 @@ pub(crate) struct ClusterHealth {
     /// Random: a new one tells the others that this node has started anew.
     /// What is refused for want of room; looked at now and then.
     refuses: RwLock<Refuses>,
+    /// The namespaces that take no writes for the sake of others, while disks fill up; looked at with that.
+    gave_way: RwLock<Arc<BTreeSet<NamespaceId>>>,
 }
 
 impl ClusterHealth {
@@ -55,6 +58,7 @@ impl ClusterHealth {
             distances: Distances::default(),
             started_at: group.clock.wall(),
             refuses: RwLock::default(),
+            gave_way: RwLock::default(),
             group,
         }
     }
@@ -62,6 +66,11 @@ impl ClusterHealth {
     /// What is refused now, because a voter has no room.
     pub(crate) fn refuses(&self) -> Refuses {
         *self.refuses.read()
+    }
+
+    /// The namespaces that take no writes for the sake of others.
+    pub(crate) fn gave_way(&self) -> Arc<BTreeSet<NamespaceId>> {
+        self.gave_way.read().clone()
     }
 
     /// Looks what must be refused, because a voter has no room: by this node's own disk if it has a vote, by the
@@ -73,6 +82,27 @@ impl ClusterHealth {
         let own = if voters.contains(&self.group.node) { self.disk.refuses() } else { Refuses::Nothing };
         let others = self.members.disks_refuse(self.group.leader(), |member| voters.contains(&member));
         *self.refuses.write() = own.max(others);
+        let own = if voters.contains(&self.group.node) { self.disk.pressure() } else { 0 };
+        self.look_who_gives_way(own.max(self.members.disk_pressure(|member| voters.contains(&member))));
+    }
+
+    fn look_who_gives_way(&self, pressure: u32) {
+        let (before, namespaces) = (self.gave_way(), self.group.state.namespaces());
+        let now = shedding::give_way(&namespaces, pressure, &before);
+        if now == *before {
+            return;
+        }
+        for id in now.difference(&before) {
+            warn!(
+                namespace = namespaces.name_of(*id),
+                pressure,
+                "disks fill up: writes to the namespace are refused, for the sake of those of a higher priority"
+            );
+        }
+        for id in before.difference(&now) {
+            info!(namespace = namespaces.name_of(*id), pressure, "writes to the namespace are accepted again");
+        }
+        *self.gave_way.write() = Arc::new(now);
     }
 
     /// Whether a member answers: it reported lately, or took a heartbeat of this node, as the leader.
@@ -132,6 +162,7 @@ impl ClusterHealth {
             disk_low: disk.is_low,
             disk_seconds_left: disk.time_left.map(|left| left.as_secs()),
             disk_exhausted: disk.is_exhausted,
+            disk_pressure: self.disk.pressure(),
             refuses_writes: group.leads().then(|| self.refuses() >= Refuses::Puts),
             refuses_deletes: group.leads().then(|| self.refuses() >= Refuses::Deletes),
             receiving_bytes: self.receiving.bytes(),

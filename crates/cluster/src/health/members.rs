@@ -183,6 +183,13 @@ impl Members {
         })
     }
 
+    /// The highest pressure on a disk that a voter reported lately, in thousandths.
+    pub(crate) fn disk_pressure(&self, is_voter: impl Fn(NodeId) -> bool) -> u32 {
+        let known = self.known.lock();
+        let voters = known.iter().filter(|(member, _)| is_voter(**member)).filter_map(|(_, known)| known.fresh());
+        voters.map(|(report, _)| report.disk_pressure).max().unwrap_or_default()
+    }
+
     /// Holds this node's checksums against those that the others reported.
     pub(crate) fn compare(&self, own: &[(u64, u64)]) -> Verdict {
         let own: BTreeMap<u64, u64> = own.iter().copied().collect();

@@ -12,6 +12,7 @@ mod members;
 mod noticed;
 mod readiness;
 mod search;
+mod shedding;
 
 pub(crate) use clock_watch::run as watch_clocks;
 pub(crate) use cluster_health::{ClusterHealth, jump_to_wire};

@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use sessile_core::{Action, NamespaceId, NamespaceSettings, NamespaceTable, Outcome, SessionKey};
+use sessile_core::{
+    Action, NamespaceId, NamespaceSettings, NamespaceTable, Outcome, RulesVersion, SessionKey, SessionRequest,
+};
 use sessile_store::{LiveRecord, LogId, Member, NodeId, Progress};
 use tokio::time::Instant;
 
@@ -67,17 +69,32 @@ impl Cluster {
         &self,
         namespace: NamespaceId,
         key: SessionKey,
-        action: Action,
+        request: impl Into<SessionRequest> + Send,
         deadline: Instant,
     ) -> Result<Outcome, ClusterError> {
-        let needed = if matches!(action, Action::Put(_)) { Refuses::Puts } else { Refuses::Deletes };
+        let request = request.into();
+        let frees = matches!(request.action, Action::Delete(_));
+        let needed = if frees { Refuses::Deletes } else { Refuses::Puts };
         let refuses = self.parts.health.refuses();
         if refuses >= needed {
             let exhausted = refuses >= Refuses::Deletes;
             return Err(if exhausted { ClusterError::StorageExhausted } else { ClusterError::StorageFull });
         }
-        let written = self.parts.writes.write(namespace, key, action, deadline).await;
+        if !frees && self.parts.health.gave_way().contains(&namespace) {
+            return Err(ClusterError::GivesWay);
+        }
+        self.has_rules(request.rules_needed()).await?;
+        let written = self.parts.writes.write(namespace, key, request, deadline).await;
         written.map_err(|error| self.or_time_waits(error))
+    }
+
+    /// Before that, no member may have a command in its log that it cannot read.
+    async fn has_rules(&self, needed: RulesVersion) -> Result<(), ClusterError> {
+        let Parts { group, writes, managed, .. } = &*self.parts;
+        if group.state.rules() < needed {
+            managed.own_namespaces.raise_rules(needed, group, writes).await;
+        }
+        if group.state.rules() < needed { Err(ClusterError::OlderRules) } else { Ok(()) }
     }
 
     /// Why no write passed by the deadline, although there may be a quorum.
@@ -136,6 +153,7 @@ impl Cluster {
             disk_limit_bytes: disk.limit_bytes,
             disk_nearly_full: disk.shortage.is_some(),
             disk_low: disk.is_low,
+            gave_way: self.parts.health.gave_way(),
             disk_time_left: disk.time_left,
             receiving_bytes: receiving.bytes(),
             namespaces: group.state.namespaces(),

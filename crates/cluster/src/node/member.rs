@@ -132,7 +132,7 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
         readiness: Arc::new(Readiness::new(fault.clone(), reads.clone(), writes.clone())),
         changes: Arc::new(changes),
         writes: writes.clone(),
-        own_namespaces: OwnNamespaces { namespaces: config.namespaces.clone(), is_alone: config.peers.is_none() },
+        own_namespaces: OwnNamespaces::new(config.namespaces.clone(), config.peers.is_none()),
     };
     let peers = PeerMember { receiver, reads: reads.clone(), writes: writes.clone(), health: health.clone() };
     let parts = Parts {

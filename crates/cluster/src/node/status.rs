@@ -44,6 +44,8 @@ pub struct Status {
     pub disk_nearly_full: bool,
     /// Whether little room is left, or will be within a day.
     pub disk_low: bool,
+    /// The namespaces that take no writes for the sake of those of a higher priority.
+    pub gave_way: Arc<BTreeSet<NamespaceId>>,
     /// Until writes are refused, by the trend of the last hour; `None` if the disk does not fill up.
     pub disk_time_left: Option<Duration>,
     /// Bytes of a snapshot that it has received so far; `None` if it receives none.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sessile_core::{Action, Command, NamespaceId, Outcome, ProposerId, Refusal, SessionCommand, SessionKey};
+use sessile_core::{Command, NamespaceId, Outcome, ProposerId, Refusal, SessionCommand, SessionKey, SessionRequest};
 use sessile_store::{DurationCounts, Durations, NodeId};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
@@ -93,7 +93,7 @@ impl Writes {
         &self,
         namespace: NamespaceId,
         key: SessionKey,
-        action: Action,
+        request: SessionRequest,
         deadline: Instant,
     ) -> Result<Outcome, ClusterError> {
         let ticket = self.proposer.begin(deadline).await?;
@@ -101,7 +101,7 @@ impl Writes {
         let mut in_doubt = false;
         loop {
             // The number makes it the same command; what it no longer waits for may have grown.
-            let command = encode(&ticket, namespace, key.clone(), action.clone());
+            let command = encode(&ticket, namespace, key.clone(), request.clone());
             if command.len() > MAX_COMMAND_BYTES {
                 return Err(ClusterError::TooLarge);
             }
@@ -209,7 +209,7 @@ impl Writes {
     }
 }
 
-fn encode(ticket: &Ticket<'_>, namespace: NamespaceId, key: SessionKey, action: Action) -> Bytes {
+fn encode(ticket: &Ticket<'_>, namespace: NamespaceId, key: SessionKey, request: SessionRequest) -> Bytes {
     let command = SessionCommand {
         proposer: ticket.id,
         incarnation: ticket.incarnation,
@@ -217,7 +217,7 @@ fn encode(ticket: &Ticket<'_>, namespace: NamespaceId, key: SessionKey, action: 
         lowest_outstanding: ticket.lowest_outstanding(),
         namespace,
         key,
-        action,
+        request,
     };
     Command::Session(command).encode()
 }

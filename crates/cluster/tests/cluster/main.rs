@@ -9,6 +9,7 @@ mod keys;
 mod moves;
 mod namespaces;
 mod one_node;
+mod renewals;
 mod stalling;
 mod stalls;
 mod support;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use sessile_cluster::{ClusterError, Node};
-use sessile_core::{Action, Condition, Delete, Outcome, Put, Refusal, Ttl};
+use sessile_cluster::{ClusterError, Node, NodeConfig};
+use sessile_core::{
+    Action, BaseUri, Condition, Delete, NamespaceName, NamespaceSettings, Outcome, Put, Refusal, Renew, Ttl,
+};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -70,6 +72,49 @@ async fn a_nearly_full_disk_refuses_writes_and_lets_deletes_through() {
     let deleted = node.cluster().write(SESSIONS, key(1), delete, deadline()).await.unwrap();
     assert_eq!(deleted, Outcome::Deleted { existed: true, taken: None });
     node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_refuses_the_writes_of_the_least_important_namespace_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let ranked = |name: &str, priority| NamespaceSettings {
+        priority,
+        ..NamespaceSettings::unlimited(NamespaceName::new(name).unwrap(), BaseUri::new(name).unwrap())
+    };
+    let ranks = move |config: &mut NodeConfig| {
+        config.namespaces = vec![ranked("sessions", 10), ranked("anonymous", 1)];
+    };
+    let node = start(dir.path(), ranks).await;
+    eventually("the namespaces are made", async || node.cluster().namespaces().is_seeded()).await;
+    let anonymous = node.cluster().namespaces().named("anonymous").unwrap().0;
+    let ask = async |node: &Node, namespace, action: Action| {
+        node.cluster().write(namespace, key(1), action, deadline()).await
+    };
+    let store = || Action::Put(put(b"a value"));
+    assert!(ask(&node, anonymous, store()).await.is_ok());
+    let free = node.cluster().status().disk_free_bytes;
+    node.stop().await.unwrap();
+
+    // Three quarters of what is free are to be left: two thirds of the way from twice that to that are gone.
+    let node = start(dir.path(), |config| {
+        ranks(config);
+        config.disk_reserve_bytes = free / 4 * 3;
+    })
+    .await;
+    let refused = async || ask(&node, anonymous, store()).await == Err(ClusterError::GivesWay);
+    eventually("the disk is measured", refused).await;
+    assert_eq!(node.cluster().status().gave_way.iter().collect::<Vec<_>>(), [&anonymous]);
+    assert!(node.cluster().read(anonymous, &key(1), deadline()).await.unwrap().is_some(), "it can be read");
+    assert!(matches!(ask(&node, SESSIONS, store()).await, Ok(Outcome::Written { .. })), "the other goes on");
+    let renewed = ask(&node, anonymous, Action::Renew(renew())).await;
+    assert_eq!(renewed, Err(ClusterError::GivesWay), "what lives longer keeps its room longer");
+    let delete = Action::Delete(Delete { condition: Condition::None, take: false });
+    assert_eq!(ask(&node, anonymous, delete).await, Ok(Outcome::Deleted { existed: true, taken: None }));
+    node.stop().await.unwrap();
+}
+
+fn renew() -> Renew {
+    Renew { ttl: Ttl::FOREVER, condition: Condition::None, if_due: false }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,13 +9,15 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use proptest::prelude::*;
 use sessile_core::{
-    Action, Bucket, Change, Command, Condition, Context, Delete, Header, HistoryCommand, Horizons, LogTime,
-    MAX_HISTORY, MAX_WINDOW_COMMANDS, NamespaceId, Outcome, ProposerId, Put, Record, Records, Recount, Refusal,
-    Register, Row, RowKey, RulesVersion, SessionCommand, SessionKey, State, Ttl, Version,
+    ANSWERS_KEPT, Action, BaseUri, Bucket, Change, Command, Condition, Context, Delete, Header, HistoryCommand,
+    Horizons, IdempotencyKey, LogTime, MAX_HISTORY, MAX_WINDOW_COMMANDS, NamespaceCommand, NamespaceId, NamespaceName,
+    NamespaceSettings, Outcome, ProposerId, Put, Record, Records, Recount, Refusal, Register, Renew, Renewal, Row,
+    RowKey, RulesVersion, SessionCommand, SessionKey, SessionRequest, State, Ttl, Version,
 };
 
 mod namespaces;
 mod outcomes;
+mod renewals;
 mod stories;
 
 const PROPOSER: ProposerId = ProposerId::new(7);
@@ -26,10 +28,34 @@ const START: u64 = 1_700_000_000_000;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Put { key: usize, value: u8, ttl: Option<usize>, condition: usize },
-    Delete { key: usize, take: bool, condition: usize },
+    Put {
+        key: usize,
+        value: u8,
+        ttl: Option<usize>,
+        condition: usize,
+        name: Option<u8>,
+    },
+    Delete {
+        key: usize,
+        take: bool,
+        condition: usize,
+        name: Option<u8>,
+    },
+    Renew {
+        key: usize,
+        ttl: Option<usize>,
+        condition: usize,
+        if_due: bool,
+        name: Option<u8>,
+    },
     Tick,
-    Repeat { back: usize },
+    /// A client asks the same again, as another command.
+    Again {
+        back: usize,
+    },
+    Repeat {
+        back: usize,
+    },
 }
 
 /// One entry of a made-up log: what to do, and the stamp's distance from the one before, which may be negative.
@@ -37,11 +63,17 @@ type Entry = (Step, i64);
 
 fn log() -> impl Strategy<Value = Vec<Entry>> {
     let key = 0..KEYS.len();
+    let ttl = prop::option::of(0..TTLS.len());
+    let name = prop::option::weighted(0.3, 0..6_u8);
     let step = prop_oneof![
-        6 => (key.clone(), any::<u8>(), prop::option::of(0..TTLS.len()), 0..6_usize)
-            .prop_map(|(key, value, ttl, condition)| Step::Put { key, value, ttl, condition }),
-        2 => (key, any::<bool>(), 0..6_usize).prop_map(|(key, take, condition)| Step::Delete { key, take, condition }),
+        6 => (key.clone(), any::<u8>(), ttl.clone(), 0..6_usize, name.clone())
+            .prop_map(|(key, value, ttl, condition, name)| Step::Put { key, value, ttl, condition, name }),
+        2 => (key.clone(), any::<bool>(), 0..6_usize, name.clone())
+            .prop_map(|(key, take, condition, name)| Step::Delete { key, take, condition, name }),
+        2 => (key, ttl, 0..6_usize, any::<bool>(), name)
+            .prop_map(|(key, ttl, condition, if_due, name)| Step::Renew { key, ttl, condition, if_due, name }),
         1 => Just(Step::Tick),
+        2 => (0..4_usize).prop_map(|back| Step::Again { back }),
         2 => (0..6_usize).prop_map(|back| Step::Repeat { back }),
     ];
     let pause = prop_oneof![4 => -2_000..5_000_i64, 2 => 0..120_000_i64, 1 => 0..100_000_000_i64];
@@ -113,19 +145,38 @@ impl Replica {
 #[derive(Default)]
 struct Model {
     clock: LogTime,
-    live: BTreeMap<SessionKey, (Bytes, LogTime, Version)>,
+    live: BTreeMap<SessionKey, Live>,
+    answers: BTreeMap<IdempotencyKey, (SessionKey, Action, LogTime, Outcome)>,
+}
+
+#[derive(Clone)]
+struct Live {
+    value: Bytes,
+    expires_at: LogTime,
+    version: Version,
+    ttl: Ttl,
 }
 
 impl Model {
     fn apply(&mut self, index: u64, stamp: LogTime, command: &SessionCommand) -> Outcome {
         self.pass(stamp);
+        let Some(name) = &command.request.idempotency else { return self.carry_out(index, command) };
+        if let Some((key, action, _, outcome)) = self.answers.get(name) {
+            let is_same = (key, action) == (&command.key, &command.request.action);
+            return if is_same { outcome.clone() } else { Outcome::Refused(Refusal::IdempotencyKeyReused) };
+        }
+        let outcome = self.carry_out(index, command);
+        let answer = (command.key.clone(), command.request.action.clone(), self.clock, outcome.clone());
+        self.answers.insert(name.clone(), answer);
+        outcome
+    }
+
+    fn carry_out(&mut self, index: u64, command: &SessionCommand) -> Outcome {
         let now = self.live.get(&command.key).cloned();
-        let version = now.as_ref().map(|(_, _, version)| *version);
-        let condition = match &command.action {
-            Action::Put(put) => &put.condition,
-            Action::Delete(delete) => &delete.condition,
-        };
-        let holds = match condition {
+        let version = now.as_ref().map(|live| live.version);
+        let expires = |ttl: Ttl| ttl.as_secs().map_or(u64::MAX, |ttl| self.clock.as_millis() + ttl * 1_000);
+        let expires_at = |ttl| LogTime::from_millis(expires(ttl));
+        let holds = match command.request.action.condition() {
             Condition::None => true,
             Condition::Absent => version.is_none(),
             Condition::Present => version.is_some(),
@@ -135,30 +186,41 @@ impl Model {
         if !holds {
             return Outcome::Refused(Refusal::ConditionFailed);
         }
-        match &command.action {
+        match &command.request.action {
             Action::Put(put) => {
-                let version = Version::new(index);
-                let expires = put.ttl.as_secs().map_or(u64::MAX, |ttl| self.clock.as_millis() + ttl * 1_000);
-                self.live.insert(command.key.clone(), (put.value.clone(), LogTime::from_millis(expires), version));
+                let (version, expires_at) = (Version::new(index), expires_at(put.ttl));
+                let live = Live { value: put.value.clone(), expires_at, version, ttl: put.ttl };
+                self.live.insert(command.key.clone(), live);
                 Outcome::Written { version }
             }
             Action::Delete(delete) => {
                 self.live.remove(&command.key);
-                let taken = now.clone().filter(|_| delete.take).map(|(value, expires_at, version)| {
+                let taken = now.clone().filter(|_| delete.take).map(|Live { value, version, expires_at, .. }| {
                     sessile_core::Taken { value, version, expires_at, clock: self.clock }
                 });
                 Outcome::Deleted { existed: now.is_some(), taken }
+            }
+            Action::Renew(Renew { ttl, if_due, .. }) => {
+                let Some(live) = now else { return Outcome::Renewed { version: None } };
+                let left = live.expires_at.as_millis() - self.clock.as_millis();
+                let is_due = live.ttl.as_secs().is_some_and(|ttl| left <= ttl * 500);
+                if is_due || !if_due {
+                    let renewed = Live { expires_at: expires_at(*ttl), ttl: *ttl, ..live };
+                    self.live.insert(command.key.clone(), renewed);
+                }
+                Outcome::Renewed { version }
             }
         }
     }
 
     fn pass(&mut self, stamp: LogTime) {
         self.clock = self.clock.max(stamp);
-        self.live.retain(|_, (_, expires, _)| *expires > self.clock);
+        self.live.retain(|_, live| live.expires_at > self.clock);
+        self.answers.retain(|_, (_, _, at, _)| at.after(ANSWERS_KEPT) > self.clock);
     }
 
     fn read(&self, key: &SessionKey) -> Option<(Bytes, Version)> {
-        self.live.get(key).map(|(value, _, version)| (value.clone(), *version))
+        self.live.get(key).map(|live| (live.value.clone(), live.version))
     }
 }
 
@@ -172,14 +234,26 @@ fn condition(kind: usize, last: Version) -> Condition {
     }
 }
 
+fn ttl(place: Option<usize>) -> Ttl {
+    place.map_or(Ttl::FOREVER, |place| Ttl::from_secs(TTLS[place]).unwrap())
+}
+
+/// `sessions` without limits, whose records keep their lifetime.
+fn renewed_by_reads() -> NamespaceSettings {
+    let settings = NamespaceSettings::unlimited(NamespaceName::sessions(), BaseUri::default());
+    NamespaceSettings { renewal: Renewal::Half, ..settings }
+}
+
 /// Turns steps into entries: index, stamp, command, and whether it repeats an earlier one.
 fn entries(log: &[Entry]) -> Vec<(u64, LogTime, Command, bool)> {
-    let mut out = vec![(
-        1,
-        LogTime::from_millis(START),
+    let first = [
         Command::Register(Register { proposer: PROPOSER, previous: 0, nonce: 9 }),
-        false,
-    )];
+        Command::RaiseRules(RulesVersion::SUPPORTED),
+        Command::Namespace(NamespaceCommand::Seed(vec![renewed_by_reads()])),
+    ];
+    let numbered = first.into_iter().zip(1..);
+    let mut out: Vec<_> =
+        numbered.map(|(command, index)| (index, LogTime::from_millis(START), command, false)).collect();
     let mut said: Vec<SessionCommand> = Vec::new();
     let mut clock = START;
     for (step, pause) in log {
@@ -187,7 +261,8 @@ fn entries(log: &[Entry]) -> Vec<(u64, LogTime, Command, bool)> {
         clock = clock.saturating_add_signed(*pause);
         let sequence = said.len() as u64 + 1;
         let last = Version::new(index.saturating_sub(1));
-        let mut say = |key: &usize, action| {
+        let named = |name: &Option<u8>| name.map(|name| IdempotencyKey::new(vec![b'a' + name]).unwrap());
+        let mut say = |key: &usize, name: &Option<u8>, action| {
             said.push(SessionCommand {
                 proposer: PROPOSER,
                 incarnation: 1,
@@ -195,24 +270,34 @@ fn entries(log: &[Entry]) -> Vec<(u64, LogTime, Command, bool)> {
                 lowest_outstanding: sequence.saturating_sub(8).max(1),
                 namespace: SESSIONS,
                 key: SessionKey::new(KEYS[*key]).unwrap(),
-                action,
+                request: SessionRequest { action, idempotency: named(name) },
             });
             said[said.len() - 1].clone()
         };
         let (command, repeated) = match step {
-            Step::Put { key, value, ttl, condition: kind } => {
-                let ttl = ttl.map_or(Ttl::FOREVER, |ttl| Ttl::from_secs(TTLS[ttl]).unwrap());
+            Step::Put { key, value, ttl: granted, condition: kind, name } => {
                 let value = Bytes::from(vec![*value; usize::from(*value)]);
-                (Command::Session(say(key, Action::Put(Put { value, ttl, condition: condition(*kind, last) }))), false)
+                let put = Put { value, ttl: ttl(*granted), condition: condition(*kind, last) };
+                (Command::Session(say(key, name, Action::Put(put))), false)
             }
-            Step::Delete { key, take, condition: kind } => {
+            Step::Delete { key, take, condition: kind, name } => {
                 let delete = Delete { condition: condition(*kind, last), take: *take };
-                (Command::Session(say(key, Action::Delete(delete))), false)
+                (Command::Session(say(key, name, Action::Delete(delete))), false)
+            }
+            Step::Renew { key, ttl: granted, condition: kind, if_due, name } => {
+                let renew = Renew { ttl: ttl(*granted), condition: condition(*kind, last), if_due: *if_due };
+                (Command::Session(say(key, name, Action::Renew(renew))), false)
+            }
+            Step::Again { back } if said.len() > *back => {
+                let before = said[said.len() - 1 - back].clone();
+                let lowest_outstanding = sequence.saturating_sub(8).max(1);
+                said.push(SessionCommand { sequence, lowest_outstanding, ..before });
+                (Command::Session(said[said.len() - 1].clone()), false)
             }
             Step::Repeat { back } if said.len() > *back => {
                 (Command::Session(said[said.len() - 1 - back].clone()), true)
             }
-            Step::Tick | Step::Repeat { .. } => (Command::Tick, false),
+            Step::Tick | Step::Repeat { .. } | Step::Again { .. } => (Command::Tick, false),
         };
         out.push((index, LogTime::from_millis(clock), command, repeated));
     }

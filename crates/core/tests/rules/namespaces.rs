@@ -118,7 +118,7 @@ fn write(sequence: u64, namespace: NamespaceId, key: &str, action: Action) -> Co
         lowest_outstanding: sequence,
         namespace,
         key: SessionKey::new(key.to_owned()).unwrap(),
-        action,
+        request: action.into(),
     })
 }
 
@@ -132,6 +132,7 @@ fn put(sequence: u64, namespace: NamespaceId, key: &str, bytes: usize, ttl: Opti
 enum Step {
     Put { namespace: u32, key: usize, bytes: usize, ttl: Option<usize> },
     Delete { namespace: u32, key: usize },
+    Renew { namespace: u32, key: usize, ttl: Option<usize> },
     Tick,
     Create { name: usize },
     Limit { namespace: u32, keys: u64, bytes: u64 },
@@ -147,6 +148,8 @@ fn steps() -> impl Strategy<Value = Vec<(Step, i64)>> {
         10 => (namespace(), 0..KEYS.len(), 0..40_usize, prop::option::of(0..LIFETIMES.len()))
             .prop_map(|(namespace, key, bytes, ttl)| Step::Put { namespace, key, bytes, ttl }),
         2 => (namespace(), 0..KEYS.len()).prop_map(|(namespace, key)| Step::Delete { namespace, key }),
+        2 => (namespace(), 0..KEYS.len(), prop::option::of(0..LIFETIMES.len()))
+            .prop_map(|(namespace, key, ttl)| Step::Renew { namespace, key, ttl }),
         1 => Just(Step::Tick),
         2 => (0..NAMES.len()).prop_map(|name| Step::Create { name }),
         1 => (namespace(), 0..6_u64, 0..200_u64)
@@ -169,6 +172,11 @@ fn command(state: &State, sequence: u64, step: &Step) -> Command {
         Step::Delete { namespace, key } => {
             let delete = Delete { condition: Condition::None, take: false };
             return write(sequence, id(namespace), KEYS[key], Action::Delete(delete));
+        }
+        Step::Renew { namespace, key, ttl } => {
+            let ttl = ttl.map_or(Ttl::FOREVER, |ttl| Ttl::from_secs(LIFETIMES[ttl]).unwrap());
+            let renew = Renew { ttl, condition: Condition::None, if_due: false };
+            return write(sequence, id(namespace), KEYS[key], Action::Renew(renew));
         }
         Step::Tick => return Command::Tick,
         Step::Create { name } => NamespaceCommand::Create(settings(name)),
@@ -196,11 +204,17 @@ impl Model {
     fn apply(&mut self, clock: LogTime, command: &Command, outcome: &Outcome) {
         self.0.retain(|_, (_, expires)| *expires > clock);
         match (command, outcome) {
-            (Command::Session(command), Outcome::Written { .. } | Outcome::Deleted { .. }) => {
+            (
+                Command::Session(command),
+                Outcome::Written { .. } | Outcome::Deleted { .. } | Outcome::Renewed { .. },
+            ) => {
                 let place = (command.namespace, command.key.clone());
-                match &command.action {
+                match &command.request.action {
                     Action::Put(put) => drop(self.0.insert(place, (put.value.clone(), put.ttl.expires_at(clock)))),
                     Action::Delete(_) => drop(self.0.remove(&place)),
+                    Action::Renew(renew) => {
+                        self.0.entry(place).and_modify(|(_, expires)| *expires = renew.ttl.expires_at(clock));
+                    }
                 }
             }
             (Command::Namespace(NamespaceCommand::Truncate { namespace, group: None }), Outcome::Namespace(_))
@@ -218,7 +232,8 @@ impl Model {
 
 /// A write passes exactly if it keeps its namespace within its limits, or makes nothing larger.
 fn assert_limits_hold(before: &State, after: &State, command: &Command, outcome: &Outcome) {
-    let Command::Session(SessionCommand { namespace, action: Action::Put(put), key, .. }) = command else { return };
+    let Command::Session(SessionCommand { namespace, request, key, .. }) = command else { return };
+    let Action::Put(put) = &request.action else { return };
     let Some(of) = after.namespaces().get(*namespace) else {
         assert_eq!(*outcome, Outcome::Refused(Refusal::Namespace(NamespaceRefusal::Unknown)));
         return;

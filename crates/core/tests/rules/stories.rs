@@ -10,7 +10,8 @@ fn put(sequence: u64, lowest_outstanding: u64, incarnation: u64) -> Command {
         lowest_outstanding,
         namespace: SESSIONS,
         key: SessionKey::new("awiki:1").unwrap(),
-        action: Action::Put(Put { value: Bytes::from_static(b"v"), ttl: Ttl::FOREVER, condition: Condition::None }),
+        request: Action::Put(Put { value: Bytes::from_static(b"v"), ttl: Ttl::FOREVER, condition: Condition::None })
+            .into(),
     })
 }
 
@@ -123,7 +124,7 @@ fn a_window_is_bounded_in_bytes_and_as_full_after_a_restart_as_before() {
         let Command::Session(mut command) = put(sequence, 1, 1) else { unreachable!() };
         let put = Put { value: vec![1; 1024 * 1024].into(), ttl: Ttl::FOREVER, condition: Condition::None };
         let delete = Delete { condition: Condition::None, take: true };
-        command.action = if take { Action::Delete(delete) } else { Action::Put(put) };
+        command.request = if take { Action::Delete(delete) } else { Action::Put(put) }.into();
         replica.apply(index, stamp, &Command::Session(command))
     };
     let mut handed_out = 0;
@@ -149,7 +150,7 @@ fn the_lowest_outstanding_command_always_finds_room() {
         let Command::Session(mut command) = put(sequence, 1, 1) else { unreachable!() };
         let put = Put { value: vec![1; 1024 * 1024].into(), ttl: Ttl::FOREVER, condition: Condition::None };
         let take = Delete { condition: Condition::None, take: true };
-        command.action = if sequence % 2 == 0 { Action::Put(put) } else { Action::Delete(take) };
+        command.request = if sequence % 2 == 0 { Action::Put(put) } else { Action::Delete(take) }.into();
         replica.apply(sequence, stamp, &Command::Session(command));
     }
     assert_eq!(replica.apply(10, stamp, &put(10, 1, 1)), Outcome::Refused(Refusal::WindowFull));
@@ -201,7 +202,8 @@ fn the_checksum_tells_states_apart_by_whatever_is_in_it() {
         replica.apply(1, stamp, &register(0, 5));
         let Command::Session(mut command) = put(1, 1, 1) else { unreachable!() };
         command.key = SessionKey::new(key.to_owned()).unwrap();
-        command.action = Action::Put(Put { value: Bytes::from_static(value), ttl: day(), condition: Condition::None });
+        command.request =
+            Action::Put(Put { value: Bytes::from_static(value), ttl: day(), condition: Condition::None }).into();
         replica.apply(2, stamp, &Command::Session(command));
         then(&mut replica);
         replica.state.checksum()
@@ -312,7 +314,7 @@ fn a_recount_finds_whatever_is_not_as_it_was_written() {
         let Command::Session(mut command) = put(sequence, sequence, 1) else { unreachable!() };
         command.key = key.clone();
         let (value, ttl) = (vec![u8::try_from(sequence).unwrap(); 9].into(), Ttl::from_secs(90).unwrap());
-        command.action = Action::Put(Put { value, ttl, condition: Condition::None });
+        command.request = Action::Put(Put { value, ttl, condition: Condition::None }).into();
         replica.apply(sequence + 1, stamp, &Command::Session(command));
     }
     let differs = |change: &dyn Fn(&mut BTreeMap<SessionKey, Record>)| {

@@ -38,9 +38,9 @@ pub(super) const ABORTED: Metric = Metric::counter(
 pub(super) const LIMITED: Metric = Metric::counter(
     "sessile_namespace_refusals_total",
     Unit::Count,
-    "Writes that were refused because they would have broken a limit of their namespace.",
+    "Writes that a limit of their namespace refused, or its priority while disks fill up",
 )
-.by(&[NAMESPACE, Label { name: "limit", values: Values::Of(&["keys", "bytes", "value", "lifetime"]) }])
+.by(&[NAMESPACE, Label { name: "limit", values: Values::Of(&["keys", "bytes", "value", "lifetime", "priority"]) }])
 .shown(Shown::When("once a limit refused a write"));
 pub(super) const OPEN: Metric =
     Metric::gauge("sessile_http_connections", Unit::Count, "Open connections.").by(&[LISTENERS]);

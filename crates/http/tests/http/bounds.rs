@@ -27,7 +27,7 @@ async fn each_trouble_of_the_store_has_its_own_answer() {
             let answer = world.request(method, "/sessions/v1/k", "", body.as_bytes()).await;
             assert_eq!((answer.status, answer.kind().as_str()), (status, kind), "{method}");
             assert_eq!(answer.header("retry-after"), (status == 503).then_some("1"), "{method} {kind}");
-            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            assert_eq!(answer.header("cache-control"), Some("no-store, no-transform"));
         }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, Put, SessionKey, Version};
+use sessile_core::{
+    Condition, Delete, IdempotencyKey, NamespaceId, NamespaceTable, Put, Renew, SessionKey, Ttl, Version,
+};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -32,12 +34,20 @@ struct State {
     /// How old what it reads locally is.
     age: Duration,
     namespaces: Option<Arc<NamespaceTable>>,
+    /// How many renewals were asked for.
+    renewals: usize,
+    /// What writes with idempotency keys were last told, by the keys.
+    answered: HashMap<IdempotencyKey, Told>,
 }
+
+/// Which request it was, and what it was told.
+type Told = (String, Option<Version>, Option<Session>);
 
 struct Record {
     value: Bytes,
     version: Version,
     expires_at: Option<Duration>,
+    ttl: Ttl,
 }
 
 pub(crate) struct Fake {
@@ -81,6 +91,10 @@ impl Fake {
         self.state.lock().records.len()
     }
 
+    pub(crate) fn renewals(&self) -> usize {
+        self.state.lock().renewals
+    }
+
     pub(crate) fn shut_gate(&self) {
         self.shut.store(true, std::sync::atomic::Ordering::SeqCst);
     }
@@ -121,7 +135,39 @@ impl State {
             value: record.value.clone(),
             version: record.version,
             remaining: record.expires_at.map(|end| end - self.clock),
+            due: record.ttl.as_secs().and_then(|seconds| {
+                let left = record.expires_at? - self.clock;
+                (left <= Duration::from_secs(seconds) / 2).then_some(record.ttl)
+            }),
         })
+    }
+}
+
+impl State {
+    /// What the same request was told, if it has come before.
+    #[expect(clippy::type_complexity, reason = "what a write and what a delete is told, side by side")]
+    fn again(
+        &self,
+        key: Option<&IdempotencyKey>,
+        request: &str,
+    ) -> Result<Option<(Option<Version>, Option<Session>)>, SessionsError> {
+        match key.and_then(|key| self.answered.get(key)) {
+            Some((before, version, taken)) if before == request => Ok(Some((*version, taken.clone()))),
+            Some(_) => Err(SessionsError::IdempotencyKeyReused),
+            None => Ok(None),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        key: Option<IdempotencyKey>,
+        request: String,
+        version: Option<Version>,
+        taken: Option<Session>,
+    ) {
+        if let Some(key) = key {
+            self.answered.insert(key, (request, version, taken));
+        }
     }
 }
 
@@ -157,15 +203,22 @@ impl Sessions for Fake {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
+        idempotency: Option<IdempotencyKey>,
         _: Instant,
     ) -> Result<Written, SessionsError> {
         self.arrive(Some(&key)).await?;
         let mut state = self.state.lock();
+        let request = format!("{:?} {:?} {put:?}", key.as_bytes(), put.value);
+        if let Some((version, _)) = state.again(idempotency.as_ref(), &request)? {
+            return version.map(|version| Written { version }).ok_or(SessionsError::IdempotencyKeyReused);
+        }
         holds(&put.condition, state.live(namespace, &key).as_ref())?;
         state.last += 1;
         let version = Version::new(state.last);
         let expires_at = put.ttl.as_secs().map(|seconds| state.clock + Duration::from_secs(seconds));
-        state.records.insert((namespace, key.to_bytes()), Record { value: put.value, version, expires_at });
+        let record = Record { value: put.value, version, expires_at, ttl: put.ttl };
+        state.records.insert((namespace, key.to_bytes()), record);
+        state.answer(idempotency, request, Some(version), None);
         Ok(Written { version })
     }
 
@@ -174,14 +227,45 @@ impl Sessions for Fake {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
+        idempotency: Option<IdempotencyKey>,
         _: Instant,
     ) -> Result<Deleted, SessionsError> {
         self.arrive(Some(&key)).await?;
         let mut state = self.state.lock();
+        let request = format!("{:?} {delete:?}", key.as_bytes());
+        if let Some((_, taken)) = state.again(idempotency.as_ref(), &request)? {
+            return Ok(Deleted { existed: taken.is_some(), taken });
+        }
         let live = state.live(namespace, &key);
         holds(&delete.condition, live.as_ref())?;
         state.records.remove(&(namespace, key.to_bytes()));
-        Ok(Deleted { existed: live.is_some(), taken: live.filter(|_| delete.take) })
+        let existed = live.is_some();
+        let taken = live.filter(|_| delete.take);
+        state.answer(idempotency, request, None, taken.clone());
+        Ok(Deleted { existed, taken })
+    }
+
+    async fn renew(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        renew: Renew,
+        _: Option<IdempotencyKey>,
+        _: Instant,
+    ) -> Result<Option<Written>, SessionsError> {
+        self.arrive(Some(&key)).await?;
+        let mut state = self.state.lock();
+        state.renewals += 1;
+        let live = state.live(namespace, &key);
+        holds(&renew.condition, live.as_ref())?;
+        let Some(live) = live else { return Ok(None) };
+        let expires_at = renew.ttl.as_secs().map(|seconds| state.clock + Duration::from_secs(seconds));
+        if let Some(record) = state.records.get_mut(&(namespace, key.to_bytes()))
+            && (!renew.if_due || live.due.is_some())
+        {
+            (record.expires_at, record.ttl) = (expires_at, renew.ttl);
+        }
+        Ok(Some(Written { version: live.version }))
     }
 
     async fn is_ready(&self, _: Instant) -> Result<(), SessionsError> {

@@ -32,7 +32,7 @@ fn request(method: &str, target: &str, body: impl Into<Bytes>) -> Request<Full<B
 async fn whole(answer: impl Future<Output = hyper::Result<Response<hyper::body::Incoming>>>) -> (u16, Bytes) {
     let answer = tokio::time::timeout(PATIENCE, answer).await.expect("the server is silent").unwrap();
     assert_eq!(answer.version(), Version::HTTP_2);
-    assert_eq!(answer.headers().get("cache-control").unwrap(), "no-store");
+    assert!(answer.headers().get("cache-control").unwrap().to_str().unwrap().starts_with("no-store"));
     assert_eq!(answer.headers().get("connection"), None);
     (answer.status().as_u16(), answer.into_body().collect().await.unwrap().to_bytes())
 }
@@ -52,7 +52,7 @@ async fn http_2_speaks_the_same_contract() {
         ("GET", "/sessions/v1/k", b"", 200, &large),
         ("GET", "/sessions/v1/k?x", b"", 400, b"{"),
         ("GET", "/sessions/v1/a%2Fb", b"", 404, b"{"),
-        ("PATCH", "/sessions/v1/k", b"", 405, b"{"),
+        ("LINK", "/sessions/v1/k", b"", 405, b"{"),
         ("DELETE", "/sessions/v1/k", b"", 204, b""),
         ("GET", "/livez", b"", 200, b"The process is running.\n"),
     ];

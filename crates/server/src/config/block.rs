@@ -42,6 +42,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "max_value",
             "read_consistency",
             "priority",
+            "renew",
         ],
     ),
     ("tls", &["cert", "key", "client_ca"]),

@@ -1,7 +1,7 @@
 use std::ops::RangeInclusive;
 
 use sessile_core::{
-    BaseUri, MAX_NAMESPACES, MAX_TTL, NamespaceName, NamespaceSettings, ReadConsistency, Ttl, TtlPolicy,
+    BaseUri, MAX_NAMESPACES, MAX_TTL, NamespaceName, NamespaceSettings, ReadConsistency, Renewal, Ttl, TtlPolicy,
 };
 
 use super::block::{Block, Located};
@@ -76,6 +76,12 @@ fn one(block: &Block<'_>) -> Result<NamespaceSettings, ConfigError> {
             })?,
         },
         priority: block.number("priority", "", &PRIORITY)?.map_or(0, |found| found.value.try_into().unwrap_or(0)),
+        renewal: match block.text("renew")? {
+            None => Renewal::Never,
+            Some(Located { value, line }) => Renewal::from_name(value).ok_or_else(|| {
+                not_one_of("namespaces.renew", &Renewal::ALL.map(Renewal::name).join(", "), value, line)
+            })?,
+        },
         ..NamespaceSettings::unlimited(name, base_uri)
     })
 }
@@ -95,8 +101,8 @@ fn ttl(block: &Block<'_>) -> Result<TtlPolicy, ConfigError> {
 
 /// Whether the top of a file can say all of it.
 pub(super) fn is_plain(settings: &NamespaceSettings) -> bool {
-    let NamespaceSettings { max_keys, max_bytes, max_value, priority, .. } = *settings;
-    (max_keys, max_bytes, max_value, priority) == (0, 0, 0, 0)
+    let NamespaceSettings { max_keys, max_bytes, max_value, priority, renewal, .. } = *settings;
+    (max_keys, max_bytes, max_value, priority, renewal) == (0, 0, 0, 0, Renewal::Never)
 }
 
 /// The list as it stands in a file, without what the top of the file says.
@@ -110,7 +116,7 @@ pub(super) fn lines(all: &[NamespaceSettings]) -> Vec<String> {
     let line = |settings: &&NamespaceSettings| {
         format!(
             "  - {{ name: {}, base_uri: {}, default_ttl: {}, max_ttl: {}, max_keys: {}, max_bytes: {}, max_value: {}, \
-             read_consistency: {}, priority: {} }}",
+             read_consistency: {}, priority: {}, renew: {} }}",
             settings.name,
             serde_json::Value::from(settings.base_uri.as_str()),
             seconds(settings.ttl.default_ttl()),
@@ -119,7 +125,8 @@ pub(super) fn lines(all: &[NamespaceSettings]) -> Vec<String> {
             settings.max_bytes,
             settings.max_value,
             settings.read_consistency.name(),
-            settings.priority
+            settings.priority,
+            settings.renewal.name()
         )
     };
     std::iter::once("namespaces:".to_owned()).chain(listed.iter().map(line)).collect()

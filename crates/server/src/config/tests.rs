@@ -5,7 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use sessile_cluster::Timing;
-use sessile_core::Ttl;
+use sessile_core::{Renewal, Ttl};
 use sessile_store::engine::EngineKind;
 
 use super::*;
@@ -398,7 +398,7 @@ fn the_openapi_file_is_read_with_the_configuration() {
 }
 
 const TWO_NAMESPACES: &str = "base_uri: /s\nnamespaces:\n  - {name: echo, base_uri: /echoseen/v1, default_ttl: 31536000, \
-                              max_keys: 7, read_consistency: local, priority: 10}\n";
+                              max_keys: 7, read_consistency: local, priority: 10, renew: half}\n";
 
 #[test]
 fn a_file_names_namespaces_beside_sessions_or_with_it() {
@@ -408,6 +408,7 @@ fn a_file_names_namespaces_beside_sessions_or_with_it() {
     assert_eq!((echo.name.as_str(), echo.base_uri.as_str(), echo.max_keys), ("echo", "/echoseen/v1/", 7));
     assert_eq!(echo.ttl.default_ttl().as_secs(), Some(31_536_000));
     assert_eq!(echo.ttl.max_ttl().as_secs(), Some(366 * 86_400), "a year at the least");
+    assert_eq!((sessions.renewal, echo.renewal), (Renewal::Never, Renewal::Half));
     assert_eq!(parse("").namespaces.len(), 1);
     let listed = parse("namespaces: [{name: sessions, base_uri: /s, default_ttl: 5, max_ttl: 5}]\n");
     assert_eq!((listed.base_uri.as_str(), listed.ttl.max_ttl().as_secs()), ("/s/", Some(5)));
@@ -418,6 +419,7 @@ fn a_fault_of_a_namespace_names_its_own_line() {
     for (yaml, sentence) in [
         ("namespaces:\n  - {base_uri: /a}\n", "line 2: a namespace needs `name`"),
         ("namespaces:\n  - {name: a}\n", "line 2: a namespace needs `base_uri`"),
+        ("namespaces:\n  - {name: a, base_uri: /a,\n     renew: often}\n", "line 3: `namespaces.renew`"),
         ("namespaces:\n  - {name: A, base_uri: /a}\n", "line 2: `namespaces.name` \"A\" is none"),
         (
             "namespaces:\n  - {name: a, base_uri: /a//b}\n",

@@ -157,6 +157,10 @@ declare! {
         .shown(TABLES);
 
     // The sessions.
+    GIVES_WAY = whether(
+        "sessile_namespace_gives_way",
+        "Whether writes to a namespace are refused for the sake of those of a higher priority, because disks fill up")
+        .by(&[NAMESPACE]);
     KEYS = count("sessile_keys", "Sessions that are counted: live, or expired for less than a minute or hour")
         .by(&[NAMESPACE, GROUP]).shown(GROUPS);
     BYTES = bytes("sessile_bytes", "Bytes of keys and values of these sessions").by(&[NAMESPACE, GROUP]).shown(GROUPS);

@@ -16,6 +16,10 @@ pub(super) fn measure(samples: &mut Samples, cluster: &Cluster) {
     time(samples, &status);
     work(samples, &figures);
     disk(samples, &status, &figures);
+    for (id, namespace) in status.namespaces.iter() {
+        let gives_way = truth(status.gave_way.contains(&id));
+        samples.set_by(&declared::GIVES_WAY, &[namespace.settings.name.as_str()], gives_way);
+    }
     for (namespace, group, tally) in &status.counts {
         let labels = [&status.namespaces.name_of(*namespace), group.as_str()];
         samples.set_by(&declared::KEYS, &labels, number(tally.keys));

@@ -99,6 +99,18 @@ pub(crate) struct Limits {
     /// The higher, the later its writes are refused when disks fill up
     #[arg(long, value_name = "NUMBER")]
     pub(crate) priority: Option<u32>,
+    /// Which reads renew what they find
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub(crate) renew: Option<Renew>,
+}
+
+/// Which reads renew what they find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Renew {
+    /// None
+    Never,
+    /// Those in the last half of its lifetime
+    Half,
 }
 
 /// What a read proves before it answers.
@@ -122,6 +134,7 @@ impl Limits {
             max_value_bytes: self.max_value,
             local_reads: self.read_consistency.map(|consistency| consistency == Consistency::Local),
             priority: self.priority,
+            renew_half: self.renew.map(|renew| renew == Renew::Half),
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn one(of: &NamespaceStatus) -> String {
         ("max value", limit(of.max_value_bytes)),
         ("reads", consistency(of).to_owned()),
         ("priority", of.priority.to_string()),
+        ("renew", renewal(of).to_owned()),
     ]
     .map(|(name, value)| format!("{name:<12}{value}\n"))
     .concat()
@@ -91,11 +92,16 @@ fn namespace(of: &NamespaceStatus) -> Value {
         "max_value": of.max_value_bytes,
         "read_consistency": consistency(of),
         "priority": of.priority,
+        "renew": renewal(of),
     })
 }
 
 fn consistency(of: &NamespaceStatus) -> &'static str {
     if of.local_reads { "local" } else { "linearizable" }
+}
+
+fn renewal(of: &NamespaceStatus) -> &'static str {
+    if of.renew_half { "half" } else { "never" }
 }
 
 /// A limit that is there, or that there is none.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use sessile_core::{
-    BaseUri, Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, NamespaceName, NamespaceSettings,
-    Outcome, Proposer, ProposerId, Record, Refusal, Row, RowKey, RulesVersion, SessionKey, StoredNamespace, Taken,
-    Tally, TruncatedGroup, Version, value_hash,
+    Answer, BaseUri, Bucket, Change, GroupName, Header, HistoryEntry, IdempotencyKey, LogTime, NamespaceId,
+    NamespaceName, NamespaceSettings, Outcome, Proposer, ProposerId, Record, Refusal, Row, RowKey, RulesVersion,
+    SessionKey, StoredNamespace, Taken, Tally, TruncatedGroup, Ttl, Version, value_hash,
 };
 
 const MOMENT: LogTime = LogTime::from_millis(1_700_000_000_000);
@@ -31,8 +31,14 @@ pub(super) fn record(value: &'static [u8]) -> Record {
         version: Version::new(123_456),
         value_bytes: value.len() as u64,
         value_hash: value_hash(value),
+        lifetime: None,
     };
     Record { header, value: Bytes::from_static(value) }
+}
+
+/// The same of a namespace whose records reads renew.
+pub(super) fn with_lifetime(record: Record) -> Record {
+    Record { header: Header { lifetime: Ttl::from_secs(3_600), ..record.header }, ..record }
 }
 
 fn change() -> Change {
@@ -46,7 +52,7 @@ fn namespace() -> StoredNamespace {
 }
 
 /// A row of each kind, by the kind's name.
-pub(super) fn rows() -> [(&'static str, RowKey, Row); 10] {
+pub(super) fn rows() -> [(&'static str, RowKey, Row); 11] {
     let group = GroupName::new(b"awiki").unwrap();
     let tally = Tally { keys: 2, bytes: 40, checksum: u128::MAX };
     let taken = Taken {
@@ -55,12 +61,14 @@ pub(super) fn rows() -> [(&'static str, RowKey, Row); 10] {
         expires_at: LogTime::NEVER,
         clock: LogTime::from_millis(5),
     };
+    let handed_out = Outcome::Deleted { existed: true, taken: Some(taken) };
     let outcomes = BTreeMap::from([
         (4, Outcome::Written { version: Version::new(9) }),
-        (5, Outcome::Deleted { existed: true, taken: Some(taken) }),
+        (5, handed_out.clone()),
         (6, Outcome::Refused(Refusal::UnknownIncarnation { current: 7 })),
     ]);
     let proposer = Proposer::from_parts(7, u64::MAX, 4, outcomes);
+    let (name, answer) = (IdempotencyKey::new("a-1").unwrap(), Answer { request: 5, at: MOMENT, outcome: handed_out });
     let truncated = TruncatedGroup { generation: 4, until: bucket() };
     [
         ("clock", RowKey::Clock, Row::Clock(MOMENT, RulesVersion::FIRST)),
@@ -73,5 +81,6 @@ pub(super) fn rows() -> [(&'static str, RowKey, Row); 10] {
         ("namespace", RowKey::Namespace(NamespaceId::new(2)), Row::Namespace(namespace())),
         ("truncated_group", RowKey::TruncatedGroup(NamespaceId::new(2), group), Row::TruncatedGroup(truncated)),
         ("unnamed", RowKey::Unnamed(NamespaceId::new(2)), Row::Unnamed(bucket())),
+        ("answer", RowKey::Answer(NamespaceId::new(2), name), Row::Answer(answer)),
     ]
 }

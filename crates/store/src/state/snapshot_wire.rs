@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::Message;
 use sessile_core::{
-    Bucket, Change, GroupName, Header, HistoryEntry, LogTime, NamespaceId, NamespaceSettings, Outcome, Proposer,
-    ProposerId, Record, Row, RowKey, RulesVersion, SessionKey, StoredNamespace, Tally, TruncatedGroup, Version,
+    Answer, Bucket, Change, GroupName, Header, HistoryEntry, IdempotencyKey, LogTime, NamespaceId, NamespaceSettings,
+    Outcome, Proposer, ProposerId, Record, Row, RowKey, RulesVersion, SessionKey, StoredNamespace, Tally,
+    TruncatedGroup, Ttl, Version,
 };
 
 use crate::codec::CodecError;
@@ -76,6 +77,13 @@ impl Item {
             Self::Row(RowKey::Unnamed(id), Row::Unnamed(until)) => {
                 Kind::Unnamed(wire::SnapshotUnnamed { namespace: id.number(), until_ms: until.end().as_millis() })
             }
+            Self::Row(RowKey::Answer(id, key), Row::Answer(answer)) => Kind::Answer(wire::SnapshotAnswer {
+                namespace: id.number(),
+                idempotency_key: key.to_bytes(),
+                request: Bytes::copy_from_slice(&answer.request.to_be_bytes()),
+                at_ms: answer.at.as_millis(),
+                outcome: answer.outcome.encode(),
+            }),
             Self::Row(
                 RowKey::Clock
                 | RowKey::Tally(..)
@@ -85,7 +93,8 @@ impl Item {
                 | RowKey::LastNamespace
                 | RowKey::Namespace(_)
                 | RowKey::TruncatedGroup(..)
-                | RowKey::Unnamed(_),
+                | RowKey::Unnamed(_)
+                | RowKey::Answer(..),
                 _,
             ) => return Err(CodecError::Damaged("a row is stored under the name of another kind")),
         };
@@ -119,6 +128,7 @@ impl Item {
                 let until = bucket_from_wire(sent.until_ms);
                 Self::Row(RowKey::Unnamed(NamespaceId::new(sent.namespace)), Row::Unnamed(until))
             }
+            Kind::Answer(sent) => answer_from_wire(&sent)?,
         })
     }
 }
@@ -133,6 +143,7 @@ fn record_to_wire(namespace: NamespaceId, key: &SessionKey, record: Record) -> w
         version,
         value_bytes: _,
         value_hash,
+        lifetime,
     } = record.header;
     wire::SnapshotRecord {
         namespace: namespace.number(),
@@ -145,6 +156,7 @@ fn record_to_wire(namespace: NamespaceId, key: &SessionKey, record: Record) -> w
         version: version.log_index(),
         value_hash,
         value: record.value,
+        lifetime_seconds: lifetime.map_or(0, |ttl| ttl.as_secs().unwrap_or(u64::MAX)),
     }
 }
 
@@ -158,6 +170,10 @@ fn record_from_wire(sent: wire::SnapshotRecord) -> Result<Item, CodecError> {
         version: Version::new(sent.version),
         value_bytes: sent.value.len() as u64,
         value_hash: sent.value_hash,
+        lifetime: match sent.lifetime_seconds {
+            u64::MAX => Some(Ttl::FOREVER),
+            seconds => Ttl::from_secs(seconds),
+        },
     };
     let key = SessionKey::new(sent.key).map_err(|_| CodecError::Damaged("a record's key is no key"))?;
     let record = Record { header, value: sent.value };
@@ -197,14 +213,27 @@ fn namespace_from_wire(sent: &wire::SnapshotNamespace) -> Result<Item, CodecErro
     Ok(Item::Row(RowKey::Namespace(NamespaceId::new(sent.namespace)), Row::Namespace(stored)))
 }
 
-fn proposer_from_wire(sent: wire::SnapshotProposer) -> Result<Item, CodecError> {
-    let outcome = |sent: wire::SnapshotOutcome| {
-        // A copy: what is kept must not hold on to the whole message.
-        let outcome = Outcome::decode(Bytes::copy_from_slice(&sent.outcome));
-        let outcome =
-            outcome.map_err(|_| CodecError::Damaged("an outcome does not decode; start the newest program"))?;
-        Ok((sent.sequence, outcome))
+fn outcome_from_wire(sent: &[u8]) -> Result<Outcome, CodecError> {
+    // A copy: what is kept must not hold on to the whole message.
+    let outcome = Outcome::decode(Bytes::copy_from_slice(sent));
+    outcome.map_err(|_| CodecError::Damaged("an outcome does not decode; start the newest program"))
+}
+
+fn answer_from_wire(sent: &wire::SnapshotAnswer) -> Result<Item, CodecError> {
+    let key = IdempotencyKey::new(Bytes::copy_from_slice(&sent.idempotency_key));
+    let key = key.map_err(|_| CodecError::Damaged("an answer's idempotency key is none"))?;
+    let request = <[u8; 16]>::try_from(&*sent.request);
+    let request = request.map_err(|_| CodecError::Damaged("the hash of an answer's request has not 16 bytes"))?;
+    let answer = Answer {
+        request: u128::from_be_bytes(request),
+        at: LogTime::from_millis(sent.at_ms),
+        outcome: outcome_from_wire(&sent.outcome)?,
     };
+    Ok(Item::Row(RowKey::Answer(NamespaceId::new(sent.namespace), key), Row::Answer(answer)))
+}
+
+fn proposer_from_wire(sent: wire::SnapshotProposer) -> Result<Item, CodecError> {
+    let outcome = |sent: wire::SnapshotOutcome| Ok((sent.sequence, outcome_from_wire(&sent.outcome)?));
     let id = proposer_id(&sent.proposer)?;
     let outcomes = sent.outcomes.into_iter().map(outcome).collect::<Result<BTreeMap<_, _>, CodecError>>()?;
     let proposer = Proposer::from_parts(sent.incarnation, sent.nonce, sent.lowest, outcomes);

@@ -85,6 +85,8 @@ impl StateStatus {
         noted.for_each(|(index, checksum)| self.checksums.note(index, checksum));
         for (key, row) in changes {
             match (key, row) {
+                // Nobody asks for answers but who comes again.
+                (RowKey::Answer(..), _) => {}
                 // They are among the horizons.
                 (RowKey::LastNamespace | RowKey::TruncatedGroup(..) | RowKey::Unnamed(_), _) => {}
                 (RowKey::Clock, _) | (RowKey::Namespace(_), Some(_)) => {}

@@ -9,7 +9,7 @@
 //! `ns` is the namespace's number, 4 bytes big endian. A snapshot carries everything but the owner.
 
 use bytes::{Bytes, BytesMut};
-use sessile_core::{Header, NamespaceId, Record, Row, RowKey, SessionKey, group_of};
+use sessile_core::{Header, NamespaceId, Record, Row, RowKey, SessionKey, Ttl, group_of};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::codec::{CodecError, plain, seal, unplain, unseal};
@@ -21,8 +21,10 @@ pub(super) const APPLIED_KEY: &[u8] = &[0x01];
 pub(super) const ROW_SPACE: u8 = 0x02;
 pub(super) const RECORD_SPACE: u8 = 0x10;
 
-/// The version that every record starts with.
+/// The version that a record starts with.
 const RECORD_VERSION: u8 = 1;
+/// The version of one that keeps its lifetime, in seconds, behind its header.
+const RECORD_WITH_LIFETIME: u8 = 2;
 /// Version byte and checksum of key and header.
 const RECORD_PREFIX_BYTES: usize = 1 + size_of::<u32>();
 
@@ -116,6 +118,10 @@ pub(super) fn encode_record(stored_key: &[u8], record: &Record) -> Bytes {
     bytes.resize(RECORD_PREFIX_BYTES, 0);
     plain(&record.header, &mut bytes);
     bytes[0] = RECORD_VERSION;
+    if let Some(lifetime) = record.header.lifetime {
+        plain(&lifetime.as_secs().unwrap_or(0), &mut bytes);
+        bytes[0] = RECORD_WITH_LIFETIME;
+    }
     let checksum = header_checksum(stored_key, &bytes[RECORD_PREFIX_BYTES..]);
     bytes[1..RECORD_PREFIX_BYTES].copy_from_slice(&checksum);
     bytes.extend_from_slice(&record.value);
@@ -134,11 +140,16 @@ pub(super) fn decode_record(stored_key: &[u8], bytes: &Bytes) -> Result<Record, 
 pub(super) fn decode_header(stored_key: &[u8], bytes: &[u8]) -> Result<(Header, usize), CodecError> {
     let short = CodecError::Damaged("a record is too short");
     let (&version, rest) = bytes.split_first().ok_or(short.clone())?;
-    if version != RECORD_VERSION {
-        return Err(CodecError::Version(version));
-    }
     let (checksum, rest) = rest.split_first_chunk::<4>().ok_or(short)?;
-    let (header, used) = unplain::<Header>(rest)?;
+    let (mut header, mut used) = unplain::<Header>(rest)?;
+    match version {
+        RECORD_VERSION => {}
+        RECORD_WITH_LIFETIME => {
+            let (seconds, more) = unplain::<u64>(rest.get(used..).unwrap_or_default())?;
+            (header.lifetime, used) = (Some(Ttl::from_secs(seconds).unwrap_or(Ttl::FOREVER)), used + more);
+        }
+        other => return Err(CodecError::Version(other)),
+    }
     if *checksum != header_checksum(stored_key, &rest[..used]) {
         return Err(CodecError::Damaged("a record's header is not what was written under its key"));
     }
@@ -186,9 +197,14 @@ mod tests {
     #[test]
     fn a_flipped_bit_in_a_record_or_its_key_is_found() {
         let record = examples::record(b"a session's value");
+        a_flipped_bit_is_found(&record);
+        a_flipped_bit_is_found(&examples::with_lifetime(record));
+    }
+
+    fn a_flipped_bit_is_found(record: &Record) {
         let key = record_key(NamespaceId::SESSIONS, &examples::key());
-        let stored = encode_record(&key, &record);
-        assert_eq!(decode_record(&key, &stored).unwrap(), record);
+        let stored = encode_record(&key, record);
+        assert_eq!(decode_record(&key, &stored).as_ref(), Ok(record));
         for bit in 0..stored.len() * 8 {
             let mut flipped = stored.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -240,6 +256,19 @@ mod tests {
 
     /// Golden, like the record above.
     #[test]
+    fn a_record_that_keeps_its_lifetime_is_read_and_written_as_it_was() {
+        let record = examples::with_lifetime(examples::record(b"a session's value"));
+        let stored_key = record_key(NamespaceId::SESSIONS, &examples::key());
+        let stored = bytes(
+            "02 91f7fe87 01 fb2c01 fd0068e5cf8b010000 fd4004e6cf8b010000 01 fc40e20100 11 fd96c16b371e9524ce fb100e
+             612073657373696f6e27732076616c7565",
+        );
+        assert_eq!(encode_record(&stored_key, &record), stored);
+        assert_eq!(decode_record(&stored_key, &stored).as_ref(), Ok(&record));
+    }
+
+    /// Golden, like the record above.
+    #[test]
     fn rows_of_the_first_version_are_read_and_written_as_they_were() {
         let table = [
             ("clock", "02 00", "01 ab8564d976541f70 00 00 fd0068e5cf8b010000 01"),
@@ -279,6 +308,11 @@ mod tests {
                 "01 c90c1c9b86a72bd4 07 02 05 6177696b69 07 04 fd4004e6cf8b010000",
             ),
             ("unnamed", "02 08 02", "01 f0f1a9e925992745 08 02 08 fd4004e6cf8b010000"),
+            (
+                "answer",
+                "02 09 02 03 612d31",
+                "01 60d3fe8bd3441458 09 02 03 612d31 09 05 fd0068e5cf8b010000 01 01 01 05 74616b656e 08 fdffffffffffffffff 05",
+            ),
         ];
         let rows = examples::rows();
         assert_eq!(rows.each_ref().map(|(name, ..)| *name), table.map(|(name, ..)| name));

@@ -8,6 +8,7 @@ mod memory;
 mod namespaces;
 mod opening;
 mod raft_suite;
+mod renewals;
 mod restart;
 mod retention;
 mod snapshots;
@@ -119,7 +120,7 @@ impl Leader {
             lowest_outstanding: self.sequence,
             namespace: NamespaceId::SESSIONS,
             key,
-            action,
+            request: action.into(),
         }))
     }
 }

@@ -2,37 +2,54 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sessile_core::{BaseUri, GroupName, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion};
+use sessile_core::{
+    BaseUri, GroupName, IdempotencyKey, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion,
+    SessionRequest,
+};
 
 use super::transfer::{install, snapshot_of, transfer};
 use super::*;
 use crate::{Member, Membership, NodeId};
 
-const ENGINES: [(EngineKind, EngineKind); 2] =
+pub(super) const ENGINES: [(EngineKind, EngineKind); 2] =
     [(EngineKind::Fjall, EngineKind::Sled), (EngineKind::Sled, EngineKind::Fjall)];
 const ECHO: NamespaceId = NamespaceId::new(2);
 
-fn settings(name: &str) -> NamespaceSettings {
+pub(super) fn settings(name: &str) -> NamespaceSettings {
     NamespaceSettings::unlimited(NamespaceName::new(name).unwrap(), BaseUri::new(name).unwrap())
 }
 
 impl Leader {
     /// A member that follows the newest rules, those rules, and two namespaces.
     fn begins_with_two_namespaces(&mut self) -> Vec<Entry> {
+        self.begins_with(vec![settings("sessions"), settings("echo")])
+    }
+
+    /// A member that follows the newest rules, those rules, and these namespaces.
+    pub(super) fn begins_with(&mut self, seed: Vec<NamespaceSettings>) -> Vec<Entry> {
         let node = NodeId::from(1);
         let members = BTreeMap::from([(node, Member::default())]);
         let membership = Membership::new(vec![BTreeSet::from([node])], members).unwrap();
         let first = Entry::new(log_id(1, self.index), EntryPayload::Membership(membership));
         self.index += 1;
-        let seed = NamespaceCommand::Seed(vec![settings("sessions"), settings("echo")]);
         let raise = self.entry(&Command::RaiseRules(RulesVersion::SUPPORTED));
         let register = Register { proposer: PROPOSER, previous: 0, nonce: 3 };
         // The log index of its registration is the proposer's incarnation.
         let registered = self.entry(&Command::Register(register));
-        vec![first, raise, registered, self.entry(&Command::Namespace(seed))]
+        vec![first, raise, registered, self.entry(&Command::Namespace(NamespaceCommand::Seed(seed)))]
     }
 
     fn put_in(&mut self, namespace: NamespaceId, key: SessionKey, value: Bytes) -> Entry {
+        self.says(namespace, key, Action::Put(Put { value, ttl: day(), condition: Condition::None }), None)
+    }
+
+    pub(super) fn says(
+        &mut self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        action: Action,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Entry {
         self.sequence += 1;
         self.entry(&Command::Session(SessionCommand {
             proposer: PROPOSER,
@@ -41,7 +58,7 @@ impl Leader {
             lowest_outstanding: self.sequence,
             namespace,
             key,
-            action: Action::Put(Put { value, ttl: day(), condition: Condition::None }),
+            request: SessionRequest { action, idempotency },
         }))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sessile::{ClusterSessions, live};
 use sessile_cluster::{Cluster, LiveRecord};
-use sessile_core::{Condition, Delete, NamespaceId, NamespaceTable, Put, SessionKey};
+use sessile_core::{Condition, Delete, IdempotencyKey, NamespaceId, NamespaceTable, Put, Renew, SessionKey};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use sessile_store::term_of;
 use tokio::time::Instant;
@@ -141,18 +141,20 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
+        idempotency: Option<IdempotencyKey>,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
         if !self.forgets_itself(&put.condition) {
-            let answer = self.own.put(namespace, key.clone(), put.clone(), deadline).await;
+            let answer = self.own.put(namespace, key.clone(), put.clone(), idempotency.clone(), deadline).await;
             if self.is_proposed_late(&answer) {
                 let own = self.own.clone();
                 #[expect(clippy::disallowed_methods, reason = "nobody waits for it any more: that is the defect")]
-                tokio::spawn(async move { own.put(namespace, key, put, deadline + LATE).await.is_ok() });
+                tokio::spawn(async move { own.put(namespace, key, put, idempotency, deadline + LATE).await.is_ok() });
             }
             return answer;
         }
-        again(deadline, |deadline| self.own.put(namespace, key.clone(), put.clone(), deadline)).await
+        again(deadline, |deadline| self.own.put(namespace, key.clone(), put.clone(), idempotency.clone(), deadline))
+            .await
     }
 
     async fn delete(
@@ -160,13 +162,28 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
+        idempotency: Option<IdempotencyKey>,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
         // A plain delete that is done twice takes away what was written in between, as a conditional write would.
         if self.defect != Defect::ConditionalForgetsItself {
-            return self.own.delete(namespace, key, delete, deadline).await;
+            return self.own.delete(namespace, key, delete, idempotency, deadline).await;
         }
-        again(deadline, |deadline| self.own.delete(namespace, key.clone(), delete.clone(), deadline)).await
+        again(deadline, |deadline| {
+            self.own.delete(namespace, key.clone(), delete.clone(), idempotency.clone(), deadline)
+        })
+        .await
+    }
+
+    async fn renew(
+        &self,
+        namespace: NamespaceId,
+        key: SessionKey,
+        renew: Renew,
+        idempotency: Option<IdempotencyKey>,
+        deadline: Instant,
+    ) -> Result<Option<Written>, SessionsError> {
+        self.own.renew(namespace, key, renew, idempotency, deadline).await
     }
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {
