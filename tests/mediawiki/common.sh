@@ -10,6 +10,8 @@
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
+# shellcheck source=tests/packages.sh
+source "$root/tests/packages.sh"
 mediawiki=${MEDIAWIKI_DIR:-/usr/share/mediawiki}
 
 PACKAGES=(mediawiki php-cli php-sqlite3 php-curl php-mbstring php-xml php-intl curl)
@@ -358,33 +360,6 @@ is_complete() {
     for extension in curl dom intl mbstring pdo_sqlite xml; do
         grep -qix "$extension" <<<"$modules" || return 1
     done
-}
-
-install_packages() {
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300)
-    [[ $(id -u) == 0 ]] || apt=(sudo -n "${apt[@]}")
-    "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${PACKAGES[@]}"
-}
-
-provide_packages() {
-    local lock output
-    is_complete && return
-    if ! command -v apt-get >/dev/null || { [[ $(id -u) != 0 ]] && [[ ${CI:-} != true ]]; }; then
-        note "Something of ${PACKAGES[*]} is missing. On Debian, as root:"
-        note "apt-get install --no-install-recommends ${PACKAGES[*]}"
-        [[ ${CI:-} != true ]] || exit 1
-        note "skipped"
-        exit 77
-    fi
-    # One run at a time: apt waits for dpkg's lock, but not for the one on its lists.
-    exec {lock}<"$here/common.sh"
-    flock "$lock"
-    if ! is_complete; then
-        note "installing ${PACKAGES[*]}"
-        output=$(install_packages 2>&1) || { note "$output"; exit 1; }
-        is_complete || { note "installed, and yet something is missing in $mediawiki or php -m"; exit 1; }
-    fi
-    exec {lock}<&-
 }
 
 # prepare [BINARY]: packages, the program, and a directory for this run that goes when it ends.
