@@ -50,6 +50,9 @@ pub struct SessionCommand {
     /// What the client calls this request by, to be answered as the first time if it comes again; empty if it does not.
     #[prost(bytes = "bytes", tag = "10")]
     pub idempotency_key: ::prost::bytes::Bytes,
+    /// Of such a request: the lifetime that the client asked for, in seconds; 0 if it asked for none.
+    #[prost(uint64, tag = "11")]
+    pub asked_ttl_seconds: u64,
     #[prost(oneof = "session_command::Action", tags = "7, 8, 9")]
     pub action: ::core::option::Option<session_command::Action>,
 }

@@ -1,7 +1,7 @@
-# What the stories about MediaWiki share: a report, processes, the wiki as a client sees it, the store as an operator
-# sees it. Sourced by them; `store` is the base URL under which the wiki finds Sessile. They define
+# What the stories about MediaWiki share: the wiki as a client sees it, the store as an operator sees it. Sourced by them;
+# `store` is the base URL under which the wiki finds Sessile. They define
 #
-#     stop_store      ends whatever they have started beside the wiki, also when a step has failed
+#     stop_store      if they start something else beside the wiki than one node
 #     PACKAGES+=(…)   and COMMANDS+=(…) if they need more of Debian than is said here
 #
 # shellcheck shell=bash
@@ -9,99 +9,19 @@
 # shellcheck disable=SC2016  # PHP's variables, not the shell's
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
-# shellcheck source=tests/packages.sh
-source "$root/tests/packages.sh"
+# shellcheck source=tests/steps.sh
+source "$here/../steps.sh"
 mediawiki=${MEDIAWIKI_DIR:-/usr/share/mediawiki}
 
 PACKAGES=(mediawiki php-cli php-sqlite3 php-curl php-mbstring php-xml php-intl curl)
 COMMANDS=(php curl setsid)
-readonly WIKI_ID=sessile_wiki        # the SQLite database's name: prefix of keys and cookies
+WIKI_ID=sessile_wiki                 # the SQLite database's name: prefix of keys and cookies
 readonly USER_NAME=Ada
 readonly REQUEST_LIMIT=20            # seconds a request may take; MediaWiki gives the store 3 s for each of its own
-readonly START_LIMIT=30              # seconds a server has to answer
-readonly STOP_LIMIT=10               # seconds a server has to end
-readonly BIND_ATTEMPTS=5             # another process may take a free port before we do
 
-sessile=''                           # the program
-run=''                               # this run's directory
 wiki='' wiki_pid=''                  # base URL and process group of the wiki
-store=''                             # base URL of the session API, as the wiki uses it
-method=setup                         # in the report: setup, POST or PUT
-passed=0 failed=0 reported=''
+method=POST                          # with which the wiki writes: POST or PUT
 writes_before=0 others_before=0
-
-# ---- Report ---------------------------------------------------------------------------------------------------
-
-note() { printf '%s\n' "$*"; }
-
-# Says why a step failed; the last answer is in the log dump.
-because() { printf '%s\n' "$*" >"$run/reason"; return 1; }
-
-# step WORDS COMMAND...: one line of the report. Not fatal; steps that lean on it fail by themselves.
-step() {
-    local words=$1
-    shift
-    : >"$run/reason"
-    if "$@"; then
-        passed=$((passed + 1))
-        printf '%-7s %-6s %s\n' ok "$method" "$words"
-    else
-        failed=$((failed + 1))
-        printf '%-7s %-6s %s\n' FAILED "$method" "$words"
-        [[ ! -s $run/reason ]] || sed 's/^/               /' "$run/reason" | redact
-    fi
-}
-
-# Session ids, tokens and the password are runs of 32 or more of these; all of them are credentials.
-redact() {
-    if [[ ${KEEP:-0} == 1 ]]; then cat; else sed -E 's/[0-9a-z]{32,}/<redacted>/g'; fi
-}
-
-dump_logs() {
-    local log
-    for log in "$run"/*.log "$run/answer" "$run/page"; do
-        [[ -s $log ]] || continue
-        note "---- ${log##*/} (its end)"
-        tail -n 40 "$log" | cut -c -400 | redact
-    done
-}
-
-# ---- Processes ------------------------------------------------------------------------------------------------
-
-# Below the range the kernel takes for outgoing connections, so that Sessile finds its port free after the crash.
-free_port() {
-    php -r '
-        for ( $try = 0; $try < 100; $try++ ) {
-            $port = random_int( 10000, 32000 );
-            $socket = @stream_socket_server( "tcp://127.0.0.1:$port" );
-            if ( $socket ) { echo $port; exit( 0 ); }
-        }
-        exit( 1 );'
-}
-
-# await PID URL: until the URL answers 200. Fails when the process ends or START_LIMIT is over.
-await() {
-    local deadline=$((SECONDS + START_LIMIT))
-    until [[ $(status "$2") == 200 ]] && is_running "$1"; do
-        is_running "$1" || { because "the process ended before $2 answered"; return 1; }
-        ((SECONDS < deadline)) || { because "$2 did not answer 200 within ${START_LIMIT} s"; return 1; }
-        sleep 0.1
-    done
-}
-
-is_running() { kill -0 "$1" 2>/dev/null; }
-
-# end PID [GROUP]: asks the process, or its group, to end; insists after STOP_LIMIT.
-end() {
-    local deadline=$((SECONDS + STOP_LIMIT))
-    kill -- "${2:-$1}" 2>/dev/null || true
-    while is_running "$1" && ((SECONDS < deadline)); do sleep 0.1; done
-    kill -KILL -- "${2:-$1}" 2>/dev/null || true
-    wait "$1" 2>/dev/null || true
-}
-
-status() { curl -sS --max-time 5 -o /dev/null -w '%{http_code}' "$1" 2>/dev/null || true; }
 
 start_wiki() {
     local attempt
@@ -130,14 +50,10 @@ stop_wiki() {
     wiki_pid=''
 }
 
-clean_up() {
-    local status=$?
-    trap - EXIT
-    if [[ $status != 0 && $status != 130 && -z $reported ]]; then dump_logs; fi
+# What the stories start beside the wiki, `stop_store` ends.
+stop_all() {
     stop_wiki
     stop_store
-    if [[ ${KEEP:-0} == 1 ]]; then note "kept: $run"; else rm -rf "$run"; fi
-    exit "$status"
 }
 
 # ---- The wiki, as a client sees it ----------------------------------------------------------------------------
@@ -315,42 +231,43 @@ count_writes() {
     others_before=$(requests "$other" '...')
 }
 
-store_is_down() { [[ $(status "$store/readyz") == 000 ]] || because "something still answers on its port"; }
-
 wiki_logged_errors() { [[ -s $run/store-errors.log ]] || because "MediaWiki did not miss the store"; }
 
 wiki_logged_no_error() { [[ ! -s $run/store-errors.log ]] || because "$(head -n 1 "$run/store-errors.log")"; }
 
 # ---- The wiki, from nothing to the end ------------------------------------------------------------------------
 
+# install_database NAME DIR: one wiki's, with the user in it; its LocalSettings.php is in DIR.
+install_database() {
+    MW_CONFIG_FILE=$2/LocalSettings.php php "$mediawiki/maintenance/install.php" \
+        --dbtype sqlite --dbpath "$run/db" --dbname "$1" --confpath "$2" --passfile "$run/password" \
+        --server http://127.0.0.1 --scriptpath "" --skins Vector "Sessile test" "$USER_NAME" \
+        >"$run/install.log" 2>&1 || { because "install.php failed"; return 1; }
+    [[ -s $2/LocalSettings.php ]] || { because "install.php wrote no LocalSettings.php"; return 1; }
+    rm "$run/install.log"
+}
+
 install_wiki() {
     mkdir "$run/db" "$run/cache"
     od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$run/password"
-    MW_CONFIG_FILE=$run/LocalSettings.php php "$mediawiki/maintenance/install.php" \
-        --dbtype sqlite --dbpath "$run/db" --dbname "$WIKI_ID" --confpath "$run" --passfile "$run/password" \
-        --server http://127.0.0.1 --scriptpath "" --skins Vector "Sessile test" "$USER_NAME" \
-        >"$run/install.log" 2>&1 || { because "install.php failed"; return 1; }
-    [[ -s $run/LocalSettings.php ]] || { because "install.php wrote no LocalSettings.php"; return 1; }
-    rm "$run/install.log"
+    install_database "$WIKI_ID" "$run" || return 1
     printf 'require "%s/settings.php";\n' "$here" >>"$run/LocalSettings.php"
 }
 
-finish() {
-    reported=yes
-    ((failed == 0)) || dump_logs
-    local code=$((failed > 0))
-    note "$passed passed, $failed failed"
-    if [[ ${KEEP:-0} == 1 && -n $wiki_pid ]]; then
-        note "wiki $wiki  user $USER_NAME  password $(<"$run/password")"
-        note "store $store/sessions/v1/  metrics $store/metrics"
-        note "Ctrl-C ends them."
-        trap 'exit $code' INT TERM
-        wait "$wiki_pid" || true
-    fi
-    exit "$code"
+# stay_up CODE: until Ctrl-C, and then exits with it.
+stay_up() {
+    [[ -n $wiki_pid ]] || return 0
+    note "wiki $wiki  user $USER_NAME  password $(<"$run/password")"
+    note "store $store/sessions/v1/  metrics $store/metrics"
+    note "Ctrl-C ends them."
+    # shellcheck disable=SC2064  # the code of now
+    trap "exit $1" INT TERM
+    wait "$wiki_pid" || true
 }
 
 # ---- What it needs --------------------------------------------------------------------------------------------
+
+missing_packages() { is_complete || printf '%s\n' "${PACKAGES[@]}"; }
 
 is_complete() {
     local command extension modules
@@ -360,27 +277,4 @@ is_complete() {
     for extension in curl dom intl mbstring pdo_sqlite xml; do
         grep -qix "$extension" <<<"$modules" || return 1
     done
-}
-
-# prepare [BINARY]: packages, the program, and a directory for this run that goes when it ends.
-prepare() {
-    if (($# > 0)); then
-        sessile=$(realpath -- "$1")
-        [[ -x $sessile ]] || { note "$1 is no program"; exit 64; }
-    fi
-    provide_packages
-    cd "$root" || exit 1
-    if (($# == 0)); then
-        note "building sessile"
-        cargo build --quiet --release -p sessile
-        sessile=$(realpath -- "${CARGO_TARGET_DIR:-target}/release/sessile")
-    fi
-    # Everything from here on is on this machine, whatever proxy leads out of it.
-    export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
-
-    umask 077
-    run=$(mktemp -d)
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
 }

@@ -153,7 +153,7 @@ main() {
     step "three nodes start" start_nodes
     step "HAProxy finds one that is ready" start_haproxy
     ((failed == 0)) || finish
-    method=POST
+    chapter=POST
     step "the wiki is up and keeps its sessions behind HAProxy" start_wiki
     [[ -n $wiki_pid ]] || finish
     step "the user logs in" log_in "$jar"

@@ -12,50 +12,10 @@ set -euo pipefail
 # shellcheck source=tests/mediawiki/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-store_address='' store_pid=''        # host:port and process of Sessile
-
-# ---- Sessile --------------------------------------------------------------------------------------------------
-
-start_store() {
-    local attempt
-    if [[ -n $store_address ]]; then
-        launch_store && return
-        stop_store
-        return 1
-    fi
-    for ((attempt = 1; attempt <= BIND_ATTEMPTS; attempt++)); do
-        store_address=127.0.0.1:$(free_port)
-        store=http://$store_address
-        launch_store && return
-        # Only a process that has ended may have lost its port to another.
-        if is_running "$store_pid"; then stop_store; return 1; fi
-        store_pid=''
-    done
-    return 1
-}
-
-launch_store() {
-    "$sessile" dev --listen "$store_address" --data-dir "$run/data" >>"$run/sessile.log" 2>&1 &
-    store_pid=$!
-    await "$store_pid" "$store/readyz"
-}
-
-crash_store() {
-    kill -KILL "$store_pid"
-    wait "$store_pid" 2>/dev/null || true
-    store_pid=''
-}
-
-stop_store() {
-    [[ -n $store_pid ]] || return 0
-    end "$store_pid"
-    store_pid=''
-}
-
 # ---- The story ------------------------------------------------------------------------------------------------
 
 round() {
-    method=$1
+    method=$1 chapter=$1
     local jars=$run/$method
     local jar=$jars.jar visitor=$jars.visitor.jar old=$jars.old.jar browser=$jars.browser.jar
     touch "$jar" "$browser"

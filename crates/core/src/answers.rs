@@ -122,17 +122,16 @@ pub(crate) fn is_lasting(outcome: &Outcome) -> bool {
     )
 }
 
-/// Tells one request from another: a hash over the key and all that it asks for. It finds mistakes, not malice: who can
+/// Tells one request from another: a hash over the key and all that it asks for, in its own words: the lifetime that it
+/// `asked` for, and not the one that was granted. It finds mistakes, not malice: who can
 /// find two requests of one hash can only be told the answer to his own.
-pub(crate) fn fingerprint(key: &SessionKey, action: &Action) -> u128 {
+pub(crate) fn fingerprint(key: &SessionKey, action: &Action, asked: Option<Ttl>) -> u128 {
     let mut hasher = Xxh3::new();
-    let ttl = |ttl: &Ttl| ttl.as_secs().unwrap_or(0);
+    let asked = asked.and_then(Ttl::as_secs).unwrap_or(0);
     let (tag, numbers, condition, value): (u64, [u64; 2], &Condition, &[u8]) = match action {
-        Action::Put(Put { value, ttl: lifetime, condition }) => (1, [ttl(lifetime), 0], condition, value),
+        Action::Put(Put { value, ttl: _, condition }) => (1, [asked, 0], condition, value),
         Action::Delete(Delete { condition, take }) => (2, [u64::from(*take), 0], condition, &[]),
-        Action::Renew(Renew { ttl: lifetime, condition, if_due }) => {
-            (3, [ttl(lifetime), u64::from(*if_due)], condition, &[])
-        }
+        Action::Renew(Renew { ttl: _, condition, if_due }) => (3, [asked, u64::from(*if_due)], condition, &[]),
     };
     let (kind, versions) = match condition {
         Condition::None => (0, None),
@@ -217,29 +216,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_granted_may_be_another_lifetime_when_the_same_is_asked_again() {
+        let key = SessionKey::new("x").unwrap();
+        let granted = |seconds| {
+            let put = Put { value: "v".into(), ttl: Ttl::from_secs(seconds).unwrap(), condition: Condition::None };
+            fingerprint(&key, &Action::Put(put), None)
+        };
+        assert_eq!(granted(60), granted(86_400));
+    }
+
+    #[test]
     fn requests_that_differ_in_anything_have_different_fingerprints() {
         let ttl = |seconds| Ttl::from_secs(seconds).unwrap();
-        let put = |value: &'static str, seconds, condition| {
-            Action::Put(Put { value: value.into(), ttl: ttl(seconds), condition })
+        let put = |value: &'static str, asked: Option<u64>, condition| {
+            (Action::Put(Put { value: value.into(), ttl: ttl(1), condition }), asked.map(ttl))
         };
-        let renew = |if_due| Action::Renew(Renew { ttl: ttl(1), condition: Condition::None, if_due });
+        let renew = |if_due, asked| (Action::Renew(Renew { ttl: ttl(1), condition: Condition::None, if_due }), asked);
+        let delete = |take| (Action::Delete(Delete { condition: Condition::None, take }), None);
         let versions = |numbers: &[u64]| numbers.iter().copied().map(Version::new).collect::<Vec<_>>();
         let actions = [
-            put("a", 1, Condition::None),
-            put("b", 1, Condition::None),
-            put("a", 2, Condition::None),
-            put("a", 1, Condition::Absent),
-            put("a", 1, Condition::Present),
-            put("a", 1, Condition::Matches(versions(&[1]))),
-            put("a", 1, Condition::Matches(versions(&[2]))),
-            put("a", 1, Condition::Differs(versions(&[1]))),
-            Action::Delete(Delete { condition: Condition::None, take: true }),
-            Action::Delete(Delete { condition: Condition::None, take: false }),
-            renew(true),
-            renew(false),
+            put("a", Some(1), Condition::None),
+            put("b", Some(1), Condition::None),
+            put("a", Some(2), Condition::None),
+            put("a", None, Condition::None),
+            put("a", Some(1), Condition::Absent),
+            put("a", Some(1), Condition::Present),
+            put("a", Some(1), Condition::Matches(versions(&[1]))),
+            put("a", Some(1), Condition::Matches(versions(&[2]))),
+            put("a", Some(1), Condition::Differs(versions(&[1]))),
+            delete(true),
+            delete(false),
+            renew(true, None),
+            renew(false, None),
+            renew(false, Some(ttl(2))),
         ];
         let keys = ["x", "y"].map(|key| SessionKey::new(key).unwrap());
-        let all = keys.iter().flat_map(|key| actions.iter().map(move |action| fingerprint(key, action)));
+        let all = keys.iter().flat_map(|key| {
+            let actions = actions.iter();
+            actions.map(move |(action, asked)| fingerprint(key, action, *asked))
+        });
         assert_eq!(all.collect::<BTreeSet<_>>().len(), keys.len() * actions.len());
     }
 }

@@ -88,13 +88,22 @@ pub struct Renew {
     pub if_due: bool,
 }
 
+/// What a client calls a request by, so that the same again gets the same answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The name; one is for one request only.
+    pub key: IdempotencyKey,
+    /// The lifetime that the client asked for, if it asked: what is granted may be another when it asks again.
+    pub asked: Option<Ttl>,
+}
+
 /// A write to one key as its client asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRequest {
     /// What to do with the key's record.
     pub action: Action,
     /// What the client calls it by, if it may ask the same again.
-    pub idempotency: Option<IdempotencyKey>,
+    pub idempotency: Option<Idempotency>,
 }
 
 /// Registers a proposer by compare-and-set on its previous incarnation.
@@ -217,7 +226,8 @@ impl SessionCommand {
             namespace: self.namespace.number(),
             key: self.key.to_bytes(),
             action: Some(action),
-            idempotency_key: idempotency.as_ref().map(IdempotencyKey::to_bytes).unwrap_or_default(),
+            idempotency_key: idempotency.as_ref().map(|named| named.key.to_bytes()).unwrap_or_default(),
+            asked_ttl_seconds: idempotency.as_ref().and_then(|named| named.asked?.as_secs()).unwrap_or(0),
         }
     }
 
@@ -238,8 +248,9 @@ impl SessionCommand {
                 if_due: renew.if_due,
             }),
         };
-        let named = Some(wire.idempotency_key).filter(|key| !key.is_empty());
-        let idempotency = named.map(IdempotencyKey::new).transpose();
+        let key = Some(wire.idempotency_key).filter(|key| !key.is_empty());
+        let key = key.map(IdempotencyKey::new).transpose().map_err(|_| CommandError("the idempotency key is none"))?;
+        let idempotency = key.map(|key| Idempotency { key, asked: Ttl::from_secs(wire.asked_ttl_seconds) });
         Ok(Self {
             proposer: ProposerId::from_bytes(&wire.proposer).ok_or(CommandError("the proposer is no id"))?,
             incarnation: wire.incarnation,
@@ -247,10 +258,7 @@ impl SessionCommand {
             lowest_outstanding: wire.lowest_outstanding,
             namespace: NamespaceId::new(wire.namespace),
             key: SessionKey::new(wire.key).map_err(|_| CommandError("the key is no key"))?,
-            request: SessionRequest {
-                action,
-                idempotency: idempotency.map_err(|_| CommandError("the idempotency key is none"))?,
-            },
+            request: SessionRequest { action, idempotency },
         })
     }
 }

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 
 use crate::{
-    Action, BaseUri, Command, Condition, IdempotencyKey, LogTime, NamespaceId, NamespaceName, NamespaceSettings,
-    ProposerId, Put, ReadConsistency, Register, Renewal, SessionCommand, SessionKey, SessionRequest, Taken, Ttl,
-    TtlPolicy, Version,
+    Action, BaseUri, Command, Condition, Idempotency, IdempotencyKey, LogTime, NamespaceId, NamespaceName,
+    NamespaceSettings, ProposerId, Put, ReadConsistency, Register, Renewal, SessionCommand, SessionKey, SessionRequest,
+    Taken, Ttl, TtlPolicy, Version,
 };
 
 pub(crate) fn session(action: Action) -> Command {
@@ -27,7 +27,8 @@ pub(crate) fn put(ttl: Ttl, condition: Condition) -> Command {
 
 pub(crate) fn named(command: Command) -> Command {
     let Command::Session(session) = command else { return command };
-    let request = SessionRequest { idempotency: IdempotencyKey::new("a-1").ok(), ..session.request };
+    let idempotency = IdempotencyKey::new("a-1").ok().map(|key| Idempotency { key, asked: Some(hour()) });
+    let request = SessionRequest { idempotency, ..session.request };
     Command::Session(SessionCommand { request, ..session })
 }
 

@@ -51,7 +51,7 @@ fn commands_of_the_first_version_are_read_and_written_as_they_were() {
             format!("0a3a {SESSION} 4a09 08901c 12021200 1801"),
             session(Action::Renew(Renew { ttl: hour(), condition: Condition::Present, if_due: true })),
         ),
-        (format!("0a36 {SESSION} 4200 5203612d31"), named(take(Condition::None, false))),
+        (format!("0a39 {SESSION} 4200 5203612d31 58901c"), named(take(Condition::None, false))),
         ("121f 0a1000000000000000000000000000000005 1003 18ffffffffffffffffff01".to_owned(), register()),
         ("1a00".to_owned(), Command::Tick),
         ("2202 0801".to_owned(), Command::RaiseRules(RulesVersion::FIRST)),

@@ -79,7 +79,9 @@ mod wire {
 pub use answers::{ANSWERS_KEPT, Answer, MAX_ANSWER_BYTES, MAX_ANSWERS};
 pub use base_uri::{BaseUri, BaseUriError};
 pub use bucket::Bucket;
-pub use command::{Action, Command, CommandError, Delete, Put, Register, Renew, SessionCommand, SessionRequest};
+pub use command::{
+    Action, Command, CommandError, Delete, Idempotency, Put, Register, Renew, SessionCommand, SessionRequest,
+};
 pub use condition::{Condition, MAX_CONDITION_VERSIONS};
 pub use decide::{Decision, Place, decide};
 pub use history::{Change, HistoryCommand, HistoryEntry, MAX_HISTORY, MAX_HISTORY_TEXT};

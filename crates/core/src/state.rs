@@ -8,7 +8,7 @@ use crate::ledger::Ledger;
 use crate::namespace_rules;
 use crate::proposer::{Proposers, Recall};
 use crate::{
-    Action, Answer, Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizons,
+    Action, Answer, Bucket, Command, Decision, GroupName, Header, HistoryCommand, HistoryEntry, Horizons, Idempotency,
     IdempotencyKey, Limits, LogTime, NamespaceCommand, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Place,
     Proposer, ProposerId, Record, Refusal, Renewal, RestoreError, Row, RowKey, RulesVersion, SessionCommand,
     SessionKey, SessionRequest, Tally, Version, decide,
@@ -401,11 +401,11 @@ impl State {
     /// What a request is told that came before, or that there is no room to remember.
     fn recall_answer(&self, command: &SessionCommand, current: Option<&Record>) -> Option<Outcome> {
         let SessionCommand { namespace, key, request: SessionRequest { action, idempotency }, .. } = command;
-        let idempotency = idempotency.as_ref()?;
-        let request = answers::fingerprint(key, action);
+        let Idempotency { key: name, asked } = idempotency.as_ref()?;
+        let request = answers::fingerprint(key, action, *asked);
         let takes = matches!(action, Action::Delete(delete) if delete.take);
         let value_bytes = current.filter(|_| takes).map_or(0, |record| record.value.len());
-        match self.answers.recall(*namespace, idempotency, request, value_bytes) {
+        match self.answers.recall(*namespace, name, request, value_bytes) {
             Remembered::Nothing => None,
             Remembered::Same(outcome) => Some(outcome),
             Remembered::Another => Some(Outcome::Refused(Refusal::IdempotencyKeyReused)),
@@ -415,8 +415,9 @@ impl State {
 
     fn remember_answer(&mut self, command: &SessionCommand, outcome: &Outcome) {
         let SessionCommand { namespace, key, request: SessionRequest { action, idempotency }, .. } = command;
-        let Some(name) = idempotency.clone().filter(|_| answers::is_lasting(outcome)) else { return };
-        let request = answers::fingerprint(key, action);
+        let lasting = idempotency.clone().filter(|_| answers::is_lasting(outcome));
+        let Some(Idempotency { key: name, asked }) = lasting else { return };
+        let request = answers::fingerprint(key, action, asked);
         let answer = Answer { request, at: self.horizons.clock, outcome: outcome.unshared() };
         self.ledger.sums.add(checksum::answer(*namespace, &name, &answer));
         self.ledger.changed.insert(RowKey::Answer(*namespace, name.clone()));

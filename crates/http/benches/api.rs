@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
-use sessile_core::{Delete, IdempotencyKey, NamespaceId, Put, Renew, SessionKey, Version};
+use sessile_core::{Delete, Idempotency, NamespaceId, Put, Renew, SessionKey, Version};
 use sessile_http::{ApiConfig, Deleted, HttpMetrics, LocalRead, Session, Sessions, SessionsError, Written, router};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -35,7 +35,7 @@ impl Sessions for OneSession {
         _: NamespaceId,
         _: SessionKey,
         _: Put,
-        _: Option<IdempotencyKey>,
+        _: Option<Idempotency>,
         _: Instant,
     ) -> Result<Written, SessionsError> {
         Ok(Written { version: self.0.version })
@@ -46,7 +46,7 @@ impl Sessions for OneSession {
         _: NamespaceId,
         _: SessionKey,
         _: Delete,
-        _: Option<IdempotencyKey>,
+        _: Option<Idempotency>,
         _: Instant,
     ) -> Result<Deleted, SessionsError> {
         Ok(Deleted { existed: true, taken: None })
@@ -57,10 +57,14 @@ impl Sessions for OneSession {
         _: NamespaceId,
         _: SessionKey,
         _: Renew,
-        _: Option<IdempotencyKey>,
+        _: Option<Idempotency>,
         _: Instant,
     ) -> Result<Option<Written>, SessionsError> {
         Ok(Some(Written { version: self.0.version }))
+    }
+
+    async fn is_current(&self, _: Instant) -> Result<(), SessionsError> {
+        Ok(())
     }
 
     async fn is_ready(&self, _: Instant) -> Result<(), SessionsError> {

@@ -18,7 +18,7 @@ use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag, has_w
 use crate::problem::{self, Failure, Problem};
 use crate::renewals::Renewals;
 use crate::room::Room;
-use crate::target::{self, Target};
+use crate::target::{self, Miss, Target};
 use crate::ttl_header::{self, TTL};
 use crate::value::{self, AnswerRoom, BodyRooms};
 use crate::{
@@ -78,6 +78,17 @@ enum Refusal {
 impl From<(Problem, &'static str)> for Refusal {
     fn from((problem, reason): (Problem, &'static str)) -> Self {
         Self::Request(problem, reason)
+    }
+}
+
+impl From<Miss> for Refusal {
+    fn from(miss: Miss) -> Self {
+        match miss {
+            Miss::Outside => {
+                Self::Request(Problem::NotFound, "the path is outside every base URI, or the key has a slash")
+            }
+            Miss::Never(problem, reason) => Self::Request(problem, reason),
+        }
     }
 }
 
@@ -157,7 +168,13 @@ impl<S: Sessions> Api<S> {
             return Err(Refusal::Request(Problem::MethodNotAllowed, "the method is not allowed"));
         }
         // Of one moment: whoever changes a namespace meanwhile does so for the next request.
-        let table = self.sessions.namespaces().unwrap_or_else(|| Arc::clone(&self.own));
+        let deadline = self.deadline();
+        let mut table = self.namespaces(deadline).await?;
+        if target::of(&table, parts.uri.path()) == Err(Miss::Outside) {
+            // Its namespace may have been made after what this node knows of: it would lose a session to say no.
+            by(deadline, SessionsError::NoQuorum, self.sessions.is_current(deadline)).await?;
+            table = self.namespaces(deadline).await?;
+        }
         let target = target::of(&table, parts.uri.path())?;
         match parts.method {
             Method::GET | Method::HEAD => self.read(parts, target).await,
@@ -194,9 +211,10 @@ impl<S: Sessions> Api<S> {
 
     async fn write(&self, headers: &HeaderMap, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
         let Target { namespace, settings, key } = target;
-        let ttl = settings.ttl.grant(ttl_header::requested(headers).map_err(malformed)?);
+        let asked = ttl_header::requested(headers).map_err(malformed)?;
+        let ttl = settings.ttl.grant(asked);
         let condition = WriteCondition::of(headers).map_err(malformed)?;
-        let idempotency = idempotency::key(headers).map_err(malformed)?;
+        let idempotency = idempotency::of(headers, asked).map_err(malformed)?;
         let max = max_value(settings, self.config.max_value_bytes);
         value::check_declared(&body, max)?;
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
@@ -224,7 +242,7 @@ impl<S: Sessions> Api<S> {
     async fn delete(&self, parts: &Parts, target: Target<'_>) -> Result<Response, Refusal> {
         let Target { namespace, key, .. } = target;
         let condition = judged(&parts.headers)?;
-        let idempotency = idempotency::key(&parts.headers).map_err(malformed)?;
+        let idempotency = idempotency::of(&parts.headers, None).map_err(malformed)?;
         let delete = Delete { condition, take: prefer::wants_representation(&parts.headers) };
         // Before it is removed: there is no second time to hand it out.
         let room = match delete.take {
@@ -243,9 +261,10 @@ impl<S: Sessions> Api<S> {
     /// Gives what is there a new lifetime.
     async fn renew(&self, parts: &Parts, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
         let Target { namespace, settings, key } = target;
-        let ttl = settings.ttl.grant(ttl_header::requested(&parts.headers).map_err(malformed)?);
+        let asked = ttl_header::requested(&parts.headers).map_err(malformed)?;
+        let ttl = settings.ttl.grant(asked);
         let condition = judged(&parts.headers)?;
-        let idempotency = idempotency::key(&parts.headers).map_err(malformed)?;
+        let idempotency = idempotency::of(&parts.headers, asked).map_err(malformed)?;
         let is_empty = tokio::time::timeout(self.config.body_timeout, value::is_empty(body)).await;
         if is_empty != Ok(true) {
             return Err(malformed("a renewal has a body"));
@@ -269,6 +288,12 @@ impl<S: Sessions> Api<S> {
         let Some(session) = session else { return Ok(None) };
         let value = value::weigh(session.value, parts.extensions.get(), &self.answers).await?;
         Ok(Some(Session { value, ..session }))
+    }
+
+    /// The namespaces there are, as far as this node knows.
+    async fn namespaces(&self, deadline: Instant) -> Result<Arc<NamespaceTable>, SessionsError> {
+        let known = by(deadline, SessionsError::NoQuorum, self.sessions.namespaces(deadline)).await?;
+        Ok(known.unwrap_or_else(|| Arc::clone(&self.own)))
     }
 
     /// A request has its whole time from when it is whole itself.

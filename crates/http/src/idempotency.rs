@@ -1,12 +1,17 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sessile_core::IdempotencyKey;
+use sessile_core::{Idempotency, IdempotencyKey, Ttl};
 
 /// draft-ietf-httpapi-idempotency-key-header: what a client calls a request by that it may send again.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// What a request is called by, if it is: a string of RFC 8941, 3.3.3, or the same without its quotes, as many clients
+/// What a request is called by that asks for that lifetime, if it is called by anything.
+pub(crate) fn of(headers: &HeaderMap, asked: Option<Ttl>) -> Result<Option<Idempotency>, &'static str> {
+    Ok(key(headers)?.map(|key| Idempotency { key, asked }))
+}
+
+/// A string of RFC 8941, 3.3.3, or the same without its quotes, as many clients
 /// send it.
-pub(crate) fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, &'static str> {
+fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, &'static str> {
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter().map(HeaderValue::as_bytes);
     let Some(line) = lines.next() else { return Ok(None) };
     if lines.next().is_some() {

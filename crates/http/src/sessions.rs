@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sessile_core::{Delete, IdempotencyKey, Limit, NamespaceId, NamespaceTable, Put, Renew, SessionKey, Ttl, Version};
+use sessile_core::{Delete, Idempotency, Limit, NamespaceId, NamespaceTable, Put, Renew, SessionKey, Ttl, Version};
 use tokio::time::Instant;
 
 /// The port: what the session API needs of a store.
@@ -12,9 +12,13 @@ use tokio::time::Instant;
 /// Every call answers by its deadline. A call may be dropped before it answers, when its client is gone; a write that
 /// is dropped may or may not happen. The same write with the same idempotency key gets the answer of the first.
 pub trait Sessions: Send + Sync + 'static {
-    /// The namespaces there are; `None` while the store does not know, or knows of none. Asked for each request.
-    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        None
+    /// The namespaces there are, as far as the store knows; `None` if nobody has said yet which there are. Asked for each
+    /// request; a store that is not open yet answers when it is.
+    fn namespaces(
+        &self,
+        _deadline: Instant,
+    ) -> impl Future<Output = Result<Option<Arc<NamespaceTable>>, SessionsError>> + Send {
+        std::future::ready(Ok(None))
     }
 
     /// The newest acknowledged session of that key; `None` when there is none, or no longer.
@@ -39,7 +43,7 @@ pub trait Sessions: Send + Sync + 'static {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Written, SessionsError>> + Send;
 
@@ -49,7 +53,7 @@ pub trait Sessions: Send + Sync + 'static {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Deleted, SessionsError>> + Send;
 
@@ -59,9 +63,12 @@ pub trait Sessions: Send + Sync + 'static {
         namespace: NamespaceId,
         key: SessionKey,
         renew: Renew,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Option<Written>, SessionsError>> + Send;
+
+    /// Returns when what the store tells of the namespaces is as new as everything acknowledged before the call.
+    fn is_current(&self, deadline: Instant) -> impl Future<Output = Result<(), SessionsError>> + Send;
 
     /// Whether this node could serve a linearizable read now.
     fn is_ready(&self, deadline: Instant) -> impl Future<Output = Result<(), SessionsError>> + Send;

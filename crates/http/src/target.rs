@@ -6,22 +6,32 @@ use sessile_core::{KeyError, NamespaceId, NamespaceSettings, NamespaceTable, Ses
 use crate::problem::Problem;
 
 /// What a request is about.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Target<'table> {
     pub(crate) namespace: NamespaceId,
     pub(crate) settings: &'table NamespaceSettings,
     pub(crate) key: SessionKey,
 }
 
-/// The namespace and the key in a request's path, decoded once; or what to tell the client, and why. A key has no slash, so
-/// what stands before it ends with the last one.
-pub(crate) fn of<'table>(table: &'table NamespaceTable, path: &str) -> Result<Target<'table>, (Problem, &'static str)> {
-    let outside = (Problem::NotFound, "the path is outside every base URI, or the key has a slash");
+/// Why a path is about nothing that is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// It is outside every base URI of the table, or its key has a slash.
+    Outside,
+    /// What to tell the client, whatever namespaces there are, and why.
+    Never(Problem, &'static str),
+}
+
+/// The namespace and the key in a request's path, decoded once. A key has no slash, so what stands before it ends with the
+/// last one.
+pub(crate) fn of<'table>(table: &'table NamespaceTable, path: &str) -> Result<Target<'table>, Miss> {
     let decoded;
     let (base, key) = if path.contains('%') {
-        decoded = Bytes::from(decode(path).ok_or((Problem::BadRequest, "the path's percent-encoding is invalid"))?);
+        decoded = Bytes::from(
+            decode(path).ok_or(Miss::Never(Problem::BadRequest, "the path's percent-encoding is invalid"))?,
+        );
         if std::str::from_utf8(&decoded).is_err() {
-            return Err((Problem::BadRequest, "the path is not UTF-8"));
+            return Err(Miss::Never(Problem::BadRequest, "the path is not UTF-8"));
         }
         let begin = key_begin(&decoded);
         (&decoded[..begin], decoded.slice(begin..))
@@ -29,11 +39,11 @@ pub(crate) fn of<'table>(table: &'table NamespaceTable, path: &str) -> Result<Ta
         let (base, key) = path.as_bytes().split_at(key_begin(path.as_bytes()));
         (base, Bytes::copy_from_slice(key))
     };
-    let (namespace, found) = table.under(base).ok_or(outside)?;
+    let (namespace, found) = table.under(base).ok_or(Miss::Outside)?;
     let key = SessionKey::new(key).map_err(|error| match error {
-        KeyError::Empty => (Problem::NotFound, "the key is empty"),
-        KeyError::TooLong { .. } => (Problem::UriTooLong, "the key is too long"),
-        KeyError::NotUtf8 => (Problem::BadRequest, "the key is not UTF-8"),
+        KeyError::Empty => Miss::Never(Problem::NotFound, "the key is empty"),
+        KeyError::TooLong { .. } => Miss::Never(Problem::UriTooLong, "the key is too long"),
+        KeyError::NotUtf8 => Miss::Never(Problem::BadRequest, "the key is not UTF-8"),
     })?;
     Ok(Target { namespace, settings: &found.settings, key })
 }
@@ -97,7 +107,8 @@ mod tests {
         ] {
             let found = of(&table, path);
             assert_eq!(found.as_ref().ok().map(|target| target.key.as_bytes()), key.map(str::as_bytes), "{path}");
-            assert!(!matches!(found, Err((problem, _)) if problem != Problem::NotFound), "{path}");
+            let is_404 = matches!(found, Ok(_) | Err(Miss::Outside | Miss::Never(Problem::NotFound, _)));
+            assert!(is_404, "{path}");
         }
     }
 

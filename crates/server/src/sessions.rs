@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use sessile_cluster::{Cluster, ClusterError, LiveRecord};
 use sessile_core::{
-    Action, Delete, IdempotencyKey, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Put, Refusal,
-    Renew, SessionKey, SessionRequest, Taken,
+    Action, Delete, Idempotency, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, Outcome, Put, Refusal, Renew,
+    SessionKey, SessionRequest, Taken,
 };
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::SetOnce;
@@ -41,8 +41,10 @@ impl ClusterSessions {
 }
 
 impl Sessions for ClusterSessions {
-    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        Some(self.cluster.get()?.namespaces()).filter(|table| table.is_seeded())
+    async fn namespaces(&self, deadline: Instant) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
+        // Until it is open, nobody knows what was changed since its configuration was written.
+        let table = self.cluster(deadline).await?.namespaces();
+        Ok(Some(table).filter(|table| table.is_seeded()))
     }
 
     async fn get(
@@ -71,7 +73,7 @@ impl Sessions for ClusterSessions {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
         let cluster = self.cluster(deadline).await?;
@@ -87,7 +89,7 @@ impl Sessions for ClusterSessions {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
         let cluster = self.cluster(deadline).await?;
@@ -103,7 +105,7 @@ impl Sessions for ClusterSessions {
         namespace: NamespaceId,
         key: SessionKey,
         renew: Renew,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Option<Written>, SessionsError> {
         let cluster = self.cluster(deadline).await?;
@@ -112,6 +114,10 @@ impl Sessions for ClusterSessions {
             Outcome::Renewed { version } => Ok(version.map(|version| Written { version })),
             other => Err(refused(&other)),
         }
+    }
+
+    async fn is_current(&self, deadline: Instant) -> Result<(), SessionsError> {
+        self.cluster(deadline).await?.is_current(deadline).await.map_err(unanswered)
     }
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {

@@ -64,8 +64,8 @@ pub use progress::{Progress, Step};
 pub use recovering::RecoveringStore;
 pub use retention::{LogSegment, Retention};
 pub use state::{
-    CheckReport, LiveRecord, Reaped, SessionState, Snapshot, SnapshotChunks, SnapshotReceiver, StateMachine,
-    StateSummary,
+    CheckReport, KeyList, ListedKey, LiveRecord, PAGE_RECORDS, Reaped, SessionState, Snapshot, SnapshotChunks,
+    SnapshotReceiver, StateMachine, StateSummary,
 };
 pub use store::{Opened, Store, StoreOptions};
 pub use types::{

@@ -6,7 +6,7 @@ use sessile_core::{
     Action, NamespaceId, NamespaceSettings, NamespaceTable, Outcome, RulesVersion, SessionKey, SessionRequest,
 };
 use sessile_store::{LiveRecord, LogId, Member, NodeId, Progress};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::namespaces::follow;
 use super::peer_service::PeerMember;
@@ -53,6 +53,11 @@ impl Cluster {
         self.parts.reads.read(namespace, key, deadline).await
     }
 
+    /// Returns when what this node has applied is at least as new as everything acknowledged before the call.
+    pub async fn is_current(&self, deadline: Instant) -> Result<(), ClusterError> {
+        self.parts.reads.confirm(deadline).await
+    }
+
     /// The live record of a key as this node knows it, and how old that knowledge is at most. A node that was never
     /// current since it started knows nothing.
     pub async fn read_local(
@@ -83,18 +88,26 @@ impl Cluster {
         if !frees && self.parts.health.gave_way().contains(&namespace) {
             return Err(ClusterError::GivesWay);
         }
-        self.has_rules(request.rules_needed()).await?;
+        self.has_rules(request.rules_needed(), deadline).await?;
         let written = self.parts.writes.write(namespace, key, request, deadline).await;
         written.map_err(|error| self.or_time_waits(error))
     }
 
-    /// Before that, no member may have a command in its log that it cannot read.
-    async fn has_rules(&self, needed: RulesVersion) -> Result<(), ClusterError> {
+    /// Returns when rules are in force that know such a request: before that, no member may have it in its log. Where all
+    /// members can follow them, they are about to be raised.
+    async fn has_rules(&self, needed: RulesVersion, deadline: Instant) -> Result<(), ClusterError> {
         let Parts { group, writes, managed, .. } = &*self.parts;
-        if group.state.rules() < needed {
-            managed.own_namespaces.raise_rules(needed, group, writes).await;
+        if group.state.rules() >= needed {
+            return Ok(());
         }
-        if group.state.rules() < needed { Err(ClusterError::OlderRules) } else { Ok(()) }
+        managed.own_namespaces.raise_rules(needed, group, writes).await;
+        let membership = group.membership();
+        if membership.membership().nodes().any(|(_, member)| member.rules_supported < needed) {
+            return Err(ClusterError::OlderRules);
+        }
+        let mut reached = group.state.reached();
+        let raised = timeout_at(deadline, reached.wait_for(|_| group.state.rules() >= needed)).await;
+        raised.is_ok_and(|raised| raised.is_ok()).then_some(()).ok_or(ClusterError::NoQuorum)
     }
 
     /// Why no write passed by the deadline, although there may be a quorum.

@@ -98,7 +98,9 @@ impl Reads {
         self.standing.follows(leader)
     }
 
-    async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
+    /// Returns when the applied state holds everything that was acknowledged before the call; waits for the next leader, if
+    /// there is none.
+    pub(crate) async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
         loop {
             match self.rounds.join(deadline).await {
                 Err(ClusterError::NoQuorum) => self.group.await_leader(deadline, false).await?,

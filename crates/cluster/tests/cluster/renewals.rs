@@ -3,8 +3,8 @@
 use sessile_cluster::Cluster;
 use sessile_cluster::admin::{NamespaceChoices, SetNamespaceRequest};
 use sessile_core::{
-    Action, Condition, Delete, IdempotencyKey, Outcome, Put, Refusal, Renew, RulesVersion, SessionKey, SessionRequest,
-    Ttl,
+    Action, Condition, Delete, Idempotency, IdempotencyKey, Outcome, Put, Refusal, Renew, RulesVersion, SessionKey,
+    SessionRequest, Ttl,
 };
 use tokio::task::JoinSet;
 
@@ -21,7 +21,8 @@ fn add(name: &str) -> SessionRequest {
 }
 
 fn named(action: Action, name: &str) -> SessionRequest {
-    SessionRequest { action, idempotency: Some(IdempotencyKey::new(name.to_owned()).unwrap()) }
+    let key = IdempotencyKey::new(name.to_owned()).unwrap();
+    SessionRequest { action, idempotency: Some(Idempotency { key, asked: None }) }
 }
 
 fn renew(seconds: u64) -> Renew {

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sessile_core::{
     ANSWERS_KEPT, Action, BaseUri, Bucket, Change, Command, Condition, Context, Delete, Header, HistoryCommand,
-    Horizons, IdempotencyKey, LogTime, MAX_HISTORY, MAX_WINDOW_COMMANDS, NamespaceCommand, NamespaceId, NamespaceName,
-    NamespaceSettings, Outcome, ProposerId, Put, Record, Records, Recount, Refusal, Register, Renew, Renewal, Row,
-    RowKey, RulesVersion, SessionCommand, SessionKey, SessionRequest, State, Ttl, Version,
+    Horizons, Idempotency, IdempotencyKey, LogTime, MAX_HISTORY, MAX_WINDOW_COMMANDS, NamespaceCommand, NamespaceId,
+    NamespaceName, NamespaceSettings, Outcome, ProposerId, Put, Record, Records, Recount, Refusal, Register, Renew,
+    Renewal, Row, RowKey, RulesVersion, SessionCommand, SessionKey, SessionRequest, State, Ttl, Version,
 };
 
 mod namespaces;
@@ -160,7 +160,9 @@ struct Live {
 impl Model {
     fn apply(&mut self, index: u64, stamp: LogTime, command: &SessionCommand) -> Outcome {
         self.pass(stamp);
-        let Some(name) = &command.request.idempotency else { return self.carry_out(index, command) };
+        let Some(Idempotency { key: name, .. }) = &command.request.idempotency else {
+            return self.carry_out(index, command);
+        };
         if let Some((key, action, _, outcome)) = self.answers.get(name) {
             let is_same = (key, action) == (&command.key, &command.request.action);
             return if is_same { outcome.clone() } else { Outcome::Refused(Refusal::IdempotencyKeyReused) };
@@ -238,6 +240,14 @@ fn ttl(place: Option<usize>) -> Ttl {
     place.map_or(Ttl::FOREVER, |place| Ttl::from_secs(TTLS[place]).unwrap())
 }
 
+/// The clients of these tests ask for what they are granted.
+fn asked(action: &Action) -> Option<Ttl> {
+    match action {
+        Action::Put(Put { ttl, .. }) | Action::Renew(Renew { ttl, .. }) => Some(*ttl),
+        Action::Delete(_) => None,
+    }
+}
+
 /// `sessions` without limits, whose records keep their lifetime.
 fn renewed_by_reads() -> NamespaceSettings {
     let settings = NamespaceSettings::unlimited(NamespaceName::sessions(), BaseUri::default());
@@ -261,7 +271,10 @@ fn entries(log: &[Entry]) -> Vec<(u64, LogTime, Command, bool)> {
         clock = clock.saturating_add_signed(*pause);
         let sequence = said.len() as u64 + 1;
         let last = Version::new(index.saturating_sub(1));
-        let named = |name: &Option<u8>| name.map(|name| IdempotencyKey::new(vec![b'a' + name]).unwrap());
+        let named = |name: &Option<u8>, action: &Action| {
+            let key = IdempotencyKey::new(vec![b'a' + (*name)?]).unwrap();
+            Some(Idempotency { key, asked: asked(action) })
+        };
         let mut say = |key: &usize, name: &Option<u8>, action| {
             said.push(SessionCommand {
                 proposer: PROPOSER,
@@ -270,7 +283,7 @@ fn entries(log: &[Entry]) -> Vec<(u64, LogTime, Command, bool)> {
                 lowest_outstanding: sequence.saturating_sub(8).max(1),
                 namespace: SESSIONS,
                 key: SessionKey::new(KEYS[*key]).unwrap(),
-                request: SessionRequest { action, idempotency: named(name) },
+                request: SessionRequest { idempotency: named(name, &action), action },
             });
             said[said.len() - 1].clone()
         };

@@ -27,7 +27,8 @@ impl Story {
 
     fn ask(&mut self, action: Action, name: Option<&str>) -> Outcome {
         let sequence = self.index;
-        let idempotency = name.map(|name| IdempotencyKey::new(name.to_owned()).unwrap());
+        let named = name.map(|name| IdempotencyKey::new(name.to_owned()).unwrap());
+        let idempotency = named.map(|key| Idempotency { key, asked: asked(&action) });
         self.say(&Command::Session(SessionCommand {
             proposer: PROPOSER,
             incarnation: 1,

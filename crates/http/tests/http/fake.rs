@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sessile_core::{
-    Condition, Delete, IdempotencyKey, NamespaceId, NamespaceTable, Put, Renew, SessionKey, Ttl, Version,
+    Condition, Delete, Idempotency, IdempotencyKey, NamespaceId, NamespaceTable, Put, Renew, SessionKey, Ttl, Version,
 };
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::Semaphore;
@@ -34,6 +34,8 @@ struct State {
     /// How old what it reads locally is.
     age: Duration,
     namespaces: Option<Arc<NamespaceTable>>,
+    /// Those that it knows of when it is current.
+    not_yet_known: Option<Arc<NamespaceTable>>,
     /// How many renewals were asked for.
     renewals: usize,
     /// What writes with idempotency keys were last told, by the keys.
@@ -81,6 +83,11 @@ impl Fake {
     /// From now on there are these namespaces.
     pub(crate) fn have(&self, namespaces: NamespaceTable) {
         self.state.lock().namespaces = Some(Arc::new(namespaces));
+    }
+
+    /// There are these by now, and it does not know it yet.
+    pub(crate) fn will_hear_of(&self, namespaces: NamespaceTable) {
+        self.state.lock().not_yet_known = Some(Arc::new(namespaces));
     }
 
     pub(crate) fn be_in(&self, trouble: impl Into<Option<Trouble>>) {
@@ -148,10 +155,10 @@ impl State {
     #[expect(clippy::type_complexity, reason = "what a write and what a delete is told, side by side")]
     fn again(
         &self,
-        key: Option<&IdempotencyKey>,
+        named: Option<&Idempotency>,
         request: &str,
     ) -> Result<Option<(Option<Version>, Option<Session>)>, SessionsError> {
-        match key.and_then(|key| self.answered.get(key)) {
+        match named.and_then(|named| self.answered.get(&named.key)) {
             Some((before, version, taken)) if before == request => Ok(Some((*version, taken.clone()))),
             Some(_) => Err(SessionsError::IdempotencyKeyReused),
             None => Ok(None),
@@ -160,12 +167,12 @@ impl State {
 
     fn answer(
         &mut self,
-        key: Option<IdempotencyKey>,
+        named: Option<Idempotency>,
         request: String,
         version: Option<Version>,
         taken: Option<Session>,
     ) {
-        if let Some(key) = key {
+        if let Some(Idempotency { key, .. }) = named {
             self.answered.insert(key, (request, version, taken));
         }
     }
@@ -183,8 +190,8 @@ fn holds(condition: &Condition, live: Option<&Session>) -> Result<(), SessionsEr
 }
 
 impl Sessions for Fake {
-    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        self.state.lock().namespaces.clone()
+    async fn namespaces(&self, _: Instant) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
+        Ok(self.state.lock().namespaces.clone())
     }
 
     async fn get(&self, namespace: NamespaceId, key: SessionKey, _: Instant) -> Result<Option<Session>, SessionsError> {
@@ -203,7 +210,7 @@ impl Sessions for Fake {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         _: Instant,
     ) -> Result<Written, SessionsError> {
         self.arrive(Some(&key)).await?;
@@ -227,7 +234,7 @@ impl Sessions for Fake {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         _: Instant,
     ) -> Result<Deleted, SessionsError> {
         self.arrive(Some(&key)).await?;
@@ -250,7 +257,7 @@ impl Sessions for Fake {
         namespace: NamespaceId,
         key: SessionKey,
         renew: Renew,
-        _: Option<IdempotencyKey>,
+        _: Option<Idempotency>,
         _: Instant,
     ) -> Result<Option<Written>, SessionsError> {
         self.arrive(Some(&key)).await?;
@@ -266,6 +273,15 @@ impl Sessions for Fake {
             (record.expires_at, record.ttl) = (expires_at, renew.ttl);
         }
         Ok(Some(Written { version: live.version }))
+    }
+
+    async fn is_current(&self, _: Instant) -> Result<(), SessionsError> {
+        self.arrive(None).await?;
+        let mut state = self.state.lock();
+        if let Some(newer) = state.not_yet_known.take() {
+            state.namespaces = Some(newer);
+        }
+        Ok(())
     }
 
     async fn is_ready(&self, _: Instant) -> Result<(), SessionsError> {

@@ -56,6 +56,19 @@ async fn the_next_request_goes_by_what_the_namespaces_are_then() {
 }
 
 #[tokio::test]
+async fn a_node_that_does_not_know_of_a_namespace_yet_never_says_that_its_sessions_are_gone() {
+    let world = World::new().await;
+    assert_eq!(world.request("GET", "/echoseen/v1/k", "", b"").await.status, 404, "nobody has such a namespace");
+    world.fake.be_in(Trouble::Error(|| SessionsError::NoQuorum));
+    let answer = world.request("GET", "/echoseen/v1/k", "", b"").await;
+    assert_eq!((answer.status, &*answer.kind()), (503, "no_quorum"), "it cannot know");
+    world.fake.be_in(None);
+    world.fake.will_hear_of(two());
+    assert_eq!(world.request("PUT", "/echoseen/v1/k", "", b"v").await.status, 201, "it asks first");
+    assert_eq!(world.request("GET", "/echoseen/v1/k", "", b"").await.text(), "v");
+}
+
+#[tokio::test]
 async fn a_write_over_a_quota_is_told_so_and_counted_by_namespace_and_limit() {
     let world = World::new().await;
     world.fake.have(two());

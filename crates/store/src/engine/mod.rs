@@ -250,7 +250,7 @@ impl Default for EngineOptions {
 const MIN_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The smallest key above all keys that begin with `prefix`; `None` if there is none.
-fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte != u8::MAX)?;
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;

@@ -10,7 +10,7 @@
 //! status                    what requests and reports ask of it, behind a lock of its own
 //! builder                   another state that is being filled, until it is put in use
 //! offer, snapshot*          a state on its way to another member, and from one
-//! session_state             the handle; `apply`, `snapshots`, `reap` and `check` are what it does
+//! session_state             the handle; `apply`, `snapshots`, `reap`, `check` and `key_list` are what it does
 //! machine                   the handle as openraft wants it
 //! ```
 
@@ -24,6 +24,7 @@ mod engine_dir;
 mod examples;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
+mod key_list;
 mod machine;
 mod offer;
 mod overlay;
@@ -43,6 +44,7 @@ mod writer;
 
 pub use check::CheckReport;
 pub(crate) use engine_dir::EngineDir;
+pub use key_list::{KeyList, ListedKey, PAGE_RECORDS};
 pub use machine::StateMachine;
 pub use reap::Reaped;
 pub use session_state::{LiveRecord, SessionState, StateSummary};

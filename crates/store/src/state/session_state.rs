@@ -157,7 +157,7 @@ impl SessionState {
         get: impl Fn(&dyn Engine) -> Result<Option<Option<Bytes>>, EngineError>,
     ) -> Result<Option<Option<LiveRecord>>, StoreError> {
         // The clock first and the record after it: a record may be newer than the clock, never older.
-        let horizons = self.inner.shown.read().clone();
+        let horizons = self.shown();
         let (stored, current) = loop {
             let current = self.current();
             match get(&*current.engine) {
@@ -175,6 +175,11 @@ impl SessionState {
         })?;
         let live = record.filter(|record| horizons.shows(namespace, key.group(), &record.header));
         Ok(Some(live.map(|record| LiveRecord { record, clock: horizons.clock })))
+    }
+
+    /// By what readers judge records now.
+    pub(super) fn shown(&self) -> Horizons {
+        self.inner.shown.read().clone()
     }
 
     /// How far the log is applied, and who was a member there.

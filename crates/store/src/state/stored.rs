@@ -89,10 +89,15 @@ impl Applied {
 
 pub(super) fn record_key(namespace: NamespaceId, key: &SessionKey) -> Bytes {
     let mut bytes = BytesMut::with_capacity(5 + key.as_bytes().len());
-    bytes.extend_from_slice(&[RECORD_SPACE]);
-    bytes.extend_from_slice(&namespace.number().to_be_bytes());
+    bytes.extend_from_slice(&namespace_prefix(namespace));
     bytes.extend_from_slice(key.as_bytes());
     bytes.freeze()
+}
+
+/// What the stored keys of a namespace's records begin with.
+pub(super) fn namespace_prefix(namespace: NamespaceId) -> [u8; 5] {
+    let [a, b, c, d] = namespace.number().to_be_bytes();
+    [RECORD_SPACE, a, b, c, d]
 }
 
 pub(super) fn parse_record_key(bytes: &Bytes) -> Result<(NamespaceId, SessionKey), CodecError> {

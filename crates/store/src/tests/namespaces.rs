@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sessile_core::{
-    BaseUri, GroupName, IdempotencyKey, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion,
-    SessionRequest,
+    BaseUri, GroupName, Idempotency, NamespaceCommand, NamespaceName, NamespaceSettings, RulesVersion, SessionRequest,
 };
 
 use super::transfer::{install, snapshot_of, transfer};
@@ -48,7 +47,7 @@ impl Leader {
         namespace: NamespaceId,
         key: SessionKey,
         action: Action,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
     ) -> Entry {
         self.sequence += 1;
         self.entry(&Command::Session(SessionCommand {
@@ -121,5 +120,51 @@ fn what_was_truncated_is_gone_after_a_restart_on_another_member_and_from_the_dis
             assert_eq!(records, expected.iter().map(Vec::len).sum::<usize>() as u64, "and of the rest nothing is left");
             assert_eq!(there(&again, KEYS), expected);
         }
+    }
+}
+
+/// The keys of a list, page by page; `between` runs after the first.
+fn listed(store: &Store, namespace: NamespaceId, group: Option<&str>, between: impl FnOnce()) -> Vec<String> {
+    let group = group.map(|name| GroupName::new(name.as_bytes()).unwrap());
+    let mut list = store.state().list_keys(namespace, group).unwrap();
+    let (mut keys, mut between) = (Vec::new(), Some(between));
+    while let Some(page) = list.next_page().unwrap() {
+        keys.extend(page.into_iter().map(|listed| String::from_utf8(listed.key.as_bytes().to_vec()).unwrap()));
+        between.take().into_iter().for_each(|between| between());
+    }
+    keys
+}
+
+#[test]
+fn a_list_has_the_live_keys_of_one_moment_of_a_namespace_or_of_one_group_of_it() {
+    const KEYS: u64 = 2_100;
+    for (engine, _) in ENGINES {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path(), engine).unwrap();
+        let mut leader = Leader::new();
+        let mut entries = leader.begins_with_two_namespaces();
+        entries.extend((0..KEYS).map(|number| leader.put_in(ECHO, key(number), value(number, 0))));
+        let plain = SessionKey::new("without a group").unwrap();
+        entries.push(leader.put_in(ECHO, plain.clone(), value(1, 0)));
+        entries.push(leader.put_in(NamespaceId::SESSIONS, key(1), value(1, 0)));
+        entries.push(leader.truncate(ECHO, Some("wiki1")));
+        entries.push(leader.put_in(ECHO, key(8), value(8, 1)));
+        store.commit(entries);
+
+        let later = [leader.put_in(ECHO, key(KEYS), value(1, 0)), leader.truncate(ECHO, None)];
+        let whole = listed(&store, ECHO, None, || drop(store.commit(later)));
+        let is_live = |number: &u64| number % 7 != 1 || *number == 8;
+        let of = |key: &SessionKey| String::from_utf8(key.as_bytes().to_vec()).unwrap();
+        let mut expected: Vec<String> = (0..KEYS).filter(is_live).map(|number| of(&key(number))).collect();
+        expected.push(of(&plain));
+        expected.sort_unstable();
+        assert_eq!(whole, expected, "as when it was begun");
+        assert!(listed(&store, ECHO, None, || ()).is_empty(), "and nothing is left now");
+
+        store.commit([leader.put_in(ECHO, key(8), value(8, 2)), leader.put_in(ECHO, plain.clone(), value(1, 1))]);
+        assert_eq!(listed(&store, ECHO, Some("wiki1"), || ()), [of(&key(8))]);
+        assert_eq!(listed(&store, ECHO, Some(""), || ()), [of(&plain)], "those without a group");
+        assert!(listed(&store, ECHO, Some("wiki"), || ()).is_empty());
+        assert_eq!(listed(&store, NamespaceId::SESSIONS, None, || ()), [of(&key(1))]);
     }
 }

@@ -1,6 +1,6 @@
 //! What a record lives by, and what was answered, on disk and on their way to another member.
 
-use sessile_core::{ANSWERS_KEPT, Action, IdempotencyKey, NamespaceSettings, Renew, Renewal};
+use sessile_core::{ANSWERS_KEPT, Action, Idempotency, IdempotencyKey, NamespaceSettings, Renew, Renewal};
 
 use super::namespaces::{ENGINES, settings};
 use super::transfer::{install, snapshot_of, transfer};
@@ -13,7 +13,8 @@ fn hour() -> Ttl {
 impl Leader {
     fn asks(&mut self, number: u64, action: Action, name: Option<&str>) -> Entry {
         let name = name.map(|name| IdempotencyKey::new(name.to_owned()).unwrap());
-        self.says(NamespaceId::SESSIONS, key(number), action, name)
+        let named = name.map(|key| Idempotency { key, asked: None });
+        self.says(NamespaceId::SESSIONS, key(number), action, named)
     }
 }
 

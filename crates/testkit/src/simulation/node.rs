@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus::Registry;
 use sessile::ClusterSessions;
 use sessile_cluster::{Node, NodeConfig, Operators, PeersConfig, Reach, Secret, WallClock};
-use sessile_core::NamespaceId;
+use sessile_core::{BaseUri, NamespaceName, NamespaceSettings, Renewal};
 use sessile_http::{ApiConfig, HttpMetrics, Limits, Server};
 use sessile_store::log::{LogOptions, LogWriter};
 use sessile_store::{DataDir, Opening, StoreOptions};
@@ -24,8 +24,13 @@ use super::plan::Constants;
 use super::planted::{Defect, PlantedSessions};
 use super::world::{Host, World, lock};
 
-/// Where the namespaces are served, each on a port of its own. There is one so far.
-pub(super) const NAMESPACES: [(u16, NamespaceId); 1] = [(8081, NamespaceId::SESSIONS)];
+/// Where the session API is served.
+pub(super) const HTTP: u16 = 8081;
+/// The namespaces, by name, with the paths that they are under. An operator truncates the second now and then, and reads renew
+/// what is in it.
+pub(super) const NAMESPACES: [(&str, &str); 2] = [("sessions", "/sessions/v1/"), ("second", "/second/v1/")];
+/// What the keys of clients begin with that are in the second.
+pub(super) const RENEWED: &str = "1/";
 const HAND_OVER: Duration = Duration::from_secs(2);
 
 type Failed = Box<dyn std::error::Error>;
@@ -72,6 +77,12 @@ fn name_of(host: &Host, planted: Option<Defect>) -> String {
     }
 }
 
+fn settings((name, base_uri): (&str, &str)) -> NamespaceSettings {
+    let name = NamespaceName::new(name).unwrap_or_else(|_| NamespaceName::sessions());
+    let renewal = if name == NamespaceName::sessions() { Renewal::Never } else { Renewal::Half };
+    NamespaceSettings { renewal, ..NamespaceSettings::unlimited(name, BaseUri::new(base_uri).unwrap_or_default()) }
+}
+
 async fn serve(setting: Setting) -> Result<(), Failed> {
     let Setting { host, clock, world, constants, doubles, silent, planted } = setting;
     let mut seeds = world.seeds();
@@ -102,26 +113,24 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
     kept_state(&host, &opening)?;
     let sessions = Arc::new(ClusterSessions::new(Duration::ZERO));
     let mut listeners = JoinSet::new();
-    for (port, _) in NAMESPACES {
-        let listener = listen(port).await?;
-        let metrics = HttpMetrics::register(&Registry::new())?;
-        let config = ApiConfig { request_timeout: constants.request, ..ApiConfig::default() };
-        let router = match planted {
-            None => sessile_http::router(sessions.clone(), config, metrics.clone(), String::new),
-            Some(defect) => {
-                let planted = Arc::new(PlantedSessions::new(sessions.clone(), host.clone(), defect));
-                sessile_http::router(planted, config, metrics.clone(), String::new)
-            }
-        };
-        let server = Server::new(router, Limits::default(), &metrics, "api");
-        listeners.spawn(async move {
-            let mut accepted = 0;
-            while let Ok((stream, _)) = listener.accept().await {
-                server.attend(accepted, stream);
-                accepted += 1;
-            }
-        });
-    }
+    let listener = listen(HTTP).await?;
+    let metrics = HttpMetrics::register(&Registry::new())?;
+    let config = ApiConfig { request_timeout: constants.request, ..ApiConfig::default() };
+    let router = match planted {
+        None => sessile_http::router(sessions.clone(), config, metrics.clone(), String::new),
+        Some(defect) => {
+            let planted = Arc::new(PlantedSessions::new(sessions.clone(), host.clone(), defect));
+            sessile_http::router(planted, config, metrics.clone(), String::new)
+        }
+    };
+    let server = Server::new(router, Limits::default(), &metrics, "api");
+    listeners.spawn(async move {
+        let mut accepted = 0;
+        while let Ok((stream, _)) = listener.accept().await {
+            server.attend(accepted, stream);
+            accepted += 1;
+        }
+    });
     if planted == Some(Defect::BootstrapWithOneSeedSilent) && matches!(opening, Opening::Pristine(_)) {
         // For longer than a machine that only starts late is silent. Then the list leaves out who says nothing to anybody.
         sleep(3 * constants.listen_for).await;
@@ -148,6 +157,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         reap_pause: constants.reap_pause,
         keep_entries: constants.keep_entries,
         queues: constants.queues,
+        namespaces: NAMESPACES.map(settings).into(),
         timing: constants.timing,
         keep_log_for: Duration::ZERO,
         reach: Reach::Through(Arc::new(Simulated { doubles: Some(doubles) })),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sessile_cluster::admin::{AdminClient, AdminError, RemoveRequest, ReplaceRequest};
+use sessile_cluster::admin::{AdminClient, AdminError, RemoveRequest, ReplaceRequest, TruncateNamespaceRequest};
 use sessile_cluster::{OperatorToken, Reach, Right, Secret};
 
 use super::net::Simulated;
@@ -44,9 +44,25 @@ pub(super) async fn asks(world: Arc<World>, node: String, wish: Wish) {
     world.traces(&format!("an operator asked {node} for {wish:?}: {said}"));
 }
 
-async fn ask(address: &str, wish: &Wish) -> Result<(), AdminError> {
+/// Ends all sessions of a namespace, or of one group of it.
+pub(super) async fn truncates(
+    world: &World,
+    node: &str,
+    namespace: &str,
+    group: Option<&str>,
+) -> Result<(), AdminError> {
+    let mut client = connect(&world.host(node).address()).await?;
+    let (name, group) = (namespace.to_owned(), group.unwrap_or_default().to_owned());
+    client.truncate_namespace(TruncateNamespaceRequest { name, group }).await.map(drop)
+}
+
+async fn connect(address: &str) -> Result<AdminClient, AdminError> {
     let reach = Reach::Through(Arc::new(Simulated { doubles: None }));
-    let mut client = AdminClient::connect_through(&reach, address, Some(&operator().secret), PATIENCE).await?;
+    AdminClient::connect_through(&reach, address, Some(&operator().secret), PATIENCE).await
+}
+
+async fn ask(address: &str, wish: &Wish) -> Result<(), AdminError> {
+    let mut client = connect(address).await?;
     match wish {
         Wish::TransferLeader => client.transfer_leader(None).await.map(drop),
         Wish::Snapshot => client.trigger_snapshot(None).await.map(drop),

@@ -49,11 +49,15 @@ pub enum Defect {
     SecondUserOfAnId,
     /// A dead voter keeps its vote when its machine comes back empty.
     DeadVoterKept,
+    /// Who asks again by name is taken for one who asks for the first time.
+    AnswersForgotten,
+    /// Under a path that a node does not know yet, it says that there is no session.
+    UnknownNamespaceIsGone,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::ReadWithoutReadIndex,
         Self::LeaderAsksNobody,
         Self::LeaderAnswersForItsOwnState,
@@ -77,6 +81,8 @@ impl Defect {
         Self::ProposedAfterItsDeadline,
         Self::SecondUserOfAnId,
         Self::DeadVoterKept,
+        Self::AnswersForgotten,
+        Self::UnknownNamespaceIsGone,
     ];
 
     /// What is decided in the program's place.

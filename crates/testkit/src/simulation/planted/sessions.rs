@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sessile::{ClusterSessions, live};
 use sessile_cluster::{Cluster, LiveRecord};
-use sessile_core::{Condition, Delete, IdempotencyKey, NamespaceId, NamespaceTable, Put, Renew, SessionKey};
+use sessile_core::{Condition, Delete, Idempotency, NamespaceId, NamespaceTable, Put, Renew, SessionKey};
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use sessile_store::term_of;
 use tokio::time::Instant;
@@ -60,6 +60,10 @@ impl PlantedSessions {
         self.defect == Defect::ProposedAfterItsDeadline && matches!(answer, Err(SessionsError::NoQuorum))
     }
 
+    fn named(&self, idempotency: Option<Idempotency>) -> Option<Idempotency> {
+        idempotency.filter(|_| self.defect != Defect::AnswersForgotten)
+    }
+
     fn forgets_itself(&self, condition: &Condition) -> bool {
         match self.defect {
             Defect::PutForgetsItself => *condition == Condition::None,
@@ -111,8 +115,11 @@ where
 }
 
 impl Sessions for PlantedSessions {
-    fn namespaces(&self) -> Option<Arc<NamespaceTable>> {
-        self.own.namespaces()
+    async fn namespaces(&self, deadline: Instant) -> Result<Option<Arc<NamespaceTable>>, SessionsError> {
+        match self.own.started() {
+            None if self.defect == Defect::UnknownNamespaceIsGone => Ok(None),
+            _ => self.own.namespaces(deadline).await,
+        }
     }
 
     async fn get(
@@ -141,9 +148,10 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         put: Put,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Written, SessionsError> {
+        let idempotency = self.named(idempotency);
         if !self.forgets_itself(&put.condition) {
             let answer = self.own.put(namespace, key.clone(), put.clone(), idempotency.clone(), deadline).await;
             if self.is_proposed_late(&answer) {
@@ -162,9 +170,10 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         delete: Delete,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Deleted, SessionsError> {
+        let idempotency = self.named(idempotency);
         // A plain delete that is done twice takes away what was written in between, as a conditional write would.
         if self.defect != Defect::ConditionalForgetsItself {
             return self.own.delete(namespace, key, delete, idempotency, deadline).await;
@@ -180,10 +189,17 @@ impl Sessions for PlantedSessions {
         namespace: NamespaceId,
         key: SessionKey,
         renew: Renew,
-        idempotency: Option<IdempotencyKey>,
+        idempotency: Option<Idempotency>,
         deadline: Instant,
     ) -> Result<Option<Written>, SessionsError> {
         self.own.renew(namespace, key, renew, idempotency, deadline).await
+    }
+
+    async fn is_current(&self, deadline: Instant) -> Result<(), SessionsError> {
+        if self.defect == Defect::UnknownNamespaceIsGone {
+            return Ok(());
+        }
+        self.own.is_current(deadline).await
     }
 
     async fn is_ready(&self, deadline: Instant) -> Result<(), SessionsError> {

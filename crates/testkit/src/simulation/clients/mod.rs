@@ -1,7 +1,9 @@
 //! Clients of the session API, over the simulated network.
 
+mod request;
+mod truncations;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,13 +11,14 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
+use request::{Answer, Request, Unanswered, converse, header, is_too_early, judge};
+
 use super::marks::Mark;
-use super::node::NAMESPACES;
+use super::node::{HTTP, NAMESPACES, RENEWED};
 use super::world::{World, lock};
 use crate::{Action, Operation, Outcome, Value};
 
@@ -24,14 +27,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_millis(500);
 /// A client's number stands above the serial of its writes.
 const SERIAL_BITS: u32 = 24;
-/// A value that is nobody's.
-const FOREIGN: Value = Value::MAX;
 /// How many clients a crowd has.
 const CROWD: usize = 30;
 /// The numbers of clients that ask those that are left begin here: beyond every crowd's.
 const FIRST_OF_THE_LAST: usize = 100_000;
 /// And those that read everything at the end here.
 const FIRST_READER: usize = 90_000;
+/// How often a request with a name is asked again that may have had an effect or not.
+const TRIES: usize = 8;
+/// How long a client waits before that, at most.
+const BETWEEN_TRIES: Duration = Duration::from_secs(2);
 /// Lifetimes that are asked for, in seconds.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 4..=12;
 
@@ -77,30 +82,9 @@ struct Client {
     serial: u64,
     /// The place of the node that it asks.
     node: usize,
-    connections: BTreeMap<(usize, u16), TcpStream>,
+    connections: BTreeMap<usize, TcpStream>,
     /// The last that is known of a key: its value and its entity tag.
     known: BTreeMap<String, (Value, String)>,
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-/// A request that got no answer.
-enum Unanswered {
-    NotSent,
-    Lost,
-}
-
-/// One request and what it means.
-struct Request {
-    method: &'static str,
-    headers: String,
-    body: Vec<u8>,
-    action: Action,
-    lasts: Option<Duration>,
 }
 
 pub(super) fn now() -> Duration {
@@ -111,6 +95,7 @@ pub(super) fn now() -> Duration {
 pub(super) async fn run(common: Arc<Clients>) {
     let mut clients: JoinSet<()> =
         (0..common.clients).map(|number| Client::new(common.clone(), number).run()).collect();
+    clients.spawn(truncations::run(common.clone()));
     while let Some(ended) = clients.join_next().await {
         ended.unwrap_or_else(|error| common.world.is_wrong(format!("a client panicked: {error}")));
     }
@@ -144,7 +129,8 @@ pub(super) async fn is_served(common: Arc<Clients>, place: usize, nth: usize) ->
     client.node = place;
     let key = format!("0/left:session-{nth}-{place}-{tries}");
     let (value, body) = client.next_value();
-    let write = Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None };
+    let write =
+        Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None, name: None };
     client.act(&key, write).await == Outcome::Ok && client.act(&key, Request::read()).await == Outcome::Ok
 }
 
@@ -155,19 +141,19 @@ pub(super) async fn crowd(common: Arc<Clients>, place: usize, nth: usize) {
         let mut client = Client::new(common.clone(), common.clients + 1 + nth * CROWD + number);
         client.node = place;
         let (value, body) = client.next_value();
-        let write = Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None };
+        let write = Request {
+            method: "POST",
+            headers: String::new(),
+            body,
+            action: Action::Put(value),
+            lasts: None,
+            name: None,
+        };
         let key = format!("{}/crowd:session-{nth}-{number}", number % NAMESPACES.len());
         lock(&common.crowds).push(key.clone());
         crowd.spawn(async move { client.act(&key, write).await });
     }
     crowd.join_all().await;
-}
-
-impl Request {
-    fn read() -> Self {
-        let (headers, body) = (String::new(), Vec::new());
-        Self { method: "GET", headers, body, action: Action::Get(None), lasts: None }
-    }
 }
 
 fn keys(keys: usize) -> impl Iterator<Item = String> {
@@ -212,13 +198,20 @@ impl Client {
 
     fn choose(&mut self, key: &str) -> Request {
         let known = self.known.get(key).cloned();
-        let nothing =
-            |method, action| Request { method, headers: String::new(), body: Vec::new(), action, lasts: None };
+        let nothing = |method, action| Request {
+            method,
+            headers: String::new(),
+            body: Vec::new(),
+            action,
+            lasts: None,
+            name: None,
+        };
         match self.rng.random_range(0..100) {
             0..45 => nothing("GET", Action::Get(None)),
             45..50 => nothing("DELETE", Action::Delete),
             50..55 => {
-                Request { headers: "Prefer: return=representation\r\n".into(), ..nothing("DELETE", Action::Take(None)) }
+                let take = nothing("DELETE", Action::Take(None));
+                Request { headers: "Prefer: return=representation\r\n".into(), name: self.name(), ..take }
             }
             55..60 if known.is_some() => {
                 let (expected, tag) = known.unwrap_or_default();
@@ -230,13 +223,21 @@ impl Client {
             60..67 => {
                 let (value, body) = self.next_value();
                 let action = Action::PutIf { expected: None, value, done: true };
-                Request { headers: "If-None-Match: *\r\n".into(), body, ..nothing("PUT", action) }
+                let name = self.name();
+                Request { headers: "If-None-Match: *\r\n".into(), body, name, ..nothing("PUT", action) }
+            }
+            // Only there nobody minds a lifetime that becomes longer.
+            67..70 if known.is_some() && key.starts_with(RENEWED) => {
+                let (expected, tag) = known.unwrap_or_default();
+                let headers = format!("If-Match: {tag}\r\n");
+                Request { headers, ..nothing("PATCH", Action::DeleteIf { expected, done: false }) }
             }
             67..77 if known.is_some() => {
                 let (expected, tag) = known.unwrap_or_default();
                 let (value, body) = self.next_value();
                 let action = Action::PutIf { expected: Some(expected), value, done: true };
-                Request { headers: format!("If-Match: {tag}\r\n"), body, ..nothing("PUT", action) }
+                let name = self.name();
+                Request { headers: format!("If-Match: {tag}\r\n"), body, name, ..nothing("PUT", action) }
             }
             dice => {
                 let (value, body) = self.next_value();
@@ -246,6 +247,12 @@ impl Client {
                 Request { headers, body, lasts, ..nothing("POST", Action::Put(value)) }
             }
         }
+    }
+
+    /// Half of what may be asked again is.
+    fn name(&mut self) -> Option<String> {
+        self.serial += 1;
+        self.rng.random_bool(0.5).then(|| format!("{}-{}", self.number, self.serial))
     }
 
     /// Its number, and then some bytes.
@@ -259,8 +266,11 @@ impl Client {
 
     async fn act(&mut self, key: &str, request: Request) -> Outcome {
         let (world, start) = (self.common.world.clone(), now());
-        let answered = self.ask(key, &request).await;
+        let (answered, in_doubt) = self.ask_until_told(key, &request).await;
         let end = now();
+        if answered.as_ref().is_ok_and(|answer| is_too_early(&request, answer)) {
+            return Outcome::Ok;
+        }
         let (action, outcome) = match &answered {
             Ok(answer) => match judge(&request, answer) {
                 Some(judged) => judged,
@@ -272,6 +282,7 @@ impl Client {
             Err(Unanswered::NotSent) => (request.action, Outcome::Failed),
             Err(Unanswered::Lost) => (request.action, Outcome::Ambiguous),
         };
+        let outcome = if outcome == Outcome::Failed && in_doubt { Outcome::Ambiguous } else { outcome };
         if let Ok(answer) = &answered {
             self.marks(&request, answer);
         }
@@ -317,82 +328,43 @@ impl Client {
         }
     }
 
+    /// Asks again, elsewhere, what has a name and was not answered, or with nobody's knowing what came of it. Says whether
+    /// an earlier try may have had an effect that the last answer does not tell.
+    async fn ask_until_told(&mut self, key: &str, request: &Request) -> (Result<Answer, Unanswered>, bool) {
+        let mut in_doubt = false;
+        let mut answered = self.ask(key, request).await;
+        for _ in 1..if request.name.is_some() { TRIES } else { 1 } {
+            match &answered {
+                Ok(answer) if answer.status != 503 => break,
+                Ok(answer) => in_doubt |= String::from_utf8_lossy(&answer.body).contains("outcome_unknown"),
+                Err(Unanswered::NotSent) => {}
+                Err(Unanswered::Lost) => in_doubt = true,
+            }
+            let pause = BETWEEN_TRIES.mul_f64(self.rng.random());
+            tokio::time::sleep(pause).await;
+            self.goes_elsewhere();
+            answered = self.ask(key, request).await;
+        }
+        (answered, in_doubt)
+    }
+
     async fn ask(&mut self, key: &str, request: &Request) -> Result<Answer, Unanswered> {
         let (namespace, key) = key.split_once('/').unwrap_or_default();
-        let port = NAMESPACES[namespace.parse().unwrap_or(0)].0;
-        let at = (self.node, port);
+        let path = format!("{}{key}", NAMESPACES[namespace.parse().unwrap_or(0)].1);
+        let at = self.node;
         let mut connection = match self.connections.remove(&at) {
             Some(connection) => connection,
             None => {
-                let connecting = TcpStream::connect((self.common.world.at(self.node), port));
+                let connecting = TcpStream::connect((self.common.world.at(self.node), HTTP));
                 let Ok(Ok(connection)) = timeout(CONNECT, connecting).await else { return Err(Unanswered::NotSent) };
                 connection
             }
         };
-        let answer = timeout(self.common.patience + PATIENCE, converse(&mut connection, key, request)).await;
+        let answer = timeout(self.common.patience + PATIENCE, converse(&mut connection, &path, request)).await;
         let Ok(Ok(answer)) = answer else { return Err(Unanswered::Lost) };
         if header(&answer.head, "connection") != Some("close") {
             self.connections.insert(at, connection);
         }
         Ok(answer)
     }
-}
-
-async fn converse(connection: &mut TcpStream, key: &str, request: &Request) -> io::Result<Answer> {
-    let Request { method, headers, body, .. } = request;
-    let head = format!(
-        "{method} /sessions/v1/{key} HTTP/1.1\r\nHost: simulated\r\n{headers}Content-Length: {}\r\n\r\n",
-        body.len()
-    );
-    connection.write_all(&[head.as_bytes(), body].concat()).await?;
-    let mut received = Vec::new();
-    let head = loop {
-        if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end + 4;
-        }
-        if connection.read_buf(&mut received).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    };
-    let body = received.split_off(head);
-    let head = String::from_utf8_lossy(&received).into_owned();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
-    let length: usize = header(&head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = body;
-    while body.len() < length {
-        if connection.read_buf(&mut body).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(Answer { status, head, body })
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let named = |line: &'a str| line.split_once(':').filter(|(found, _)| found.eq_ignore_ascii_case(name));
-    head.lines().find_map(named).map(|(_, value)| value.trim())
-}
-
-fn value_of(answer: &Answer) -> Value {
-    let number = answer.body.get(..16).and_then(|number| std::str::from_utf8(number).ok());
-    number.and_then(|number| Value::from_str_radix(number, 16).ok()).unwrap_or(FOREIGN)
-}
-
-/// What a client knows after this answer; `None` if there should be no such answer.
-fn judge(request: &Request, answer: &Answer) -> Option<(Action, Outcome)> {
-    if answer.status == 503 {
-        let unknown = String::from_utf8_lossy(&answer.body).contains("outcome_unknown");
-        return Some((request.action, if unknown { Outcome::Ambiguous } else { Outcome::Failed }));
-    }
-    let action = match (request.action, answer.status) {
-        (Action::Get(_), 200) => Action::Get(Some(value_of(answer))),
-        (Action::Get(_), 404) => Action::Get(None),
-        (Action::Take(_), 200) => Action::Take(Some(value_of(answer))),
-        (Action::Take(_), 204) => Action::Take(None),
-        (Action::Put(_), 201) | (Action::Delete, 204) => request.action,
-        (Action::PutIf { .. }, 201) | (Action::DeleteIf { .. }, 204) => request.action,
-        (Action::PutIf { expected, value, .. }, 412) => Action::PutIf { expected, value, done: false },
-        (Action::DeleteIf { expected, .. }, 412) => Action::DeleteIf { expected, done: false },
-        _ => return None,
-    };
-    Some((action, Outcome::Ok))
 }

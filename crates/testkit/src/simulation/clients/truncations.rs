@@ -1,0 +1,54 @@
+//! An operator who ends all sessions of a namespace, or of one wiki, now and then.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::{sleep, timeout};
+
+use super::{Clients, keys, now};
+use crate::simulation::node::{NAMESPACES, RENEWED};
+use crate::simulation::operator;
+use crate::simulation::world::lock;
+use crate::{Action, Operation, Outcome};
+
+/// Beyond every client's number.
+const NUMBER: usize = 200_000;
+/// Between two of them, at most.
+const PAUSE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// To whoever reads and writes a key, that its namespace or group was truncated is that somebody deleted it.
+pub(super) async fn run(common: Arc<Clients>) {
+    let mut rng = SmallRng::seed_from_u64(common.seed.wrapping_mul(37));
+    let mut nth = 0;
+    while !common.stop.load(Ordering::Relaxed) {
+        let pause = PAUSE.mul_f64(rng.random());
+        // In steps: it must not hold up the end.
+        for _ in 0..pause.as_secs() {
+            sleep(Duration::from_secs(1)).await;
+            if common.stop.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+        let world = &common.world;
+        let node = world.at(rng.random_range(0..world.places()));
+        let group = rng.random_bool(0.5).then(|| format!("wiki{}", rng.random_range(0..3)));
+        let start = now();
+        let asked = timeout(PATIENCE, operator::truncates(world, &node, NAMESPACES[1].0, group.as_deref())).await;
+        let (end, outcome) = (now(), if matches!(asked, Ok(Ok(()))) { Outcome::Ok } else { Outcome::Ambiguous });
+        world.traces(&format!("the second namespace is truncated, {group:?}, through {node}: {outcome:?}"));
+        let crowds = lock(&common.crowds).clone();
+        let concerns = |key: &String| {
+            let group = group.as_ref().map_or_else(String::new, |group| format!("{group}:"));
+            key.starts_with(&format!("{RENEWED}{group}"))
+        };
+        for key in keys(common.keys).chain(crowds).filter(concerns) {
+            let (client, action) = (NUMBER + nth, Action::Delete);
+            world.record(Operation { client, key, action, start, end, outcome });
+        }
+        nth += 1;
+    }
+}
