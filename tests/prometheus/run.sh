@@ -6,57 +6,24 @@
 #
 # Prometheus is Debian's package. The rules are those that are shipped: only how long each has to hold (`for:`) is shortened.
 #
-# KEEP=1           leaves the directory of the run
-# CI=true          a missing package that cannot be installed is a failure, not a skip (exit 77)
+# KEEP and CI: see tests/steps.sh
 # shellcheck disable=SC2317  # steps are called by name, which shellcheck takes for never
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
+# shellcheck source=tests/steps.sh
+source "$here/../steps.sh"
 # shellcheck source=tests/nodes.sh
 source "$here/../nodes.sh"
-# shellcheck source=tests/packages.sh
-source "$here/../packages.sh"
-
-# shellcheck disable=SC2034  # packages.sh reads it
-PACKAGES=(prometheus curl)
 
 readonly RULES=$root/deploy/prometheus/sessile.rules.yml
-readonly START_LIMIT=60       # seconds until three nodes are ready, or Prometheus is
+readonly READY_LIMIT=60       # seconds until three nodes are ready, or Prometheus is
 readonly SCRAPE_LIMIT=30      # seconds until every node was scraped: it is tried every second
 readonly FIRE_LIMIT=60        # seconds until an alert fires: a scrape, an evaluation and `for:` are a second each
-readonly STOP_LIMIT=15        # seconds a process has to end
-readonly BIND_ATTEMPTS=5      # another process may take a free port before we do
 
-sessile='' run='' prometheus='' prometheus_pid=''
-passed=0 failed=0
+prometheus='' prometheus_pid=''      # host:port and process
 
-# ---- Report ---------------------------------------------------------------------------------------------------
-
-note() { printf '%s\n' "$*"; }
-
-because() { printf '%s\n' "$*" >"$run/reason"; return 1; }
-
-# step WORDS COMMAND...: one line of the report. What follows a failed step is not done.
-step() {
-    local words=$1
-    shift
-    : >"$run/reason"
-    if "$@"; then
-        passed=$((passed + 1))
-        printf '%-7s %s\n' ok "$words"
-    else
-        failed=$((failed + 1))
-        printf '%-7s %s\n' FAILED "$words"
-        sed 's/^/        /' "$run/reason"
-        tail -n 15 "$run"/*.log 2>/dev/null | cut -c -300 || true
-        exit 1
-    fi
-}
-
-# ---- Processes ------------------------------------------------------------------------------------------------
-
-# Below the range the kernel takes for outgoing connections. Nobody listens there now.
+# Without PHP. Below the range the kernel takes for outgoing connections; nobody listens there now.
 free_port() {
     local try port
     for ((try = 0; try < 100; try++)); do
@@ -65,18 +32,6 @@ free_port() {
     done
     return 1
 }
-
-is_running() { kill -0 "$1" 2>/dev/null; }
-
-end() {
-    local deadline=$((SECONDS + STOP_LIMIT))
-    kill "$1" 2>/dev/null || true
-    while is_running "$1" && ((SECONDS < deadline)); do sleep 0.1; done
-    kill -KILL "$1" 2>/dev/null || true
-    wait "$1" 2>/dev/null || true
-}
-
-status() { curl -sS --max-time 5 -o /dev/null -w '%{http_code}' "$1" 2>/dev/null || true; }
 
 # until_true SECONDS REASON COMMAND...
 until_true() {
@@ -88,13 +43,23 @@ until_true() {
     done
 }
 
-clean_up() {
-    local code=$? node
-    trap - EXIT
-    [[ -z $prometheus_pid ]] || end "$prometheus_pid"
-    for node in "${!pid[@]}"; do [[ -z ${pid[$node]} ]] || end "${pid[$node]}"; done
-    if [[ ${KEEP:-0} == 1 ]]; then note "kept: $run"; else rm -rf "$run"; fi
-    exit "$code"
+# What follows a step that failed would fail by itself.
+must() {
+    step "$@"
+    ((failed == 0)) || finish
+}
+
+stop_all() {
+    local node
+    if [[ -n $prometheus_pid ]]; then end "$prometheus_pid"; fi
+    for node in "${!pid[@]}"; do
+        if [[ -n ${pid[$node]} ]]; then end "${pid[$node]}"; fi
+    done
+}
+
+missing_packages() {
+    local command
+    for command in prometheus curl; do command -v "$command" >/dev/null || echo "$command"; done
 }
 
 # ---- Steps ----------------------------------------------------------------------------------------------------
@@ -116,7 +81,7 @@ start_nodes() {
     for ((attempt = 1; attempt <= BIND_ATTEMPTS; attempt++)); do
         configure_nodes
         for node in "${NODES[@]}"; do launch_node "$node"; done
-        until_true "$START_LIMIT" "the nodes are not ready within $START_LIMIT s" all_ready && return
+        until_true "$READY_LIMIT" "the nodes are not ready within $READY_LIMIT s" all_ready && return
         for node in "${NODES[@]}"; do end "${pid[$node]}"; pid[$node]=''; rm -rf "$run/$node-data"; done
     done
     return 1
@@ -152,7 +117,7 @@ start_prometheus() {
         prometheus --config.file="$run/prometheus.yml" --storage.tsdb.path="$run/tsdb" \
             --web.listen-address="$prometheus" >"$run/prometheus.log" 2>&1 &
         prometheus_pid=$!
-        until_true "$START_LIMIT" "Prometheus is not ready" prometheus_answers && return
+        until_true "$READY_LIMIT" "Prometheus is not ready" prometheus_answers && return
         end "$prometheus_pid"
         prometheus_pid=''
     done
@@ -197,45 +162,28 @@ ends() {
         finds "count(ALERTS{alertstate=\"firing\", alertname=\"$1\"}) or vector(0)" 0
 }
 
-# ---- What it needs --------------------------------------------------------------------------------------------
-
-is_complete() { command -v prometheus >/dev/null && command -v promtool >/dev/null && command -v curl >/dev/null; }
-
 # ---- Main -----------------------------------------------------------------------------------------------------
 
 main() {
-    if (($# > 0)); then
-        sessile=$(realpath -- "$1")
-        [[ -x $sessile ]] || { note "$1 is no program"; exit 64; }
-    fi
-    provide_packages
-    if (($# == 0)); then
-        note "building sessile"
-        (cd "$root" && cargo build --quiet --release -p sessile)
-        sessile=$(realpath -- "${CARGO_TARGET_DIR:-$root/target}/release/sessile")
-    fi
-    export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
-    umask 077
-    run=$(mktemp -d)
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-
-    step "promtool finds no fault with the rules" rules_are_rules
-    step "what happened in five outages would have paged" rules_fire_as_they_should
-    step "three nodes start" start_nodes
-    step "promtool finds no fault with what a node serves" metrics_are_well_formed
-    step "Prometheus starts with the rules" start_prometheus
-    step "it scrapes all three" every_node_is_scraped
-    step "it says that they have just started" fires SessileNodesRestart
-    step "nothing else fires" nothing_else_fires
-    step "n3 is killed" end_n3
-    step "SessileNodeDown fires" fires SessileNodeDown
-    step "SessileOneLossStopsWrites fires" fires SessileOneLossStopsWrites
-    step "n3 starts again" launch_node n3
-    step "SessileNodeDown ends" ends SessileNodeDown
-    step "SessileOneLossStopsWrites ends" ends SessileOneLossStopsWrites
-    note "$passed passed, $failed failed"
+    prepare "$@"
+    chapter=rules
+    must "promtool finds no fault with the rules" rules_are_rules
+    must "what happened in five outages would have paged" rules_fire_as_they_should
+    chapter=nodes
+    must "three nodes start" start_nodes
+    must "promtool finds no fault with what a node serves" metrics_are_well_formed
+    chapter=alerts
+    must "Prometheus starts with the rules" start_prometheus
+    must "it scrapes all three" every_node_is_scraped
+    must "it says that they have just started" fires SessileNodesRestart
+    must "nothing else fires" nothing_else_fires
+    must "n3 is killed" end_n3
+    must "SessileNodeDown fires" fires SessileNodeDown
+    must "SessileOneLossStopsWrites fires" fires SessileOneLossStopsWrites
+    must "n3 starts again" launch_node n3
+    must "SessileNodeDown ends" ends SessileNodeDown
+    must "SessileOneLossStopsWrites ends" ends SessileOneLossStopsWrites
+    finish
 }
 
 main "$@"
