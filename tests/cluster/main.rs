@@ -15,6 +15,7 @@ mod disks;
 mod distance;
 mod history;
 mod losses;
+mod metrics;
 mod readiness;
 mod secrets;
 mod strangers;

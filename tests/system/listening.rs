@@ -107,9 +107,10 @@ fn a_kask_file_with_a_certificate_starts_unchanged_and_a_renewed_one_is_served_b
     assert_eq!(get(&third).unwrap(), "HTTP/1.1 404 Not Found");
     let mut operator = Client::connect(listener(&node, "listening for operators")).unwrap();
     let metrics = operator.request("GET", "/metrics", "", b"").unwrap().text();
-    for (name, least) in
-        [("sessile_tls_reloads_total{result=\"failed\"} ", 1.0), ("sessile_tls_certificate_days_left ", 365.0)]
-    {
+    for (name, least) in [
+        ("sessile_tls_reloads_total{listener=\"api\",result=\"failed\"} ", 1.0),
+        ("sessile_tls_certificate_seconds_left{listener=\"api\"} ", 365.0 * 86_400.0),
+    ] {
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{metrics}"));
         assert!(value.parse::<f64>().unwrap() >= least, "{name}{value}");
     }

@@ -6,6 +6,7 @@
 mod bench;
 mod contract;
 mod crash;
+mod deployed;
 mod descriptors;
 mod envoy;
 mod failing_disk;

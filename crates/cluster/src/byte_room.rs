@@ -30,6 +30,12 @@ impl ByteRoom {
     pub(crate) fn free(&self) -> usize {
         self.free.available_permits()
     }
+
+    /// How many bytes are taken, and how many there are.
+    pub(crate) fn taken(&self) -> (u64, u64) {
+        let free = u64::try_from(self.free.available_permits()).unwrap_or(u64::MAX);
+        (u64::from(self.max).saturating_sub(free), self.max.into())
+    }
 }
 
 #[cfg(test)]
@@ -47,7 +53,7 @@ mod tests {
         assert!(room.take(1).now_or_never().is_none(), "it came later");
         drop(small);
         let large = large.await;
-        assert_eq!(room.free(), 0);
+        assert_eq!((room.free(), room.taken()), (0, (100, 100)));
         drop(large);
         assert_eq!(room.free(), 100);
     }

@@ -38,8 +38,10 @@ mod writes;
 
 pub use config::{NodeConfig, PeersConfig, QueueBytes};
 pub use error::{ClusterError, StartError};
-pub use node::{Cluster, MemberReach, Node, Status};
-pub use sessile_store::LiveRecord;
+pub use membership::MAX_MEMBERS;
+pub use node::{Cluster, Figures, MemberFigures, MemberReach, Node, QueueFigures, Status};
+pub use sessile_store::engine::EngineFigures;
+pub use sessile_store::{DurationCounts, LiveRecord};
 pub use timing::Timing;
 pub use tokens::{OperatorToken, Operators, Right, Secret};
 pub use transport::{Dial, Incoming, Reach, RefusalCount, Wire};

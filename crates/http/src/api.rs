@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag, has_weak_tag};
-use crate::problem::{self, Problem};
+use crate::problem::{self, Failure, Problem};
 use crate::renewals::Renewals;
 use crate::room::Room;
 use crate::target::{self, Miss, Target};
@@ -153,6 +153,9 @@ impl<S: Sessions> Api<S> {
             ?took,
             "answered"
         );
+        if let Some(Failure(reason)) = response.extensions().get() {
+            self.metrics.failed(reason);
+        }
         watch.finish(response.status(), took);
         response
     }

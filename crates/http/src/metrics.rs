@@ -1,14 +1,20 @@
+mod declarations;
+pub mod declared;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 use sessile_core::Limit;
 
 use crate::SessionsError;
+use crate::problem::FAILURES;
+
+pub use declarations::ALL as HTTP_METRICS;
 
 /// Kask's buckets, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
@@ -49,6 +55,7 @@ pub struct HttpMetrics(Arc<Inner>);
 struct Inner {
     requests: IntCounterVec,
     durations: HistogramVec,
+    failed: IntCounterVec,
     aborted: IntCounterVec,
     limited: IntCounterVec,
     series: [[OnceLock<Series>; CODES.len()]; METHODS.len()],
@@ -60,6 +67,8 @@ struct Inner {
     held_peak: IntGaugeVec,
     held_max: IntGaugeVec,
     overloaded: IntCounterVec,
+    certificate: GaugeVec,
+    reloads: IntCounterVec,
 }
 
 /// What one kind of bytes takes of its room, and how often there was none.
@@ -86,6 +95,17 @@ pub(crate) struct ConnectionMetrics {
     closed: IntCounterVec,
     listener: Arc<str>,
 }
+
+/// What a listener's certificate shows.
+#[derive(Clone)]
+pub(crate) struct TlsMetrics {
+    pub(crate) seconds_left: Gauge,
+    reloads: IntCounterVec,
+    listener: Arc<str>,
+}
+
+/// How many reasons [`Closed`] has.
+const CLOSED_REASONS: usize = 11;
 
 /// Why a connection is no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,60 +162,43 @@ pub(crate) struct Watch<'a> {
 impl HttpMetrics {
     /// Registers them.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name, help, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let requests =
-            counter("http_requests_total", "Requests to the session API, by status and method.", &["code", "method"])?;
-        let durations = HistogramVec::new(
-            HistogramOpts::new("http_request_duration_seconds", "How long requests to the session API took.")
-                .buckets(BUCKETS.to_vec()),
-            &["code", "method"],
-        )?;
-        registry.register(Box::new(durations.clone()))?;
-        let gauge = |name, help, label| -> Result<IntGaugeVec, prometheus::Error> {
-            let gauge = IntGaugeVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let open = gauge("sessile_http_connections", "Open connections.", "listener")?;
+        let failed = declarations::FAILED.register_counter(registry)?;
+        // All are there from the beginning, so that the first failure is an increase.
+        FAILURES.iter().for_each(|reason| drop(failed.with_label_values(&[reason])));
         Ok(Self(Arc::new(Inner {
-            requests,
-            durations,
-            aborted: counter(
-                "sessile_http_requests_aborted_total",
-                "Requests whose client left before the answer.",
-                &["method"],
-            )?,
-            limited: counter(
-                "sessile_namespace_refusals_total",
-                "Writes that were refused because they would have broken a limit of their namespace, or because it gives way to others while disks fill up.",
-                &["namespace", "limit"],
-            )?,
+            requests: declarations::REQUESTS.register_counter(registry)?,
+            durations: declarations::DURATIONS.register_times(registry, &BUCKETS)?,
+            failed,
+            aborted: declarations::ABORTED.register_counter(registry)?,
+            limited: declarations::LIMITED.register_counter(registry)?,
             series: Default::default(),
-            open,
-            accepted: counter("sessile_http_connections_accepted_total", "Accepted connections.", &["listener"])?,
-            closed: counter(
-                "sessile_http_connections_closed_total",
-                "Closed connections, by reason.",
-                &["listener", "reason"],
-            )?,
-            held: gauge("sessile_http_held_bytes", "Bytes that bodies or large answers take, or may take.", "of")?,
-            held_peak: gauge("sessile_http_held_bytes_peak", "The most that they took since the start.", "of")?,
-            held_max: gauge("sessile_http_held_bytes_max", "The most that they may take.", "of")?,
-            overloaded: counter(
-                "sessile_http_overloaded_total",
-                "Requests that were answered 503, because bodies or large answers took all the room.",
-                &["of"],
-            )?,
-            accept_errors: counter(
-                "sessile_http_accept_errors_total",
-                "Connections that could not be accepted.",
-                &["listener"],
-            )?,
+            open: declarations::OPEN.register_gauge(registry)?,
+            accepted: declarations::ACCEPTED.register_counter(registry)?,
+            closed: declarations::CLOSED.register_counter(registry)?,
+            held: declarations::HELD.register_gauge(registry)?,
+            held_peak: declarations::HELD_PEAK.register_gauge(registry)?,
+            held_max: declarations::HELD_MAX.register_gauge(registry)?,
+            overloaded: declarations::OVERLOADED.register_counter(registry)?,
+            accept_errors: declarations::ACCEPT_ERRORS.register_counter(registry)?,
+            certificate: declarations::CERTIFICATE.register_fraction(registry)?,
+            reloads: declarations::RELOADS.register_counter(registry)?,
         })))
+    }
+
+    /// A request was answered 5xx, for that reason.
+    pub(crate) fn failed(&self, reason: &str) {
+        self.0.failed.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn tls(&self, listener: &str) -> TlsMetrics {
+        let reloads = self.0.reloads.clone();
+        // Both are there from the beginning, so that the first failure is an increase.
+        ["used", "failed"].iter().for_each(|result| drop(reloads.with_label_values(&[listener, *result])));
+        TlsMetrics {
+            seconds_left: self.0.certificate.with_label_values(&[listener]),
+            reloads,
+            listener: listener.into(),
+        }
     }
 
     pub(crate) fn watch(&self, method: &Method) -> Watch<'_> {
@@ -238,6 +241,13 @@ impl HttpMetrics {
 impl ConnectionMetrics {
     pub(crate) fn closed(&self, why: Closed) {
         self.closed.with_label_values(&[&*self.listener, why.label()]).inc();
+    }
+}
+
+impl TlsMetrics {
+    /// A certificate was read again, and put in use or not.
+    pub(crate) fn reloaded(&self, is_used: bool) {
+        self.reloads.with_label_values(&[&*self.listener, if is_used { "used" } else { "failed" }]).inc();
     }
 }
 

@@ -16,6 +16,28 @@ const RETRY_AFTER_SECONDS: &str = "1";
 /// What every error's type begins with; Kask's.
 const TYPE: &str = "https://www.mediawiki.org/wiki/Kask/errors/";
 
+/// The types of all answers 5xx, as their bodies tell them behind [`TYPE`].
+pub(crate) const FAILURES: [&str; 14] = [
+    "no_quorum",
+    "time_waits",
+    "outcome_unknown",
+    "overloaded",
+    "shutting_down",
+    "limits_changed",
+    "insufficient_storage",
+    "storage_exhausted",
+    "namespace_keys",
+    "namespace_bytes",
+    "namespace_gives_way",
+    "too_many_answers",
+    "upgrade_unfinished",
+    "server_error",
+];
+
+/// What an answer 5xx says went wrong, one of [`FAILURES`]: carried beside the answer, for who counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Failure(pub(crate) &'static str);
+
 /// Everything that a client can be told went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -274,6 +296,10 @@ impl Problem {
         body.push(b'\n');
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
+        if status.is_server_error() {
+            debug_assert!(FAILURES.contains(&kind), "{kind} is missing among the failures");
+            response.extensions_mut().insert(Failure(kind));
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

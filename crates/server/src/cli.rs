@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Bench;
 use crate::exit::{Failure, Status};
+use crate::metrics::MetricsOf;
 use crate::namespace::NamespaceCommand;
 use crate::operate::{ClusterCommand, StatusOf};
 use crate::serve::{CheckConfig, Dev, Serve};
@@ -100,6 +101,11 @@ pub(crate) enum Command {
     /// with `bench:` and which expire by themselves. How far it is stands on standard error once a second.
     #[command(after_help = BENCH_HELP)]
     Bench(Bench),
+    /// List every metric that a node may show, with type, unit, labels and how many series at the most
+    ///
+    /// What a running node shows is at /metrics of its session API and of `admin.listen`.
+    #[command(after_help = "Example:\n  sessile metrics --json > metrics.json")]
+    Metrics(MetricsOf),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sessile completions bash > /etc/bash_completion.d/sessile")]
     Completions(Completions),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tracing::error;
 
 use crate::cli::{self, Command, Completions};
-use crate::{bench, namespace, operate, output, serve};
+use crate::{bench, metrics, namespace, operate, output, serve};
 
 /// Does what the command says, and blocks until it is done.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -20,6 +20,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Cluster { command } => operate::cluster(&command),
         Command::Namespace { command } => namespace::run(&command),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Metrics(of) => metrics::run(&of),
         Command::Completions(completions) => print_completions(&completions),
     }
 }

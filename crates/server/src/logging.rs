@@ -30,6 +30,7 @@ use sink::Sink;
 
 pub use level::LevelSwitch;
 pub use line::Format;
+pub(crate) use sink::lost_lines;
 
 /// Keeps the log going. Dropped, it gives the last lines a second to get out.
 #[derive(Debug)]

@@ -17,7 +17,6 @@ use tracing::{info, warn};
 use crate::config::{Config, OperatorTokens, TokenFile};
 use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
-use crate::logging::wall_clock;
 use crate::metrics::Metrics;
 use crate::reloads::Reloads;
 use crate::resources::Resources;
@@ -65,7 +64,7 @@ pub async fn run(
     // and is not ready. Requests wait for it inside their deadline.
     let sessions = Arc::new(ClusterSessions::new(config.http.ready_patience));
     let metrics = Arc::new(Metrics::new()?);
-    let tls = config.tls.clone().map(|files| metrics.tls(files)).transpose();
+    let tls = config.tls.clone().map(|files| metrics.tls("api", files)).transpose();
     let tls = tls.map_err(|error| Failure::new(Status::Usage, error))?;
     if let Some(tls) = tls.clone() {
         reloads.add("certificate", move || tls.reload().map_err(|error| error.to_string()));
@@ -242,7 +241,7 @@ async fn serve_admin(
     info!(address = %address_of(&listener)?, "listening for operators");
     let (token, tls) =
         resources.config.admin.as_ref().map_or((None, None), |admin| (admin.token.clone(), admin.tls.clone()));
-    let tls = tls.map(|files| Tls::load(files, wall_clock, None)).transpose();
+    let tls = tls.map(|files| metrics.tls("admin", files)).transpose();
     let tls = tls.map_err(|error| Failure::new(Status::Usage, error))?;
     if let Some(tls) = tls.clone() {
         reloads.add("certificate of admin", move || tls.reload().map_err(|error| error.to_string()));

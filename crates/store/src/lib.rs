@@ -24,6 +24,7 @@ mod access;
 mod codec;
 mod data_dir;
 mod discard;
+mod durations;
 mod error;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
@@ -50,6 +51,7 @@ mod wire {
 
 pub use codec::{CodecError, decode_entry, decode_membership, encode_entry, encode_membership};
 pub use data_dir::{ADMIN_SOCKET, DataDir};
+pub use durations::{DurationCounts, Durations};
 pub use error::StoreError;
 pub use identity::{ClusterId, KeyHash, NodeId};
 pub use key_file::KeyFile;

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::codec::{decode_entry, encode_entry, seal, unseal};
 use crate::log::{LogError, LogRecord, RaftLog};
 use crate::types::{Entry, log_id_at, position};
-use crate::{LogId, NodeId, Progress, Retention, SessionState, TypeConfig, Vote, off_the_runtime};
+use crate::{Durations, LogId, NodeId, Progress, Retention, SessionState, TypeConfig, Vote, off_the_runtime};
 
 /// The most bytes of entries that one read for replication hands out. A follower's message stays below what gRPC takes.
 const MAX_READ_BYTES: usize = 4 * 1024 * 1024;
@@ -58,6 +58,11 @@ impl LogStore {
     /// How the writing of it goes on.
     pub fn progress(&self) -> &Progress {
         self.log.progress()
+    }
+
+    /// How long it took each time to make a batch of it durable (fdatasync).
+    pub fn syncs(&self) -> &Durations {
+        self.log.syncs()
     }
 
     /// Bytes of the entries that are kept.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{Config, Instant as _, SnapshotPolicy, StepDownPolicy};
+use parking_lot::Mutex;
 use sessile_core::injected::decisions;
 use sessile_core::{Command, LogTime, TimeOrder, TimeRefusal, set_time};
 use sessile_store::engine::EngineError;
@@ -51,6 +52,8 @@ pub(crate) struct Group {
     notes: Notes,
     /// How often another leader became known since the start.
     leader_changes: AtomicU64,
+    /// The membership that it was last seen to go by, and since when.
+    goes_by: Mutex<(Option<LogId>, Instant)>,
 }
 
 impl Group {
@@ -92,6 +95,7 @@ impl Group {
             other_clocks,
             notes: store.notes(),
             leader_changes: AtomicU64::new(0),
+            goes_by: Mutex::new((None, Instant::now())),
         })
     }
 
@@ -156,6 +160,20 @@ impl Group {
 
     pub(crate) fn leader_changes(&self) -> u64 {
         self.leader_changes.load(Ordering::Relaxed)
+    }
+
+    /// Looks by which membership Raft goes now, and notes since when.
+    pub(crate) fn note_membership(&self) {
+        let now = *self.membership().log_id();
+        let mut goes_by = self.goes_by.lock();
+        if goes_by.0 != now {
+            *goes_by = (now, Instant::now());
+        }
+    }
+
+    /// How long this node has gone by its membership without a change; since its start at the longest.
+    pub(crate) fn membership_age(&self) -> Duration {
+        self.goes_by.lock().1.elapsed()
     }
 
     /// The membership that Raft goes by now, committed or not.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -7,6 +8,10 @@ use crate::error::ClusterError;
 use crate::fault::Fault;
 use crate::reads::Reads;
 use crate::writes::Writes;
+
+/// How long a proof that the state is current counts where nobody may be asked. It is renewed every half second, unless the
+/// disk makes the upkeep wait; a longer time would show a node as ready that a scrape of every five seconds finds cut off.
+const PROOF_COUNTS: Duration = Duration::from_secs(5);
 
 /// Whether this node could serve a linearizable read and take a write now.
 pub(crate) struct Readiness {
@@ -48,6 +53,12 @@ impl Readiness {
         }
         // It may have been told to stop meanwhile.
         self.stays()
+    }
+
+    /// Whether it was found to be ready lately, without asking anybody now: for scrapes, which must not wait.
+    pub(crate) fn was_ready_lately(&self) -> bool {
+        let is_proven = self.reads.proven_ago().is_some_and(|ago| ago < PROOF_COUNTS);
+        is_proven && self.stays().is_ok() && self.writes.is_registered() && self.reads.leader_takes_writes()
     }
 
     /// Whether this node is not about to stop, by order or by a fault.

@@ -35,7 +35,7 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long leadership may take to move.
 pub(crate) const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most members, voters and learners together. Every one talks with every other.
-const MAX_MEMBERS: usize = 32;
+pub const MAX_MEMBERS: usize = 32;
 
 /// Changes the membership of one group, where this node leads it.
 pub(crate) struct MembershipChanges {

@@ -22,6 +22,7 @@ mod tell;
 pub(crate) use announce::run as announce;
 pub(crate) use autopilot::{Autopilot, Waits};
 pub(crate) use changed::{Asked, Changed};
+pub use changes::MAX_MEMBERS;
 pub(crate) use changes::{HAND_OVER_TIMEOUT, MembershipChanges};
 pub(crate) use history::{Author, ChangeHistory};
 pub(crate) use leadership::hand_over;

@@ -2,6 +2,7 @@
 //! command line. It is the only part that knows all the others.
 
 mod cluster;
+mod figures;
 mod listener;
 mod member;
 mod namespaces;
@@ -17,5 +18,6 @@ mod strangers;
 mod watches;
 
 pub use cluster::Cluster;
+pub use figures::{Figures, MemberFigures, QueueFigures};
 pub use start::Node;
 pub use status::{MemberReach, Status};

@@ -41,6 +41,7 @@ pub(super) async fn membership(
             (server.current_leader, server.vote.leader_id.term)
         };
         follow_membership(&group, &members, &directory);
+        group.note_membership();
         if now != leader
             && let Some(now) = now
         {

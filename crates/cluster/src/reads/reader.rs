@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sessile_core::{NamespaceId, SessionKey};
-use sessile_store::{LiveRecord, NodeId};
+use sessile_store::{Durations, LiveRecord, NodeId};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +70,16 @@ impl Reads {
     pub(crate) async fn prove_again(&self, deadline: Instant) -> Result<(), ClusterError> {
         let is_fresh = self.rounds.age().is_some_and(|age| age < self.group.timing.read_round());
         if is_fresh { Ok(()) } else { self.prove(deadline).await }
+    }
+
+    /// How long ago the state was proved to be current; `None` if it never was.
+    pub(crate) fn proven_ago(&self) -> Option<Duration> {
+        self.rounds.age()
+    }
+
+    /// How long the confirmation of rounds took.
+    pub(crate) fn rounds_took(&self) -> &Durations {
+        self.rounds.took()
     }
 
     /// Whether the leader takes writes: this node itself, if it leads, or what the leader said when it was last asked.

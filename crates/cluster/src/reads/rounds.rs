@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sessile_store::NodeId;
+use sessile_store::{Durations, NodeId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ pub(crate) struct ReadRounds {
     standing: Standing,
     waiting: mpsc::Sender<Waiting>,
     proven: Proven,
+    took: Durations,
 }
 
 /// When the newest round began that is confirmed and applied: as of then the state was current.
@@ -55,12 +56,14 @@ impl ReadRounds {
         let (confirmed, unapplied) = mpsc::channel(MAX_UNAPPLIED);
         let proven = Proven::default();
         let applying = apply(standing.clone(), proven.clone(), unapplied);
-        let rounds = Rounds { standing: standing.clone(), confirmer, proven: proven.clone(), confirmed };
+        let took = Durations::default();
+        let rounds =
+            Rounds { standing: standing.clone(), confirmer, proven: proven.clone(), took: took.clone(), confirmed };
         let running = async move {
             let rounds = async { tokio::join!(rounds.run(queue), applying) };
             stop.run_until_cancelled(rounds).await;
         };
-        (Self { standing, waiting, proven }, running)
+        (Self { standing, waiting, proven, took }, running)
     }
 
     /// Returns when the applied state holds everything that was acknowledged before the call.
@@ -93,6 +96,11 @@ impl ReadRounds {
         self.proven.0.lock().map(|began| began.elapsed())
     }
 
+    /// How long the confirmation of rounds took, of those that were confirmed.
+    pub(crate) fn took(&self) -> &Durations {
+        &self.took
+    }
+
     async fn wait<T>(
         &self,
         deadline: Instant,
@@ -116,6 +124,7 @@ struct Rounds {
     standing: Standing,
     confirmer: Confirmer,
     proven: Proven,
+    took: Durations,
     confirmed: mpsc::Sender<Confirmed>,
 }
 
@@ -125,6 +134,9 @@ impl Rounds {
         while queue.recv_many(&mut round, MAX_WAITING).await > 0 {
             let began = Instant::now();
             let result = self.confirmer.confirm().await;
+            if result.is_ok() {
+                self.took.note(began.elapsed());
+            }
             let mut readers = Vec::with_capacity(round.len());
             for waiting in round.drain(..) {
                 // Whoever gave up does not want it.

@@ -17,6 +17,11 @@ pub struct RefusalCount {
     pub there: u64,
 }
 
+impl RefusalCount {
+    /// How many reasons there are.
+    pub const REASONS: usize = REASONS.len();
+}
+
 /// Every reason, and its name in metrics.
 const REASONS: [(Reason, &str); 12] = [
     (Reason::NoEnvelope, "no_envelope"),

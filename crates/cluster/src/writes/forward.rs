@@ -103,6 +103,11 @@ impl Forwarder {
         }
     }
 
+    /// How many bytes of commands are queued or have no result yet, and how many may.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        self.room.taken()
+    }
+
     /// Connects to a member that asks for votes: if it wins, the first commands for it need not wait for a connection.
     pub(crate) fn prepare(&self, candidate: NodeId) {
         let mut prepared = self.prepared.lock();

@@ -12,4 +12,4 @@ mod writer;
 
 pub(crate) use proposals::propose_all;
 pub(crate) use registration::run as register;
-pub(crate) use writer::{WriteRoom, Writes};
+pub(crate) use writer::{WriteFigures, WriteRoom, Writes};

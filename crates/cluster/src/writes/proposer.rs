@@ -101,6 +101,11 @@ impl Proposer {
         self.window.lock().incarnation.is_some()
     }
 
+    /// How many numbers are outstanding.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.window.lock().outstanding.len()
+    }
+
     /// The next number. Waits while this proposer is not registered or its window is full.
     pub(crate) async fn begin(&self, deadline: Instant) -> Result<Ticket<'_>, ClusterError> {
         // Nearly always there is room.

@@ -80,6 +80,11 @@ impl WriteRounds {
         (Self { waiting, room: ByteRoom::new(max_bytes), ended }, running)
     }
 
+    /// How many bytes of commands wait or are in a round, and how many may.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        self.room.taken()
+    }
+
     /// Waits for room for a command of so many bytes.
     pub(crate) async fn room(&self, bytes: usize) -> OwnedSemaphorePermit {
         self.room.take(bytes).await

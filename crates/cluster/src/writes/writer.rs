@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sessile_core::{Command, NamespaceId, Outcome, ProposerId, Refusal, SessionCommand, SessionKey, SessionRequest};
-use sessile_store::NodeId;
+use sessile_store::{DurationCounts, Durations, NodeId};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,20 @@ pub(crate) struct Writes {
     pub(super) proposer: Arc<Proposer>,
     pub(super) rounds: WriteRounds,
     forwarder: Forwarder,
+    forwards: Durations,
+}
+
+/// How much this node's writes wait for.
+#[derive(Debug, Clone)]
+pub(crate) struct WriteFigures {
+    /// Commands of this node without an outcome yet.
+    pub(crate) outstanding: u64,
+    /// Bytes of commands that wait for a round of the log or are in one, and how many may.
+    pub(crate) proposals: (u64, u64),
+    /// Bytes of commands that the leader has not answered, and how many may be.
+    pub(crate) forwarded: (u64, u64),
+    /// How long commands took that the leader answered.
+    pub(crate) forwards: DurationCounts,
 }
 
 /// How many bytes of commands may wait.
@@ -51,7 +65,7 @@ impl Writes {
         let proposer = Arc::new(Proposer::new(ProposerId::new(group.node.bits())));
         let ending = proposer.clone();
         group.fault.ends(move || ending.end());
-        (Self { group, proposer, rounds, forwarder }, running)
+        (Self { group, proposer, rounds, forwarder, forwards: Durations::default() }, running)
     }
 
     /// That member asks for votes, and may lead soon.
@@ -62,6 +76,16 @@ impl Writes {
     /// Whether this node's commands are numbered under an incarnation that the state knows.
     pub(crate) fn is_registered(&self) -> bool {
         self.proposer.is_registered()
+    }
+
+    /// How much waits now, and how long it took.
+    pub(crate) fn figures(&self) -> WriteFigures {
+        WriteFigures {
+            outstanding: u64::try_from(self.proposer.outstanding()).unwrap_or(u64::MAX),
+            proposals: self.rounds.bytes(),
+            forwarded: self.forwarder.bytes(),
+            forwards: self.forwards.counts(),
+        }
     }
 
     /// Does something with a key's record. Acknowledged means fsynced on a majority and applied.
@@ -155,7 +179,14 @@ impl Writes {
                 };
                 self.propose(command, room, deadline).await
             }
-            Some(leader) => self.forwarder.submit(leader, command, deadline).await,
+            Some(leader) => {
+                let begin = Instant::now();
+                let tried = self.forwarder.submit(leader, command, deadline).await;
+                if matches!(tried, Tried::Done(_)) {
+                    self.forwards.note(begin.elapsed());
+                }
+                tried
+            }
             None => Tried::NotSent,
         }
     }

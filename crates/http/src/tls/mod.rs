@@ -8,7 +8,6 @@ mod validity;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use prometheus::{Gauge, IntCounterVec, Opts, Registry};
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +15,9 @@ pub use error::TlsError;
 pub use files::TlsFiles;
 use files::{Contents, Made};
 use validity::Validity;
+
+use crate::HttpMetrics;
+use crate::metrics::TlsMetrics;
 
 /// How often the files are looked at. They are a few KB, and a certificate is renewed weeks before it ends.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -41,39 +43,18 @@ struct Used {
     seen: u64,
 }
 
-struct TlsMetrics {
-    days_left: Gauge,
-    reloads: IntCounterVec,
-}
-
-impl TlsMetrics {
-    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let days_left = Gauge::new(
-            "sessile_tls_certificate_days_left",
-            "Days until the certificate of the session API expires; below 0 it has.",
-        )?;
-        let reloads = IntCounterVec::new(
-            Opts::new("sessile_tls_reloads_total", "Certificates that were read again, and put in use or not."),
-            &["result"],
-        )?;
-        registry.register(Box::new(days_left.clone()))?;
-        registry.register(Box::new(reloads.clone()))?;
-        // Both are there from the beginning, so that the first failure is an increase.
-        ["used", "failed"].iter().for_each(|result| drop(reloads.with_label_values(&[result])));
-        Ok(Self { days_left, reloads })
-    }
-}
-
 impl Tls {
-    /// Reads the files, which blocks. Without a registry nothing is counted.
-    pub fn load(files: TlsFiles, clock: fn() -> SystemTime, registry: Option<&Registry>) -> Result<Self, TlsError> {
+    /// Reads the files, which blocks. What is counted is counted for a listener of that name; without one nothing is.
+    pub fn load(
+        files: TlsFiles,
+        clock: fn() -> SystemTime,
+        counted: Option<(&HttpMetrics, &str)>,
+    ) -> Result<Self, TlsError> {
         let read = files.read();
         let fingerprint = TlsFiles::fingerprint(&read);
         let Made { config, validity } = files.make(&read?)?;
         let used = Mutex::new(Used { config, validity, tried: fingerprint, seen: fingerprint });
-        let metrics = registry.and_then(|registry| {
-            TlsMetrics::register(registry).inspect_err(|error| tracing::error!(%error, "no metrics of TLS")).ok()
-        });
+        let metrics = counted.map(|(metrics, listener)| metrics.tls(listener));
         let tls = Self(Arc::new(Inner { files, clock, used, metrics }));
         tls.note_days_left();
         Ok(tls)
@@ -146,7 +127,7 @@ impl Tls {
             }
         };
         if let Some(metrics) = &self.0.metrics {
-            metrics.reloads.with_label_values(&[if result.is_ok() { "used" } else { "failed" }]).inc();
+            metrics.reloaded(result.is_ok());
         }
         result
     }
@@ -154,15 +135,15 @@ impl Tls {
     /// Whole days, below 0 where it has expired.
     fn note_days_left(&self) -> i64 {
         let (now, end) = ((self.0.clock)(), self.used().validity.not_after);
-        let days = match end.duration_since(now) {
-            Ok(left) => left.as_secs_f64() / 86_400.0,
-            Err(over) => -over.duration().as_secs_f64() / 86_400.0,
+        let seconds = match end.duration_since(now) {
+            Ok(left) => left.as_secs_f64(),
+            Err(over) => -over.duration().as_secs_f64(),
         };
         if let Some(metrics) = &self.0.metrics {
-            metrics.days_left.set(days);
+            metrics.seconds_left.set(seconds);
         }
         #[allow(clippy::cast_possible_truncation, reason = "dates have four digits of years")]
-        let days = days.floor() as i64;
+        let days = (seconds / 86_400.0).floor() as i64;
         days
     }
 

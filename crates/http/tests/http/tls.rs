@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::version::{TLS12, TLS13};
-use sessile_http::{Limits, Tls, TlsFiles};
+use sessile_http::{HttpMetrics, Limits, Tls, TlsFiles};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -105,12 +105,16 @@ async fn a_renewed_certificate_is_served_by_itself_and_when_told() {
     assert_eq!(get(&mut of_before).await.unwrap(), "HTTP/1.1 200 OK", "who is connected stays so");
 }
 
+fn counted(registry: &prometheus::Registry) -> HttpMetrics {
+    HttpMetrics::register(registry).unwrap()
+}
+
 #[tokio::test]
 async fn what_cannot_be_used_is_refused_with_file_and_cure_and_the_one_of_before_stays() {
     let (first, other) = (pair(), pair());
     let registry = prometheus::Registry::new();
     let place = Place::with(&first);
-    let tls = Tls::load(place.files(), clock, Some(&registry)).unwrap();
+    let tls = Tls::load(place.files(), clock, Some((&counted(&registry), "api"))).unwrap();
     let world = world(&tls, Limits::default()).await;
     let (cert, key) = (&first.cert, first.key.serialize_pem());
     let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
@@ -141,12 +145,12 @@ async fn what_cannot_be_used_is_refused_with_file_and_cure_and_the_one_of_before
     assert!(gone.contains("key.pem cannot be read") && gone.contains("correct the path"), "{gone}");
     eventually_served(&world, &first).await;
     let text = sessile_http::render(&registry);
-    assert!(text.contains("sessile_tls_reloads_total{result=\"failed\"} 11"), "{text}");
+    assert!(text.contains("sessile_tls_reloads_total{listener=\"api\",result=\"failed\"} 11"), "{text}");
     place.write(&other.cert, &other.key.serialize_pem());
     tls.reload().unwrap();
     eventually_served(&world, &other).await;
     let text = sessile_http::render(&registry);
-    assert!(text.contains("sessile_tls_reloads_total{result=\"used\"} 1"), "{text}");
+    assert!(text.contains("sessile_tls_reloads_total{listener=\"api\",result=\"used\"} 1"), "{text}");
 }
 
 #[tokio::test]
@@ -154,14 +158,14 @@ async fn what_fails_is_tried_again_when_it_changes_and_not_before() {
     let first = pair();
     let registry = prometheus::Registry::new();
     let place = Place::with(&first);
-    let tls = Tls::load(place.files(), clock, Some(&registry)).unwrap();
+    let tls = Tls::load(place.files(), clock, Some((&counted(&registry), "api"))).unwrap();
     let (world, stop) = (world(&tls, Limits::default()).await, CancellationToken::new());
     let mut watch = tokio::task::JoinSet::new();
     watch.spawn(tls.clone().watch(Duration::from_millis(1), stop.clone()));
     let failed = |count: u64| {
         let registry = registry.clone();
         async move {
-            let line = format!("sessile_tls_reloads_total{{result=\"failed\"}} {count}");
+            let line = format!("sessile_tls_reloads_total{{listener=\"api\",result=\"failed\"}} {count}");
             while !sessile_http::render(&registry).contains(&line) {
                 tokio::task::yield_now().await;
             }
@@ -186,11 +190,14 @@ async fn a_certificate_that_clients_will_refuse_is_served_with_a_warning() {
         let pair = pair_of(&params);
         let registry = prometheus::Registry::new();
         let place = Place::with(&pair);
-        let tls = Tls::load(place.files(), clock, Some(&registry)).unwrap();
+        let tls = Tls::load(place.files(), clock, Some((&counted(&registry), "api"))).unwrap();
         let warnings = tls.warnings().join("\n");
         assert!(warnings.contains(word), "{warnings}");
         let text = sessile_http::render(&registry);
-        assert!(text.contains(&format!("sessile_tls_certificate_days_left {days}\n")), "{text}");
+        assert!(
+            text.contains(&format!("sessile_tls_certificate_seconds_left{{listener=\"api\"}} {}\n", days * 86_400.0)),
+            "{text}"
+        );
         let world = world(&tls, Limits::default()).await;
         let refused = connect(world.address, client_config(&pair.der, &TLS13, None), NAME).await;
         assert!(refused.is_err(), "it is the client who judges");

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -10,6 +11,14 @@ const MAX_PENDING_BYTES: usize = 1024 * 1024;
 
 /// What is kept free for lines that say why the process ends, whatever else waits.
 const RESERVED_BYTES: usize = 64 * 1024;
+
+/// Lines that were lost since the process started. A process has one log.
+static LOST_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines were lost since the process started.
+pub(crate) fn lost_lines() -> u64 {
+    LOST_LINES.load(Ordering::Relaxed)
+}
 
 /// Lines on their way to a stream, written by a thread of its own ([`Sink::run`]), so that whoever logs never waits for
 /// the stream.
@@ -37,6 +46,7 @@ impl Sink {
         let mut state = self.state.lock();
         if state.pending.len() + line.len() > room {
             state.lost += 1;
+            LOST_LINES.fetch_add(1, Ordering::Relaxed);
         } else {
             state.pending.extend_from_slice(line.as_bytes());
         }
@@ -68,7 +78,11 @@ impl Sink {
             let lost = match written {
                 Ok(()) => std::mem::take(&mut self.state.lock().lost),
                 // A closed pipe or a full disk; the next batch may fare better.
-                Err(_) => batch.iter().filter(|byte| **byte == b'\n').count() as u64,
+                Err(_) => {
+                    let lines = batch.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    LOST_LINES.fetch_add(lines, Ordering::Relaxed);
+                    lines
+                }
             };
             let is_told = written.is_ok() && (lost == 0 || stream.write_all(loss_notice(lost).as_bytes()).is_ok());
             let mut state = self.state.lock();
@@ -135,7 +149,9 @@ mod tests {
     fn a_stalled_reader_costs_lines_but_never_memory_and_is_told_how_many() {
         let sink = Sink::default();
         let line = format!("{}\n", "x".repeat(1023));
+        let before = lost_lines();
         (0..1024 + 7).for_each(|_| sink.push(&line, false));
+        assert!(lost_lines() >= before + 7, "they are counted, whoever reads");
         sink.push("last words\n", true);
         sink.drain(Duration::ZERO);
         let written = run(&sink, &mut Stream { failures: 0, kept: Vec::new() });

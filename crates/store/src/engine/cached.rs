@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::{Batch, Engine, EngineError, EngineKind, Operation, View};
+use super::{Batch, Engine, EngineError, EngineFigures, EngineKind, Operation, View};
 
 /// Readers of different keys seldom meet at one lock.
 const SHARDS: usize = 16;
@@ -158,6 +158,10 @@ impl Engine for Cached {
 
     fn reserve_bytes(&self) -> u64 {
         self.engine.reserve_bytes()
+    }
+
+    fn figures(&self) -> Option<EngineFigures> {
+        self.engine.figures()
     }
 
     fn set_catches_up(&self, catches_up: bool) {

@@ -18,6 +18,7 @@
 mod batch;
 mod cached;
 mod error;
+mod figures;
 mod guard;
 mod home;
 mod kind;
@@ -35,6 +36,7 @@ use bytes::Bytes;
 
 pub use batch::{Batch, Operation};
 pub use error::EngineError;
+pub use figures::EngineFigures;
 pub use kind::{EngineKind, OpenEngine, OtherEngine, UnknownEngine};
 pub use lsm::{Step, Stepping, open_stepped};
 pub use open::{open, open_cached};
@@ -164,6 +166,11 @@ pub trait Engine: Send + Sync {
     /// may soon have to wait until there is room. Cheap, and without the disk.
     fn is_exhausted(&self) -> bool {
         false
+    }
+
+    /// What it is made of, if it can tell without the disk and without waiting for a write. Cheap.
+    fn figures(&self) -> Option<EngineFigures> {
+        None
     }
 
     /// Says that much has to be written at once from now on, or no longer: what can wait until then may.

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::index::{Index, Placed};
 use super::segment::SegmentFile;
 use super::{Done, LogError, LogPosition, LogRecord};
-use crate::Progress;
+use crate::{Durations, Progress};
 
 /// Most calls queued before callers wait: far more than one sync gathers, and little memory.
 const MAX_QUEUED: usize = 4096;
@@ -78,6 +78,8 @@ pub(super) struct Shared {
     pub(super) room: AtomicU64,
     /// What the writer does, from a batch that it took until that batch is durable.
     pub(super) progress: Progress,
+    /// How long it took each time to make a batch durable.
+    pub(super) syncs: Durations,
     max_batch_bytes: usize,
     cache_bytes: usize,
 }
@@ -170,6 +172,7 @@ impl Shared {
             has_room: Condvar::new(),
             room: AtomicU64::new(0),
             progress: Progress::default(),
+            syncs: Durations::default(),
             max_batch_bytes,
             cache_bytes,
         }

@@ -16,7 +16,7 @@ use super::spares::Spares;
 use super::verify::Verifier;
 use super::writer::Writer;
 use super::{Done, LogError, LogPosition, LogRecord, MAX_INDEX, MAX_PAYLOAD_BYTES, MAX_VOTE_BYTES};
-use crate::{LogSegment, Progress};
+use crate::{Durations, LogSegment, Progress};
 
 /// A handle on an open log; clones share it. The last one to go closes the log.
 ///
@@ -132,6 +132,11 @@ impl RaftLog {
     /// How the writer goes on, from a batch that it took until that batch is durable.
     pub(crate) fn progress(&self) -> &Progress {
         &self.shared().progress
+    }
+
+    /// How long it took each time to make a batch durable.
+    pub(crate) fn syncs(&self) -> &Durations {
+        &self.shared().syncs
     }
 
     /// Appends entries. They follow the last entry and each other; the first of a log that never held one may be any.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -225,7 +225,9 @@ impl Writer {
         }
         self.put()?;
         let file = self.current();
+        let begin = Instant::now();
         self.disk.sync_data(&*file.file()?, &file.path)?;
+        self.shared.syncs.note(begin.elapsed());
         self.proven = self.end;
         self.encode(Kind::Synced, None, &[]);
         self.put()

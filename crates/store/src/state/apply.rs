@@ -1,5 +1,7 @@
 //! Applying entries of the log to the session state: one batch of the engine at a time.
 
+use std::time::Instant;
+
 use sessile_core::Outcome;
 
 use super::overlay::Overlay;
@@ -51,7 +53,9 @@ impl SessionState {
 
     fn apply_locked(&self, writer: &mut Writer, prepared: PreparedEntries) -> Result<Vec<Option<Outcome>>, StoreError> {
         self.assert_going()?;
+        let begin = Instant::now();
         let applied = self.apply_to(writer, prepared);
+        self.inner().applies.note(begin.elapsed());
         if let Err(error) = &applied {
             // What is in memory may be ahead of what is stored: nothing may be made of it.
             self.inner().status.write().end(&error.to_string());

@@ -16,8 +16,8 @@ use super::state_root::StateRoot;
 use super::status::{Persisted, StateStatus};
 use super::stored::{decode_record, encode_row, record_key, row_key};
 use super::writer::Writer;
-use crate::engine::{Engine, EngineError};
-use crate::{LogId, NodeId, Progress, StoreError, StoredMembership, off_the_runtime};
+use crate::engine::{Engine, EngineError, EngineFigures};
+use crate::{Durations, LogId, NodeId, Progress, StoreError, StoredMembership, off_the_runtime};
 
 /// The state machine's state in Raft's sense: the sessions, as the log has made them so far, on an engine. Cheap to clone;
 /// reads may come from any thread at any time.
@@ -44,6 +44,7 @@ pub(super) struct Inner {
     /// The snapshot that is being sent to somebody, or may be gone on with.
     pub(super) offered: Mutex<Weak<Offer>>,
     pub(super) applying: Progress,
+    pub(super) applies: Durations,
     cold_reads: ColdReads,
     pub(super) status: RwLock<StateStatus>,
     /// Held while the engine writes: see the order of locks at [`SessionState`].
@@ -100,6 +101,7 @@ impl SessionState {
             reached,
             offered: Mutex::default(),
             applying: Progress::default(),
+            applies: Durations::default(),
             cold_reads: ColdReads::new(),
             status,
             writer: Mutex::new(writer),
@@ -283,6 +285,16 @@ impl SessionState {
             hasher.update(&encode_row(&key, &row));
         }
         (writer.applied.log_id, hasher.digest())
+    }
+
+    /// How long it took each time to apply a batch of entries.
+    pub fn applies(&self) -> &Durations {
+        &self.inner.applies
+    }
+
+    /// What its engine is made of, if that can tell without the disk ([`Engine::figures`]).
+    pub fn engine_figures(&self) -> Option<EngineFigures> {
+        self.current().engine.figures()
     }
 
     /// Bytes on disk. Asks the file system, and may block there.

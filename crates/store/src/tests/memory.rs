@@ -77,6 +77,8 @@ fn what_others_ask_of_a_state_needs_no_lock_that_apply_holds() {
         let held = state.hold_writer();
         scope.spawn(move || {
             let persisted = state.persist();
+            let tables = state.engine_figures().map_or(0, |figures| figures.tables);
+            assert!(tables > 0 && state.applies().counts().count == 1, "what is measured: {tables} tables");
             ask.send((told(), persisted.is_ok(), state.is_removed(crate::NodeId::from(7)), state.removed())).unwrap();
         });
         // Far longer than it takes, so that only one that waits for the lock ends this way.

@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::view::LsmView;
 use crate::engine::guard::Fault;
 use crate::engine::home::{self, Home};
-use crate::engine::{Batch, Engine, EngineError, EngineKind, EngineOptions, View, check_key};
+use crate::engine::{Batch, Engine, EngineError, EngineFigures, EngineKind, EngineOptions, View, check_key};
 
 /// [`Engine`] of sorted tables.
 pub(in crate::engine) struct LsmEngine {
@@ -159,6 +159,10 @@ impl Engine for LsmEngine {
 
     fn condemn(&self, why: &str) {
         condemn(&self.shared.guard.dir(), why);
+    }
+
+    fn figures(&self) -> Option<EngineFigures> {
+        Some(self.shared.open().ok()?.store.figures())
     }
 
     fn set_catches_up(&self, catches_up: bool) {

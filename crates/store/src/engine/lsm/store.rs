@@ -18,7 +18,7 @@ use super::writer::{Numbers, RunWriter, TABLE_BYTES};
 use crate::access;
 use crate::engine::guard::Fault;
 use crate::engine::home::Home;
-use crate::engine::{EngineOptions, Operation, Retention};
+use crate::engine::{EngineFigures, EngineOptions, Operation, Retention};
 
 /// What an open store has in memory and on disk.
 ///
@@ -243,6 +243,21 @@ impl Store {
     /// Bytes of all tables.
     pub(super) fn table_bytes(&self) -> u64 {
         self.runs().tables().map(|table| table.bytes).sum()
+    }
+
+    /// What there is, for people.
+    pub(super) fn figures(&self) -> EngineFigures {
+        let (runs, buffered) = {
+            let layers = self.layers.read();
+            (layers.runs.clone(), layers.buffer.bytes())
+        };
+        let unmerged = runs.0.split_last().map_or(&[][..], |(_, over)| over);
+        EngineFigures {
+            tables: runs.tables().count() as u64,
+            unmerged_runs: unmerged.len() as u64,
+            unmerged_bytes: unmerged.iter().flat_map(|run| run.tables.iter()).map(|table| table.bytes).sum(),
+            buffered_bytes: buffered as u64,
+        }
     }
 
     /// The tables as the choice of a merge sees them.
