@@ -2604,6 +2604,42 @@ pub struct GroupStatus {
     #[prost(uint64, tag = "3")]
     pub bytes: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListKeysRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Empty for the keys that belong to no group; absent for all.
+    #[prost(string, optional, tag = "2")]
+    pub group: ::core::option::Option<::prost::alloc::string::String>,
+    /// Only how many there are.
+    #[prost(bool, tag = "3")]
+    pub count_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListKeysResponse {
+    /// How many are live on this page.
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub keys: ::prost::alloc::vec::Vec<KeyStatus>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyStatus {
+    #[prost(string, tag = "1")]
+    pub group: ::prost::alloc::string::String,
+    /// The first 8 bytes of SHA-256 of the key, in hexadecimal digits.
+    #[prost(string, tag = "2")]
+    pub hash: ::prost::alloc::string::String,
+    /// Only where keys are revealed.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    /// Of the value.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// Absent if it never expires.
+    #[prost(uint64, optional, tag = "5")]
+    pub expires_in_ms: ::core::option::Option<u64>,
+}
 /// What is absent is as in a new namespace, or stays as it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NamespaceChoices {
@@ -3518,6 +3554,55 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("sessile.v1.Admin", "ListGroups"));
             self.inner.unary(req, path, codec).await
         }
+        /// The live keys of a namespace, or of one group of it, as they are when it begins, page by page. One list at a time a node.
+        pub async fn list_keys(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListKeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ListKeysResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sessile.v1.Admin/ListKeys",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("sessile.v1.Admin", "ListKeys"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// The same, and the keys as they are. Stands in the history.
+        pub async fn reveal_keys(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListKeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ListKeysResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sessile.v1.Admin/RevealKeys",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sessile.v1.Admin", "RevealKeys"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Makes one more.
         pub async fn create_namespace(
             &mut self,
@@ -3803,6 +3888,28 @@ pub mod admin_server {
             tonic::Response<super::ListGroupsResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the ListKeys method.
+        type ListKeysStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ListKeysResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The live keys of a namespace, or of one group of it, as they are when it begins, page by page. One list at a time a node.
+        async fn list_keys(
+            &self,
+            request: tonic::Request<super::ListKeysRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ListKeysStream>, tonic::Status>;
+        /// Server streaming response type for the RevealKeys method.
+        type RevealKeysStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ListKeysResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The same, and the keys as they are. Stands in the history.
+        async fn reveal_keys(
+            &self,
+            request: tonic::Request<super::ListKeysRequest>,
+        ) -> std::result::Result<tonic::Response<Self::RevealKeysStream>, tonic::Status>;
         /// Makes one more.
         async fn create_namespace(
             &self,
@@ -4589,6 +4696,98 @@ pub mod admin_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sessile.v1.Admin/ListKeys" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListKeysSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::ServerStreamingService<super::ListKeysRequest>
+                    for ListKeysSvc<T> {
+                        type Response = super::ListKeysResponse;
+                        type ResponseStream = T::ListKeysStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListKeysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::list_keys(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListKeysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sessile.v1.Admin/RevealKeys" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevealKeysSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::ServerStreamingService<super::ListKeysRequest>
+                    for RevealKeysSvc<T> {
+                        type Response = super::ListKeysResponse;
+                        type ResponseStream = T::RevealKeysStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListKeysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::reveal_keys(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevealKeysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use openraft::base::BoxStream;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 use super::same_machine;
 use crate::tokens::{Purpose, Secret, Side};
@@ -15,12 +15,12 @@ use crate::wire::access_client::AccessClient;
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{
     AddLearnerRequest, AddTokenRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, EnterRequest,
-    HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse,
-    ListNamespacesRequest, ListNamespacesResponse, ListTokensRequest, ListTokensResponse, NamespaceResponse,
-    PromoteRequest, ProveAccessRequest, ProveAccessResponse, RemoveRequest, RemoveTokenRequest, ReplaceRequest,
-    RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest,
-    StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
-    TruncateNamespaceRequest, WatchMembershipRequest,
+    HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListKeysRequest,
+    ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse, ListTokensRequest, ListTokensResponse,
+    NamespaceResponse, PromoteRequest, ProveAccessRequest, ProveAccessResponse, RemoveRequest, RemoveTokenRequest,
+    ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse,
+    StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest,
+    TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
@@ -56,6 +56,8 @@ pub enum AdminErrorKind {
 
 /// An answer on its way. Boxed, as all that the program awaits of this crate but reads and writes: the body of an `async fn`
 /// is compiled by the crate that awaits it, and the program would compile most of this crate a second time.
+/// Several, one after the other.
+type Answers<T> = BoxStream<'static, Result<T, AdminError>>;
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send + 'a>>;
 
 /// Talks to the admin service of one node, which passes on what only the leader can do.
@@ -128,11 +130,10 @@ impl AdminClient {
     }
 
     /// The status now, and whenever the membership, a role or a member's reachability changes.
-    pub fn watch(&mut self) -> Answer<'_, BoxStream<'static, Result<StatusResponse, AdminError>>> {
+    pub fn watch(&mut self) -> Answer<'_, Answers<StatusResponse>> {
         Box::pin(async move {
             let answer = self.grpc.watch_membership(WatchMembershipRequest {}).await;
-            let server = self.server.clone();
-            Ok(self.answer(answer)?.map(move |item| item.map_err(|status| refused(&server, &status))).boxed())
+            self.stream(answer)
         })
     }
 
@@ -276,6 +277,22 @@ impl AdminClient {
         })
     }
 
+    /// The live keys of a namespace or group by their hashes, page by page.
+    pub fn keys(&mut self, request: ListKeysRequest) -> Answer<'_, Answers<ListKeysResponse>> {
+        Box::pin(async move {
+            let answer = self.grpc.list_keys(request).await;
+            self.stream(answer)
+        })
+    }
+
+    /// The same as they are, which stands in the history.
+    pub fn reveal_keys(&mut self, request: ListKeysRequest) -> Answer<'_, Answers<ListKeysResponse>> {
+        Box::pin(async move {
+            let answer = self.grpc.reveal_keys(request).await;
+            self.stream(answer)
+        })
+    }
+
     /// The tokens of a namespace.
     pub fn tokens(&mut self, namespace: &str) -> Answer<'_, ListTokensResponse> {
         let request = ListTokensRequest { namespace: namespace.to_owned() };
@@ -299,6 +316,15 @@ impl AdminClient {
             let answer = self.grpc.remove_token(request).await;
             self.answer(answer)
         })
+    }
+
+    /// Answers that come one after the other.
+    fn stream<T: Send + 'static>(
+        &self,
+        answer: Result<tonic::Response<Streaming<T>>, Status>,
+    ) -> Result<Answers<T>, AdminError> {
+        let server = self.server.clone();
+        Ok(self.answer(answer)?.map(move |item| item.map_err(|status| refused(&server, &status))).boxed())
     }
 
     fn answer<T>(&self, answer: Result<tonic::Response<T>, Status>) -> Result<T, AdminError> {

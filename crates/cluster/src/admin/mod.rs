@@ -6,8 +6,10 @@ mod caller;
 mod client;
 mod first_namespaces;
 mod guard;
+mod keys;
 mod managed;
 mod namespaces;
+mod passing_on;
 mod rights;
 mod same_machine;
 mod service;
@@ -18,16 +20,16 @@ mod watching;
 
 pub use crate::wire::{
     AddLearnerRequest, AddTokenRequest, ChangeResponse, ClockJump, CreateNamespaceRequest, DropNamespaceRequest,
-    GroupStatus, HistoryEntry, HistoryResponse, InitResponse, ListGroupsRequest, ListGroupsResponse,
-    ListNamespacesResponse, ListTokensRequest, ListTokensResponse, MemberStatus, NamespaceChoices, NamespaceResponse,
-    NamespaceStatus, PromoteRequest, RemoveRequest, RemoveTokenRequest, ReplaceRequest, Role, SetAddressRequest,
-    SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusResponse, TokenStatus, TransferLeaderResponse,
-    TriggerSnapshotResponse, TruncateNamespaceRequest,
+    GroupStatus, HistoryEntry, HistoryResponse, InitResponse, KeyStatus, ListGroupsRequest, ListGroupsResponse,
+    ListKeysRequest, ListKeysResponse, ListNamespacesResponse, ListTokensRequest, ListTokensResponse, MemberStatus,
+    NamespaceChoices, NamespaceResponse, NamespaceStatus, PromoteRequest, RemoveRequest, RemoveTokenRequest,
+    ReplaceRequest, Role, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusResponse,
+    TokenStatus, TransferLeaderResponse, TriggerSnapshotResponse, TruncateNamespaceRequest,
 };
 pub(crate) use access::AccessService;
 pub use client::{AdminClient, AdminError, AdminErrorKind};
 pub(crate) use first_namespaces::{OwnNamespaces, are_plain};
 pub(crate) use guard::Guarded;
 pub(crate) use managed::ManagedMember;
-pub(crate) use service::AdminService;
+pub(crate) use passing_on::AdminService;
 pub(crate) use status::StatusSource;

@@ -1,123 +1,37 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::base::BoxStream;
 use sessile_core::{MAX_HISTORY, RulesVersion};
 use sessile_store::{NodeId, off_the_runtime};
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
-use super::caller::{self, PASSED_ON};
+use super::keys::Shown;
 use super::managed::ManagedMember;
+use super::passing_on::{AdminService, Other, author};
 use super::set_time::set_time;
-use super::status::{self, StatusSource};
+use super::status;
 use super::{namespaces, tokens, watching};
-use crate::membership::{Asked, Author, Changed, HAND_OVER_TIMEOUT, hand_over, rotate_key};
-use crate::transport::{ThisNode, why_silent};
+use crate::membership::{Asked, Changed, HAND_OVER_TIMEOUT, hand_over, rotate_key};
+use crate::transport::why_silent;
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
     AddLearnerRequest, AddTokenRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, HistoryRequest,
-    HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListNamespacesRequest,
-    ListNamespacesResponse, ListTokensRequest, ListTokensResponse, NamespaceResponse, PromoteRequest, RemoveRequest,
-    RemoveTokenRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest,
-    SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse,
-    TriggerSnapshotRequest, TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
+    HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListKeysRequest,
+    ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse, ListTokensRequest, ListTokensResponse,
+    NamespaceResponse, PromoteRequest, RemoveRequest, RemoveTokenRequest, ReplaceRequest, RotateKeyRequest,
+    SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
+    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
-/// How long a call waits for a leader, through an election, before it says that there is none.
-const LEADER_WAIT: Duration = Duration::from_secs(3);
-/// How long a call may take that another node was asked to do.
-const PASSED_ON_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a new cluster of one may take to be ready.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What operators ask, at the node that is asked.
-pub(crate) struct AdminService {
-    source: StatusSource,
-    stop: CancellationToken,
-}
-
 impl AdminService {
-    pub(crate) fn new(source: StatusSource, stop: CancellationToken) -> Self {
-        Self { source, stop }
-    }
-
-    fn this(&self) -> &ThisNode {
-        &self.source.this
-    }
-
-    fn member(&self) -> Result<Arc<ManagedMember>, Status> {
-        self.source.member.get().ok_or_else(|| {
-            let waiting = self.source.lobby.waiting_for().join("; ");
-            Status::unavailable(format!("node {} belongs to no cluster yet: {waiting}", self.this().name()))
-        })
-    }
-
-    /// An error at a single node, whose configuration has no `cluster`: nobody could reach it.
-    fn among_peers(&self) -> Result<(), Status> {
-        if !self.this().address().is_empty() {
-            return Ok(());
-        }
-        let text = format!(
-            "node {} is a single node, whose configuration has no `cluster`: other nodes cannot reach it; nothing was \
-             changed",
-            self.this().name()
-        );
-        Err(Status::failed_precondition(text))
-    }
-
-    /// Whoever leads: this node (`None`), or another one that the call is passed on to. Waits through an election, also
-    /// when nobody here has noticed yet that the last leader is gone.
-    async fn leader<T>(&self, request: &Request<T>) -> Result<Option<Other>, Status> {
-        let is_passed_on = self.is_passed_on(request)?;
-        let member = self.member()?;
-        let group = &*member.group;
-        let give_up = Instant::now() + LEADER_WAIT;
-        loop {
-            match group.leader() {
-                // One that has lost its quorum takes itself for the leader, and knows what was.
-                Some(leader) if leader == group.node => {
-                    let confirmed = member.reads.prove(give_up).await.is_ok();
-                    if confirmed && group.leads() {
-                        return Ok(None);
-                    }
-                }
-                Some(leader) if leader != group.node && !is_passed_on && member.health.is_well(leader) => {
-                    if let Some(address) = self.this().directory().address(leader)
-                        && let Ok(channel) = self.this().directory().connect_now(leader, &address).await
-                    {
-                        return Ok(Some(Other { node: leader, client: AdminClient::new(channel) }));
-                    }
-                }
-                _ => {}
-            }
-            if group.await_leader(give_up, false).await.is_err() {
-                return Err(Status::unavailable(status::no_leader(group, &member.health)));
-            }
-        }
-    }
-
-    /// Whether another member has passed this call on; it must be one of the same cluster, and must mean this node: what
-    /// is asked of one cluster never reaches another one whose node answers at a member's address.
-    fn is_passed_on<T>(&self, request: &Request<T>) -> Result<bool, Status> {
-        let is_passed_on = request.metadata().contains_key(PASSED_ON);
-        if is_passed_on {
-            self.this().door().admit(request)?;
-        }
-        Ok(is_passed_on)
-    }
-
-    /// The member that has taken over, which does what this one was asked.
-    fn other(&self, node: NodeId) -> Result<Other, Status> {
-        let address = self.this().directory().address(node).unwrap_or_default();
-        Ok(Other { node, client: AdminClient::new(self.this().directory().connect(node, &address)?) })
-    }
-
     /// Admits the node that answers at an address.
     async fn add_node_at(
         &self,
@@ -144,24 +58,6 @@ impl AdminService {
         })?;
         Ok(changed)
     }
-
-    fn pass_on<T>(&self, to: NodeId, message: T, author: &Author) -> Request<T> {
-        let mut request = self.this().door().request(Some(to), message, Some(PASSED_ON_TIMEOUT));
-        request.metadata_mut().insert(PASSED_ON, tonic::metadata::MetadataValue::from_static("1"));
-        caller::tell(author, request.metadata_mut());
-        request
-    }
-}
-
-/// Another member, which does what this one was asked.
-struct Other {
-    node: NodeId,
-    client: AdminClient<Channel>,
-}
-
-/// Who asks for a change. Of a call that was passed on it is believed what it says, once [`AdminService::leader`] has let it in.
-fn author<T>(request: &Request<T>) -> Author {
-    caller::author(request, request.metadata().contains_key(PASSED_ON))
 }
 
 /// What came of a change, for the history.
@@ -180,6 +76,8 @@ fn answer(changed: Changed) -> Response<ChangeResponse> {
 #[tonic::async_trait]
 impl Admin for AdminService {
     type WatchMembershipStream = BoxStream<'static, Result<StatusResponse, Status>>;
+    type ListKeysStream = BoxStream<'static, Result<ListKeysResponse, Status>>;
+    type RevealKeysStream = BoxStream<'static, Result<ListKeysResponse, Status>>;
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         Ok(Response::new(self.source.status().await))
@@ -465,6 +363,19 @@ impl Admin for AdminService {
         }
         namespaces::drop_namespace(&*self.member()?, &author, request.into_inner()).await.map(Response::new)
     }
+
+    async fn list_keys(&self, request: Request<ListKeysRequest>) -> Result<Response<Self::ListKeysStream>, Status> {
+        let (member, author) = (self.member()?, author(&request));
+        let listed = self.lists.list(&member, &author, request.into_inner(), Shown::Hashed, self.stop.clone());
+        listed.await.map(Response::new)
+    }
+
+    async fn reveal_keys(&self, request: Request<ListKeysRequest>) -> Result<Response<Self::RevealKeysStream>, Status> {
+        let (member, author) = (self.member()?, author(&request));
+        let listed = self.lists.list(&member, &author, request.into_inner(), Shown::Revealed, self.stop.clone());
+        listed.await.map(Response::new)
+    }
+
     async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
         tokens::list(&*self.member()?, request.get_ref()).await.map(Response::new)
     }

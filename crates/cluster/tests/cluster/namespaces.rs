@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::{Stream, StreamExt};
 use sessile_cluster::Cluster;
 use sessile_cluster::admin::{
-    AdminClient, AdminErrorKind, CreateNamespaceRequest, DropNamespaceRequest, NamespaceChoices, NamespaceStatus,
-    SetNamespaceRequest, TruncateNamespaceRequest,
+    AdminClient, AdminError, AdminErrorKind, CreateNamespaceRequest, DropNamespaceRequest, KeyStatus, ListKeysRequest,
+    ListKeysResponse, NamespaceChoices, NamespaceStatus, SetNamespaceRequest, TruncateNamespaceRequest,
 };
 use sessile_core::{
     Action, BaseUri, Limit, NamespaceId, NamespaceName, NamespaceSettings, Outcome, Refusal, RulesVersion, SessionKey,
@@ -106,6 +107,55 @@ async fn the_namespaces_of_the_configuration_are_everywhere_and_a_change_through
         assert!(!is_there(&cluster, echo, &key(1)).await, "what was truncated stays so at {name}");
         assert!(is_there(&cluster, SESSIONS, &key(1)).await, "and what was not is there at {name}");
         assert_eq!(cluster.namespaces().named("echo").map(|(id, _)| id), Some(echo));
+    }
+}
+
+async fn pages(mut pages: impl Stream<Item = Result<ListKeysResponse, AdminError>> + Unpin) -> (u64, Vec<KeyStatus>) {
+    let (mut count, mut keys) = (0, Vec::new());
+    while let Some(page) = pages.next().await {
+        let page = page.unwrap();
+        count += page.count;
+        keys.extend(page.keys);
+    }
+    (count, keys)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_there_is_listed_by_hashes_and_who_wants_the_keys_stands_in_the_history() {
+    let (cast, clusters) = three().await;
+    let echo = echo_id(&clusters[0]);
+    for number in 0..1_200 {
+        write_to(&clusters[number % 3], echo, key(number)).await;
+    }
+    let mut admin = cast.admin("n2").await;
+    let all = || ListKeysRequest { namespace: "echo".to_owned(), group: None, count_only: false };
+    let (count, keys) = pages(admin.keys(all()).await.unwrap()).await;
+    assert_eq!((count, keys.len()), (1_200, 1_200));
+    let is_told = |key: &KeyStatus| {
+        let lives = key.expires_in_ms.is_some_and(|left| (1..=86_400_000).contains(&left));
+        key.key.is_empty() && key.group == "awiki" && key.bytes == 7 && lives
+    };
+    assert!(keys.iter().all(is_told), "{:?}", keys.first());
+    let hashes: std::collections::BTreeSet<_> = keys.iter().map(|key| &key.hash).collect();
+    assert_eq!(hashes.len(), 1_200, "each can be told from the others");
+
+    let (count, revealed) = pages(admin.reveal_keys(all()).await.unwrap()).await;
+    let first = revealed.iter().map(|key| key.key.as_bytes()).min();
+    assert_eq!((count, first), (1_200, (0..1_200).map(|number| key(number)).min().as_ref().map(SessionKey::as_bytes)));
+    let history = admin.history().await.unwrap().entries;
+    let asked: Vec<_> = history.iter().filter(|entry| entry.what == "show the keys of the namespace echo").collect();
+    assert!(matches!(&asked[..], [entry] if entry.who == "token tests"), "{history:?}");
+
+    let counted = ListKeysRequest { group: Some("awiki".to_owned()), count_only: true, ..all() };
+    assert_eq!(pages(admin.keys(counted).await.unwrap()).await, (1_200, Vec::new()));
+    let (_other, busy) = (admin.keys(all()).await.unwrap(), admin.keys(all()).await);
+    assert!(busy.is_err_and(|error| error.text.contains("lists keys for somebody else")), "one at a time");
+    for (request, sentence) in [
+        (ListKeysRequest { namespace: "nobody".to_owned(), ..all() }, "there is no namespace \"nobody\""),
+        (ListKeysRequest { group: Some("g".repeat(1_000)), ..all() }, "a group's name"),
+    ] {
+        let refused = admin.keys(request).await.err().unwrap();
+        assert!(refused.text.contains(sentence), "{}", refused.text);
     }
 }
 

@@ -42,6 +42,12 @@ pub(crate) enum NamespaceCommand {
     /// A group is what stands before the first `:` of a key; in MediaWiki it is the wiki.
     #[command(after_help = "Example:\n  sessile namespace groups sessions")]
     Groups(Of),
+    /// Print the live keys of a namespace, or of one group of them
+    ///
+    /// As they are when it begins, from one view of the node that is asked. Keys are credentials: they are shown by a hash.
+    /// With --reveal they are shown as they are, and the history of changes tells who asked for it.
+    #[command(after_help = "Example:\n  sessile namespace keys sessions --group enwiki --count")]
+    Keys(Keys),
     /// Make, list and remove the tokens that a namespace's clients show
     ///
     /// A namespace without tokens is open to whoever reaches a node. Several at once are for replacing one without a request
@@ -60,6 +66,28 @@ pub(crate) struct List {
     #[command(flatten)]
     pub(crate) server: Server,
     /// Print a JSON document instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sessile namespace keys`.
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    /// The namespace's name
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    /// Only the keys of this group; empty for those without one
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+    /// Print only how many there are
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// Show the keys as they are
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) reveal: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Print a JSON document instead of lines
     #[arg(long)]
     pub(crate) json: bool,
 }

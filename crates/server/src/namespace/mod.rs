@@ -5,6 +5,7 @@
 mod args;
 mod asked;
 mod confirm;
+mod keys;
 mod show;
 mod token;
 mod token_args;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: &NamespaceCommand) -> anyhow::Result<ExitCode> {
                 let groups = node.within(node.client().groups(&of.name)).await?.groups;
                 shown(&if of.json { show::groups_document(&groups) } else { show::groups(&groups) })
             }
+            NamespaceCommand::Keys(of) => keys::run(of).await,
             NamespaceCommand::Create(create) => {
                 let mut choices = create.limits.choices();
                 choices.base_uri = Some(create.base_uri.clone());

@@ -160,6 +160,11 @@ impl Remote {
         self.within(client.status()).await
     }
 
+    /// One answer of several, or why there are no more of them.
+    pub(crate) fn told<T>(&self, answer: Result<T, AdminError>) -> Result<T, Failure> {
+        answer.map_err(failure)
+    }
+
     /// Prints what that makes of every status, given the one before, until the node is gone: the error says so.
     pub(super) async fn watch(
         &self,
@@ -169,7 +174,7 @@ impl Remote {
         let mut statuses = std::pin::pin!(self.within(client.watch()).await?);
         let mut before = None;
         while let Some(now) = statuses.next().await {
-            let now = now.map_err(failure)?;
+            let now = self.told(now)?;
             print(&text(before.as_ref(), &now))?;
             before = Some(now);
         }
