@@ -56,9 +56,9 @@ pub enum AdminErrorKind {
 
 /// An answer on its way. Boxed, as all that the program awaits of this crate but reads and writes: the body of an `async fn`
 /// is compiled by the crate that awaits it, and the program would compile most of this crate a second time.
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send + 'a>>;
 /// Several, one after the other.
 type Answers<T> = BoxStream<'static, Result<T, AdminError>>;
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send + 'a>>;
 
 /// Talks to the admin service of one node, which passes on what only the leader can do.
 #[derive(Clone)]

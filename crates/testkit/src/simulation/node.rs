@@ -29,6 +29,10 @@ pub(super) const HTTP: u16 = 8081;
 /// The namespaces, by name, with the paths that they are under. An operator truncates the second now and then, and reads renew
 /// what is in it.
 pub(super) const NAMESPACES: [(&str, &str); 2] = [("sessions", "/sessions/v1/"), ("second", "/second/v1/")];
+/// What clients show, and what the second wants as soon as an operator has said so.
+pub(super) const TOKEN: &str = "a-token-of-the-simulation";
+/// How many keys the second may have: more than clients share, and fewer than a crowd brings with it.
+const MAX_KEYS: u64 = 12;
 /// What the keys of clients begin with that are in the second.
 pub(super) const RENEWED: &str = "1/";
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -79,8 +83,13 @@ fn name_of(host: &Host, planted: Option<Defect>) -> String {
 
 fn settings((name, base_uri): (&str, &str)) -> NamespaceSettings {
     let name = NamespaceName::new(name).unwrap_or_else(|_| NamespaceName::sessions());
-    let renewal = if name == NamespaceName::sessions() { Renewal::Never } else { Renewal::Half };
-    NamespaceSettings { renewal, ..NamespaceSettings::unlimited(name, BaseUri::new(base_uri).unwrap_or_default()) }
+    let is_first = name == NamespaceName::sessions();
+    let (renewal, max_keys) = if is_first { (Renewal::Never, 0) } else { (Renewal::Half, MAX_KEYS) };
+    NamespaceSettings {
+        renewal,
+        max_keys,
+        ..NamespaceSettings::unlimited(name, BaseUri::new(base_uri).unwrap_or_default())
+    }
 }
 
 async fn serve(setting: Setting) -> Result<(), Failed> {

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sessile_cluster::admin::{AdminClient, AdminError, RemoveRequest, ReplaceRequest, TruncateNamespaceRequest};
+use sessile_cluster::admin::{
+    AddTokenRequest, AdminClient, AdminError, AdminErrorKind, RemoveRequest, ReplaceRequest, TruncateNamespaceRequest,
+};
 use sessile_cluster::{OperatorToken, Reach, Right, Secret};
 
 use super::net::Simulated;
+use super::node::TOKEN;
 use super::world::World;
 
 /// By what every node knows it.
@@ -54,6 +57,23 @@ pub(super) async fn truncates(
     let mut client = connect(&world.host(node).address()).await?;
     let (name, group) = (namespace.to_owned(), group.unwrap_or_default().to_owned());
     client.truncate_namespace(TruncateNamespaceRequest { name, group }).await.map(drop)
+}
+
+/// Has a namespace want the token that clients show.
+pub(super) async fn wants_a_token(world: &World, node: &str, namespace: &str) -> Result<(), AdminError> {
+    let mut client = connect(&world.host(node).address()).await?;
+    let sha256 = sessile_http::token_hash(TOKEN).as_bytes().to_vec();
+    let request = AddTokenRequest {
+        namespace: namespace.to_owned(),
+        name: "clients".to_owned(),
+        right: "both".to_owned(),
+        sha256: sha256.into(),
+    };
+    match client.add_token(request).await {
+        // It was asked for before, and nobody had told so.
+        Err(error) if error.kind == AdminErrorKind::Refused && error.text.contains("clients") => Ok(()),
+        added => added.map(drop),
+    }
 }
 
 async fn connect(address: &str) -> Result<AdminClient, AdminError> {

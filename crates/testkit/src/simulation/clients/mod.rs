@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
-use request::{Answer, Request, Unanswered, converse, header, is_too_early, judge};
+use request::{Answer, Request, Unanswered, converse, header, is_of_the_namespace, judge};
 
 use super::marks::Mark;
-use super::node::{HTTP, NAMESPACES, RENEWED};
+use super::node::{HTTP, NAMESPACES, RENEWED, TOKEN};
 use super::world::{World, lock};
 use crate::{Action, Operation, Outcome, Value};
 
@@ -60,6 +60,8 @@ pub(super) struct Clients {
     pub(super) tries: AtomicUsize,
     /// Values with a lifetime, and when it begins and ends.
     pub(super) lifetimes: Mutex<Vec<Lifetime>>,
+    /// Set when it was acknowledged that the second namespace wants a token.
+    pub(super) has_token: AtomicBool,
     /// Keys that crowds wrote.
     pub(super) crowds: Mutex<Vec<String>>,
 }
@@ -184,6 +186,9 @@ impl Client {
             // Half of them on one key, where they meet.
             let key = if self.rng.random_bool(0.5) { keys.first() } else { keys.choose(&mut self.rng) };
             let Some(key) = key.cloned() else { return };
+            if key.starts_with(RENEWED) && self.rng.random_bool(0.1) {
+                self.asks_without_a_token(&key).await;
+            }
             let request = self.choose(&key);
             if self.act(&key, request).await != Outcome::Ok {
                 self.goes_elsewhere();
@@ -268,7 +273,7 @@ impl Client {
         let (world, start) = (self.common.world.clone(), now());
         let (answered, in_doubt) = self.ask_until_told(key, &request).await;
         let end = now();
-        if answered.as_ref().is_ok_and(|answer| is_too_early(&request, answer)) {
+        if !in_doubt && answered.as_ref().is_ok_and(|answer| is_of_the_namespace(&request, answer)) {
             return Outcome::Ok;
         }
         let (action, outcome) = match &answered {
@@ -349,6 +354,23 @@ impl Client {
     }
 
     async fn ask(&mut self, key: &str, request: &Request) -> Result<Answer, Unanswered> {
+        self.ask_with(Some(TOKEN), key, request).await
+    }
+
+    /// As a stranger, who has no token: in the second namespace nothing is found from when it has one.
+    async fn asks_without_a_token(&mut self, key: &str) {
+        if !self.common.has_token.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Ok(answer) = self.ask_with(None, key, &Request::read()).await
+            && !matches!(answer.status, 401 | 503)
+        {
+            let sentence = format!("a read of {key} without a token was answered with {}", answer.status);
+            self.common.world.is_wrong(sentence);
+        }
+    }
+
+    async fn ask_with(&mut self, token: Option<&str>, key: &str, request: &Request) -> Result<Answer, Unanswered> {
         let (namespace, key) = key.split_once('/').unwrap_or_default();
         let path = format!("{}{key}", NAMESPACES[namespace.parse().unwrap_or(0)].1);
         let at = self.node;
@@ -360,7 +382,7 @@ impl Client {
                 connection
             }
         };
-        let answer = timeout(self.common.patience + PATIENCE, converse(&mut connection, &path, request)).await;
+        let answer = timeout(self.common.patience + PATIENCE, converse(&mut connection, &path, token, request)).await;
         let Ok(Ok(answer)) = answer else { return Err(Unanswered::Lost) };
         if header(&answer.head, "connection") != Some("close") {
             self.connections.insert(at, connection);

@@ -42,12 +42,20 @@ impl Request {
     }
 }
 
-pub(super) async fn converse(connection: &mut TcpStream, path: &str, request: &Request) -> io::Result<Answer> {
+/// Sends a request, with that bearer token if there is one, and receives its answer.
+pub(super) async fn converse(
+    connection: &mut TcpStream,
+    path: &str,
+    token: Option<&str>,
+    request: &Request,
+) -> io::Result<Answer> {
     let Request { method, headers, body, name, .. } = request;
     let name = name.as_ref().map_or_else(String::new, |name| format!("Idempotency-Key: {name}\r\n"));
+    let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
     let length = body.len();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nHost: simulated\r\n{headers}{name}Content-Length: {length}\r\n\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: simulated\r\n{token}{headers}{name}Content-Length: {length}\r\n\r\n"
+    );
     connection.write_all(&[head.as_bytes(), body].concat()).await?;
     let mut received = Vec::new();
     let head = loop {
@@ -81,14 +89,14 @@ fn value_of(answer: &Answer) -> Value {
     number.and_then(|number| Value::from_str_radix(number, 16).ok()).unwrap_or(FOREIGN)
 }
 
-/// Whether a write came before its namespace was there: it is as soon as the rules know such.
-pub(super) fn is_too_early(request: &Request, answer: &Answer) -> bool {
-    answer.status == 404 && !matches!(request.action, Action::Get(_))
+/// Whether a write was answered by the namespace and not by its key: it was not there yet, or has as many keys as it may have.
+pub(super) fn is_of_the_namespace(request: &Request, answer: &Answer) -> bool {
+    answer.status == 507 || (answer.status == 404 && !matches!(request.action, Action::Get(_)))
 }
 
 /// What a client knows after this answer; `None` if there should be no such answer.
 pub(super) fn judge(request: &Request, answer: &Answer) -> Option<(Action, Outcome)> {
-    if answer.status == 503 {
+    if answer.status == 503 || answer.status == 507 {
         let unknown = String::from_utf8_lossy(&answer.body).contains("outcome_unknown");
         return Some((request.action, if unknown { Outcome::Ambiguous } else { Outcome::Failed }));
     }

@@ -1,4 +1,4 @@
-//! An operator who ends all sessions of a namespace, or of one wiki, now and then.
+//! An operator who gives a namespace a token, and then ends all its sessions, or those of one wiki, now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn run(common: Arc<Clients>) {
     let mut rng = SmallRng::seed_from_u64(common.seed.wrapping_mul(37));
     let mut nth = 0;
+    while !common.stop.load(Ordering::Relaxed) && !common.has_token.load(Ordering::Relaxed) {
+        let node = common.world.at(rng.random_range(0..common.world.places()));
+        let asked = timeout(PATIENCE, operator::wants_a_token(&common.world, &node, NAMESPACES[1].0)).await;
+        common.has_token.store(matches!(asked, Ok(Ok(()))), Ordering::Relaxed);
+        sleep(Duration::from_secs(1)).await;
+    }
     while !common.stop.load(Ordering::Relaxed) {
         let pause = PAUSE.mul_f64(rng.random());
         // In steps: it must not hold up the end.

@@ -77,6 +77,7 @@ impl Driver {
             stopped: AtomicUsize::new(0),
             tries: AtomicUsize::new(0),
             lifetimes: Mutex::default(),
+            has_token: false.into(),
             crowds: Mutex::default(),
         });
         let mut driver = Self {
