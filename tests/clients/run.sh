@@ -28,7 +28,7 @@ app='' app_pid=''                    # base URL and process group of the applica
 lonely_pid=''                        # a node without the others of its cluster
 cache=''                             # where the frameworks are
 group='' cookie=''                   # of this framework's sessions: what the keys begin with, and the cookie
-token=''                             # that the applications send, if the store wants one
+token=''                             # that the applications send
 
 # ---- Processes ------------------------------------------------------------------------------------------------
 
@@ -142,8 +142,10 @@ ask() {
     id=$(session_id "$1")
     shift
     [[ -n $id ]] || { because "there is no cookie $cookie"; return 1; }
-    curl -sS --max-time "$REQUEST_LIMIT" -o "$run/session" -D "$run/session.headers" -w '%{http_code}' -K - "$@" \
-        <<<"url = \"$store/sessions/v1/$group%3A$id\""
+    curl -sS --max-time "$REQUEST_LIMIT" -o "$run/session" -D "$run/session.headers" -w '%{http_code}' -K - "$@" <<CURL
+url = "$store/sessions/v1/$group%3A$id"
+header = "Authorization: Bearer $(<"$run/token")"
+CURL
 }
 
 stored_as() {
@@ -245,6 +247,12 @@ round() {
     [[ -n $store_pid ]] || return 0
     step "the user is still logged in" answers "$jar" /me 'Ada 1'
     step "no id of a session is in the application's log" logs_are_silent "$jar"
+    stop_app
+    step "an application with another token starts" launch_with not-a-token "$@"
+    step "a request to it fails" fails "$jar" /me
+    stop_app
+    step "one with the right token starts" launch "$@"
+    step "it knows the user" answers "$jar" /me 'Ada 1'
     if declare -F "more_of_$chapter" >/dev/null; then "more_of_$chapter" "$jar"; fi
 
     cp "$jar" "$old"
@@ -259,6 +267,12 @@ round() {
 restarted_in_between() {
     stop_store
     start_store && answers "$1" /me 'Ada 1'
+}
+
+launch_with() {
+    local token=$1
+    shift
+    launch "$@"
 }
 
 visit_and_expire() { answers "$1" /visit 'nobody 1' && expires "$1"; }
@@ -295,11 +309,18 @@ install_frameworks() {
     mv -T "$building" "$cache" 2>/dev/null || rm -rf "$building"
 }
 
+# From then on, whoever shows none is refused.
+make_token() {
+    "$sessile" namespace token add sessions clients --right both --data-dir "$run/data" >"$run/token" 2>"$run/reason" &&
+        token=$(<"$run/token")
+}
+
 main() {
     local client
     prepare "$@"
     install_frameworks
     step "Sessile starts" start_store
+    step "it wants a token for sessions" make_token
     if ((failed == 0)); then
         for client in ${CLIENTS:-php django flask express}; do "story_$client"; done
     fi

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sessile_testkit::Fleet;
 
-use crate::world::{formed, other_than, store};
+use crate::world::{formed, other_than, run, store};
 
 fn scrape(fleet: &Fleet, name: &str) -> String {
     fleet.client(name).request("GET", "/metrics", "", b"").unwrap().text()
@@ -37,6 +37,15 @@ fn a_dead_member_and_the_one_that_bears_its_name_are_two_series() {
     assert!(value(&fleet, third, "sessile_forwarded_write_duration_seconds_count") >= 1.0);
     for metric in ["sessile_log_fsync_duration_seconds_count", "sessile_apply_duration_seconds_count"] {
         assert!(value(&fleet, &leader, metric) >= 1.0, "{metric}");
+    }
+    let listed: serde_json::Value = serde_json::from_str(&run(&["metrics", "--json"]).stdout).unwrap();
+    let of_members = listed.as_array().unwrap().iter().filter(|metric| metric["shown"] == "for each other member");
+    let of_members: Vec<&str> = of_members.map(|metric| metric["name"].as_str().unwrap()).collect();
+    assert!(of_members.len() > 5, "{of_members:?}");
+    for metric in of_members {
+        fleet.wait_until(&format!("{metric} has a series for each of the two others"), |fleet| {
+            (series(fleet, &leader, metric).len() == 2).then_some(())
+        });
     }
     let named = format!("member=\"{reimaged}\"");
     fleet.kill(&reimaged);

@@ -97,8 +97,11 @@ fn the_table_of_the_contract_holds_end_to_end() {
             ("PUT", key, "TTL: 0\r\n", b"v", 400),
             ("GET", "/sessions/v1/", "", b"", 404),
             ("POST", "/sessions/v1/foo%2Fsessions%2Fv1%2Fbar", "", b"v", 404),
-            ("PATCH", key, "", b"v", 405),
+            ("LINK", key, "", b"v", 405),
+            ("PATCH", key, "TTL: 60\r\n", b"v", 400),
+            ("PATCH", key, "TTL: 60\r\n", b"", 404),
             ("PUT", &long, "", b"v", 201),
+            ("PATCH", &long, "TTL: 60\r\n", b"", 204),
             ("GET", &long, "", b"", 200),
             ("PUT", &longer, "", b"v", 414),
         ] {

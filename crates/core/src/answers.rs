@@ -16,7 +16,7 @@ pub const MAX_ANSWER_BYTES: usize = 32 << 20;
 /// What a request was told whose client may ask again.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Answer {
-    /// [`fingerprint`] of the request.
+    /// A hash of the request.
     pub request: u128,
     /// What the clock showed then.
     pub at: LogTime,

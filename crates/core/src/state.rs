@@ -63,7 +63,8 @@ pub enum ApplyError<E> {
 }
 
 /// Everything that is replicated except the records themselves: the clock, the rules, the namespaces with their counts, the
-/// proposers, the answers to requests that may come again, the ids that were removed, and the history of changes. Kept in memory, and as [`Row`]s beside the records.
+/// proposers, the answers to requests that may come again, the ids that were removed, and the history of changes. Kept in
+/// memory, and as [`Row`](crate::Row)s beside the records.
 ///
 /// Invariants, held by `apply` and checked by the properties in tests/:
 /// - the clock never goes back;

@@ -141,7 +141,7 @@ async fn who_is_there_is_listed_by_hashes_and_who_wants_the_keys_stands_in_the_h
 
     let (count, revealed) = pages(admin.reveal_keys(all()).await.unwrap()).await;
     let first = revealed.iter().map(|key| key.key.as_bytes()).min();
-    assert_eq!((count, first), (1_200, (0..1_200).map(|number| key(number)).min().as_ref().map(SessionKey::as_bytes)));
+    assert_eq!((count, first), (1_200, (0..1_200).map(key).min().as_ref().map(SessionKey::as_bytes)));
     let history = admin.history().await.unwrap().entries;
     let asked: Vec<_> = history.iter().filter(|entry| entry.what == "show the keys of the namespace echo").collect();
     assert!(matches!(&asked[..], [entry] if entry.who == "token tests"), "{history:?}");
