@@ -18,7 +18,8 @@ use crate::stage::Progress;
 ///
 /// A request waits until its node is a member and for the next leader, inside its deadline. A write is answered when it is
 /// durable on a majority. A read returns the newest write that was acknowledged, on any node; it renews nothing, whatever
-/// its namespace says of reads through the session API.
+/// its namespace says of reads through the session API. Tokens are asked of those who come through that API, and not of the
+/// process that the node is in.
 #[derive(Clone)]
 pub struct Sessions {
     progress: Progress,
