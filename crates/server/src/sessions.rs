@@ -43,6 +43,10 @@ impl ClusterSessions {
     }
 
     async fn cluster(&self, deadline: Instant) -> Result<&Cluster, SessionsError> {
+        // Nearly always there is one, and no timer need be set.
+        if let Some(cluster) = self.cluster.get() {
+            return Ok(cluster);
+        }
         timeout_at(deadline, self.cluster.wait()).await.map_err(|_| SessionsError::NoQuorum)
     }
 }
