@@ -22,6 +22,7 @@ mod interpose;
 mod invariants;
 mod lock;
 mod marks;
+mod namespaces;
 mod net;
 mod node;
 mod operator;

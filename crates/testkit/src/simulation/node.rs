@@ -8,7 +8,6 @@ use std::time::Duration;
 use prometheus::Registry;
 use sessile::ClusterSessions;
 use sessile_cluster::{Node, NodeConfig, Operators, PeersConfig, Reach, Secret, WallClock};
-use sessile_core::{BaseUri, NamespaceName, NamespaceSettings, Renewal};
 use sessile_http::{ApiConfig, HttpMetrics, Limits, Server};
 use sessile_store::log::{LogOptions, LogWriter};
 use sessile_store::{DataDir, Opening, StoreOptions};
@@ -18,6 +17,7 @@ use tokio::time::sleep;
 
 use super::engine;
 use super::invariants::kept_state;
+use super::namespaces::settings;
 use super::net::{Doubles, Simulated, incoming, listen};
 use super::operator::operator;
 use super::plan::Constants;
@@ -26,15 +26,6 @@ use super::world::{Host, World, lock};
 
 /// Where the session API is served.
 pub(super) const HTTP: u16 = 8081;
-/// The namespaces, by name, with the paths that they are under. An operator truncates the second now and then, and reads renew
-/// what is in it.
-pub(super) const NAMESPACES: [(&str, &str); 2] = [("sessions", "/sessions/v1/"), ("second", "/second/v1/")];
-/// What clients show, and what the second wants as soon as an operator has said so.
-pub(super) const TOKEN: &str = "a-token-of-the-simulation";
-/// How many keys the second may have: more than clients share, and fewer than a crowd brings with it.
-const MAX_KEYS: u64 = 12;
-/// What the keys of clients begin with that are in the second.
-pub(super) const RENEWED: &str = "1/";
 const HAND_OVER: Duration = Duration::from_secs(2);
 
 type Failed = Box<dyn std::error::Error>;
@@ -78,17 +69,6 @@ fn name_of(host: &Host, planted: Option<Defect>) -> String {
     match host.emptied.load(Ordering::Relaxed) {
         lives @ 1.. if planted == Some(Defect::DeadVoterKept) => format!("{name}-{lives}"),
         _ => name,
-    }
-}
-
-fn settings((name, base_uri): (&str, &str)) -> NamespaceSettings {
-    let name = NamespaceName::new(name).unwrap_or_else(|_| NamespaceName::sessions());
-    let is_first = name == NamespaceName::sessions();
-    let (renewal, max_keys) = if is_first { (Renewal::Never, 0) } else { (Renewal::Half, MAX_KEYS) };
-    NamespaceSettings {
-        renewal,
-        max_keys,
-        ..NamespaceSettings::unlimited(name, BaseUri::new(base_uri).unwrap_or_default())
     }
 }
 
@@ -166,7 +146,7 @@ async fn serve(setting: Setting) -> Result<(), Failed> {
         reap_pause: constants.reap_pause,
         keep_entries: constants.keep_entries,
         queues: constants.queues,
-        namespaces: NAMESPACES.map(settings).into(),
+        namespaces: settings(),
         timing: constants.timing,
         keep_log_for: Duration::ZERO,
         reach: Reach::Through(Arc::new(Simulated { doubles: Some(doubles) })),

@@ -9,8 +9,9 @@ use sessile_cluster::admin::{
 };
 use sessile_cluster::{OperatorToken, Reach, Right, Secret};
 
+use super::namespaces::TOKEN;
 use super::net::Simulated;
-use super::node::TOKEN;
+
 use super::world::World;
 
 /// By what every node knows it.

@@ -18,7 +18,8 @@ use turmoil::net::TcpStream;
 use request::{Answer, Request, Unanswered, converse, header, is_of_the_namespace, judge};
 
 use super::marks::Mark;
-use super::node::{HTTP, NAMESPACES, RENEWED, TOKEN};
+use super::namespaces::{NAMESPACES, RENEWED, TOKEN};
+use super::node::HTTP;
 use super::world::{World, lock};
 use crate::{Action, Operation, Outcome, Value};
 

@@ -10,7 +10,7 @@ use sessile_cluster::admin::{AdminError, AdminErrorKind};
 use tokio::time::{sleep, timeout};
 
 use super::{Clients, keys, now};
-use crate::simulation::node::{NAMESPACES, RENEWED};
+use crate::simulation::namespaces::{NAMESPACES, RENEWED};
 use crate::simulation::operator;
 use crate::simulation::world::lock;
 use crate::{Action, Operation, Outcome};

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::at;
 use crate::simulation::clients::Lifetime;
-use crate::simulation::node::RENEWED;
+use crate::simulation::namespaces::RENEWED;
 use crate::{Action, Operation, Outcome};
 
 /// By how much less than it was promised a lifetime may come out: time in the log may stand still for up to 5 s before
