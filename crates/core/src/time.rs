@@ -25,6 +25,11 @@ impl LogTime {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// How long it is until here from `now`; `None` for what never comes.
+    pub fn left(self, now: Self) -> Option<Duration> {
+        (self != Self::NEVER).then(|| self.since(now))
+    }
+
     /// That much later. Stops one short of [`LogTime::NEVER`], so that no lifetime becomes endless by accident.
     pub fn after(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

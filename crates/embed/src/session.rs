@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sessile_cluster::LiveRecord;
-use sessile_core::{Condition, LogTime, Taken, Ttl, Version};
+use sessile_core::{Condition, Taken, Ttl, Version};
 
 /// A live session. The value is secret: `Debug` shows its length only.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,18 +19,14 @@ pub struct Session {
 impl From<LiveRecord> for Session {
     fn from(LiveRecord { record, clock }: LiveRecord) -> Self {
         let header = record.header;
-        Self { value: record.value, version: header.version, remaining: remaining(header.expires_at, clock) }
+        Self { value: record.value, version: header.version, remaining: header.expires_at.left(clock) }
     }
 }
 
 impl From<Taken> for Session {
     fn from(Taken { value, version, expires_at, clock }: Taken) -> Self {
-        Self { value, version, remaining: remaining(expires_at, clock) }
+        Self { value, version, remaining: expires_at.left(clock) }
     }
-}
-
-fn remaining(expires_at: LogTime, clock: LogTime) -> Option<Duration> {
-    (expires_at != LogTime::NEVER).then(|| expires_at.since(clock))
 }
 
 impl fmt::Debug for Session {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sessile_cluster::{Cluster, ClusterError, LiveRecord};
 use sessile_core::{
-    Action, Delete, Idempotency, LogTime, NamespaceId, NamespaceRefusal, NamespaceTable, NamespaceToken, Outcome, Put,
-    Refusal, Renew, SessionKey, SessionRequest, Taken,
+    Action, Delete, Idempotency, NamespaceId, NamespaceRefusal, NamespaceTable, NamespaceToken, Outcome, Put, Refusal,
+    Renew, SessionKey, SessionRequest, Taken,
 };
 use sessile_http::{Deleted, LocalRead, Session, Sessions, SessionsError, Written};
 use tokio::sync::SetOnce;
@@ -152,19 +152,15 @@ impl Sessions for ClusterSessions {
 pub fn live(found: LiveRecord) -> Session {
     Session {
         version: found.record.header.version,
-        remaining: remaining(found.record.header.expires_at, found.clock),
+        remaining: found.record.header.expires_at.left(found.clock),
         due: found.record.header.due_renewal(found.clock),
         value: found.record.value,
     }
 }
 
 fn session(taken: Taken) -> Session {
-    let remaining = remaining(taken.expires_at, taken.clock);
+    let remaining = taken.expires_at.left(taken.clock);
     Session { version: taken.version, remaining, due: None, value: taken.value }
-}
-
-fn remaining(expires_at: LogTime, clock: LogTime) -> Option<Duration> {
-    (expires_at != LogTime::NEVER).then(|| expires_at.since(clock))
 }
 
 fn unanswered(error: ClusterError) -> SessionsError {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use openraft::base::BoxStream;
 use ring::digest::{SHA256, digest};
-use sessile_core::{GroupName, GroupNameError, LogTime, SessionKey};
+use sessile_core::{GroupName, GroupNameError, SessionKey};
 use sessile_store::{KeyList, ListedKey, StoreError, off_the_runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -125,7 +125,7 @@ impl Listing {
                 Shown::Revealed => String::from_utf8_lossy(listed.key.as_bytes()).into_owned(),
             },
             bytes: listed.header.value_bytes,
-            expires_in_ms: left(listed.header.expires_at, clock),
+            expires_in_ms: listed.header.expires_at.left(clock).map(millis),
         };
         let keys = if self.counts_only { Vec::new() } else { page.iter().map(key).collect() };
         ListKeysResponse { count, keys }
@@ -138,10 +138,8 @@ fn hash(key: &SessionKey) -> String {
     digest.as_ref().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is left of a lifetime; `None` if it does not end.
-fn left(expires_at: LogTime, clock: LogTime) -> Option<u64> {
-    let left = (expires_at != LogTime::NEVER).then(|| expires_at.since(clock));
-    left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn failed(error: &StoreError) -> Status {
