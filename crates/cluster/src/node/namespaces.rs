@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_core::{Command, NamespaceCommand, NamespaceSettings, NamespaceTable, Outcome};
+use sessile_core::{Command, NamespaceCommand, NamespaceSettings, NamespaceTable, Outcome, Renewal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -87,6 +87,7 @@ fn missing(table: &NamespaceTable, own: &NamespaceSettings) -> Option<(Namespace
         max_bytes: or_before(own.max_bytes, before.settings.max_bytes),
         max_value: or_before(own.max_value, before.settings.max_value),
         priority: if own.priority == 0 { before.settings.priority } else { own.priority },
+        renewal: if own.renewal == Renewal::Never { before.settings.renewal } else { own.renewal },
         ..own.clone()
     };
     let differs = settings != before.settings;

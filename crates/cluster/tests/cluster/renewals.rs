@@ -1,10 +1,10 @@
 //! Sessions that live on, and requests that come again, at any node and after any crash.
 
 use sessile_cluster::Cluster;
-use sessile_cluster::admin::{NamespaceChoices, SetNamespaceRequest};
+use sessile_cluster::admin::{AdminClient, NamespaceChoices, SetNamespaceRequest};
 use sessile_core::{
-    Action, Condition, Delete, Idempotency, IdempotencyKey, Outcome, Put, Refusal, Renew, RulesVersion, SessionKey,
-    SessionRequest, Ttl,
+    Action, Condition, Delete, Idempotency, IdempotencyKey, Outcome, Put, Refusal, Renew, Renewal, RulesVersion,
+    SessionKey, SessionRequest, Ttl, TtlPolicy,
 };
 use tokio::task::JoinSet;
 
@@ -143,4 +143,24 @@ async fn records_keep_their_lifetime_from_when_their_namespace_is_told_that_read
         let found = cluster.read(SESSIONS, &key(number), deadline()).await.unwrap().unwrap();
         assert_eq!(found.record.header.lifetime, lifetime, "{number}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_said_of_renewals_outlives_a_start_by_a_file_that_says_nothing_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), |config| config.admin_socket = true).await;
+    let mut admin = AdminClient::connect_in(dir.path(), PATIENCE).await.unwrap();
+    let choices = NamespaceChoices { renew_half: Some(true), ..NamespaceChoices::default() };
+    let set = SetNamespaceRequest { name: "sessions".to_owned(), choices: Some(choices) };
+    admin.set_namespace(set).await.unwrap();
+    drop(admin);
+    node.stop().await.unwrap();
+
+    // It says another lifetime, so the test can see when it was followed.
+    let hour = Ttl::from_secs(3_600).unwrap();
+    let node = start(dir.path(), |config| config.namespaces[0].ttl = TtlPolicy::new(hour, hour).unwrap()).await;
+    let settings = || node.cluster().namespaces().get(SESSIONS).map(|sessions| sessions.settings.clone());
+    eventually("the file is followed", async || settings().is_some_and(|now| now.ttl.default_ttl() == hour)).await;
+    assert_eq!(settings().map(|now| now.renewal), Some(Renewal::Half));
+    node.stop().await.unwrap();
 }
