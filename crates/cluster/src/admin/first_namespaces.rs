@@ -30,12 +30,12 @@ impl OwnNamespaces {
     /// cluster by itself raises the rules for that.
     pub(crate) async fn make(&self, group: &Group, writes: &Writes) {
         let state = &group.state;
-        let needed = rules_needed(&self.namespaces);
+        let seed = NamespaceCommand::Seed(self.namespaces.clone());
+        let needed = seed.rules_needed();
         self.raise_rules(needed, group, writes).await;
         if state.rules() >= needed && !state.namespaces().is_seeded() {
             info!(namespaces = self.namespaces.len(), "the namespaces of this node's configuration are made");
-            let command = Command::Namespace(NamespaceCommand::Seed(self.namespaces.clone()));
-            writes.propose_here(command.encode()).await;
+            writes.propose_here(Command::Namespace(seed).encode()).await;
         }
     }
 
@@ -49,12 +49,6 @@ impl OwnNamespaces {
             raise_rules(group, writes).await;
         }
     }
-}
-
-/// The first rules that know all that is said of these.
-pub(crate) fn rules_needed<'a>(settings: impl IntoIterator<Item = &'a NamespaceSettings>) -> RulesVersion {
-    let renews = settings.into_iter().any(|settings| settings.renewal != Renewal::Never);
-    if renews { RulesVersion::RENEWALS } else { RulesVersion::NAMESPACES }
 }
 
 /// Whether they say no more than a configuration of before could: one namespace without limits. A node that is a cluster by
