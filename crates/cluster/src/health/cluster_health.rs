@@ -17,6 +17,7 @@ use super::members::{Members, Verdict};
 use super::noticed::Noticed;
 use super::shedding;
 use crate::disk::{Disk, Refuses};
+use crate::error::ClusterError;
 use crate::group::{ClockJump, Group, voters};
 use crate::transport::{Receiving, ThisNode};
 use crate::wire::{self, MemberReport, StateChecksum};
@@ -35,9 +36,15 @@ pub(crate) struct ClusterHealth {
     pub(crate) started_at: LogTime,
     /// Random: a new one tells the others that this node has started anew.
     /// What is refused for want of room; looked at now and then.
-    refuses: RwLock<Refuses>,
-    /// The namespaces that take no writes for the sake of others, while disks fill up; looked at with that.
-    gave_way: RwLock<Arc<BTreeSet<NamespaceId>>>,
+    refused: RwLock<Refused>,
+}
+
+/// What disks make the members refuse.
+#[derive(Default)]
+struct Refused {
+    what: Refuses,
+    /// The namespaces that take no writes for the sake of others, while disks fill up.
+    gave_way: Arc<BTreeSet<NamespaceId>>,
 }
 
 impl ClusterHealth {
@@ -57,20 +64,30 @@ impl ClusterHealth {
             noticed: Noticed::default(),
             distances: Distances::default(),
             started_at: group.clock.wall(),
-            refuses: RwLock::default(),
-            gave_way: RwLock::default(),
+            refused: RwLock::default(),
             group,
+        }
+    }
+
+    /// Why a write to that namespace has no room now, if it has none. One that `frees` room has it for longer.
+    pub(crate) fn refusal(&self, namespace: NamespaceId, frees: bool) -> Option<ClusterError> {
+        let refused = self.refused.read();
+        match refused.what {
+            Refuses::Deletes => Some(ClusterError::StorageExhausted),
+            _ if frees => None,
+            Refuses::Puts => Some(ClusterError::StorageFull),
+            Refuses::Nothing => refused.gave_way.contains(&namespace).then_some(ClusterError::GivesWay),
         }
     }
 
     /// What is refused now, because a voter has no room.
     pub(crate) fn refuses(&self) -> Refuses {
-        *self.refuses.read()
+        self.refused.read().what
     }
 
     /// The namespaces that take no writes for the sake of others.
     pub(crate) fn gave_way(&self) -> Arc<BTreeSet<NamespaceId>> {
-        self.gave_way.read().clone()
+        self.refused.read().gave_way.clone()
     }
 
     /// Looks what must be refused, because a voter has no room: by this node's own disk if it has a vote, by the
@@ -81,7 +98,7 @@ impl ClusterHealth {
         let voters: BTreeSet<NodeId> = membership.membership().voter_ids().collect();
         let own = if voters.contains(&self.group.node) { self.disk.refuses() } else { Refuses::Nothing };
         let others = self.members.disks_refuse(self.group.leader(), |member| voters.contains(&member));
-        *self.refuses.write() = own.max(others);
+        self.refused.write().what = own.max(others);
         let own = if voters.contains(&self.group.node) { self.disk.pressure() } else { 0 };
         self.look_who_gives_way(own.max(self.members.disk_pressure(|member| voters.contains(&member))));
     }
@@ -102,7 +119,7 @@ impl ClusterHealth {
         for id in before.difference(&now) {
             info!(namespace = namespaces.name_of(*id), pressure, "writes to the namespace are accepted again");
         }
-        *self.gave_way.write() = Arc::new(now);
+        self.refused.write().gave_way = Arc::new(now);
     }
 
     /// Whether a member answers: it reported lately, or took a heartbeat of this node, as the leader.

@@ -13,7 +13,7 @@ use super::namespaces::follow;
 use super::peer_service::PeerMember;
 use super::status::{MemberReach, Status};
 use crate::admin::{ManagedMember, StatusResponse, StatusSource};
-use crate::disk::{Disk, Refuses};
+use crate::disk::Disk;
 use crate::error::ClusterError;
 use crate::group::Group;
 use crate::health::{ClusterHealth, Readiness};
@@ -82,14 +82,8 @@ impl Cluster {
     ) -> Result<Outcome, ClusterError> {
         let request = request.into();
         let frees = matches!(request.action, Action::Delete(_));
-        let needed = if frees { Refuses::Deletes } else { Refuses::Puts };
-        let refuses = self.parts.health.refuses();
-        if refuses >= needed {
-            let exhausted = refuses >= Refuses::Deletes;
-            return Err(if exhausted { ClusterError::StorageExhausted } else { ClusterError::StorageFull });
-        }
-        if !frees && self.parts.health.gave_way().contains(&namespace) {
-            return Err(ClusterError::GivesWay);
+        if let Some(refusal) = self.parts.health.refusal(namespace, frees) {
+            return Err(refusal);
         }
         self.has_rules(request.rules_needed(), deadline).await?;
         let written = self.parts.writes.write(namespace, key, request, deadline).await;
@@ -100,7 +94,8 @@ impl Cluster {
     /// members can follow them, they are about to be raised.
     async fn has_rules(&self, needed: RulesVersion, deadline: Instant) -> Result<(), ClusterError> {
         let Parts { group, writes, managed, .. } = &*self.parts;
-        if group.state.rules() >= needed {
+        // Nearly always anything goes.
+        if needed == RulesVersion::FIRST || group.state.rules() >= needed {
             return Ok(());
         }
         managed.own_namespaces.raise_rules(needed, group, writes).await;
