@@ -12,11 +12,15 @@ enum Tags {
     Listed(Vec<Version>),
 }
 
-/// Whether a request's If-Match lists a weak entity tag, which a proxy may have made of a strong one (RFC 9110, 8.8.3.3).
-/// Asked only where the condition has failed.
+/// Whether a request's If-Match lists a weak tag of a version of ours, which a proxy has made of the strong one
+/// (RFC 9110, 8.8.3.3). Asked only where the condition has failed.
 pub(crate) fn has_weak_tag(headers: &HeaderMap) -> bool {
-    let weak = |line: &HeaderValue| line.as_bytes().windows(3).any(|text| text == b"W/\"");
-    headers.get_all(IF_MATCH).iter().any(weak)
+    let listed = |comparison| match tags(headers, &IF_MATCH, comparison) {
+        Ok(Some(Tags::Listed(versions))) => versions.len(),
+        _ => 0,
+    };
+    // What is one of ours but for its weakness.
+    listed(Comparison::Weak) > listed(Comparison::Strong)
 }
 
 /// How entity tags are compared (RFC 9110, 8.8.3.2).
