@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use sessile_core::{Condition, Delete, NamespaceSettings, NamespaceTable, Put, Renew, Version};
+use sessile_core::{Condition, Delete, Idempotency, NamespaceSettings, NamespaceTable, Put, Renew, Ttl, Version};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -222,7 +222,7 @@ impl<S: Sessions> Api<S> {
         let asked = ttl_header::requested(headers).map_err(malformed)?;
         let ttl = settings.ttl.grant(asked);
         let condition = WriteCondition::of(headers).map_err(malformed)?;
-        let idempotency = idempotency::of(headers, asked).map_err(malformed)?;
+        let idempotency = named(headers, asked)?;
         let max = max_value(settings, self.config.max_value_bytes);
         value::check_declared(&body, max)?;
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
@@ -250,7 +250,7 @@ impl<S: Sessions> Api<S> {
     async fn delete(&self, parts: &Parts, target: Target<'_>) -> Result<Response, Refusal> {
         let Target { namespace, key, .. } = target;
         let condition = judged(&parts.headers)?;
-        let idempotency = idempotency::of(&parts.headers, None).map_err(malformed)?;
+        let idempotency = named(&parts.headers, None)?;
         let delete = Delete { condition, take: prefer::wants_representation(&parts.headers) };
         // Before it is removed: there is no second time to hand it out.
         let room = match delete.take {
@@ -272,10 +272,10 @@ impl<S: Sessions> Api<S> {
         let asked = ttl_header::requested(&parts.headers).map_err(malformed)?;
         let ttl = settings.ttl.grant(asked);
         let condition = judged(&parts.headers)?;
-        let idempotency = idempotency::of(&parts.headers, asked).map_err(malformed)?;
+        let idempotency = named(&parts.headers, asked)?;
         let is_empty = tokio::time::timeout(self.config.body_timeout, value::is_empty(body)).await;
         if is_empty != Ok(true) {
-            return Err(malformed("a renewal has a body"));
+            return Err(Refusal::Request(Problem::RenewalWithBody, "a renewal has a body"));
         }
         let deadline = self.deadline();
         let renew = Renew { ttl, condition, if_due: false };
@@ -313,6 +313,11 @@ impl<S: Sessions> Api<S> {
     fn deadline(&self) -> Instant {
         Instant::now() + self.config.request_timeout
     }
+}
+
+/// What a request is called by, if it is.
+fn named(headers: &HeaderMap, asked: Option<Ttl>) -> Result<Option<Idempotency>, Refusal> {
+    idempotency::of(headers, asked).map_err(|reason| Refusal::Request(Problem::NoIdempotencyKey, reason))
 }
 
 /// What must hold for a write that has no body.

@@ -42,6 +42,10 @@ pub(crate) struct Failure(pub(crate) &'static str);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
     BadRequest,
+    /// A renewal has a body.
+    RenewalWithBody,
+    /// The idempotency key is none.
+    NoIdempotencyKey,
     /// The namespace has tokens, and the request shows none.
     Unauthorized,
     /// The request shows none of the namespace's tokens.
@@ -130,6 +134,19 @@ impl Problem {
             Self::BadRequest => {
                 (StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request was incorrect or malformed")
             }
+            Self::RenewalWithBody => (
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "Bad request",
+                "PATCH renews what is stored and takes no body; leave the body out, or store it with PUT",
+            ),
+            Self::NoIdempotencyKey => (
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "Bad request",
+                "The Idempotency-Key must be one of 1 to 128 visible characters, with or without quotes around it, such \
+                 as a UUID",
+            ),
             Self::Unauthorized => (
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
@@ -335,6 +352,8 @@ impl Problem {
             Self::RequestTimeout
             | Self::PayloadTooLarge
             | Self::BadRequest
+            | Self::RenewalWithBody
+            | Self::NoIdempotencyKey
             | Self::NotFound
             | Self::PreconditionFailed
             | Self::WeakEntityTag

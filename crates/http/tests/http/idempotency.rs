@@ -44,7 +44,8 @@ async fn a_key_of_another_request_and_one_that_is_none_are_refused_before_anythi
         for method in ["POST", "PATCH", "DELETE"] {
             let body = if method == "POST" { &b"v"[..] } else { b"" };
             let answer = world.request(method, "/sessions/v1/k", &headers, body).await;
-            assert_eq!(answer.status, 400, "{method} {headers}");
+            assert_eq!((answer.status, &*answer.kind()), (400, "bad_request"), "{method} {headers}");
+            assert!(answer.text().contains("1 to 128 visible characters"), "{method} {headers}");
         }
     }
     let twice = "Idempotency-Key: a\r\nIdempotency-Key: a\r\n";

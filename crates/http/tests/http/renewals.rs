@@ -42,6 +42,7 @@ async fn a_renewal_gives_a_new_lifetime_and_changes_nothing_else() {
         let read = world.get("k").await;
         assert_eq!((read.text(), read.header("etag")), ("v", Some(tag)), "as it was");
         assert_eq!(read.header("ttl"), if done { ttl } else { Some("100") }, "{headers}");
+        assert_eq!(renewed.text().contains("takes no body"), !body.is_empty(), "{headers}");
         let missing = world.request("PATCH", "/sessions/v1/absent", &headers, body).await;
         assert_eq!(missing.status, absent, "{headers}");
         assert_eq!(world.fake.stored(), 1, "a renewal makes nothing");
