@@ -98,6 +98,8 @@ impl From<SessionsError> for Refusal {
     }
 }
 
+const LATE_BODY: Refusal = Refusal::Request(Problem::RequestTimeout, "the body did not arrive in time");
+
 fn malformed(reason: &'static str) -> Refusal {
     Refusal::Request(Problem::BadRequest, reason)
 }
@@ -228,9 +230,7 @@ impl<S: Sessions> Api<S> {
         let WriteCondition::Judged(condition) = condition else { return Err(SessionsError::ConditionFailed.into()) };
         let held = self.bodies.take(value::size(&body, max)).await?;
         let received = value::receive(body, max, held);
-        let received = tokio::time::timeout(self.config.body_timeout, received)
-            .await
-            .map_err(|_| Refusal::Request(Problem::RequestTimeout, "the body did not arrive in time"))??;
+        let received = tokio::time::timeout(self.config.body_timeout, received).await.map_err(|_| LATE_BODY)??;
         let put = Put { value: received.value.clone(), ttl, condition };
         let deadline = self.deadline();
         let written = self.sessions.put(namespace, key, put, idempotency, deadline);
@@ -274,8 +274,10 @@ impl<S: Sessions> Api<S> {
         let condition = judged(&parts.headers)?;
         let idempotency = named(&parts.headers, asked)?;
         let is_empty = tokio::time::timeout(self.config.body_timeout, value::is_empty(body)).await;
-        if is_empty != Ok(true) {
-            return Err(Refusal::Request(Problem::RenewalWithBody, "a renewal has a body"));
+        match is_empty {
+            Ok(true) => {}
+            Ok(false) => return Err(Refusal::Request(Problem::RenewalWithBody, "a renewal has a body")),
+            Err(_) => return Err(LATE_BODY),
         }
         let deadline = self.deadline();
         let renew = Renew { ttl, condition, if_due: false };

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sessile_core::{BaseUri, NamespaceName, NamespaceSettings, NamespaceTable, Renewal, Ttl, TtlPolicy};
 
-use crate::world::World;
+use sessile_http::{ApiConfig, Limits};
+
+use crate::world::{World, config};
 
 const TARGET: &str = "/sessions/v1/k";
 
@@ -93,4 +95,15 @@ async fn many_reads_at_once_ask_for_one_renewal() {
     }
     assert_eq!(world.get("k").await.header("ttl"), Some("100"));
     assert_eq!(world.fake.renewals(), 1);
+}
+
+#[tokio::test]
+async fn a_renewal_whose_body_does_not_come_is_late_and_not_malformed() {
+    let config = ApiConfig { body_timeout: Duration::from_millis(50), ..config() };
+    let world = World::with(config, Limits::default()).await;
+    let mut client = world.client().await;
+    client.send(format!("PATCH {TARGET} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, &*answer.kind()), (408, "request_timeout"));
+    assert!(client.is_closed().await, "the rest of the body is no request");
 }
