@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
+use super::backup::Backups;
 use super::first_namespaces::OwnNamespaces;
+use crate::disk::Disk;
 use crate::group::Group;
 use crate::health::{ClusterHealth, Readiness};
 use crate::membership::MembershipChanges;
@@ -16,4 +18,6 @@ pub(crate) struct ManagedMember {
     pub(crate) changes: Arc<MembershipChanges>,
     pub(crate) writes: Arc<Writes>,
     pub(crate) own_namespaces: OwnNamespaces,
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) backups: Backups,
 }

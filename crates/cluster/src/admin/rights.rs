@@ -76,6 +76,7 @@ mod tests {
         let expected = [
             ("AddLearner", Right::Admin),
             ("AddToken", Right::Admin),
+            ("Backup", Right::Admin),
             ("CreateNamespace", Right::Admin),
             ("DropNamespace", Right::Admin),
             ("History", Right::Read),

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
+use super::backup::backup;
 use super::keys::Shown;
 use super::managed::ManagedMember;
 use super::passing_on::{AdminService, Other, author};
@@ -19,13 +20,13 @@ use crate::transport::why_silent;
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
-    AddLearnerRequest, AddTokenRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, HistoryRequest,
-    HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListKeysRequest,
-    ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse, ListTokensRequest, ListTokensResponse,
-    NamespaceResponse, PromoteRequest, RemoveRequest, RemoveTokenRequest, ReplaceRequest, RotateKeyRequest,
-    SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
-    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
-    TruncateNamespaceRequest, WatchMembershipRequest,
+    AddLearnerRequest, AddTokenRequest, BackupPart, BackupRequest, ChangeResponse, CreateNamespaceRequest,
+    DropNamespaceRequest, HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest,
+    ListGroupsResponse, ListKeysRequest, ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse,
+    ListTokensRequest, ListTokensResponse, NamespaceResponse, PromoteRequest, RemoveRequest, RemoveTokenRequest,
+    ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse,
+    StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest,
+    TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// How long a new cluster of one may take to be ready.
@@ -77,6 +78,7 @@ fn answer(changed: Changed) -> Response<ChangeResponse> {
 impl Admin for AdminService {
     type WatchMembershipStream = BoxStream<'static, Result<StatusResponse, Status>>;
     type ListKeysStream = BoxStream<'static, Result<ListKeysResponse, Status>>;
+    type BackupStream = BoxStream<'static, Result<BackupPart, Status>>;
     type RevealKeysStream = BoxStream<'static, Result<ListKeysResponse, Status>>;
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
@@ -374,6 +376,12 @@ impl Admin for AdminService {
         let (member, author) = (self.member()?, author(&request));
         let listed = self.lists.list(&member, &author, request.into_inner(), Shown::Revealed, self.stop.clone());
         listed.await.map(Response::new)
+    }
+
+    async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let (member, author) = (self.member()?, author(&request));
+        let even_behind = request.into_inner().even_behind;
+        backup(&member, &author, self.this().into(), even_behind, self.stop.clone()).await.map(Response::new)
     }
 
     async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
