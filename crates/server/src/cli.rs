@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::backup::{Backup, Look, Restore};
 use crate::bench::Bench;
 use crate::exit::{Failure, Status};
 use crate::metrics::MetricsOf;
@@ -48,6 +49,14 @@ const NAMESPACE_HELP: &str = "Example:\n  sessile namespace truncate sessions --
                               done, or so already; 65 refused, as it is in the way of another or would break a\nlimit; 68 no \
                               such namespace, group or token; 69 no node answers; 75 no quorum, no leader or no answer\nin time; 64 \
                               wrong command line; 1 anything else.";
+
+/// How `sessile backup` ends.
+const BACKUP_HELP: &str = "Example:\n  sessile backup /var/backups/sessions.backup --server 10.0.0.1:7081 --token-file admin.token\n\nExit \
+                           codes: 0 done; 69 no node answers, or it ended early; 73 FILE is there already or cannot be\nwritten; 75 no quorum or no answer in time; 77 no token, a wrong one, or one that only allows to\nlook; 64 wrong command line; 1 anything else.";
+
+/// How `sessile restore` ends.
+const RESTORE_HELP: &str = "Example:\n  sessile restore sessions.backup --data-dir /var/lib/sessile\n\nExit codes: 0 done; 65 the \
+                            backup is damaged, or does not fit what is in DIR; 73 DIR is in use, or\ncannot be written; 64 wrong command line; 1 anything else. What was refused changed nothing.";
 
 /// How `sessile bench` ends.
 const BENCH_HELP: &str = "Example:\n  sessile bench http://n1.example:8081/sessions/v1/ --rate 2000 --duration 5m\n\nExit codes: \
@@ -95,6 +104,28 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: NamespaceCommand,
     },
+    /// Keep all sessions of a cluster in a file
+    ///
+    /// As they are when it begins, from one view of the node that is asked, with everything that was acknowledged before.
+    /// Requests go on meanwhile. What is written is verified on its way, and has the name FILE once it is whole and durable.
+    #[command(after_help = BACKUP_HELP)]
+    Backup(Backup),
+    /// Read a backup to its end, and say whether it is whole
+    #[command(
+        after_help = "Example:\n  sessile verify sessions.backup\n\nExit codes: 0 it is whole, 65 it is not, 73 it cannot be read."
+    )]
+    Verify(Look),
+    /// Say what a backup holds: when it was made, of which cluster, and what each namespace counts
+    #[command(
+        after_help = "Example:\n  sessile inspect sessions.backup --json\n\nExit codes: 0 it is whole, 65 it is not, 73 it cannot be read."
+    )]
+    Inspect(Look),
+    /// Make a backup the data of a node that does not run
+    ///
+    /// In an empty directory: the first node of a new cluster, which the other nodes join with empty directories. In the
+    /// directory of a node that has lost its sessions and not its log: under that log, and the node stays what it is.
+    #[command(after_help = RESTORE_HELP)]
+    Restore(Restore),
     /// Put a load on a store and measure how long it takes to answer
     ///
     /// It asks the session API of any node, or of what stands before several, for sessions of its own, whose keys begin

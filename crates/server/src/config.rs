@@ -13,6 +13,7 @@
 
 mod addresses;
 mod admin;
+mod backup;
 mod block;
 mod check;
 mod cluster;
@@ -38,6 +39,7 @@ use sessile_core::{BaseUri, NamespaceSettings, ReadConsistency, TtlPolicy};
 use sessile_http::TlsFiles;
 
 pub use admin::AdminListener;
+pub use backup::BackupSchedule;
 pub use cluster::{ClusterConfig, Plaintext};
 pub use fault::ConfigError;
 pub use http_limits::HttpLimits;
@@ -92,6 +94,8 @@ pub struct Config {
     pub cluster: Option<ClusterConfig>,
     /// The second HTTP listener: metrics, probes and a status page.
     pub admin: Option<AdminListener>,
+    /// The backups that the node makes by itself; `None` for none.
+    pub backup: Option<BackupSchedule>,
     /// How long it serves on, not ready, when the process is told to stop: until balancers look away.
     pub shutdown_notice: Duration,
     /// How long the requests in flight may take after that.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tracing::error;
 
 use crate::cli::{self, Command, Completions};
-use crate::{bench, metrics, namespace, operate, output, serve};
+use crate::{backup, bench, metrics, namespace, operate, output, serve};
 
 /// Does what the command says, and blocks until it is done.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -19,6 +19,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(of) => operate::status(&of),
         Command::Cluster { command } => operate::cluster(&command),
         Command::Namespace { command } => namespace::run(&command),
+        Command::Backup(asked) => backup::backup(&asked),
+        Command::Verify(asked) => backup::verify_file(&asked),
+        Command::Inspect(asked) => backup::inspect(&asked),
+        Command::Restore(asked) => backup::restore(&asked),
         Command::Bench(bench) => bench::run(&bench),
         Command::Metrics(of) => metrics::run(&of),
         Command::Completions(completions) => print_completions(&completions),

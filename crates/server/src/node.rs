@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use sessile_cluster::{OperatorToken, Operators, Right};
+use sessile_cluster::{Cluster, OperatorToken, Operators, Right};
 use sessile_embed::{Error, Node, OldData, Setting};
 use sessile_http::{Drained, Server, Tls};
 use sessile_store::StoreError;
@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::backup;
 use crate::config::{Config, OperatorTokens, TokenFile};
 use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
@@ -90,7 +91,7 @@ pub async fn run(
     let node = Node::start(node_config, Setting { peers, watch });
     let run_node = async {
         let started = || listening(address);
-        let ended = attend(&node, config.shutdown_notice, &course, &sessions, &metrics, started).await;
+        let ended = attend(&node, &config, &course, &sessions, &metrics, started).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
         course.close_listeners.cancel();
         ended
@@ -107,7 +108,7 @@ pub async fn run(
 /// Attends the node until it has left after it was told to stop, or has ended by itself.
 async fn attend(
     node: &Node,
-    notice: Duration,
+    config: &Config,
     Course { stop, close_listeners, notifier }: &Course,
     sessions: &ClusterSessions,
     metrics: &Metrics,
@@ -122,6 +123,7 @@ async fn attend(
         notifier.started("waiting for its cluster");
         let Some(cluster) = node.cluster().await else { return Ok(false) };
         metrics.add_node(cluster.clone())?;
+        keep_backups(config, &cluster, metrics, stop);
         sessions.serve(cluster);
         started();
         notifier.status("a member of its cluster");
@@ -132,13 +134,21 @@ async fn attend(
     }
     let leave = async {
         stop.cancelled().await;
-        leave(node, notice, close_listeners).await;
+        leave(node, config.shutdown_notice, close_listeners).await;
     };
     tokio::select! {
         () = leave => {}
         _ = node.failed() => {}
     }
     Ok(())
+}
+
+/// From now on the node makes backups by itself, if its configuration says so.
+fn keep_backups(config: &Config, cluster: &Cluster, metrics: &Metrics, stop: &CancellationToken) {
+    let Some(schedule) = config.backup.clone() else { return };
+    let name = config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name);
+    let figures = Arc::clone(&metrics.backups);
+    tokio::spawn(backup::keep_making(schedule, name.clone(), cluster.clone(), figures, stop.clone()));
 }
 
 /// Says that it is not ready, gives leadership away, and meanwhile serves: with a notice period as before, because a

@@ -2,10 +2,25 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use sessile_store::engine::EngineKind;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::config::ListenAddress;
+
+/// The engines, each with what it is for.
+pub(crate) fn engines() -> impl TypedValueParser<Value = EngineKind> {
+    let possible = EngineKind::ALL.map(|engine| {
+        let help = match engine {
+            EngineKind::Fjall => "For every size",
+            EngineKind::Sled => "For small stores; outlives kill -9, not a power cut",
+            EngineKind::Other(_) => "Of a test",
+        };
+        PossibleValue::new(engine.name()).help(help)
+    });
+    PossibleValuesParser::new(possible).try_map(|name| name.parse::<EngineKind>())
+}
 
 /// An address to connect to.
 pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {

@@ -9,7 +9,7 @@ use crate::data_dir::DataDir;
 use crate::log::RaftLog;
 use crate::log_tail::{newest_membership, newest_stamp};
 use crate::state::{EngineDir, Owner, SessionState};
-use crate::{ClusterId, Member, Moment, NodeId, Opening, Store, StoreError, StoreOptions, marks};
+use crate::{ClusterId, KeyFile, Member, Moment, NodeId, Opening, Store, StoreError, StoreOptions, marks};
 
 /// The data of a node that does not run, about to be made a cluster of one. Dropped before that, the node is as after a crash;
 /// [`Rescue::leave`] leaves it as after a clean stop.
@@ -78,6 +78,11 @@ impl Rescue {
         let Some(cluster) = marks::rescuing(dir)? else { return Ok(None) };
         carry_out(dir, options, cluster, who)?;
         Ok(Some(cluster))
+    }
+
+    /// Where this node's secret key is kept.
+    pub fn key_file(&self) -> KeyFile {
+        KeyFile::new(self.store.dir())
     }
 
     /// What there is, and what would be lost.

@@ -28,7 +28,7 @@ pub use crate::wire::{
     TokenStatus, TransferLeaderResponse, TriggerSnapshotResponse, TruncateNamespaceRequest,
 };
 pub(crate) use access::AccessService;
-pub(crate) use backup::{Backups, MadeBy, backup, bytes_of};
+pub(crate) use backup::{Backups, backup, bytes_of};
 pub use client::{AdminClient, AdminError, AdminErrorKind};
 pub(crate) use first_namespaces::{OwnNamespaces, are_plain};
 pub(crate) use guard::Guarded;

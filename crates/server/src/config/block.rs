@@ -27,6 +27,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
             "shutdown",
             "cluster",
             "admin",
+            "backup",
             "cassandra",
         ],
     ),
@@ -79,6 +80,7 @@ const BLOCKS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["listen", "token_file", "tls"]),
+    ("backup", &["directory", "every", "keep"]),
     ("admin.tls", &["cert", "key", "client_ca"]),
 ];
 

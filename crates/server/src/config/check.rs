@@ -13,8 +13,8 @@ use super::namespaces;
 use super::read::read_at_most;
 use super::tls::tls;
 use super::{
-    AdminListener, ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress, ListenUnix, LogLevel,
-    OpenApi, Storage,
+    AdminListener, BackupSchedule, ClusterConfig, Config, DEFAULT_GRACE_MS, Flavour, HttpLimits, ListenAddress,
+    ListenUnix, LogLevel, OpenApi, Storage,
 };
 
 /// What a file may leave out, by whose file it is. Kask's are those of its config.go.
@@ -94,6 +94,7 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
         read_consistency,
         namespaces,
         admin: admin(&top.block("admin")?, &listen, cluster.as_ref(), &mut warnings)?,
+        backup: BackupSchedule::check(&top.block("backup")?)?,
         cluster,
         listen,
         listen_unix: ListenUnix::check(&top)?,

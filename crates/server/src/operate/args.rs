@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
-use crate::config::ListenAddress;
+use crate::config::{DEFAULT_FILE, ListenAddress};
 use crate::value_parsers::{address, patience, point_in_time};
 
 /// The variable that names the nodes to ask.
@@ -117,6 +117,12 @@ pub(crate) enum ClusterCommand {
     /// Make a member's state durable, so that its log can be shortened
     #[command(after_help = "Example:\n  sessile cluster snapshot n2")]
     Snapshot(Snapshot),
+    /// Make a node that is left the only member of a new cluster, after the majority was lost for ever
+    ///
+    /// On that node's machine, while it does not run. First it prints what the node has, from when, what may be missing and
+    /// who must never come back, and asks for the beginning of the cluster's id. Where a majority answers it is refused.
+    #[command(after_help = "Example:\n  sessile cluster rescue --config /etc/sessile/config.yaml --plan")]
+    Rescue(Rescue),
     /// Print the changes that operators and the autopilot made, with who, from where, when and with what result
     ///
     /// The newest 1,000 are kept. An entry without a result is of a change whose leader went away in the middle.
@@ -184,6 +190,20 @@ pub(crate) struct Remove {
     /// Without effect: what leaves fewer healthy voters than a majority cannot be made, and is refused
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// `sessile cluster rescue`.
+#[derive(Debug, Args)]
+pub(crate) struct Rescue {
+    /// The node's configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+    /// Print the plan, and change nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// That it is meant, for scripts: the id of the cluster that ends
+    #[arg(long, value_name = "ID", conflicts_with = "plan")]
+    pub(crate) cluster: Option<String>,
 }
 
 /// `sessile cluster transfer-leader`.

@@ -7,6 +7,7 @@ pub(crate) mod args;
 mod catch_up;
 mod found;
 pub(crate) mod remote;
+mod rescue;
 mod set_time;
 pub(crate) mod show;
 mod whom;
@@ -100,6 +101,7 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
                 let answer = node.within(node.client().trigger_snapshot(snapshot.member.as_deref())).await?;
                 say(&format!("the state is durable up to log index {}", answer.index))
             }
+            ClusterCommand::Rescue(asked) => rescue::rescue(asked).await,
             ClusterCommand::History(of) => {
                 let node = Remote::connect(&of.server).await?;
                 let history = node.within(node.client().history()).await?;

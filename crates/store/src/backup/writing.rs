@@ -36,6 +36,11 @@ impl<W: Write> BackupWriter<W> {
         &self.head
     }
 
+    /// Whether its last chunk was written.
+    pub fn has_all(&self) -> bool {
+        self.reader.has_all()
+    }
+
     /// Bytes that were written.
     pub fn bytes(&self) -> u64 {
         self.bytes
