@@ -74,6 +74,7 @@ fn a_cluster_is_made_again_of_its_backup_on_empty_machines() {
     fleet.stop(&at);
     assert!(ends_with(65, &restore).1.contains("name an empty directory"));
 
+    fleet.kill_all();
     for name in fleet.names() {
         fleet.reimage(&name);
     }
@@ -98,7 +99,7 @@ fn a_cluster_is_made_again_of_its_backup_on_empty_machines() {
 fn a_backup_that_is_damaged_or_no_backup_is_told_and_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (file, target) = (dir.path().join("b"), dir.path().join("data"));
-    let (fleet, _) = formed(1);
+    let (fleet, _) = formed(3);
     with_sessions(&fleet, "n1");
     fleet.succeed(&["backup", text(&file)], "n1");
     let whole = fs::read(&file).unwrap();
@@ -138,10 +139,10 @@ fn without_a_quorum_a_backup_is_made_only_where_that_is_asked_for() {
 #[test]
 fn a_node_makes_backups_by_itself_where_its_file_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let mut fleet = crate::world::fleet(1);
+    let mut fleet = crate::world::fleet(3);
     let directory = dir.path().join("backups");
     fleet.settings("n1").lines = format!("backup: {{ directory: {}, every: 60, keep: 2 }}\n", directory.display());
-    fleet.start("n1");
+    fleet.start_all();
     let made = fleet.wait_until("a backup is there", |_| {
         let entries = fs::read_dir(&directory).ok()?;
         let paths = entries.map(|entry| entry.unwrap().path());
@@ -194,6 +195,7 @@ fn what_is_left_of_a_cluster_is_made_a_new_one_and_nobody_comes_back_with_what_h
     fleet.start(&others[0]);
     serves_nothing(&fleet, &others[0]);
     assert_eq!(fleet.status(&survivor).unwrap().voters(), [&*survivor]);
+    fleet.kill(&others[0]);
     for name in &others {
         fleet.reimage(name);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use openraft::base::BoxStream;
-use sessile_store::{BackupHead, off_the_runtime};
+use sessile_store::{BackupHead, SnapshotChunks, off_the_runtime};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -62,16 +62,16 @@ pub(crate) async fn backup(
         let text = "this node's disk is nearly full, and it keeps no view of its sessions: ask another one";
         return Err(Status::resource_exhausted(text));
     }
-    let begin = begin(member, made_by, even_behind);
+    let begin = begin(member, made_by);
     let (head, chunks) = if even_behind {
         // Without a quorum nothing comes into the history either.
         begin.await?
     } else {
-        let what = "back up all sessions";
+        prove(member).await?;
         let begun = |(head, _): &(BackupHead, _)| {
             format!("begun, as of log index {}", head.applied().map_or(0, |applied| applied.index))
         };
-        member.changes.history().record(author, what, begin, begun).await?
+        member.changes.history().record(author, "back up all sessions", begin, begun).await?
     };
     let disk = member.disk.clone();
     let begin = Some((chunks, Pace::new(Instant::now()), one_of));
@@ -101,18 +101,19 @@ pub(crate) async fn backup(
     Ok(parts.take_until(stop.cancelled_owned()).boxed())
 }
 
+/// Returns when what is applied here holds everything that was acknowledged before.
+async fn prove(member: &ManagedMember) -> Result<(), Status> {
+    member.reads.prove(Instant::now() + PROOF_TIMEOUT).await.map_err(|_| {
+        Status::unavailable(
+            "no quorum confirms that this node knows every session; with --even-behind the backup is of what it knows",
+        )
+    })
+}
+
 async fn begin(
     member: &ManagedMember,
     MadeBy { node, version }: MadeBy,
-    even_behind: bool,
-) -> Result<(BackupHead, sessile_store::SnapshotChunks), Status> {
-    if !even_behind {
-        member.reads.prove(Instant::now() + PROOF_TIMEOUT).await.map_err(|_| {
-            Status::unavailable(
-                "no quorum confirms that this node knows every session; with --even-behind the backup is of what it knows",
-            )
-        })?;
-    }
+) -> Result<(BackupHead, SnapshotChunks), Status> {
     let group = &member.group;
     let (state, reach) = (group.state.clone(), group.state.applied().0.map_or(0, |applied| applied.index));
     let snapshot = off_the_runtime(move || state.snapshot_to_send(reach)).await.map_err(|_| gave_up())?;

@@ -13,6 +13,7 @@ use sessile_store::{BackupSummary, BackupWriter};
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -23,6 +24,9 @@ use crate::config::BackupSchedule;
 const SUFFIX: &str = ".backup";
 /// How long after one that failed the next is tried: an election or a restart is over by then.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// How long the node may take to prove that it knows everything, and how long before it is asked again.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How many chunks wait for the disk.
 const CHUNKS_AHEAD: usize = 4;
 /// Who it is in the history of changes.
@@ -52,6 +56,10 @@ pub(crate) async fn run(
         let mut wait = first_wait(&shelf, &schedule, &figures);
         loop {
             tokio::time::sleep(wait).await;
+            // A cluster that is just forming, or without a quorum, has nothing to keep that is known to be all.
+            while cluster.is_current(Instant::now() + PROOF_TIMEOUT).await.is_err() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
             wait = match make(&shelf, schedule.keep, &cluster).await {
                 Ok((path, summary)) => {
                     figures.last_success.store(summary.head.taken_at_ms / 1_000, Ordering::Relaxed);
