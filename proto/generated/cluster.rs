@@ -2747,6 +2747,20 @@ pub struct RemoveTokenRequest {
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MoveAddressesRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub moves: ::prost::alloc::vec::Vec<MemberAddress>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberAddress {
+    /// A member's name or id, or as much of its id as only it has.
+    #[prost(string, tag = "1")]
+    pub member: ::prost::alloc::string::String,
+    /// `host:port`.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BackupRequest {
     /// What the node that is asked has, although no quorum confirms that it is all there is.
@@ -3800,6 +3814,29 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("sessile.v1.Admin", "RemoveToken"));
             self.inner.unary(req, path, codec).await
         }
+        /// Tells the node that is asked where members are reached now: for a cluster without a leader, to whom a change of address
+        /// cannot be told. Nothing is written into the log; a leader, once there is one, is told by the members themselves.
+        pub async fn move_addresses(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MoveAddressesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sessile.v1.Admin/MoveAddresses",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sessile.v1.Admin", "MoveAddresses"));
+            self.inner.unary(req, path, codec).await
+        }
         /// All sessions, as they are when it begins, to be kept in a file. One at a time a node. Stands in the history.
         pub async fn backup(
             &mut self,
@@ -4011,6 +4048,12 @@ pub mod admin_server {
             tonic::Response<super::NamespaceResponse>,
             tonic::Status,
         >;
+        /// Tells the node that is asked where members are reached now: for a cluster without a leader, to whom a change of address
+        /// cannot be told. Nothing is written into the log; a leader, once there is one, is told by the members themselves.
+        async fn move_addresses(
+            &self,
+            request: tonic::Request<super::MoveAddressesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
         /// Server streaming response type for the Backup method.
         type BackupStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::BackupPart, tonic::Status>,
@@ -5142,6 +5185,51 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RemoveTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sessile.v1.Admin/MoveAddresses" => {
+                    #[allow(non_camel_case_types)]
+                    struct MoveAddressesSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::MoveAddressesRequest>
+                    for MoveAddressesSvc<T> {
+                        type Response = super::ChangeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MoveAddressesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::move_addresses(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MoveAddressesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,5 +1,7 @@
 //! A node and its HTTP listeners, wired by one configuration.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -116,39 +118,36 @@ async fn attend(
 ) -> anyhow::Result<()> {
     let start = async {
         if !node.opened().await {
-            return Ok(false);
+            return Ok(None);
         }
         // The ports are bound and the disk is in order. What is waited for from here on are other nodes, which may wait for
         // this one to have started: three that are started one after the other would wait for ever.
         notifier.started("waiting for its cluster");
-        let Some(cluster) = node.cluster().await else { return Ok(false) };
+        let Some(cluster) = node.cluster().await else { return Ok(None) };
         metrics.add_node(cluster.clone())?;
-        keep_backups(config, &cluster, metrics, stop);
-        sessions.serve(cluster);
+        sessions.serve(cluster.clone());
         started();
         notifier.status("a member of its cluster");
-        anyhow::Ok(true)
+        anyhow::Ok(Some(cluster))
     };
-    if stop.run_until_cancelled(start).await.transpose()? != Some(true) {
-        return Ok(());
-    }
+    let Some(cluster) = stop.run_until_cancelled(start).await.transpose()?.flatten() else { return Ok(()) };
     let leave = async {
         stop.cancelled().await;
         leave(node, config.shutdown_notice, close_listeners).await;
     };
     tokio::select! {
         () = leave => {}
+        never = keep_backups(config, cluster, metrics) => match never {},
         _ = node.failed() => {}
     }
     Ok(())
 }
 
-/// From now on the node makes backups by itself, if its configuration says so.
-fn keep_backups(config: &Config, cluster: &Cluster, metrics: &Metrics, stop: &CancellationToken) {
-    let Some(schedule) = config.backup.clone() else { return };
+/// Makes backups by itself, if the configuration says so.
+async fn keep_backups(config: &Config, cluster: Cluster, metrics: &Metrics) -> Infallible {
+    let Some(schedule) = &config.backup else { return pending().await };
     let name = config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name);
-    let figures = Arc::clone(&metrics.backups);
-    tokio::spawn(backup::keep_making(schedule, name.clone(), cluster.clone(), figures, stop.clone()));
+    backup::keep_making(schedule, name, &cluster, &metrics.backups).await
 }
 
 /// Says that it is not ready, gives leadership away, and meanwhile serves: with a notice period as before, because a

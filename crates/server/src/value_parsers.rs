@@ -22,6 +22,13 @@ pub(crate) fn engines() -> impl TypedValueParser<Value = EngineKind> {
     PossibleValuesParser::new(possible).try_map(|name| name.parse::<EngineKind>())
 }
 
+/// A member, and where it is.
+pub(crate) fn member_at(text: &str) -> Result<(String, ListenAddress), String> {
+    let expected = "MEMBER=HOST:PORT was expected, such as n2=10.1.0.2:7081";
+    let (member, at) = text.split_once('=').filter(|(member, _)| !member.is_empty()).ok_or(expected)?;
+    Ok((member.to_owned(), address(at)?))
+}
+
 /// An address to connect to.
 pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {
     let expected = "HOST:PORT was expected, such as 127.0.0.1:7081 or n1.example:7081";

@@ -19,10 +19,11 @@ use crate::wire::{
     AddLearnerRequest, AddTokenRequest, BackupPart, BackupRequest, ChangeResponse, CreateNamespaceRequest,
     DropNamespaceRequest, EnterRequest, HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest,
     ListGroupsResponse, ListKeysRequest, ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse,
-    ListTokensRequest, ListTokensResponse, NamespaceResponse, PromoteRequest, ProveAccessRequest, ProveAccessResponse,
-    RemoveRequest, RemoveTokenRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest,
-    SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse,
-    TriggerSnapshotRequest, TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
+    ListTokensRequest, ListTokensResponse, MemberAddress, MoveAddressesRequest, NamespaceResponse, PromoteRequest,
+    ProveAccessRequest, ProveAccessResponse, RemoveRequest, RemoveTokenRequest, ReplaceRequest, RotateKeyRequest,
+    SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
+    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
@@ -193,6 +194,14 @@ impl AdminClient {
         let request = TriggerSnapshotRequest { member: member.unwrap_or_default().to_owned() };
         Box::pin(async move {
             let answer = self.grpc.trigger_snapshot(request).await;
+            self.answer(answer)
+        })
+    }
+
+    /// Tells that node where members are reached now, without a leader.
+    pub fn move_addresses(&mut self, moves: Vec<MemberAddress>) -> Answer<'_, ChangeResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.move_addresses(MoveAddressesRequest { moves }).await;
             self.answer(answer)
         })
     }

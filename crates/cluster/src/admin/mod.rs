@@ -9,6 +9,7 @@ mod first_namespaces;
 mod guard;
 mod keys;
 mod managed;
+mod move_addresses;
 mod namespaces;
 mod passing_on;
 mod rights;
@@ -22,10 +23,10 @@ mod watching;
 pub use crate::wire::{
     AddLearnerRequest, AddTokenRequest, ChangeResponse, ClockJump, CreateNamespaceRequest, DropNamespaceRequest,
     GroupStatus, HistoryEntry, HistoryResponse, InitResponse, KeyStatus, ListGroupsRequest, ListGroupsResponse,
-    ListKeysRequest, ListKeysResponse, ListNamespacesResponse, ListTokensRequest, ListTokensResponse, MemberStatus,
-    NamespaceChoices, NamespaceResponse, NamespaceStatus, PromoteRequest, RemoveRequest, RemoveTokenRequest,
-    ReplaceRequest, Role, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusResponse,
-    TokenStatus, TransferLeaderResponse, TriggerSnapshotResponse, TruncateNamespaceRequest,
+    ListKeysRequest, ListKeysResponse, ListNamespacesResponse, ListTokensRequest, ListTokensResponse, MemberAddress,
+    MemberStatus, NamespaceChoices, NamespaceResponse, NamespaceStatus, PromoteRequest, RemoveRequest,
+    RemoveTokenRequest, ReplaceRequest, Role, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse,
+    StatusResponse, TokenStatus, TransferLeaderResponse, TriggerSnapshotResponse, TruncateNamespaceRequest,
 };
 pub(crate) use access::AccessService;
 pub(crate) use backup::{Backups, backup, bytes_of};

@@ -85,6 +85,7 @@ mod tests {
             ("ListKeys", Right::Read),
             ("ListNamespaces", Right::Read),
             ("ListTokens", Right::Read),
+            ("MoveAddresses", Right::Admin),
             ("Promote", Right::Admin),
             ("Remove", Right::Admin),
             ("RemoveToken", Right::Admin),

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::backup::backup;
 use super::keys::Shown;
 use super::managed::ManagedMember;
+use super::move_addresses::move_addresses;
 use super::passing_on::{AdminService, Other, author};
 use super::set_time::set_time;
 use super::status;
@@ -23,10 +24,10 @@ use crate::wire::{
     AddLearnerRequest, AddTokenRequest, BackupPart, BackupRequest, ChangeResponse, CreateNamespaceRequest,
     DropNamespaceRequest, HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest,
     ListGroupsResponse, ListKeysRequest, ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse,
-    ListTokensRequest, ListTokensResponse, NamespaceResponse, PromoteRequest, RemoveRequest, RemoveTokenRequest,
-    ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse,
-    StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest,
-    TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
+    ListTokensRequest, ListTokensResponse, MoveAddressesRequest, NamespaceResponse, PromoteRequest, RemoveRequest,
+    RemoveTokenRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest,
+    SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse,
+    TriggerSnapshotRequest, TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// How long a new cluster of one may take to be ready.
@@ -268,6 +269,12 @@ impl Admin for AdminService {
             Asked::Answered(changed) => Ok(answer(changed)),
             Asked::HandedOver(to) => self.other(to)?.client.set_address(self.pass_on(to, request, &author)).await,
         }
+    }
+
+    async fn move_addresses(&self, request: Request<MoveAddressesRequest>) -> Result<Response<ChangeResponse>, Status> {
+        self.among_peers()?;
+        let moves = request.into_inner().moves;
+        move_addresses(&*self.member()?, self.this(), moves).await.map(Response::new)
     }
 
     async fn history(&self, _: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {

@@ -51,7 +51,7 @@ impl Destination {
     }
 
     /// All of it is written: it becomes durable, and has its name from now on.
-    pub(super) fn is_whole(mut self) -> io::Result<()> {
+    pub(super) fn settle(mut self) -> io::Result<()> {
         self.out.flush()?;
         let Some(mut file) = self.file.take() else { return Ok(()) };
         file.file.sync_all()?;
@@ -108,7 +108,7 @@ mod tests {
 
         let mut whole = Destination::new(&path).unwrap();
         whole.write_all(b"all").unwrap();
-        whole.is_whole().unwrap();
+        whole.settle().unwrap();
         assert_eq!(
             (names(dir.path()), fs::read(&path).unwrap()),
             (vec!["sessions.backup".to_owned()], b"all".to_vec())
@@ -129,7 +129,7 @@ mod tests {
         let mut destination = Destination::new(&path).unwrap();
         destination.write_all(b"mine").unwrap();
         fs::write(&path, "another's").unwrap();
-        destination.is_whole().unwrap_err();
+        destination.settle().unwrap_err();
         assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["b".to_owned()], b"another's".to_vec()));
     }
 }

@@ -1,11 +1,11 @@
 //! Backups that a node makes by itself, and how many it keeps.
 
+use std::convert::Infallible;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
 use sessile_cluster::Cluster;
@@ -14,11 +14,11 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::destination::{Destination, PARTIAL};
 use crate::config::BackupSchedule;
+use crate::logging::wall_clock;
 
 /// What the names of backups end with.
 const SUFFIX: &str = ".backup";
@@ -42,39 +42,30 @@ pub(crate) struct Backups {
     pub(crate) every: AtomicU64,
 }
 
-/// Makes one whenever it is time, until the node stops. The newest one that is there counts, whoever made it.
-pub(crate) async fn run(
-    schedule: BackupSchedule,
-    name: String,
-    cluster: Cluster,
-    figures: Arc<Backups>,
-    stop: CancellationToken,
-) {
+/// Makes one whenever it is time, until it is dropped. The newest one that is there counts, whoever made it.
+pub(crate) async fn run(schedule: &BackupSchedule, name: &str, cluster: &Cluster, figures: &Backups) -> Infallible {
     figures.every.store(schedule.every.as_secs(), Ordering::Relaxed);
-    let shelf = Shelf { directory: schedule.directory.clone(), prefix: format!("sessile-{}-", file_name(&name)) };
-    let make = async {
-        let mut wait = first_wait(&shelf, &schedule, &figures);
-        loop {
-            tokio::time::sleep(wait).await;
-            // A cluster that is just forming, or without a quorum, has nothing to keep that is known to be all.
-            while cluster.is_current(Instant::now() + PROOF_TIMEOUT).await.is_err() {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            wait = match make(&shelf, schedule.keep, &cluster).await {
-                Ok((path, summary)) => {
-                    figures.last_success.store(summary.head.taken_at_ms / 1_000, Ordering::Relaxed);
-                    info!(path = %path.display(), sessions = summary.records, bytes = summary.bytes, "a backup was made");
-                    schedule.every
-                }
-                Err(why) => {
-                    figures.failures.fetch_add(1, Ordering::Relaxed);
-                    warn!(directory = %shelf.directory.display(), why, "no backup could be made; it is tried again in a minute");
-                    TRY_AGAIN.min(schedule.every)
-                }
-            };
+    let shelf = Shelf { directory: schedule.directory.clone(), prefix: format!("sessile-{}-", file_name(name)) };
+    let mut wait = first_wait(&shelf, schedule, figures);
+    loop {
+        tokio::time::sleep(wait).await;
+        // A cluster that is just forming, or without a quorum, has nothing to keep that is known to be all.
+        while cluster.is_current(Instant::now() + PROOF_TIMEOUT).await.is_err() {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
-    };
-    stop.run_until_cancelled(make).await;
+        wait = match make(&shelf, schedule.keep, cluster).await {
+            Ok((path, summary)) => {
+                figures.last_success.store(summary.head.taken_at_ms / 1_000, Ordering::Relaxed);
+                info!(path = %path.display(), sessions = summary.records, bytes = summary.bytes, "a backup was made");
+                schedule.every
+            }
+            Err(why) => {
+                figures.failures.fetch_add(1, Ordering::Relaxed);
+                warn!(directory = %shelf.directory.display(), why, "no backup could be made; it is tried again in a minute");
+                TRY_AGAIN.min(schedule.every)
+            }
+        };
+    }
 }
 
 fn first_wait(shelf: &Shelf, schedule: &BackupSchedule, figures: &Backups) -> Duration {
@@ -83,7 +74,7 @@ fn first_wait(shelf: &Shelf, schedule: &BackupSchedule, figures: &Backups) -> Du
     let seconds = made.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     figures.last_success.store(seconds, Ordering::Relaxed);
     // One of the future is of a clock that was wrong.
-    let age = SystemTime::now().duration_since(made).unwrap_or(schedule.every);
+    let age = wall_clock().duration_since(made).unwrap_or(schedule.every);
     schedule.every.saturating_sub(age)
 }
 
@@ -94,7 +85,7 @@ async fn make(shelf: &Shelf, keep: usize, cluster: &Cluster) -> Result<(PathBuf,
     let shelf = shelf.clone();
     // The disk that it is written to may be slow, and nobody else is to wait for it.
     let written = tokio::task::spawn_blocking(move || {
-        let path = shelf.next(OffsetDateTime::now_utc())?;
+        let path = shelf.next(OffsetDateTime::from(wall_clock()))?;
         let summary = write(&path, head, coming)?;
         shelf.keep(keep)?;
         Ok((path, summary))
@@ -116,7 +107,7 @@ fn write(path: &Path, head: bytes::Bytes, mut chunks: mpsc::Receiver<bytes::Byte
         writer.chunk(chunk).map_err(|error| error.to_string())?;
     }
     let (destination, summary) = writer.finish().map_err(|error| error.to_string())?;
-    destination.is_whole().map_err(|error| format!("{}: {error}", path.display()))?;
+    destination.settle().map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(summary)
 }
 
@@ -198,7 +189,7 @@ mod tests {
         let schedule = BackupSchedule { directory: dir.path().to_owned(), every: Duration::from_secs(3_600), keep: 2 };
         let figures = Backups::default();
         assert_eq!(first_wait(&shelf, &schedule, &figures), Duration::ZERO, "there is none");
-        fs::write(shelf.next(OffsetDateTime::now_utc()).unwrap(), "x").unwrap();
+        fs::write(shelf.next(OffsetDateTime::from(wall_clock())).unwrap(), "x").unwrap();
         let wait = first_wait(&shelf, &schedule, &figures);
         assert!(wait > Duration::from_secs(1_800) && wait <= schedule.every, "{wait:?}");
         assert!(figures.last_success.load(Ordering::Relaxed) > 0);

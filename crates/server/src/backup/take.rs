@@ -51,7 +51,7 @@ async fn write(node: &Remote, asked: &Backup, destination: Destination) -> Resul
         return node.told(Err(cut_short()));
     }
     let (destination, summary) = writer.finish().map_err(|error| failure(&name, &error))?;
-    destination.is_whole().map_err(|error| Failure::new(Status::CannotCreate, format!("{name}: {error}")))?;
+    destination.settle().map_err(|error| Failure::new(Status::CannotCreate, format!("{name}: {error}")))?;
     progress.end();
     Ok(summary)
 }

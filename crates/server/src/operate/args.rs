@@ -7,7 +7,7 @@ use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use crate::config::{DEFAULT_FILE, ListenAddress};
-use crate::value_parsers::{address, patience, point_in_time};
+use crate::value_parsers::{address, member_at, patience, point_in_time};
 
 /// The variable that names the nodes to ask.
 pub(crate) const SERVER_VARIABLE: &str = "SESSILE_SERVER";
@@ -104,6 +104,12 @@ pub(crate) enum ClusterCommand {
     /// Change where a member is reached
     #[command(after_help = "Example:\n  sessile cluster set-address n3 10.0.0.33:7081")]
     SetAddress(SetAddress),
+    /// Tell a node where the others are reached now, while there is no leader
+    ///
+    /// For the day on which all nodes came back at other addresses and their seeds lead nowhere. The node that is asked looks
+    /// whether each answers there and is who it is meant to be; once there is a leader, the members tell it themselves.
+    #[command(after_help = "Example:\n  sessile cluster move-addresses n2=10.1.0.2:7081 n3=10.1.0.3:7081")]
+    MoveAddresses(MoveAddresses),
     /// Move the cluster's time forward, where its clocks are not to decide
     ///
     /// By that time sessions expire. It goes with the median of the members' clocks and never goes back. A step of more
@@ -227,6 +233,16 @@ pub(crate) struct SetAddress {
     pub(crate) address: ListenAddress,
     #[command(flatten)]
     pub(crate) change: Change,
+}
+
+/// `sessile cluster move-addresses`.
+#[derive(Debug, Args)]
+pub(crate) struct MoveAddresses {
+    /// A member's name or id, and its `cluster.advertise` now
+    #[arg(value_name = "MEMBER=ADDRESS", required = true, value_parser = member_at)]
+    pub(crate) moves: Vec<(String, ListenAddress)>,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 /// `sessile cluster set-time`.

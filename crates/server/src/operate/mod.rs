@@ -17,16 +17,17 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sessile_cluster::Secret;
 use sessile_cluster::admin::{
-    AddLearnerRequest, AdminClient, AdminError, ChangeResponse, PromoteRequest, RemoveRequest, ReplaceRequest,
-    SetAddressRequest,
+    AddLearnerRequest, AdminClient, AdminError, ChangeResponse, MemberAddress, PromoteRequest, RemoveRequest,
+    ReplaceRequest, SetAddressRequest,
 };
 use tokio::runtime::Builder;
 
 pub(crate) use args::{ClusterCommand, StatusOf};
 
+use crate::config::ListenAddress;
 use crate::exit::Status;
 use crate::status::health::{Health, judge};
-use args::{AddLearner, Change, Init, Promote, Remove, Replace, SetAddress, Watch};
+use args::{AddLearner, Change, Init, MoveAddresses, Promote, Remove, Replace, SetAddress, Watch};
 use remote::Remote;
 use show::{between, print, say, told, written};
 
@@ -75,6 +76,14 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
                     if_membership: change.if_membership,
                 };
                 make(change, async |node| node.set_address(request).await).await
+            }
+            ClusterCommand::MoveAddresses(MoveAddresses { moves, server }) => {
+                let node = Remote::connect_to_one(server, "the node that is asked looks for the others there").await?;
+                let of = |(member, address): &(String, ListenAddress)| MemberAddress {
+                    member: member.clone(),
+                    address: address.to_string(),
+                };
+                told(&node.within(node.client().move_addresses(moves.iter().map(of).collect())).await?)
             }
             ClusterCommand::SetTime(asked) => set_time::set_time(asked).await,
             ClusterCommand::TransferLeader(transfer) => {

@@ -54,7 +54,8 @@ impl<R: Read> Frames<R> {
     /// Behind the line that the file begins with.
     pub(super) fn new(mut input: R) -> Result<Self, StoreError> {
         let mut line = [0; MAGIC.len() + 2];
-        let is_backup = fill(&mut input, &mut line).map_err(cannot_read)? == line.len() && line.starts_with(MAGIC);
+        let is_backup =
+            fill(&mut input, &mut line).map_err(|error| cannot_read(&error))? == line.len() && line.starts_with(MAGIC);
         if !is_backup {
             return Err(unusable("it does not begin as a backup of Sessile does"));
         }
@@ -77,7 +78,7 @@ impl<R: Read> Frames<R> {
     /// The content of the next frame; `None` at the end of the file.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let mut head = [0; FRAME_HEAD_BYTES];
-        match fill(&mut self.input, &mut head).map_err(cannot_read)? {
+        match fill(&mut self.input, &mut head).map_err(|error| cannot_read(&error))? {
             0 => return Ok(None),
             FRAME_HEAD_BYTES => {}
             _ => return Err(self.cut_short()),
@@ -90,7 +91,7 @@ impl<R: Read> Frames<R> {
         let mut content = Vec::new();
         while (content.len() as u64) < u64::from(length) {
             let wanted = (u64::from(length) - content.len() as u64).min(READ_BYTES);
-            let come = (&mut self.input).take(wanted).read_to_end(&mut content).map_err(cannot_read)?;
+            let come = (&mut self.input).take(wanted).read_to_end(&mut content).map_err(|error| cannot_read(&error))?;
             if come == 0 {
                 return Err(self.cut_short());
             }
@@ -111,7 +112,7 @@ impl<R: Read> Frames<R> {
     }
 }
 
-fn cannot_read(error: io::Error) -> StoreError {
+fn cannot_read(error: &io::Error) -> StoreError {
     unusable(format!("it cannot be read: {error}"))
 }
 
