@@ -288,7 +288,7 @@ mod tests {
     fn a_wrong_command_line_is_one_sentence() {
         for (arguments, said) in [
             (vec![], "a command is missing; see `sessile --help`"),
-            (vec!["sreve"], "unrecognized subcommand 'sreve'; tip: a similar subcommand exists: 'serve'; see `sessile"),
+            (vec!["srve"], "unrecognized subcommand 'srve'; tip: a similar subcommand exists: 'serve'; see `sessile"),
             (vec!["serve", "--conf", "a"], "unexpected argument '--conf' found; tip: a similar argument exists"),
             (vec!["serve", "extra"], "unexpected argument 'extra' found; see `sessile serve --help`"),
             (

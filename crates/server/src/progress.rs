@@ -89,6 +89,7 @@ mod tests {
         assert_eq!(line("x", 5 * MIB, Some(10 * MIB), second), half);
         assert_eq!(line("x", 20 * MIB, Some(MIB), second), format!("x [{}] 99 %, 20 MiB, 20 MiB/s", "#".repeat(30)));
         assert_eq!(line("x", 20 * MIB, None, 2 * second), "x: 20 MiB, 10 MiB/s");
-        assert_eq!(line("x", u64::MAX, Some(1), Duration::ZERO).len(), 82);
+        let all = line("x", u64::MAX, Some(1), Duration::ZERO);
+        assert!(all.contains("] 99 %") && all.contains(&"#".repeat(30)), "{all}");
     }
 }

@@ -42,8 +42,7 @@ pub(crate) struct Restore {
     /// The backup; `-` for standard input
     #[arg(value_name = "FILE", value_parser = NonEmptyStringValueParser::new().map(PathBuf::from))]
     pub(crate) file: PathBuf,
-    /// The `storage.data_dir` of the node that is to have it. It runs as that directory's user, or as root with the files
-    /// given to that user after it
+    /// The `storage.data_dir` of the node that is to have it. Run this as the user that the node runs as
     #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new().map(PathBuf::from))]
     pub(crate) data_dir: PathBuf,
     /// What is to keep the sessions there: its `storage.engine`
