@@ -71,6 +71,11 @@ pub(crate) enum Command {
     /// Prints the effective values as YAML, with the warnings as comments. Starts nothing.
     #[command(after_help = "Example:\n  sessile check-config /etc/kask/config.yaml")]
     CheckConfig(CheckConfig),
+    /// Print every key that a configuration file may have, with its default, its bounds and its variable
+    ///
+    /// As Markdown. It is docs/configuration.md, of the program that is asked.
+    #[command(after_help = "Example:\n  sessile configuration | less")]
+    Configuration,
     /// Show who is in a cluster and how it is
     ///
     /// A table of the members as the node that is asked knows them, a sentence on health, and what to look at. It is
@@ -195,7 +200,9 @@ mod tests {
     use sessile_store::engine::EngineKind;
 
     use super::*;
+    use crate::config::Environment;
     use crate::golden;
+    use crate::operate::args::{DATA_DIR_VARIABLE, SERVER_VARIABLE};
 
     fn told(arguments: &[&str]) -> String {
         match parse(["sessile"].iter().chain(arguments)) {
@@ -234,6 +241,22 @@ mod tests {
             }
         }
         assert_eq!(told(&["--version"]), format!("sessile {}\n", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn no_variable_of_a_command_is_taken_for_a_mistyped_key_of_the_configuration() {
+        let arguments = |command: &clap::Command| {
+            let variables = command.get_arguments().filter_map(|argument| argument.get_env().map(ToOwned::to_owned));
+            variables.collect::<Vec<OsString>>()
+        };
+        let root = Cli::command();
+        let nested = root.get_subcommands().flat_map(|command| command.get_subcommands().chain([command]));
+        let named: Vec<_> = nested.flat_map(arguments).collect();
+        assert!(named.contains(&OsString::from("SESSILE_TOKEN_FILE")), "{named:?}");
+        let by_hand = [SERVER_VARIABLE, DATA_DIR_VARIABLE].map(OsString::from);
+        for variable in named.into_iter().chain(by_hand) {
+            assert_eq!(Environment::of([(variable, "1".into())]).warnings(), [""; 0]);
+        }
     }
 
     #[test]

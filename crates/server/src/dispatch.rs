@@ -16,6 +16,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(dev) => serve::dev(dev),
         Command::Serve(serve) => serve::serve(&serve),
         Command::CheckConfig(check) => serve::check_config(&check),
+        Command::Configuration => serve::print_configuration(),
         Command::Status(of) => operate::status(&of),
         Command::Cluster { command } => operate::cluster(&command),
         Command::Namespace { command } => namespace::run(&command),

@@ -7,7 +7,7 @@ use sessile_embed::Memory;
 use sessile_http::TlsFiles;
 
 use super::namespaces::{self, is_plain};
-use super::{AdminListener, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Plaintext};
+use super::{AdminListener, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Origins, Plaintext};
 
 impl Config {
     /// The effective values as a file that would give the same node, the warnings and the kind of file as comments.
@@ -26,6 +26,11 @@ impl Config {
             let _ = writeln!(text, "{line}");
         }
         text
+    }
+
+    /// The same, with where each value comes from behind it.
+    pub fn describe_with(&self, origins: &Origins) -> String {
+        origins.annotate(&self.describe())
     }
 
     /// What it would run as, in a sentence.
