@@ -2,6 +2,8 @@
 //! takes is told in its family's folder: `serve`, `operate`, `namespace`, `bench`.
 
 use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -10,7 +12,7 @@ use crate::bench::Bench;
 use crate::exit::{Failure, Status};
 use crate::metrics::MetricsOf;
 use crate::namespace::NamespaceCommand;
-use crate::operate::{ClusterCommand, StatusOf};
+use crate::operate::{ClusterCommand, ReadyOf, StatusOf};
 use crate::serve::{CheckConfig, Dev, Serve};
 
 /// How wide help is, whatever the terminal: golden files and manuals show what everybody sees.
@@ -52,6 +54,10 @@ const NAMESPACE_HELP: &str = "Example:\n  sessile namespace truncate sessions --
 /// How `sessile bench` ends.
 const BENCH_HELP: &str = "Example:\n  sessile bench http://n1.example:8081/sessions/v1/ --rate 2000 --duration 5m\n\nExit codes: \
                           0 every request was answered, 1 some were not, 69 nobody answers, 64 wrong\ncommand line.";
+
+/// How `sessile ready` ends.
+const READY_HELP: &str = "Example:\n  sessile ready --timeout 3s\n\nExit codes: 0 it could, 75 it could not or has not answered in \
+                          time, 69 no node answers, 77 no token or a\nwrong one, 64 wrong command line.";
 
 /// A command.
 #[derive(Debug, Subcommand)]
@@ -111,6 +117,17 @@ pub(crate) enum Command {
     /// What a running node shows is at /metrics of its session API and of `admin.listen`.
     #[command(after_help = "Example:\n  sessile metrics --json > metrics.json")]
     Metrics(MetricsOf),
+    /// Ask whether a node could serve a read and a write now
+    ///
+    /// For health checks of containers and for scripts; a balancer asks /readyz itself. It is told without a token on the
+    /// node's own machine, by root and its own user.
+    #[command(after_help = READY_HELP)]
+    Ready(ReadyOf),
+    /// Write the manual pages, one for each command
+    ///
+    /// For packages: the directory is where `man` looks for those of section 1.
+    #[command(after_help = "Example:\n  sessile man /usr/local/share/man/man1")]
+    Man(Man),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sessile completions bash > /etc/bash_completion.d/sessile")]
     Completions(Completions),
@@ -122,6 +139,14 @@ pub(crate) struct Completions {
     /// The shell that reads it
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+}
+
+/// `sessile man`.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The directory that they are written into; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 /// A shell that there is a completion script for.
@@ -172,6 +197,12 @@ pub(crate) fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "sessile", &mut script);
     String::from_utf8_lossy(&script).into_owned()
+}
+
+/// Writes a manual page for each command into a directory, which is made if it is not there.
+pub(crate) fn write_manual(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(Cli::command(), directory)
 }
 
 /// clap's words without its layout: what stands before the usage, as one sentence, and where to read on.
@@ -338,6 +369,30 @@ mod tests {
             assert!(error.to_string().starts_with(said), "{arguments:?}: {error}");
             assert!(error.to_string().ends_with(" --help`") && error.status() == Status::Usage, "{error}");
         }
+    }
+
+    #[test]
+    fn every_command_has_a_manual_page_with_all_its_options() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = dir.path().join("man1");
+        write_manual(&directory).unwrap();
+        let page = |path: &[&str]| {
+            let file = directory.join(format!("{}.1", path.join("-")));
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        };
+        let root = Cli::command();
+        for command in root.get_subcommands() {
+            let path = ["sessile", command.get_name()];
+            let nested = command.get_subcommands().map(|nested| ([&path[..], &[nested.get_name()]].concat(), nested));
+            for (path, command) in nested.chain([(path.to_vec(), command)]) {
+                let page = page(&path);
+                assert!(page.contains(".TH ") && page.contains("Example:"), "{path:?}");
+                for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+                    assert!(page.contains(&long.replace('-', "\\-")), "{path:?} does not tell of --{long}");
+                }
+            }
+        }
+        assert!(page(&["sessile"]).contains("sessile\\-cluster(1)"));
     }
 
     #[test]
