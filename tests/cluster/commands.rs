@@ -362,7 +362,7 @@ fn nodes_that_came_back_at_unknown_addresses_are_told_where_the_others_are() {
     }
     fleet.start_all();
     fleet.wait_until("n1 says that nobody answers", |fleet| {
-        fleet.status("n1").filter(|status| status.leader.is_none()).map(drop)
+        fleet.status("n1").filter(|status| !status.ready && status.members.len() == 3).map(drop)
     });
     let word = |name: &str, at: &str| format!("{name}={at}");
     let at = |name: &str| places.iter().find(|(known, _)| known == name).unwrap().1.clone();

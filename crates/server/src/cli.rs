@@ -2,6 +2,8 @@
 //! takes is told in its family's folder: `serve`, `operate`, `namespace`, `bench`.
 
 use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -11,7 +13,7 @@ use crate::bench::Bench;
 use crate::exit::{Failure, Status};
 use crate::metrics::MetricsOf;
 use crate::namespace::NamespaceCommand;
-use crate::operate::{ClusterCommand, StatusOf};
+use crate::operate::{ClusterCommand, ReadyOf, StatusOf};
 use crate::serve::{CheckConfig, Dev, Serve};
 
 /// How wide help is, whatever the terminal: golden files and manuals show what everybody sees.
@@ -62,6 +64,10 @@ const RESTORE_HELP: &str = "Example:\n  sessile restore sessions.backup --data-d
 const BENCH_HELP: &str = "Example:\n  sessile bench http://n1.example:8081/sessions/v1/ --rate 2000 --duration 5m\n\nExit codes: \
                           0 every request was answered, 1 some were not, 69 nobody answers, 64 wrong\ncommand line.";
 
+/// How `sessile ready` ends.
+const READY_HELP: &str = "Example:\n  sessile ready --timeout 3s\n\nExit codes: 0 it could, 75 it could not or has not answered in \
+                          time, 69 no node answers, 77 no token or a\nwrong one, 64 wrong command line.";
+
 /// A command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -80,6 +86,11 @@ pub(crate) enum Command {
     /// Prints the effective values as YAML, with the warnings as comments. Starts nothing.
     #[command(after_help = "Example:\n  sessile check-config /etc/kask/config.yaml")]
     CheckConfig(CheckConfig),
+    /// Print every key that a configuration file may have, with its default, its bounds and its variable
+    ///
+    /// As Markdown. It is docs/configuration.md, of the program that is asked.
+    #[command(after_help = "Example:\n  sessile configuration | less")]
+    Configuration,
     /// Show who is in a cluster and how it is
     ///
     /// A table of the members as the node that is asked knows them, a sentence on health, and what to look at. It is
@@ -137,6 +148,17 @@ pub(crate) enum Command {
     /// What a running node shows is at /metrics of its session API and of `admin.listen`.
     #[command(after_help = "Example:\n  sessile metrics --json > metrics.json")]
     Metrics(MetricsOf),
+    /// Ask whether a node could serve a read and a write now
+    ///
+    /// For health checks of containers and for scripts; a balancer asks /readyz itself. It is told without a token on the
+    /// node's own machine, by root and its own user.
+    #[command(after_help = READY_HELP)]
+    Ready(ReadyOf),
+    /// Write the manual pages, one for each command
+    ///
+    /// For packages: the directory is where `man` looks for those of section 1.
+    #[command(after_help = "Example:\n  sessile man /usr/local/share/man/man1")]
+    Man(Man),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sessile completions bash > /etc/bash_completion.d/sessile")]
     Completions(Completions),
@@ -148,6 +170,14 @@ pub(crate) struct Completions {
     /// The shell that reads it
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+}
+
+/// `sessile man`.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The directory that they are written into; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 /// A shell that there is a completion script for.
@@ -200,6 +230,12 @@ pub(crate) fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
+/// Writes a manual page for each command into a directory, which is made if it is not there.
+pub(crate) fn write_manual(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(Cli::command(), directory)
+}
+
 /// clap's words without its layout: what stands before the usage, as one sentence, and where to read on.
 fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let rendered = match error.kind() {
@@ -226,7 +262,9 @@ mod tests {
     use sessile_store::engine::EngineKind;
 
     use super::*;
+    use crate::config::Environment;
     use crate::golden;
+    use crate::operate::args::{DATA_DIR_VARIABLE, SERVER_VARIABLE};
 
     fn told(arguments: &[&str]) -> String {
         match parse(["sessile"].iter().chain(arguments)) {
@@ -265,6 +303,22 @@ mod tests {
             }
         }
         assert_eq!(told(&["--version"]), format!("sessile {}\n", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn no_variable_of_a_command_is_taken_for_a_mistyped_key_of_the_configuration() {
+        let arguments = |command: &clap::Command| {
+            let variables = command.get_arguments().filter_map(|argument| argument.get_env().map(ToOwned::to_owned));
+            variables.collect::<Vec<OsString>>()
+        };
+        let root = Cli::command();
+        let nested = root.get_subcommands().flat_map(|command| command.get_subcommands().chain([command]));
+        let named: Vec<_> = nested.flat_map(arguments).collect();
+        assert!(named.contains(&OsString::from("SESSILE_TOKEN_FILE")), "{named:?}");
+        let by_hand = [SERVER_VARIABLE, DATA_DIR_VARIABLE].map(OsString::from);
+        for variable in named.into_iter().chain(by_hand) {
+            assert_eq!(Environment::of([(variable, "1".into())]).warnings(), [""; 0]);
+        }
     }
 
     #[test]
@@ -346,6 +400,30 @@ mod tests {
             assert!(error.to_string().starts_with(said), "{arguments:?}: {error}");
             assert!(error.to_string().ends_with(" --help`") && error.status() == Status::Usage, "{error}");
         }
+    }
+
+    #[test]
+    fn every_command_has_a_manual_page_with_all_its_options() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = dir.path().join("man1");
+        write_manual(&directory).unwrap();
+        let page = |path: &[&str]| {
+            let file = directory.join(format!("{}.1", path.join("-")));
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        };
+        let root = Cli::command();
+        for command in root.get_subcommands() {
+            let path = ["sessile", command.get_name()];
+            let nested = command.get_subcommands().map(|nested| ([&path[..], &[nested.get_name()]].concat(), nested));
+            for (path, command) in nested.chain([(path.to_vec(), command)]) {
+                let page = page(&path);
+                assert!(page.contains(".TH ") && page.contains("Example:"), "{path:?}");
+                for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+                    assert!(page.contains(&long.replace('-', "\\-")), "{path:?} does not tell of --{long}");
+                }
+            }
+        }
+        assert!(page(&["sessile"]).contains("sessile\\-cluster(1)"));
     }
 
     #[test]

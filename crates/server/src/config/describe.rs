@@ -8,7 +8,8 @@ use sessile_http::TlsFiles;
 
 use super::namespaces::{self, is_plain};
 use super::{
-    AdminListener, BackupSchedule, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Plaintext,
+    AdminListener, BackupSchedule, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Origins,
+    Plaintext,
 };
 
 impl Config {
@@ -28,6 +29,11 @@ impl Config {
             let _ = writeln!(text, "{line}");
         }
         text
+    }
+
+    /// The same, with where each value comes from behind it.
+    pub fn describe_with(&self, origins: &Origins) -> String {
+        origins.annotate(&self.describe())
     }
 
     /// What it would run as, in a sentence.

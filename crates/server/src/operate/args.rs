@@ -71,6 +71,13 @@ pub(crate) struct StatusOf {
     pub(crate) watch: bool,
 }
 
+/// `sessile ready`.
+#[derive(Debug, Args)]
+pub(crate) struct ReadyOf {
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
 /// A command of `sessile cluster`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {

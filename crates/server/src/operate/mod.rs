@@ -22,10 +22,10 @@ use sessile_cluster::admin::{
 };
 use tokio::runtime::Builder;
 
-pub(crate) use args::{ClusterCommand, StatusOf};
+pub(crate) use args::{ClusterCommand, ReadyOf, StatusOf};
 
 use crate::config::ListenAddress;
-use crate::exit::Status;
+use crate::exit::{Failure, Status};
 use crate::status::health::{Health, judge};
 use args::{AddLearner, Change, Init, MoveAddresses, Promote, Remove, Replace, SetAddress, Watch};
 use remote::Remote;
@@ -41,6 +41,17 @@ pub(crate) fn status(of: &StatusOf) -> anyhow::Result<ExitCode> {
         let status = node.first_status();
         print(&written(status, of.json, false))?;
         Ok(code_of(judge(status).0))
+    })
+}
+
+/// `sessile ready`: 0 if the node that is asked could serve a read and a write now; else the sentence on its health.
+pub(crate) fn ready(of: &ReadyOf) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        let node = Remote::connect_to_one(&of.server, "the node that is asked says whether it is ready").await?;
+        match node.first_status() {
+            status if status.ready => say("ready"),
+            status => Err(Failure::new(Status::NoQuorum, judge(status).1).into()),
+        }
     })
 }
 

@@ -9,7 +9,7 @@ use sessile_embed::{ClusterId, Error, NodeId, OldData, StoreError, Survivor};
 
 use super::args::Rescue;
 use super::show::{print, say};
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::exit::{Failure, Status};
 use crate::output;
 use crate::resources::Resources;
@@ -21,7 +21,7 @@ use crate::unix_user::this_user;
 const TYPED_DIGITS: usize = 8;
 
 pub(super) async fn rescue(asked: &Rescue) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&asked.config)?;
+    let config = Config::load(&asked.config, &Environment::of_process())?;
     if config.cluster.is_none() {
         let sentence = format!(
             "{} has no `cluster`: a single node has nobody to lose, and starts as it is; without its data, restore a \
