@@ -1,13 +1,11 @@
 //! A backup of all sessions: one view of this node's state, as chunks, at a pace that requests do not notice.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use openraft::base::BoxStream;
 use sessile_store::{BackupHead, SnapshotChunks, off_the_runtime};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -18,20 +16,8 @@ use crate::transport::{Pace, ThisNode};
 use crate::wire::BackupPart;
 use crate::wire::backup_part::Part;
 
-/// The most backups that a node makes at a time: each reads all of it from the disk, and keeps what merges would remove.
-const MAX_BACKUPS: usize = 1;
 /// How long the proof may take that what is backed up is of now.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How many backups may be made.
-#[derive(Clone)]
-pub(crate) struct Backups(Arc<Semaphore>);
-
-impl Default for Backups {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_BACKUPS)))
-    }
-}
 
 /// Who makes it, as it stands in the backup.
 pub(crate) struct MadeBy {
@@ -55,7 +41,7 @@ pub(crate) async fn backup(
     even_behind: bool,
     stop: CancellationToken,
 ) -> Result<BoxStream<'static, Result<BackupPart, Status>>, Status> {
-    let one_of = member.backups.0.clone().try_acquire_owned().map_err(|_| {
+    let one_of = member.backups.take().map_err(|_| {
         Status::resource_exhausted("this node makes a backup already; try again when that has ended, or at another")
     })?;
     if member.disk.is_nearly_full() {

@@ -29,10 +29,10 @@ pub use crate::wire::{
     StatusResponse, TokenStatus, TransferLeaderResponse, TriggerSnapshotResponse, TruncateNamespaceRequest,
 };
 pub(crate) use access::AccessService;
-pub(crate) use backup::{Backups, backup, bytes_of};
+pub(crate) use backup::{backup, bytes_of};
 pub use client::{AdminClient, AdminError, AdminErrorKind};
 pub(crate) use first_namespaces::{OwnNamespaces, are_plain};
 pub(crate) use guard::Guarded;
-pub(crate) use managed::ManagedMember;
+pub(crate) use managed::{Backups, ManagedMember};
 pub(crate) use passing_on::AdminService;
 pub(crate) use status::StatusSource;
