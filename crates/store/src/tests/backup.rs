@@ -227,3 +227,13 @@ fn a_backup_remembers_its_head_whole() {
     let head = head_of(&store, meta);
     assert_eq!(BackupHead::decode(head.encode()).unwrap(), head);
 }
+
+#[test]
+fn every_seed_of_a_backup_is_held_to_what_holds_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = member_with(dir.path(), EngineKind::Fjall, 2);
+    let (backup, summary) = backup_of(&store);
+    let chunk = snapshot_of(&store).1.chunks().next().unwrap().unwrap();
+    let made = [("whole", backup), ("head", summary.head.encode().to_vec()), ("chunk", chunk.to_vec())];
+    crate::fuzzing::seeds::hold("backup", &made, crate::fuzzing::backup);
+}
