@@ -19,7 +19,7 @@ pub fn backup(bytes: &[u8]) {
     for frames in [vec![bytes], vec![&empty, bytes]] {
         let mut file = Vec::new();
         let written = write_magic(&mut file)
-            .and_then(|()| frames.iter().try_for_each(|frame| write_frame(&mut file, frame).map(drop)));
+            .and_then(|_| frames.iter().try_for_each(|frame| write_frame(&mut file, frame).map(drop)));
         assert!(written.is_ok(), "memory takes everything");
         let _ = verify(file.as_slice(), |_| ());
     }

@@ -68,7 +68,8 @@ fn a_backup_is_the_first_node_of_a_new_cluster_with_all_that_was_in_the_old_one(
 
         let mut progress = 0;
         let read = verify(backup.as_slice(), |bytes| progress = bytes).unwrap();
-        assert_eq!((progress, read.bytes), (backup.len() as u64, backup.len() as u64));
+        let bytes = backup.len() as u64;
+        assert_eq!((progress, read.bytes, written.bytes), (bytes, bytes, bytes));
         assert_eq!((&read.head, read.records, &read.namespaces), (&written.head, 999, &written.namespaces));
         assert_eq!(read.namespaces[0].total.keys, 999);
         assert_eq!(read.namespaces[0].groups.len(), 7, "each wiki is a group");
