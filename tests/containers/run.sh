@@ -41,22 +41,6 @@ stop_all() {
     [[ -z $holder ]] || { kill -KILL "$holder" 2>/dev/null && wait "$holder" 2>/dev/null; } || true
 }
 
-# until_true SECONDS REASON COMMAND...
-until_true() {
-    local deadline=$((SECONDS + $1)) reason=$2
-    shift 2
-    until "$@"; do
-        ((SECONDS < deadline)) || { because "$reason"; return 1; }
-        sleep 0.2
-    done
-}
-
-# What follows a step that failed would fail by itself.
-must() {
-    step "$@"
-    ((failed == 0)) || finish
-}
-
 # ---- Roots and networks ---------------------------------------------------------------------------------------
 
 make_host() {
