@@ -50,6 +50,7 @@ mod room;
 mod server;
 mod service;
 mod sessions;
+mod slow;
 mod target;
 mod tls;
 mod told;
