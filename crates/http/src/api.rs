@@ -200,6 +200,7 @@ impl<S: Sessions> Api<S> {
             }
             Err(miss) => return Err(miss.into()),
         };
+        self.metrics.of_namespace(target.namespace, &parts.method);
         let answer = match parts.method {
             Method::GET | Method::HEAD => self.read(parts, target).await,
             Method::DELETE => self.delete(parts, target).await,

@@ -63,7 +63,7 @@ pub use api::router;
 pub use bearer::bearer_only;
 pub use config::{ApiConfig, BuildInfo, Limits};
 pub use endpoints::{LIVE, admin_router};
-pub use metrics::{HTTP_METRICS, HttpMetrics, declared, render};
+pub use metrics::{HTTP_METRICS, HttpMetrics, Operation, declared, render};
 pub use request_id::NO_REQUEST_ID;
 pub use server::{Drained, MAX_HEADER_BYTES, MAX_STREAMS, Server};
 pub use sessile_core::{BaseUri, BaseUriError, ReadConsistency};

@@ -44,7 +44,8 @@ impl Metrics {
         let registry = Registry::new();
         let http = HttpMetrics::register(&registry).context("the HTTP metrics cannot be registered")?;
         let cluster = Arc::<OnceLock<Cluster>>::default();
-        let node = NodeMetrics::new(Arc::clone(&cluster)).and_then(|node| registry.register(Box::new(node)));
+        let node =
+            NodeMetrics::new(Arc::clone(&cluster), http.clone()).and_then(|node| registry.register(Box::new(node)));
         node.context("the node's metrics cannot be registered")?;
         Ok(Self { registry, http, cluster })
     }
@@ -70,13 +71,14 @@ struct NodeMetrics {
     described: Vec<Desc>,
     started: Duration,
     cluster: Arc<OnceLock<Cluster>>,
+    http: HttpMetrics,
 }
 
 impl NodeMetrics {
-    fn new(cluster: Arc<OnceLock<Cluster>>) -> Result<Self, prometheus::Error> {
+    fn new(cluster: Arc<OnceLock<Cluster>>, http: HttpMetrics) -> Result<Self, prometheus::Error> {
         let described = declared::ALL.iter().map(described).collect::<Result<_, _>>()?;
         let started = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self { described, started, cluster })
+        Ok(Self { described, started, cluster, http })
     }
 }
 
@@ -93,7 +95,7 @@ impl Collector for NodeMetrics {
         samples.set(&declared::START_TIME, self.started.as_secs_f64());
         process::measure(&mut samples);
         match self.cluster.get() {
-            Some(cluster) => node::measure(&mut samples, cluster),
+            Some(cluster) => node::measure(&mut samples, cluster, &self.http),
             None => samples.set(&declared::READY, 0.0),
         }
         samples.into_families()

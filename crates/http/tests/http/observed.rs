@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use parking_lot::Mutex;
 use prometheus::Registry;
+use sessile_core::NamespaceId;
 use sessile_http::{HttpMetrics, NO_REQUEST_ID, SECRET_TARGETS, SessionsError, router};
 use tower::ServiceExt as _;
 use tracing::Level;
@@ -205,7 +206,7 @@ async fn a_slow_request_is_told_with_a_keyed_hash_in_the_place_of_its_key() {
     let sink = Sink::default();
     let _guard = sink.install();
     let (fake, metrics) = (Fake::new(), HttpMetrics::register(&Registry::new()).unwrap());
-    let router = router(Arc::clone(&fake), config(), metrics, String::new);
+    let router = router(Arc::clone(&fake), config(), metrics.clone(), String::new);
     let get = async |target: &str| {
         let request = Request::get(target).header("X-Request-ID", "the-id").body(Body::empty()).unwrap();
         router.clone().oneshot(request).await.unwrap().status()
@@ -228,4 +229,5 @@ async fn a_slow_request_is_told_with_a_keyed_hash_in_the_place_of_its_key() {
     let hashes: Vec<&str> = lines.iter().map(|line| field(line, "key_hash")).collect();
     assert!(hashes[0] == hashes[1] && hashes[0] != hashes[2], "{hashes:?}");
     assert!(!log.contains("topsecret"), "{}", lines_with(&log, "topsecret"));
+    assert_eq!(metrics.namespace_requests(NamespaceId::SESSIONS), [4, 0, 0, 0]);
 }
