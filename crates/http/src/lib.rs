@@ -32,6 +32,7 @@ mod bearer;
 mod condition;
 mod config;
 mod connection;
+mod content_policy;
 mod endpoints;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
@@ -62,8 +63,8 @@ pub use access::token_hash;
 pub use api::router;
 pub use bearer::bearer_only;
 pub use config::{ApiConfig, BuildInfo, Limits};
-pub use endpoints::{LIVE, admin_router};
-pub use metrics::{HTTP_METRICS, HttpMetrics, Operation, declared, render};
+pub use endpoints::{LIVE, OperatorPages, admin_router};
+pub use metrics::{HTTP_METRICS, HttpMetrics, Operation, RequestTotals, WAIT_BOUNDS, WAIT_RANGES, declared, render};
 pub use request_id::NO_REQUEST_ID;
 pub use server::{Drained, MAX_HEADER_BYTES, MAX_STREAMS, Server};
 pub use sessile_core::{BaseUri, BaseUriError, ReadConsistency};

@@ -1,6 +1,7 @@
 mod declarations;
 pub mod declared;
 mod namespaces;
+mod totals;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::problem::FAILURES;
 pub use declarations::ALL as HTTP_METRICS;
 use namespaces::NamespaceRequests;
 pub use namespaces::Operation;
+pub use totals::{RequestTotals, WAIT_BOUNDS, WAIT_RANGES};
 
 /// Kask's buckets, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
