@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::world::{fleet, other_than, read, store};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+/// More spans than a test makes.
+const MOST: usize = 1_024;
 /// How long a span may take to come: a node gathers for a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -17,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn collector() -> (String, Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
-    let (spans, taken) = channel();
+    let (spans, taken) = sync_channel(MOST);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();

@@ -50,7 +50,7 @@ impl Metrics {
         let http = HttpMetrics::register(&registry).context("the HTTP metrics cannot be registered")?;
         let cluster = Arc::<OnceLock<Cluster>>::default();
         let backups = Arc::<Backups>::default();
-        let node = NodeMetrics::new(Arc::clone(&cluster), Arc::clone(&backups), tracer)
+        let node = NodeMetrics::new(Arc::clone(&cluster), Arc::clone(&backups), (http.clone(), tracer))
             .and_then(|node| registry.register(Box::new(node)));
         node.context("the node's metrics cannot be registered")?;
         Ok(Self { registry, http, backups, cluster })
@@ -79,17 +79,18 @@ struct NodeMetrics {
     cluster: Arc<OnceLock<Cluster>>,
     backups: Arc<Backups>,
     tracer: Option<Tracer>,
+    http: HttpMetrics,
 }
 
 impl NodeMetrics {
     fn new(
         cluster: Arc<OnceLock<Cluster>>,
         backups: Arc<Backups>,
-        tracer: Option<Tracer>,
+        (http, tracer): (HttpMetrics, Option<Tracer>),
     ) -> Result<Self, prometheus::Error> {
         let described = declared::ALL.iter().map(described).collect::<Result<_, _>>()?;
         let started = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self { described, started, cluster, backups, tracer })
+        Ok(Self { described, started, cluster, backups, tracer, http })
     }
 }
 
@@ -110,7 +111,7 @@ impl Collector for NodeMetrics {
             samples.set(&declared::TRACE_SPANS_LOST, number(tracer.lost()));
         }
         match self.cluster.get() {
-            Some(cluster) => node::measure(&mut samples, cluster),
+            Some(cluster) => node::measure(&mut samples, cluster, &self.http),
             None => samples.set(&declared::READY, 0.0),
         }
         samples.into_families()

@@ -10,9 +10,10 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use sessile_cluster::{Cluster, OperatorToken, Operators, Right};
 use sessile_embed::{Error, Node, OldData, Setting};
-use sessile_http::{Drained, Server, Tls};
+use sessile_http::{Drained, OperatorPages, Server, Tls};
 use sessile_store::StoreError;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -24,7 +25,9 @@ use crate::metrics::Metrics;
 use crate::reloads::Reloads;
 use crate::resources::Resources;
 use crate::sessions::ClusterSessions;
-use crate::status::page;
+use crate::status::last_hour::{DiskBytes, LastHour, SAMPLE_EVERY, Sample};
+use crate::status::seen::Seen;
+use crate::status::{markup, page, runbook};
 use crate::systemd::{Notifier, Sockets};
 use crate::traces::Exporter;
 use crate::watchdog;
@@ -279,26 +282,44 @@ async fn serve_admin(
         let metrics = Arc::clone(metrics);
         move || metrics.render()
     };
-    let page = {
-        let sessions = Arc::clone(sessions);
+    let hour = Arc::new(LastHour::default());
+    let status = {
+        let (sessions, hour) = (Arc::clone(sessions), Arc::clone(&hour));
         move || {
-            let sessions = Arc::clone(&sessions);
+            let (sessions, hour) = (Arc::clone(&sessions), Arc::clone(&hour));
             async move {
                 match sessions.started() {
-                    Some(cluster) => page::render(Some(&cluster.cluster_status().await)),
+                    Some(cluster) => page::render(Some(&Seen::of(cluster, &hour).await)),
                     None => page::render(None),
                 }
             }
         }
     };
-    let router = sessile_http::admin_router(sessions, resources.config.http.request_timeout, exposition, page);
+    let pages = OperatorPages { status, runbook: runbook::render(), style: markup::STYLE, script: page::SCRIPT };
+    let router = sessile_http::admin_router(sessions, resources.config.http.request_timeout, exposition, pages);
     let router = match token {
         Some(file) => sessile_http::bearer_only(router, is_token(file, reloads)),
         None => router,
     };
     let server = Server::with_tls(router, resources.admin_limits(), &metrics.http, "admin", tls.clone());
-    let (drained, watched) = tokio::join!(server.serve(listener, close.clone()), watch(tls, close));
+    let measure = close.run_until_cancelled(measure(&hour, sessions, metrics));
+    let (drained, watched, _) = tokio::join!(server.serve(listener, close.clone()), watch(tls, close.clone()), measure);
     watched.map(|()| Some(drained))
+}
+
+/// Keeps what the status page shows of the last hour. Goes on until it is dropped.
+async fn measure(hour: &LastHour, sessions: &ClusterSessions, metrics: &Metrics) {
+    let mut rounds = interval(SAMPLE_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        let status = sessions.started().map(|cluster| cluster.status());
+        let used = |status: &sessile_cluster::Status| status.state_bytes.saturating_add(status.log_bytes);
+        let disk = status.as_ref().map(|status| DiskBytes { used: used(status), free: status.disk_free_bytes });
+        let namespaces = status.iter().flat_map(|status| status.namespaces.iter());
+        let namespaces = namespaces.map(|(id, _)| (id, metrics.http.namespace_requests(id))).collect();
+        hour.note(Sample { at: Instant::now(), requests: metrics.http.totals(), disk }, namespaces);
+    }
 }
 
 /// Whether somebody shows what is in that file: read again whenever all is reloaded.
