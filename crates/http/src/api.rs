@@ -24,7 +24,7 @@ use crate::ttl_header::{self, TTL};
 use crate::value::{self, AnswerRoom, BodyRooms};
 use crate::{
     ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, access, endpoints,
-    idempotency, prefer, request_id,
+    idempotency, prefer, request_id, traced,
 };
 
 /// Tells that a preference was followed (RFC 7240, 3).
@@ -140,7 +140,13 @@ impl<S: Sessions> Api<S> {
         let watch = self.metrics.watch(&parts.method);
         let id = request_id::of(&parts.headers);
         let span = tracing::debug_span!("request", request_id = id, method = watch.method());
-        let answer = AssertUnwindSafe(self.answer(&parts, body)).catch_unwind().instrument(span).await;
+        let traced = traced::begin(self.config.traces.as_ref(), &parts, watch.method());
+        let answer = AssertUnwindSafe(self.answer(&parts, body)).catch_unwind().instrument(span);
+        let answer = match &traced {
+            None => answer.await,
+            // Boxed: the few that are traced must not make the others' futures larger.
+            Some(traced) => traced.scope(Box::pin(answer)).await,
+        };
         let response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => refused(&parts, id, &refusal),
@@ -160,6 +166,9 @@ impl<S: Sessions> Api<S> {
         );
         if let Some(Failure(reason)) = response.extensions().get() {
             self.metrics.failed(reason);
+        }
+        if let Some(traced) = traced {
+            traced::end(traced, watch.method(), response.status());
         }
         if took >= SLOW_AFTER {
             self.tell_slow(&parts, watch.method(), response.status(), took);

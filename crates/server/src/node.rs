@@ -29,6 +29,7 @@ use crate::status::last_hour::{DiskBytes, LastHour, SAMPLE_EVERY, Sample};
 use crate::status::seen::Seen;
 use crate::status::{markup, page, runbook};
 use crate::systemd::{Notifier, Sockets};
+use crate::traces::Exporter;
 use crate::watchdog;
 
 /// What whoever runs a node gives it, and hears from it.
@@ -62,14 +63,15 @@ pub async fn run(
     stop: CancellationToken,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
-    let resources = Resources::of(&config)?;
+    let exporter = exporter(&config);
+    let resources = Resources::of(&config)?.traced(exporter.as_ref().map(Exporter::tracer));
     // The ports first: when one is taken, nothing has changed on disk.
     let Listeners { api, unix, peers, admin } = Listeners::bind(&config, sockets).await?;
     let address = address_of(&api)?;
     // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
     // and is not ready. Requests wait for it inside their deadline.
     let sessions = Arc::new(ClusterSessions::new(config.http.ready_patience));
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(resources.tracer.clone())?);
     let tls = config.tls.clone().map(|files| metrics.tls("api", files)).transpose();
     let tls = tls.map_err(|error| Failure::new(Status::Usage, error))?;
     if let Some(tls) = tls.clone() {
@@ -101,7 +103,18 @@ pub async fn run(
         course.close_listeners.cancel();
         ended
     };
-    let (ended, served) = tokio::join!(run_node, serve);
+    let both = async { tokio::join!(run_node, serve) };
+    let (ended, served) = match exporter {
+        None => both.await,
+        Some(mut exporter) => {
+            let both = tokio::select! {
+                both = both => both,
+                never = exporter.run() => match never {},
+            };
+            exporter.end().await;
+            both
+        }
+    };
     served?;
     ended?;
     node.shutdown().await.map_err(failure)?;
@@ -144,6 +157,13 @@ async fn attend(
         _ = node.failed() => {}
     }
     Ok(())
+}
+
+/// What sends spans on, if the configuration names a collector.
+fn exporter(config: &Config) -> Option<Exporter> {
+    let traces = config.traces.as_ref()?;
+    let node = config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name);
+    Some(Exporter::new(traces.endpoint.clone(), config.service_name.clone(), node.clone()))
 }
 
 /// Makes backups by itself, if the configuration says so.

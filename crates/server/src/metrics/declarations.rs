@@ -58,6 +58,9 @@ declare! {
         "When the newest backup was made, since the Unix epoch; 0 if there is none").shown(BACKUPS);
     BACKUP_FAILURES = Metric::counter(
         "sessile_backup_failures_total", Unit::Count, "Backups that could not be made").shown(BACKUPS);
+    TRACE_SPANS_LOST = Metric::counter(
+        "sessile_trace_spans_lost_total", Unit::Count, "Spans of traces that no collector took in time")
+        .shown(Shown::When("with `traces` in the configuration"));
     LOG_LINES_LOST = Metric::counter(
         "sessile_log_lines_lost_total", Unit::Count, "Log lines that were lost because nobody read them in time");
     CPU_SECONDS = Metric::counter(

@@ -8,7 +8,7 @@ const RUNBOOK: &str = include_str!("../../../../docs/runbook.md");
 /// What the page says of itself.
 const TITLE: &str = "Runbook";
 
-/// The runbook. Each page of an alert has the name of the alert, in small letters, as its id.
+/// The runbook, with an id at each page: the name of its alert in small letters.
 pub(crate) fn render() -> String {
     let mut main = String::new();
     let mut lines = RUNBOOK.lines().peekable();
@@ -26,16 +26,14 @@ pub(crate) fn render() -> String {
             _ if line.starts_with('|') => rows(&block(|line| line.starts_with('|'))),
             _ => match line.split_once(' ') {
                 Some(("#", title)) => format!("<h1>{}</h1>\n", inline(title)),
-                Some(("##", title)) => format!("<h2 id=\"{}\">{}</h2>\n", anchor(title), inline(title)),
-                Some(("###", title)) => {
-                    format!("<h3 id=\"{}\">{}</h3>\n", anchor(title), inline(title))
-                }
+                Some(("##", title)) => heading("h2", title),
+                Some(("###", title)) => heading("h3", title),
                 _ => format!("<p>{}</p>\n", inline(line)),
             },
         };
     }
     let pages = RUNBOOK.lines().filter_map(|line| line.strip_prefix("### "));
-    let link = |name: &str| format!("<a href=\"#{}\">{}</a>\n", anchor(name), escaped(name));
+    let link = |name: &str| format!("<a href=\"#{}\">{}</a>\n", escaped(&name.to_lowercase()), escaped(name));
     let links: String = pages.map(link).collect();
     let body = format!(
         "<header>\n<a href=\"./\">Status of this node</a>\n</header>\n<main>\n{main}</main>\n<footer>\n<nav \
@@ -44,10 +42,10 @@ pub(crate) fn render() -> String {
     whole(&format!("{TITLE} - Sessile"), "", &body)
 }
 
-/// What links to a heading name it by: as GitHub makes it.
-fn anchor(title: &str) -> String {
-    let kept = title.chars().filter(|character| character.is_alphanumeric() || [' ', '-', '_'].contains(character));
-    kept.map(|character| if character == ' ' { '-' } else { character }).collect::<String>().to_lowercase()
+/// A heading that links lead to by its words in small letters, as where the file is read.
+fn heading(tag: &str, title: &str) -> String {
+    let place = title.to_lowercase().replace(' ', "-");
+    format!("<{tag} id=\"{}\">{}</{tag}>\n", escaped(&place), escaped(title))
 }
 
 fn code(lines: &[&str]) -> String {
@@ -128,7 +126,7 @@ mod tests {
         let links: Vec<&str> = links.collect();
         assert!(links.len() > 40, "{links:?}");
         for link in links {
-            assert!(["h2", "h3"].iter().any(|level| page.contains(&format!("<{level} id=\"{link}\">"))), "{link}");
+            assert!(page.contains(&format!(" id=\"{link}\">")), "{link}");
         }
         for left in ["**", "](", "\n#", "\n|", "- **", "<p>    "] {
             assert!(!page.replace(super::super::markup::STYLE, "").contains(left), "{left:?} was not understood");

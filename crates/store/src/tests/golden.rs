@@ -171,7 +171,7 @@ fn make_backup(path: &Path) {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open_in(dir.path(), EngineKind::Fjall, CLUSTER).unwrap();
     store.commit(history(&mut Leader::new()));
-    let (meta, snapshot) = super::transfer::snapshot_of(&store);
+    let (meta, snapshot) = transfer::snapshot_of(&store);
     let head = crate::BackupHead {
         cluster: CLUSTER,
         meta,
