@@ -9,7 +9,8 @@ const FRAME: [&str; 5] = ["msg", "appname", "time", "level", "request_id"];
 /// Ids are shown as `sessile status` does in a table.
 const ID_DIGITS: usize = 32;
 const SHOWN_DIGITS: usize = 8;
-/// A value of a field that is longer is left out: it is a list of addresses or of settings.
+/// A value of a field that is longer is left out: it is a list of addresses or of settings. So is the path of a directory
+/// that is gone by then.
 const SHOWN_VALUE: usize = 60;
 
 /// What a library said is marked with where.
@@ -48,7 +49,8 @@ fn sentence(line: &Map<String, Value>) -> Option<String> {
     words += line.get("msg")?.as_str()?;
     let fields = line.iter().filter(|(name, _)| !FRAME.contains(&name.as_str())).filter_map(|(name, value)| {
         let value = shown(value);
-        (value.chars().count() <= SHOWN_VALUE).then(|| format!("{name}={value}"))
+        let is_path = value.starts_with('/');
+        (!is_path && value.chars().count() <= SHOWN_VALUE).then(|| format!("{name}={value}"))
     });
     let fields: Vec<_> = fields.collect();
     if !fields.is_empty() {
@@ -77,7 +79,7 @@ mod tests {
             r#"{"msg":"before","appname":"sessile","time":"1970-01-01T00:00:09Z","level":"INFO","request_id":"-"}"#,
             "\nno JSON\n",
             r#"{"msg":"a new leader is known","appname":"sessile","time":"1970-01-01T00:00:12Z","level":"INFO","#,
-            r#""request_id":"-","leader":"00112233445566778899aabbccddeeff","term":3}"#,
+            r#""request_id":"-","leader":"00112233445566778899aabbccddeeff","dir":"/tmp/x","term":3}"#,
             "\n",
             r#"{"msg":"tried","time":"1970-01-01T00:00:12Z","level":"WARNING","target":"openraft::core"}"#,
             "\n",

@@ -67,6 +67,9 @@ fn table(alerts: &[Alert]) -> String {
 /// The first lines of a node, and how many more there were.
 fn excerpt(name: &str, Log { said, of_libraries }: &Log) -> String {
     let mut text = format!("  {name}\n");
+    if said.is_empty() {
+        text += "            nothing\n";
+    }
     for Said { at, words } in &said[..said.len().min(SHOWN_LINES)] {
         let _ = writeln!(text, "  {at:>6.0} s  {words}");
     }
