@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test tells its seed and its figures")]
 
 mod bench;
+mod containers;
 mod contract;
 mod crash;
 mod deployed;

@@ -381,3 +381,23 @@ fn from_start_to_the_first_201() {
         }
     }
 }
+
+/// What the health check of a container goes by.
+#[test]
+fn ready_says_whether_a_node_could_serve_now() {
+    let place = Place::new("fjall");
+    let mut node = place.start();
+    node.ready();
+    assert_eq!(place.ask(&node, &["ready"]), (Some(0), "ready\n".to_owned(), String::new()));
+
+    let place = Place::new("fjall");
+    let token = place.join_token();
+    let cluster = format!(
+        "cluster: {{ name: n1, listen: '127.0.0.1:0', join_token_file: '{}', seeds: ['127.0.0.1:1'] }}\n",
+        token.display()
+    );
+    let waiting = Process::start(place.serve(&cluster)).unwrap();
+    let (code, told, said) = place.ask(&waiting, &["ready"]);
+    assert_eq!((code, told.as_str()), (Some(75), ""));
+    assert!(said.starts_with("sessile: not ready: this node belongs to no cluster yet"), "{said}");
+}

@@ -12,6 +12,7 @@ compile_error!(
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+mod backup;
 mod bench;
 mod build_info;
 mod cli;
@@ -31,6 +32,7 @@ mod namespace;
 pub mod node;
 mod operate;
 pub mod output;
+mod progress;
 mod ready_patience;
 pub mod reloads;
 mod resources;
@@ -40,6 +42,7 @@ pub mod signals;
 mod status;
 pub mod systemd;
 mod unix_socket;
+mod unix_user;
 mod value_parsers;
 mod watchdog;
 

@@ -1,12 +1,14 @@
 //! A node and its HTTP listeners, wired by one configuration.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use sessile_cluster::{OperatorToken, Operators, Right};
+use sessile_cluster::{Cluster, OperatorToken, Operators, Right};
 use sessile_embed::{Error, Node, OldData, Setting};
 use sessile_http::{Drained, Server, Tls};
 use sessile_store::StoreError;
@@ -14,6 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::backup;
 use crate::config::{Config, OperatorTokens, TokenFile};
 use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
@@ -90,7 +93,7 @@ pub async fn run(
     let node = Node::start(node_config, Setting { peers, watch });
     let run_node = async {
         let started = || listening(address);
-        let ended = attend(&node, config.shutdown_notice, &course, &sessions, &metrics, started).await;
+        let ended = attend(&node, &config, &course, &sessions, &metrics, started).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
         course.close_listeners.cancel();
         ended
@@ -107,7 +110,7 @@ pub async fn run(
 /// Attends the node until it has left after it was told to stop, or has ended by itself.
 async fn attend(
     node: &Node,
-    notice: Duration,
+    config: &Config,
     Course { stop, close_listeners, notifier }: &Course,
     sessions: &ClusterSessions,
     metrics: &Metrics,
@@ -115,30 +118,36 @@ async fn attend(
 ) -> anyhow::Result<()> {
     let start = async {
         if !node.opened().await {
-            return Ok(false);
+            return Ok(None);
         }
         // The ports are bound and the disk is in order. What is waited for from here on are other nodes, which may wait for
         // this one to have started: three that are started one after the other would wait for ever.
         notifier.started("waiting for its cluster");
-        let Some(cluster) = node.cluster().await else { return Ok(false) };
+        let Some(cluster) = node.cluster().await else { return Ok(None) };
         metrics.add_node(cluster.clone())?;
-        sessions.serve(cluster);
+        sessions.serve(cluster.clone());
         started();
         notifier.status("a member of its cluster");
-        anyhow::Ok(true)
+        anyhow::Ok(Some(cluster))
     };
-    if stop.run_until_cancelled(start).await.transpose()? != Some(true) {
-        return Ok(());
-    }
+    let Some(cluster) = stop.run_until_cancelled(start).await.transpose()?.flatten() else { return Ok(()) };
     let leave = async {
         stop.cancelled().await;
-        leave(node, notice, close_listeners).await;
+        leave(node, config.shutdown_notice, close_listeners).await;
     };
     tokio::select! {
         () = leave => {}
+        never = keep_backups(config, cluster, metrics) => match never {},
         _ = node.failed() => {}
     }
     Ok(())
+}
+
+/// Makes backups by itself, if the configuration says so.
+async fn keep_backups(config: &Config, cluster: Cluster, metrics: &Metrics) -> Infallible {
+    let Some(schedule) = &config.backup else { return pending().await };
+    let name = config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name);
+    backup::keep_making(schedule, name, &cluster, &metrics.backups).await
 }
 
 /// Says that it is not ready, gives leadership away, and meanwhile serves: with a notice period as before, because a

@@ -1,22 +1,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::base::BoxStream;
 use sessile_core::{
     Action, NamespaceId, NamespaceSettings, NamespaceTable, NamespaceToken, Outcome, RulesVersion, SessionKey,
     SessionRequest,
 };
 use sessile_store::{LiveRecord, LogId, Member, NodeId, Progress};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::namespaces::follow;
 use super::peer_service::PeerMember;
 use super::status::{MemberReach, Status};
-use crate::admin::{ManagedMember, StatusResponse, StatusSource};
+use crate::admin::{ManagedMember, StatusResponse, StatusSource, backup, bytes_of};
 use crate::disk::Disk;
 use crate::error::ClusterError;
 use crate::group::Group;
 use crate::health::{ClusterHealth, Readiness};
+use crate::membership::Author;
 use crate::reads::Reads;
 use crate::transport::{Receiving, ThisNode};
 use crate::upkeep::TokenUses;
@@ -112,6 +118,29 @@ impl Cluster {
     fn or_time_waits(&self, error: ClusterError) -> ClusterError {
         let waits = error == ClusterError::NoQuorum && self.parts.health.clock_wants().is_some();
         if waits { ClusterError::TimeWaits } else { error }
+    }
+
+    /// A backup of all sessions, with everything that was acknowledged before: first its head, and then the chunks, as
+    /// [`sessile_store::BackupWriter`] takes them. `who` stands in the history.
+    ///
+    /// # Errors
+    /// In a sentence: there is no quorum, this node makes one already, or its disk is nearly full. The same may end it early.
+    pub fn back_up<'a>(
+        &'a self,
+        who: &'a str,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Result<Bytes, String>>, String>> {
+        Box::pin(async move {
+            let Parts { managed, this, .. } = &*self.parts;
+            let author = Author::operator(who.to_owned(), this.name().to_owned());
+            // Whoever drops the stream ends it.
+            let parts = backup(managed, &author, (&**this).into(), false, CancellationToken::new()).await;
+            let parts = parts.map_err(|status| status.message().to_owned())?;
+            let bytes = |part: Result<_, tonic::Status>| match part.map(bytes_of) {
+                Ok(bytes) => bytes.ok_or_else(|| "a part of it is empty; this is a defect".to_owned()),
+                Err(status) => Err(status.message().to_owned()),
+            };
+            Ok(parts.map(bytes).boxed())
+        })
     }
 
     /// The namespaces there are, as far as this node has applied the log.

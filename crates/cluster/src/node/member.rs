@@ -13,7 +13,7 @@ use super::namespaces;
 use super::peer_service::PeerMember;
 use super::starting::Starting;
 use super::watches;
-use crate::admin::{ManagedMember, OwnNamespaces};
+use crate::admin::{Backups, ManagedMember, OwnNamespaces};
 use crate::admission::begin;
 use crate::config::{NodeConfig, PeersConfig};
 use crate::disk::Disk;
@@ -133,6 +133,8 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
         changes: Arc::new(changes),
         writes: writes.clone(),
         own_namespaces: OwnNamespaces::new(config.namespaces.clone(), config.peers.is_none()),
+        disk: disk.clone(),
+        backups: Backups::default(),
     };
     let peers = PeerMember { receiver, reads: reads.clone(), writes: writes.clone(), health: health.clone() };
     let token_uses = TokenUses::new(group.clone(), writes.clone());
