@@ -18,8 +18,8 @@ const MISSES_PERCENT: u64 = 85;
 const STORED: u64 = 3_000;
 const VALUE_BYTES: usize = 1_700;
 /// For how long it is looked at how many reads this machine can do, clients and nodes on the same processors.
-const MEASURED: Duration = Duration::from_secs(5);
-/// Of these, so many are asked for: a machine that is full is another outage.
+const MEASURED: Duration = Duration::from_secs(10);
+/// Of these, so many are asked for: a machine that is full is another outage, and this one may be busy with others.
 const USED_PERCENT: u64 = 70;
 const CONNECTIONS: usize = 96;
 const DEPTH: usize = 4;

@@ -62,6 +62,9 @@ pub(super) fn play(options: &OutagesOptions, tell: Tell<'_>) -> Result<Told, Str
     let next = foretold(&mut scene)?;
     hours_pass(&mut scene, &ballast)?;
     let (full, back) = refused_and_back(&mut scene, next)?;
+    let given = ballast.iter().try_for_each(Ballast::goes);
+    given.map_err(|error| format!("the file that fills a disk: {error}"))?;
+    scene.happens("the disks are given room, as the page hours before had asked for");
     scene.must_end("SessileDiskFull")?;
     scene.phase("all is well again");
     scene.go_on(CALM);
@@ -126,7 +129,7 @@ fn refused_and_back(scene: &mut Scene<'_>, next: u64) -> Result<(Duration, Durat
     });
     let at = refused.1;
     let took = at.saturating_sub(full).as_secs_f64();
-    scene.phase("writes are back");
+    scene.phase_since(at, "writes are back");
     scene.happens(format!("no write was refused for {} s: sessions have expired", FOR_GOOD.as_secs()));
     let seen = format!("the last refusal was {took:.0} s after the first; these sessions live for {SHORT} s");
     scene.promises.note("writes come back by themselves when sessions expire", back.is_ok(), seen);

@@ -110,7 +110,12 @@ impl Set {
 
 impl Scene<'_> {
     pub(super) fn phase(&mut self, what: &str) {
-        self.report.phase(self.load.elapsed(), what);
+        self.phase_since(self.load.elapsed(), what);
+    }
+
+    /// The phase began then, as is known now.
+    pub(super) fn phase_since(&mut self, at: Duration, what: &str) {
+        self.report.phase(at, what);
     }
 
     /// Something happens now: when that was is given.
