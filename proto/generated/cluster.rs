@@ -291,6 +291,9 @@ pub struct ProposedCommand {
     /// not say.
     #[prost(uint32, tag = "3")]
     pub wait_ms: u32,
+    /// Of a request that is traced: the trace, 16 bytes, and the sender's span, 8, big endian.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub trace: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProposalResults {

@@ -20,4 +20,5 @@ mod metrics;
 mod readiness;
 mod secrets;
 mod strangers;
+mod traces;
 mod world;

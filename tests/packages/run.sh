@@ -67,22 +67,6 @@ inside() {
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$run/layer/root" "$@"
 }
 
-# until_true SECONDS REASON COMMAND...
-until_true() {
-    local deadline=$((SECONDS + $1)) reason=$2
-    shift 2
-    until "$@"; do
-        ((SECONDS < deadline)) || { because "$reason"; return 1; }
-        sleep 0.2
-    done
-}
-
-# What follows a step that failed would fail by itself.
-must() {
-    step "$@"
-    ((failed == 0)) || finish
-}
-
 # ---- Packages -------------------------------------------------------------------------------------------------
 
 build() {

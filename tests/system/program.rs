@@ -165,7 +165,9 @@ fn operators_have_a_listener_of_their_own() {
     let mut operator = Client::connect(listener(&node, "listening for operators")).unwrap();
     let page = operator.request("GET", "/", "", b"").unwrap();
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(page.text().contains("healthy: 1 of 1 voters answers"), "{}", page.text());
+    assert!(page.text().contains("1 of 1 healthy: its loss stops reads and writes"), "{}", page.text());
+    let runbook = operator.request("GET", "/runbook", "", b"").unwrap();
+    assert!(runbook.status == 200 && runbook.text().contains("<h3 id=\"sessiledown\">"), "{}", runbook.text());
     assert!(!page.text().contains("topsecret") && !page.text().contains("hush"), "{}", page.text());
     assert_eq!(operator.request("GET", "/readyz", "", b"").unwrap().status, 200);
     assert_eq!(operator.request("GET", "/livez", "", b"").unwrap().status, 200);

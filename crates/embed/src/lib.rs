@@ -51,3 +51,4 @@ pub use sessile_core::{
 };
 pub use sessile_store::engine::EngineKind;
 pub use sessile_store::{ClusterId, NodeId, Progress, RescuePlan, StoreError};
+pub use sessile_trace::Tracer;

@@ -37,6 +37,7 @@ mod read;
 mod storage;
 mod tls;
 mod token_file;
+mod traces;
 
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ pub use origins::Origins;
 pub(crate) use page::page;
 pub use storage::Storage;
 pub use token_file::TokenFile;
+pub use traces::{TraceEndpoint, TraceExport};
 
 /// The largest file that is read. A full configuration is 2 KB.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -100,6 +102,8 @@ pub struct Config {
     pub admin: Option<AdminListener>,
     /// The backups that the node makes by itself; `None` for none.
     pub backup: Option<BackupSchedule>,
+    /// Which requests are traced, and where their spans go; `None` for none.
+    pub traces: Option<TraceExport>,
     /// How long it serves on, not ready, when the process is told to stop: until balancers look away.
     pub shutdown_notice: Duration,
     /// How long the requests in flight may take after that.

@@ -41,6 +41,7 @@ mod sessions;
 pub mod signals;
 mod status;
 pub mod systemd;
+mod traces;
 mod unix_socket;
 mod unix_user;
 mod value_parsers;

@@ -21,6 +21,7 @@ use prometheus::proto::MetricFamily;
 use sessile_cluster::Cluster;
 use sessile_http::declared::Metric;
 use sessile_http::{HttpMetrics, Tls, TlsError, TlsFiles};
+use sessile_trace::Tracer;
 
 pub(crate) use args::MetricsOf;
 pub(crate) use show::run;
@@ -44,12 +45,12 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// With all that there is of a process without a node.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new(tracer: Option<Tracer>) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let http = HttpMetrics::register(&registry).context("the HTTP metrics cannot be registered")?;
         let cluster = Arc::<OnceLock<Cluster>>::default();
         let backups = Arc::<Backups>::default();
-        let node = NodeMetrics::new(Arc::clone(&cluster), Arc::clone(&backups))
+        let node = NodeMetrics::new(Arc::clone(&cluster), Arc::clone(&backups), (http.clone(), tracer))
             .and_then(|node| registry.register(Box::new(node)));
         node.context("the node's metrics cannot be registered")?;
         Ok(Self { registry, http, backups, cluster })
@@ -77,13 +78,19 @@ struct NodeMetrics {
     started: Duration,
     cluster: Arc<OnceLock<Cluster>>,
     backups: Arc<Backups>,
+    tracer: Option<Tracer>,
+    http: HttpMetrics,
 }
 
 impl NodeMetrics {
-    fn new(cluster: Arc<OnceLock<Cluster>>, backups: Arc<Backups>) -> Result<Self, prometheus::Error> {
+    fn new(
+        cluster: Arc<OnceLock<Cluster>>,
+        backups: Arc<Backups>,
+        (http, tracer): (HttpMetrics, Option<Tracer>),
+    ) -> Result<Self, prometheus::Error> {
         let described = declared::ALL.iter().map(described).collect::<Result<_, _>>()?;
         let started = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self { described, started, cluster, backups })
+        Ok(Self { described, started, cluster, backups, tracer, http })
     }
 }
 
@@ -100,8 +107,11 @@ impl Collector for NodeMetrics {
         samples.set(&declared::START_TIME, self.started.as_secs_f64());
         process::measure(&mut samples);
         self.backups.measure(&mut samples);
+        if let Some(tracer) = &self.tracer {
+            samples.set(&declared::TRACE_SPANS_LOST, number(tracer.lost()));
+        }
         match self.cluster.get() {
-            Some(cluster) => node::measure(&mut samples, cluster),
+            Some(cluster) => node::measure(&mut samples, cluster, &self.http),
             None => samples.set(&declared::READY, 0.0),
         }
         samples.into_families()

@@ -21,7 +21,7 @@ use crate::admin::{ManagedMember, StatusResponse, StatusSource, backup, bytes_of
 use crate::disk::Disk;
 use crate::error::ClusterError;
 use crate::group::Group;
-use crate::health::{ClusterHealth, Readiness};
+use crate::health::{Alert, ClusterHealth, Readiness};
 use crate::membership::Author;
 use crate::reads::Reads;
 use crate::transport::{Receiving, ThisNode};
@@ -168,6 +168,11 @@ impl Cluster {
         self.parts.status.status().await
     }
 
+    /// What an operator should look at now. Neither the disk nor anybody else is asked.
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.parts.health.alerts()
+    }
+
     /// Whether this node could serve a linearizable read and take a write now. One that is about to stop is not ready,
     /// though it does what comes all the same.
     pub async fn ready(&self, deadline: Instant) -> Result<(), ClusterError> {
@@ -214,7 +219,7 @@ impl Cluster {
             is_joint: group.membership().membership().get_joint_config().len() > 1,
             removed: group.state.removed(),
             checksums: group.state.checksums(),
-            alerts: health.alerts(),
+            alerts: health.alert_texts(),
             clock_waits: health.clock_wants().is_some(),
             clock_jump: health.clock_jump().map(|jump| jump.by()),
         }

@@ -114,8 +114,14 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
     };
     let (reads, run_reads) = Reads::new(group.clone(), door.clone(), directory.clone(), told, stop.clone());
     let room = WriteRoom { proposals: config.queues.proposals, forwarded: config.queues.forwarded };
-    let (writes, run_writes) =
-        Writes::new(group.clone(), door.clone(), directory.clone(), room, tasks.clone(), stop.clone());
+    let (writes, run_writes) = Writes::new(
+        group.clone(),
+        door.clone(),
+        directory.clone(),
+        room,
+        config.tracer.clone(),
+        (tasks.clone(), stop.clone()),
+    );
     let (reads, writes) = (Arc::new(reads), Arc::new(writes));
     let health = ClusterHealth::new(group.clone(), this.clone(), members, disk.clone(), receiving.clone());
     let health = Arc::new(health);

@@ -14,7 +14,7 @@ use super::read::read_at_most;
 use super::tls::tls;
 use super::{
     AdminListener, BackupSchedule, ClusterConfig, Config, Flavour, HttpLimits, ListenAddress, ListenUnix, LogLevel,
-    OpenApi, Storage,
+    OpenApi, Storage, TraceExport,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -61,6 +61,7 @@ pub(super) fn check(document: Option<&Node>) -> Result<Config, ConfigError> {
         namespaces,
         admin: admin(&top.block("admin")?, &listen, cluster.as_ref(), &mut warnings)?,
         backup: BackupSchedule::check(&top.block("backup")?)?,
+        traces: TraceExport::check(&top.block("traces")?)?,
         cluster,
         listen,
         listen_unix: ListenUnix::check(&top)?,

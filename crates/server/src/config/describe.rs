@@ -9,7 +9,7 @@ use sessile_http::TlsFiles;
 use super::namespaces::{self, is_plain};
 use super::{
     AdminListener, BackupSchedule, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Origins,
-    Plaintext,
+    Plaintext, TraceExport,
 };
 
 impl Config {
@@ -102,6 +102,7 @@ impl Config {
         lines.extend(self.cluster.iter().flat_map(ClusterConfig::lines));
         lines.extend(self.admin.iter().flat_map(AdminListener::lines));
         lines.extend(self.backup.iter().flat_map(BackupSchedule::lines));
+        lines.extend(self.traces.iter().flat_map(TraceExport::lines));
         lines
     }
 }
@@ -133,6 +134,13 @@ fn tls_lines(files: &TlsFiles) -> Vec<String> {
     let mut lines = vec!["tls:".to_owned(), path("cert", &files.cert), path("key", &files.key)];
     lines.extend(files.client_ca.as_deref().map(|file| path("client_ca", file)));
     lines
+}
+
+impl TraceExport {
+    fn lines(&self) -> Vec<String> {
+        let endpoint = format!("  endpoint: {}", quote(&self.endpoint.to_string()));
+        vec!["traces:".to_owned(), endpoint, format!("  one_of: {}", self.one_of)]
+    }
 }
 
 impl BackupSchedule {

@@ -2,6 +2,7 @@
 
 use sessile_cluster::{MAX_MEMBERS, QueueFigures, RefusalCount};
 use sessile_core::{MAX_GROUPS, MAX_NAMESPACES};
+use sessile_http::Operation;
 use sessile_http::declared::{Label, Metric, Shown, Unit, Values};
 
 /// One process is one program.
@@ -57,6 +58,9 @@ declare! {
         "When the newest backup was made, since the Unix epoch; 0 if there is none").shown(BACKUPS);
     BACKUP_FAILURES = Metric::counter(
         "sessile_backup_failures_total", Unit::Count, "Backups that could not be made").shown(BACKUPS);
+    TRACE_SPANS_LOST = Metric::counter(
+        "sessile_trace_spans_lost_total", Unit::Count, "Spans of traces that no collector took in time")
+        .shown(Shown::When("with `traces` in the configuration"));
     LOG_LINES_LOST = Metric::counter(
         "sessile_log_lines_lost_total", Unit::Count, "Log lines that were lost because nobody read them in time");
     CPU_SECONDS = Metric::counter(
@@ -165,6 +169,11 @@ declare! {
         .shown(TABLES);
 
     // The sessions.
+    NAMESPACE_REQUESTS = Metric::counter(
+        "sessile_namespace_requests_total", Unit::Count,
+        "Requests that a namespace has let in at this node, by what they ask of a session")
+        .by(&[NAMESPACE, Label { name: "operation", values: Values::Of(&Operation::LABELS) }])
+        .shown(Shown::Member);
     GIVES_WAY = whether(
         "sessile_namespace_gives_way",
         "Whether writes to a namespace are refused for the sake of those of a higher priority, because disks fill up")

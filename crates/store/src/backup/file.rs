@@ -22,10 +22,11 @@ pub(super) fn unusable(what: impl Into<String>) -> StoreError {
     StoreError::Backup { what: what.into() }
 }
 
-/// Writes the line that a backup begins with.
-pub(super) fn write_magic(out: &mut impl Write) -> io::Result<()> {
+/// Writes the line that a backup begins with. Gives the bytes that it takes.
+pub(super) fn write_magic(out: &mut impl Write) -> io::Result<u64> {
     out.write_all(MAGIC)?;
-    out.write_all(&[FORMAT, b'\n'])
+    out.write_all(&[FORMAT, b'\n'])?;
+    Ok(MAGIC.len() as u64 + 2)
 }
 
 /// Writes one frame. Gives the bytes that it takes.

@@ -4,6 +4,8 @@
 //! backup: a checksum over each chunk and over all, the hash of each value, and the records held against the counts.
 
 mod file;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod head;
 mod reading;
 mod restore;

@@ -26,8 +26,8 @@ impl<W: Write> BackupWriter<W> {
     pub fn new(mut out: W, head: Bytes) -> Result<Self, StoreError> {
         let encoded = head.clone();
         let head = BackupHead::decode(head)?;
-        write_magic(&mut out).map_err(cannot_write)?;
-        let bytes = write_frame(&mut out, &encoded).map_err(cannot_write)?;
+        let magic = write_magic(&mut out).map_err(cannot_write)?;
+        let bytes = magic + write_frame(&mut out, &encoded).map_err(cannot_write)?;
         Ok(Self { out, head, reader: SnapshotReader::default(), bytes })
     }
 

@@ -68,7 +68,8 @@ fn a_backup_is_the_first_node_of_a_new_cluster_with_all_that_was_in_the_old_one(
 
         let mut progress = 0;
         let read = verify(backup.as_slice(), |bytes| progress = bytes).unwrap();
-        assert_eq!((progress, read.bytes), (backup.len() as u64, backup.len() as u64));
+        let bytes = backup.len() as u64;
+        assert_eq!((progress, read.bytes, written.bytes), (bytes, bytes, bytes));
         assert_eq!((&read.head, read.records, &read.namespaces), (&written.head, 999, &written.namespaces));
         assert_eq!(read.namespaces[0].total.keys, 999);
         assert_eq!(read.namespaces[0].groups.len(), 7, "each wiki is a group");
@@ -226,4 +227,14 @@ fn a_backup_remembers_its_head_whole() {
     let (store, _) = open(dir.path(), EngineKind::Fjall).unwrap();
     let head = head_of(&store, meta);
     assert_eq!(BackupHead::decode(head.encode()).unwrap(), head);
+}
+
+#[test]
+fn every_seed_of_a_backup_is_held_to_what_holds_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = member_with(dir.path(), EngineKind::Fjall, 2);
+    let (backup, summary) = backup_of(&store);
+    let chunk = snapshot_of(&store).1.chunks().next().unwrap().unwrap();
+    let made = [("whole", backup), ("head", summary.head.encode().to_vec()), ("chunk", chunk.to_vec())];
+    crate::fuzzing::seeds::hold("backup", &made, crate::fuzzing::backup);
 }

@@ -10,6 +10,7 @@ mod listeners;
 mod namespaces;
 mod storage;
 mod top;
+mod traces;
 
 pub(super) use cluster::DEFAULT_CLUSTER_LISTEN;
 pub(super) use key::{Fallback, Key, KeyBlock, Takes};
@@ -17,7 +18,7 @@ pub(super) use namespaces::OF_SESSIONS;
 pub(super) use top::{DEFAULT_MAX_TTL, MAX_SERVICE_NAME_BYTES, MAX_SOCKET_PATH_BYTES};
 
 /// Every block. A key that is not here is an error.
-pub(super) static BLOCKS: [KeyBlock; 10] = [
+pub(super) static BLOCKS: [KeyBlock; 11] = [
     top::TOP,
     namespaces::NAMESPACES,
     listeners::TLS,
@@ -28,6 +29,7 @@ pub(super) static BLOCKS: [KeyBlock; 10] = [
     listeners::ADMIN,
     listeners::ADMIN_TLS,
     backup::BACKUP,
+    traces::TRACES,
 ];
 
 /// The block of that name.

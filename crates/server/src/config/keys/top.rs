@@ -166,6 +166,12 @@ pub(super) const TOP: KeyBlock = KeyBlock {
             words: "The backups that the node makes by itself.",
         },
         Key {
+            name: "traces",
+            takes: Takes::Block,
+            default: Fallback::Follows("nothing is traced"),
+            words: "Where spans of requests are sent.",
+        },
+        Key {
             name: "cassandra",
             takes: Takes::Anything,
             default: Fallback::Follows("the file is Sessile's own"),
