@@ -18,22 +18,6 @@ free_port() {
     return 1
 }
 
-# until_true SECONDS REASON COMMAND...
-until_true() {
-    local deadline=$((SECONDS + $1)) reason=$2
-    shift 2
-    until "$@"; do
-        ((SECONDS < deadline)) || { because "$reason"; return 1; }
-        sleep 0.2
-    done
-}
-
-# What follows a step that failed would fail by itself.
-must() {
-    step "$@"
-    ((failed == 0)) || finish
-}
-
 all_ready() {
     local node
     for node in "${NODES[@]}"; do [[ $(status "http://${http[$node]}/readyz") == 200 ]] || return 1; done
