@@ -13,6 +13,7 @@ mod envoy;
 mod failing_disk;
 mod hanging_disk;
 mod house;
+mod import;
 mod ledger;
 mod listening;
 mod memory;

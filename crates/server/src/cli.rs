@@ -1,5 +1,5 @@
 //! The command line as a whole: which commands there are, how a wrong one is told, and completion scripts. What a command
-//! takes is told in its family's folder: `serve`, `operate`, `namespace`, `bench`.
+//! takes is told in its family's folder: `serve`, `operate`, `namespace`, `bench`, `import`.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::backup::{Backup, Look, Restore};
 use crate::bench::Bench;
 use crate::exit::{Failure, Status};
+use crate::import::Import;
 use crate::metrics::MetricsOf;
 use crate::namespace::NamespaceCommand;
 use crate::operate::{ClusterCommand, ReadyOf, StatusOf};
@@ -63,6 +64,13 @@ const RESTORE_HELP: &str = "Example:\n  sessile restore sessions.backup --data-d
 /// How `sessile bench` ends.
 const BENCH_HELP: &str = "Example:\n  sessile bench http://n1.example:8081/sessions/v1/ --rate 2000 --duration 5m\n\nExit codes: \
                           0 every request was answered, 1 some were not, 69 nobody answers, 64 wrong\ncommand line.";
+
+/// How `sessile import` ends.
+const IMPORT_HELP: &str = "Example:\n  sessile import redis://10.0.0.9:6379 --to http://n1:8081/sessions/v1/ --mediawiki json\n\nExit codes: 0 all \
+                           strings are there, 1 some are not, as the report says; 65 the target is full,\nor no Sessile; 68 it has no \
+                           such namespace; 69 the source breaks off, or one of both cannot be\nreached; 73 the state cannot be written; 75 the \
+                           target took no write for --patience; 77 a password\nor token is wrong or missing; 64 wrong command line or state \
+                           file; 130 interrupted. The same line again\ngoes on.";
 
 /// How `sessile ready` ends.
 const READY_HELP: &str = "Example:\n  sessile ready --timeout 3s\n\nExit codes: 0 it could, 75 it could not or has not answered in \
@@ -143,6 +151,13 @@ pub(crate) enum Command {
     /// with `bench:` and which expire by themselves. How far it is stands on standard error once a second.
     #[command(after_help = BENCH_HELP)]
     Bench(Bench),
+    /// Copy sessions from Redis or Valkey into a namespace
+    ///
+    /// Keys, values and what is left of their lifetimes, over the session API. What is there already stays as it is, so the
+    /// same line may be run again, also while clients write. A session that the source loses while it is copied, because
+    /// its user logs out, is removed again. docs/migrate.md leads a wiki through it.
+    #[command(after_help = IMPORT_HELP)]
+    Import(Import),
     /// List every metric that a node may show, with type, unit, labels and how many series at the most
     ///
     /// What a running node shows is at /metrics of its session API and of `admin.listen`.

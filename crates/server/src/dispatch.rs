@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::cli::{self, Command, Completions, Man};
 use crate::exit::{Failure, Status};
-use crate::{backup, bench, metrics, namespace, operate, output, serve};
+use crate::{backup, bench, import, metrics, namespace, operate, output, serve};
 
 /// Does what the command says, and blocks until it is done.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -26,6 +26,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(asked) => backup::inspect(&asked),
         Command::Restore(asked) => backup::restore(&asked),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Import(of) => import::run(&of),
         Command::Metrics(of) => metrics::run(&of),
         Command::Ready(of) => operate::ready(&of),
         Command::Man(man) => write_manual(&man),

@@ -25,6 +25,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod golden;
 mod hardening;
+mod import;
 mod listeners;
 pub mod logging;
 mod metrics;
@@ -37,6 +38,7 @@ mod ready_patience;
 pub mod reloads;
 mod resources;
 mod serve;
+mod session_client;
 mod sessions;
 pub mod signals;
 mod status;

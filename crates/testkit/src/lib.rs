@@ -12,6 +12,7 @@ mod history;
 pub mod linearizability;
 mod load;
 mod network;
+pub mod outages;
 pub mod performance;
 mod ports;
 mod power;

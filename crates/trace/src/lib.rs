@@ -5,9 +5,11 @@
 //! value of the task, so no call has to pass it on. Where a request is not traced, asking for it costs a look at that value.
 
 mod context;
+mod ended;
 mod span;
 mod tracer;
 
 pub use context::{TraceContext, TraceParent};
-pub use span::{Ended, Kind, Span, Value, begin, context};
+pub use ended::{Ended, Kind, Value};
+pub use span::{Span, begin, context};
 pub use tracer::{Spans, Tracer};

@@ -1,32 +1,12 @@
-use std::num::NonZeroU64;
-
 use tokio::time::Instant;
 
-use crate::{TraceContext, Tracer};
+use crate::context::{TraceContext, TraceParent};
+use crate::ended::{Ended, Kind, Value};
+use crate::tracer::Tracer;
 
 tokio::task_local! {
     /// Within which span this task works, if its request is traced.
     static WITHIN: (Tracer, TraceContext);
-}
-
-/// Whose part a span is (OpenTelemetry, SpanKind).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// What a node does by itself.
-    Internal,
-    /// Answering somebody.
-    Server,
-    /// Asking somebody.
-    Client,
-}
-
-/// What is noted of a span. Never a key or a value of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// A word.
-    Text(String),
-    /// A number.
-    Number(i64),
 }
 
 /// A step of a request, under way. It ends when it is dropped.
@@ -34,27 +14,6 @@ pub enum Value {
 pub struct Span {
     tracer: Tracer,
     ended: Ended,
-}
-
-/// A step that has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// What it is called.
-    pub name: &'static str,
-    /// Whose part it is.
-    pub kind: Kind,
-    /// Which it is.
-    pub context: TraceContext,
-    /// The span that it is a part of.
-    pub parent: Option<NonZeroU64>,
-    /// When it began.
-    pub begun: Instant,
-    /// When it ended.
-    pub ended: Instant,
-    /// What was noted.
-    pub attributes: Vec<(&'static str, Value)>,
-    /// Whether it failed.
-    pub failed: bool,
 }
 
 impl Span {
@@ -86,6 +45,24 @@ impl Span {
     /// Does something within it: what that begins is a part of it.
     pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         WITHIN.scope((self.tracer.clone(), self.context()), work)
+    }
+}
+
+impl Tracer {
+    /// Begins the first span of a request here, if it is to be traced: where its caller wants that, by its header, or, where it
+    /// has none, one in `one_of` (0 for none).
+    pub fn answer(&self, name: &'static str, header: Option<&[u8]>, one_of: u64) -> Option<Span> {
+        let parent = header.and_then(TraceParent::parse);
+        let is_wanted = match parent {
+            Some(parent) => parent.sampled,
+            None => self.is_one(one_of),
+        };
+        is_wanted.then(|| Span::new(self, name, Kind::Server, parent.map(|parent| parent.context)))
+    }
+
+    /// Begins a step of a request that another member works for.
+    pub fn go_on(&self, name: &'static str, of: TraceContext) -> Span {
+        Span::new(self, name, Kind::Server, Some(of))
     }
 }
 
@@ -129,5 +106,35 @@ mod tests {
         assert_eq!((second.name, second.context, second.parent), ("GET", outer, None));
         assert_eq!(second.attributes, [("status", Value::Number(200))]);
         assert_eq!(inner.trace, outer.trace);
+    }
+
+    const SAMPLED: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const NOT_SAMPLED: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_caller_decides_and_where_it_says_nothing_one_of_so_many_is_traced() {
+        let (tracer, _spans) = Tracer::new();
+        for one_of in [0, 1, 10] {
+            let span = tracer.answer("GET", Some(SAMPLED), one_of).unwrap();
+            assert_eq!(format!("{:032x}", span.context().trace), "4bf92f3577b34da6a3ce929d0e0e4736");
+            assert!(tracer.answer("GET", Some(NOT_SAMPLED), one_of).is_none());
+        }
+        let traced = |one_of| (0..20).filter(|_| tracer.answer("GET", Some(b"nonsense"), one_of).is_some()).count();
+        assert_eq!((traced(0), traced(1), traced(10)), (0, 20, 2));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn nobody_waits_for_a_collector_and_what_is_lost_is_counted() {
+        let (tracer, mut spans) = Tracer::new();
+        for _ in 0..crate::tracer::WAITING + 5 {
+            drop(tracer.answer("GET", None, 1));
+        }
+        assert_eq!(
+            (spans.next_many(crate::tracer::WAITING * 2).await.len(), tracer.lost()),
+            (crate::tracer::WAITING, 5)
+        );
+        drop(spans);
+        drop(tracer.answer("GET", None, 1));
+        assert_eq!(tracer.lost(), 6);
     }
 }

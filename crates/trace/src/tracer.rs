@@ -3,10 +3,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::{Ended, Kind, Span, TraceContext, TraceParent};
+use crate::ended::Ended;
 
 /// How many spans wait to be sent on. What comes beyond is lost, and counted: nobody waits for a collector.
-const WAITING: usize = 4_096;
+pub(crate) const WAITING: usize = 4_096;
 
 /// Takes spans that have ended to whoever sends them on. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,20 +32,9 @@ impl Tracer {
         (Self { spans, counts: Arc::default() }, Spans(coming))
     }
 
-    /// Begins the first span of a request here, if it is to be traced: where its caller wants that, by its header, or, where it
-    /// has none, one in `one_of` (0 for none).
-    pub fn answer(&self, name: &'static str, header: Option<&[u8]>, one_of: u64) -> Option<Span> {
-        let parent = header.and_then(TraceParent::parse);
-        let is_wanted = match parent {
-            Some(parent) => parent.sampled,
-            None => one_of > 0 && self.counts.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_of),
-        };
-        is_wanted.then(|| Span::new(self, name, Kind::Server, parent.map(|parent| parent.context)))
-    }
-
-    /// Begins a step of a request that another member works for.
-    pub fn go_on(&self, name: &'static str, of: TraceContext) -> Span {
-        Span::new(self, name, Kind::Server, Some(of))
+    /// Whether a request whose caller does not say so is one of those that are traced: one in `one_of`, 0 for none.
+    pub(crate) fn is_one(&self, one_of: u64) -> bool {
+        one_of > 0 && self.counts.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_of)
     }
 
     /// How many spans were lost because too many waited.
@@ -76,37 +65,5 @@ impl Spans {
         let mut spans = Vec::new();
         self.0.recv_many(&mut spans, most).await;
         spans
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SAMPLED: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    const NOT_SAMPLED: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn the_caller_decides_and_where_it_says_nothing_one_of_so_many_is_traced() {
-        let (tracer, _spans) = Tracer::new();
-        for one_of in [0, 1, 10] {
-            let span = tracer.answer("GET", Some(SAMPLED), one_of).unwrap();
-            assert_eq!(format!("{:032x}", span.context().trace), "4bf92f3577b34da6a3ce929d0e0e4736");
-            assert!(tracer.answer("GET", Some(NOT_SAMPLED), one_of).is_none());
-        }
-        let traced = |one_of| (0..20).filter(|_| tracer.answer("GET", Some(b"nonsense"), one_of).is_some()).count();
-        assert_eq!((traced(0), traced(1), traced(10)), (0, 20, 2));
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn nobody_waits_for_a_collector_and_what_is_lost_is_counted() {
-        let (tracer, mut spans) = Tracer::new();
-        for _ in 0..WAITING + 5 {
-            drop(tracer.answer("GET", None, 1));
-        }
-        assert_eq!((spans.next_many(WAITING * 2).await.len(), tracer.lost()), (WAITING, 5));
-        drop(spans);
-        drop(tracer.answer("GET", None, 1));
-        assert_eq!(tracer.lost(), 6);
     }
 }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
+use super::super::environment::known;
+use super::super::keys::Takes;
 use super::super::{Config, Environment};
 use super::{token_in, with_token};
 
@@ -166,4 +168,32 @@ fn it_is_told_where_each_value_comes_from() {
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in\n{shown}");
     }
+}
+
+/// A key that is declared and not read, or read with other bounds than the page says, would take any of these.
+#[test]
+fn every_key_is_held_to_what_is_declared_of_it() {
+    let mut tried = 0;
+    for (variable, key) in known() {
+        let name = variable.to_string();
+        let (bad, said) = match &key.takes {
+            Takes::Number(number) => {
+                let below = number.range.start().checked_sub(1).map(|number| number.to_string());
+                let above = (number.range.end() + 1).to_string();
+                (below.into_iter().chain([above]).collect(), format!("must be {}, not", number.expected()))
+            }
+            Takes::Word(words) => (vec!["nonsense".to_owned()], format!("must be one of {}, not", words().join(", "))),
+            Takes::Flag => (vec!["maybe".to_owned()], "must be true or false, not".to_owned()),
+            _ => continue,
+        };
+        for value in bad {
+            let refused = load("", &[(&name, &value), ("SESSILE_CLUSTER_NAME", "n1")]).map(|_| ()).unwrap_err();
+            assert!(
+                refused.starts_with(&format!("{name} in the environment: ")) && refused.contains(&said),
+                "{refused}"
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 40, "there were more once: {tried}");
 }
