@@ -169,6 +169,8 @@ fn every_panel_of_the_dashboard_asks_for_metrics_that_there_are_and_says_what_it
     let missing: Vec<_> = about.difference(&shown).map(String::as_str).collect();
     let by_status = [
         "process_start_time_seconds",
+        "sessile_backup_every_seconds",
+        "sessile_backup_last_success_timestamp_seconds",
         "sessile_clock_jump_seconds",
         "sessile_clock_waits",
         "sessile_disk_low",

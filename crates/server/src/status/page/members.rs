@@ -8,7 +8,7 @@ use crate::status::row::{label, printable, role};
 use crate::status::seen::Seen;
 
 const HEADINGS: [&str; 10] =
-    ["Name", "Role", "State", "Behind", "Last contact", "Sessions", "Disk free", "Address", "Version", "Since"];
+    ["Name", "Role", "State", "Entries behind", "Last contact", "Sessions", "Disk free", "Address", "Version", "Since"];
 
 /// The members: who leads, who lags, who does not answer.
 pub(super) fn members(seen: &Seen) -> String {
@@ -40,7 +40,7 @@ fn cells(status: &StatusResponse, member: &MemberStatus) -> Vec<String> {
         // What it told last says nothing of now.
         false => "-".to_owned(),
     };
-    let behind = if member.reachable { format!("{} entries", member.lag) } else { "-".to_owned() };
+    let behind = if member.reachable { member.lag.to_string() } else { "-".to_owned() };
     let sessions = if member.reachable { member.sessions.to_string() } else { "-".to_owned() };
     let version = if member.version.is_empty() { "-".to_owned() } else { printable(&member.version) };
     let address = escaped(&printable(&member.address));
