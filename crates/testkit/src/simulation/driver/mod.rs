@@ -167,7 +167,8 @@ impl Driver {
         self.until_whole("all are voters", Self::is_whole)?;
         let left = self.lose_some_for_good()?;
         self.clients.stop.store(true, Ordering::Relaxed);
-        let all = self.clients.clients;
+        // And the operator who truncates.
+        let all = self.clients.clients + 1;
         self.until("the clients have stopped", READ_WITHIN, |driver| {
             let stopped = driver.clients.stopped.load(Ordering::Relaxed);
             if stopped == all { Ok(()) } else { Err(format!("{stopped} of {all} have")) }
