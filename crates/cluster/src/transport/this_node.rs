@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sessile_core::RulesVersion;
-use sessile_core::injected::decisions;
+use sessile_core::injected::{decisions, rules_supported};
 use sessile_store::{ClusterId, KeyHash, Member, NodeId};
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -132,7 +132,7 @@ impl ThisNode {
         Member {
             name: self.name().to_owned(),
             address: self.address().to_owned(),
-            rules_supported: RulesVersion::SUPPORTED,
+            rules_supported: rules_supported(),
             keys: self.own_keys(),
         }
     }

@@ -83,6 +83,7 @@ impl Driver {
         if self.clocks_are_wrong && two_may_go_on {
             self.clocks_are_right();
         }
+        self.may_be_upgraded(name);
         self.tell(&format!("{name} starts"));
         self.sim.bounce(name);
         self.down.remove(name);
