@@ -22,6 +22,7 @@ mod proxy;
 mod relay;
 mod report;
 pub mod simulation;
+mod requests;
 mod small_disk;
 mod status;
 mod story;
