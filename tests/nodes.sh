@@ -1,6 +1,6 @@
 # Three nodes and HAProxy as it ships, for the scripts that are sourced with this. They set `run` (a directory for all that is
-# written), `root` (the repository) and `sessile` (the program), have a `free_port`, and end what is started: `pid` and
-# `haproxy_pid`.
+# written), `root` (the repository) and `sessile` (the program), have a `free_port` and an `await` (as in tests/steps.sh), and
+# end what is started: `pid` and `haproxy_pid`.
 # shellcheck shell=bash
 
 readonly NODES=(n1 n2 n3)
@@ -35,6 +35,13 @@ YAML
 launch_node() {
     "$sessile" serve --config "$run/$1.yaml" >>"$run/sessile-$1.log" 2>&1 &
     pid[$1]=$!
+}
+
+start_nodes() {
+    local node
+    configure_nodes
+    for node in "${NODES[@]}"; do launch_node "$node"; done
+    for node in "${NODES[@]}"; do await "${pid[$node]}" "http://${http[$node]}/readyz" || return 1; done
 }
 
 launch_haproxy() {

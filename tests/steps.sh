@@ -48,6 +48,12 @@ step() {
     fi
 }
 
+# The same for a step without which those that follow would fail by themselves: then this is the last one.
+must() {
+    step "$@"
+    ((failed == 0)) || finish
+}
+
 # Session ids, tokens and passwords are runs of 26 or more of these; all of them are credentials.
 redact() {
     if [[ ${KEEP:-0} == 1 ]]; then cat; else sed -E 's/[0-9A-Za-z_-]{26,}/<redacted>/g'; fi
@@ -94,6 +100,16 @@ await() {
         is_running "$1" || { because "the process ended before $2 answered"; return 1; }
         ((SECONDS < deadline)) || { because "$2 did not answer $wanted within ${START_LIMIT} s"; return 1; }
         sleep 0.1
+    done
+}
+
+# until_true SECONDS REASON COMMAND...: until the command succeeds, or fails for that reason.
+until_true() {
+    local deadline=$((SECONDS + $1)) reason=$2
+    shift 2
+    until "$@"; do
+        ((SECONDS < deadline)) || { because "$reason"; return 1; }
+        sleep 0.2
     done
 }
 

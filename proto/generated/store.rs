@@ -350,3 +350,28 @@ pub struct SnapshotTotals {
     #[prost(message, optional, tag = "5")]
     pub applied: ::core::option::Option<LogId>,
 }
+/// Of what, when and by whom.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct BackupHead {
+    /// 16 bytes, big endian.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub cluster: ::prost::bytes::Bytes,
+    /// The place in the log that the state stands for.
+    #[prost(message, optional, tag = "2")]
+    pub applied: ::core::option::Option<LogId>,
+    /// Who was a member there.
+    #[prost(message, optional, tag = "3")]
+    pub membership: ::core::option::Option<StoredMembership>,
+    /// By the clock of the node that made it, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "4")]
+    pub taken_at_ms: u64,
+    /// The name of that node, or its id, and the version of its program.
+    #[prost(string, tag = "5")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub version: ::prost::alloc::string::String,
+    /// Bytes of the keys and values that are counted in it.
+    #[prost(uint64, tag = "7")]
+    pub live_bytes: u64,
+}

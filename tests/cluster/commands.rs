@@ -340,3 +340,45 @@ fn an_operator_sets_the_time_and_is_told_what_that_ends() {
         fleet.status("n1")?.says("an operator moved the cluster's time forward by").then_some(())
     });
 }
+
+/// Nobody's file says where the others are now, and nobody leads who could be told.
+#[test]
+fn nodes_that_came_back_at_unknown_addresses_are_told_where_the_others_are() {
+    let (mut fleet, _) = formed(3);
+    store(&fleet, "n1", "k", "v");
+    fleet.kill_all();
+    let places: Vec<(String, String)> = fleet
+        .names()
+        .into_iter()
+        .map(|name| {
+            let at = fleet.move_to_another_port(&name).to_string();
+            (name, at)
+        })
+        .collect();
+    for (name, at) in &places {
+        // Its own seeds are nobody's any more.
+        fleet.settings(name).seeds = vec![at.clone()];
+        fleet.settings(name).expect = None;
+    }
+    fleet.start_all();
+    fleet.wait_until("n1 says that nobody answers", |fleet| {
+        fleet.status("n1").filter(|status| !status.ready && status.members.len() == 3).map(drop)
+    });
+    let word = |name: &str, at: &str| format!("{name}={at}");
+    let at = |name: &str| places.iter().find(|(known, _)| known == name).unwrap().1.clone();
+    let (second, third) = (word("n2", &at("n2")), word("n3", &at("n3")));
+    let wrong = word("n2", &at("n3"));
+    let refused = fleet.refused(&["cluster", "move-addresses", &wrong], "n1");
+    assert!(refused.stderr.contains("nobody answers who is n2"), "{refused:?}");
+    let refused = fleet.refused(&["cluster", "move-addresses", &word("n1", &at("n1"))], "n1");
+    assert!(refused.stderr.contains("the node that is asked"), "{refused:?}");
+    fleet.succeed(&["cluster", "move-addresses", &second, &third], "n1");
+    let after = fleet.wait_until_formed();
+    for (name, at) in &places {
+        assert_eq!(
+            (&after.member(name).unwrap().address, read(&fleet, name, "k").as_deref()),
+            (at, Some("v")),
+            "{name}"
+        );
+    }
+}

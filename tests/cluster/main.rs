@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot do without, it unwraps")]
 
+mod backups;
 mod becoming;
 mod clocks;
 mod commands;
@@ -19,4 +20,5 @@ mod metrics;
 mod readiness;
 mod secrets;
 mod strangers;
+mod traces;
 mod world;

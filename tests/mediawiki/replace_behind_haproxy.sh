@@ -26,13 +26,6 @@ watcher_pid=''
 
 # ---- Three nodes and a balancer -------------------------------------------------------------------------------
 
-start_nodes() {
-    local node
-    configure_nodes
-    for node in "${NODES[@]}"; do launch_node "$node"; done
-    for node in "${NODES[@]}"; do await "${pid[$node]}" "http://${http[$node]}/readyz" || return 1; done
-}
-
 start_haproxy() {
     launch_haproxy
     store=http://$balancer

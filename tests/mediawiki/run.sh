@@ -61,10 +61,32 @@ round() {
     step "MediaWiki logged no error about the store" wiki_logged_no_error
 }
 
+# By the operators' socket: what `sessile dev` has by itself is `sessions`.
+create_echo() {
+    "$sessile" namespace create echo --base-uri /echoseen/v1 --default-ttl 31536000 --max-ttl 31536000 \
+        --data-dir "$run/data" >"$run/answer" 2>&1 || because "$(<"$run/answer")"
+}
+
+# Echo is not among Debian's extensions; its store is the one that it would ask.
+notifications_are_kept() {
+    local told
+    told=$(MW_CONFIG_FILE=$run/LocalSettings.php SESSILE_STORE=$store/sessions/v1/ SESSILE_WRITE_METHOD=POST SESSILE_WIKI_DIR=$run \
+        php "$mediawiki/maintenance/eval.php" 2>&1 <<'PHP'
+$cache = ObjectCache::getInstance( $wgEchoSeenTimeCacheType ); $key = $cache->makeKey( 'echo', 'seen', 'alert', 'time', 1 );
+echo $cache->set( $key, '20261130120000', 31536000 ) && $cache->get( $key ) === '20261130120000' ? 'kept' : 'lost';
+PHP
+    ) || true
+    [[ $told == *kept* ]] || { because "MediaWiki says: $told"; return 1; }
+    "$sessile" namespace list --json --data-dir "$run/data" | tr -d ' \n' | grep -q '"keys":1,[^}]*"name":"echo"\|"name":"echo"[^}]*"keys":1[,}]' ||
+        because "the key is in another namespace"
+}
+
 main() {
     prepare "$@"
     step "MediaWiki is installed, on SQLite" install_wiki
     step "Sessile starts" start_store
+    step "an operator makes the namespace of notifications" create_echo
+    step "MediaWiki keeps there when they were seen" notifications_are_kept
     if ((failed == 0)); then
         round POST
         if [[ -n $store_pid ]]; then round PUT; fi

@@ -4,18 +4,10 @@
 
 $store = getenv( 'SESSILE_STORE' );
 
-// Kask's own configuration, with a new address.
-$wgObjectCaches['sessile-POST'] = [
-	'class' => 'RESTBagOStuff',
-	'url' => $store,
-	'httpParams' => [
-		'readHeaders' => [],
-		'writeHeaders' => [ 'content-type' => 'application/octet-stream' ],
-		'deleteHeaders' => [],
-		'writeMethod' => 'POST',
-	],
-	'serialization_type' => 'JSON',
-];
+// What operators are given: Kask's own configuration, with a new address.
+$sessile = preg_replace( '!/sessions/v1/$!', '', $store );
+require __DIR__ . '/../../deploy/mediawiki/LocalSettings.snippet.php';
+$wgObjectCaches['sessile-POST'] = $wgObjectCaches['sessile'];
 
 // What RESTBagOStuff does unasked: PUT, no content type, serialised PHP; and a signed value.
 $wgObjectCaches['sessile-PUT'] = [

@@ -13,41 +13,14 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/steps.sh
 source "$here/../steps.sh"
-# shellcheck source=tests/nodes.sh
-source "$here/../nodes.sh"
+# shellcheck source=tests/ready_nodes.sh
+source "$here/../ready_nodes.sh"
 
 readonly RULES=$root/deploy/prometheus/sessile.rules.yml
-readonly READY_LIMIT=60       # seconds until three nodes are ready, or Prometheus is
 readonly SCRAPE_LIMIT=30      # seconds until every node was scraped: it is tried every second
 readonly FIRE_LIMIT=60        # seconds until an alert fires: a scrape, an evaluation and `for:` are a second each
 
 prometheus='' prometheus_pid=''      # host:port and process
-
-# Without PHP. Below the range the kernel takes for outgoing connections; nobody listens there now.
-free_port() {
-    local try port
-    for ((try = 0; try < 100; try++)); do
-        port=$((RANDOM % 22000 + 10000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then echo "$port"; return; fi
-    done
-    return 1
-}
-
-# until_true SECONDS REASON COMMAND...
-until_true() {
-    local deadline=$((SECONDS + $1)) reason=$2
-    shift 2
-    until "$@"; do
-        ((SECONDS < deadline)) || { because "$reason"; return 1; }
-        sleep 0.2
-    done
-}
-
-# What follows a step that failed would fail by itself.
-must() {
-    step "$@"
-    ((failed == 0)) || finish
-}
 
 stop_all() {
     local node
@@ -68,23 +41,6 @@ rules_are_rules() { promtool check rules "$RULES" >"$run/promtool.log" 2>&1 || b
 
 rules_fire_as_they_should() {
     promtool test rules "$root"/deploy/prometheus/tests/*.test.yml >"$run/promtool.log" 2>&1 || because "see promtool.log"
-}
-
-all_ready() {
-    local node
-    for node in "${NODES[@]}"; do [[ $(status "http://${http[$node]}/readyz") == 200 ]] || return 1; done
-}
-
-# Ports may have been taken meanwhile: then all three begin anew.
-start_nodes() {
-    local attempt node
-    for ((attempt = 1; attempt <= BIND_ATTEMPTS; attempt++)); do
-        configure_nodes
-        for node in "${NODES[@]}"; do launch_node "$node"; done
-        until_true "$READY_LIMIT" "the nodes are not ready within $READY_LIMIT s" all_ready && return
-        for node in "${NODES[@]}"; do end "${pid[$node]}"; pid[$node]=''; rm -rf "$run/$node-data"; done
-    done
-    return 1
 }
 
 # What each node serves is text that Prometheus itself finds no fault with.

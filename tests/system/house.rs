@@ -47,11 +47,15 @@ fn the_crates_know_of_each_other_what_the_design_says() {
     let arrows = [
         ("sessile-codegen", &[][..]),
         ("sessile-core", &[]),
+        ("sessile-trace", &[]),
         ("sessile-store", &["sessile-core"]),
-        ("sessile-cluster", &["sessile-core", "sessile-store"]),
-        ("sessile-http", &["sessile-core"]),
-        ("sessile-embed", &["sessile-core", "sessile-store", "sessile-cluster"]),
-        ("sessile", &["sessile-core", "sessile-store", "sessile-cluster", "sessile-embed", "sessile-http"]),
+        ("sessile-cluster", &["sessile-core", "sessile-store", "sessile-trace"]),
+        ("sessile-http", &["sessile-core", "sessile-trace"]),
+        ("sessile-embed", &["sessile-core", "sessile-store", "sessile-cluster", "sessile-trace"]),
+        (
+            "sessile",
+            &["sessile-core", "sessile-store", "sessile-cluster", "sessile-embed", "sessile-http", "sessile-trace"],
+        ),
         // It starts the program, and in its simulation it has all of it in one thread.
         ("sessile-testkit", &["sessile", "sessile-core", "sessile-store", "sessile-cluster", "sessile-http"]),
     ];

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test tells its seed and its figures")]
 
 mod bench;
+mod containers;
 mod contract;
 mod crash;
 mod deployed;
@@ -12,6 +13,7 @@ mod envoy;
 mod failing_disk;
 mod hanging_disk;
 mod house;
+mod import;
 mod ledger;
 mod listening;
 mod memory;

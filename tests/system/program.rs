@@ -165,7 +165,9 @@ fn operators_have_a_listener_of_their_own() {
     let mut operator = Client::connect(listener(&node, "listening for operators")).unwrap();
     let page = operator.request("GET", "/", "", b"").unwrap();
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(page.text().contains("healthy: 1 of 1 voters answers"), "{}", page.text());
+    assert!(page.text().contains("1 of 1 healthy: its loss stops reads and writes"), "{}", page.text());
+    let runbook = operator.request("GET", "/runbook", "", b"").unwrap();
+    assert!(runbook.status == 200 && runbook.text().contains("<h3 id=\"sessiledown\">"), "{}", runbook.text());
     assert!(!page.text().contains("topsecret") && !page.text().contains("hush"), "{}", page.text());
     assert_eq!(operator.request("GET", "/readyz", "", b"").unwrap().status, 200);
     assert_eq!(operator.request("GET", "/livez", "", b"").unwrap().status, 200);
@@ -380,4 +382,24 @@ fn from_start_to_the_first_201() {
             eprintln!("{engine}, {start}: {:.0?} from the start of the process to the first 201", begin.elapsed());
         }
     }
+}
+
+/// What the health check of a container goes by.
+#[test]
+fn ready_says_whether_a_node_could_serve_now() {
+    let place = Place::new("fjall");
+    let mut node = place.start();
+    node.ready();
+    assert_eq!(place.ask(&node, &["ready"]), (Some(0), "ready\n".to_owned(), String::new()));
+
+    let place = Place::new("fjall");
+    let token = place.join_token();
+    let cluster = format!(
+        "cluster: {{ name: n1, listen: '127.0.0.1:0', join_token_file: '{}', seeds: ['127.0.0.1:1'] }}\n",
+        token.display()
+    );
+    let waiting = Process::start(place.serve(&cluster)).unwrap();
+    let (code, told, said) = place.ask(&waiting, &["ready"]);
+    assert_eq!((code, told.as_str()), (Some(75), ""));
+    assert!(said.starts_with("sessile: not ready: this node belongs to no cluster yet"), "{said}");
 }

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use sessile_core::{BaseUri, NamespaceName, NamespaceSettings, Ttl, TtlPolicy};
 
+use sessile_trace::Tracer;
+
 use crate::timing::Timing;
 use crate::tokens::{Operators, Secret};
 use crate::transport::Reach;
@@ -52,6 +54,8 @@ pub struct NodeConfig {
     pub wall_clock: WallClock,
     /// Which namespaces there are, where nobody has said it yet; one of them is `sessions`.
     pub namespaces: Vec<NamespaceSettings>,
+    /// Where the spans go of requests that other members work for; `None` for nowhere.
+    pub tracer: Option<Tracer>,
     /// How it finds and meets other members; `None` for a cluster of one, which listens for nobody.
     pub peers: Option<PeersConfig>,
 }
@@ -87,6 +91,7 @@ impl NodeConfig {
             timing: Timing::default(),
             wall_clock: WallClock::default(),
             namespaces: vec![sessions()],
+            tracer: None,
             peers: None,
         }
     }

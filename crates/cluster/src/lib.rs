@@ -38,8 +38,9 @@ mod writes;
 
 pub use config::{NodeConfig, PeersConfig, QueueBytes};
 pub use error::{ClusterError, StartError};
+pub use health::{Alert, AlertKind};
 pub use membership::MAX_MEMBERS;
-pub use node::{Cluster, Figures, MemberFigures, MemberReach, Node, QueueFigures, Status};
+pub use node::{Cluster, Figures, MemberFigures, MemberReach, Node, QueueFigures, Status, who_answers};
 pub use sessile_store::engine::EngineFigures;
 pub use sessile_store::{DurationCounts, LiveRecord};
 pub use timing::Timing;

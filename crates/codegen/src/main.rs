@@ -28,7 +28,7 @@ fn generate() -> Result<Vec<Generated>, Box<dyn Error>> {
     let services = compile(&["peer", "admin"])?;
     Ok(vec![
         ("core.rs", messages(compile(&["command", "outcome"])?)?),
-        ("store.rs", messages(compile(&["log", "snapshot"])?)?),
+        ("store.rs", messages(compile(&["log", "snapshot", "backup"])?)?),
         // What reflection shows.
         ("descriptors.bin", services.encode_to_vec()),
         ("cluster.rs", messages_and_services(services)?),

@@ -7,6 +7,7 @@ use sessile_core::NamespaceSettings;
 use sessile_store::StoreOptions;
 use sessile_store::engine::EngineKind;
 use sessile_store::log::LogOptions;
+use sessile_trace::Tracer;
 use tracing::info;
 
 use crate::member::Member;
@@ -64,6 +65,8 @@ pub struct Config {
     /// Whether `sessile status --data-dir` and its like are answered, on a Unix socket in the data directory, for root and
     /// this process's own user.
     pub admin_socket: bool,
+    /// Where the spans go of requests that other members have it work for; `None` for nowhere.
+    pub tracer: Option<Tracer>,
     /// Whose member it is; `None` for a cluster of one, which listens for nobody.
     pub member: Option<Member>,
 }
@@ -98,6 +101,7 @@ impl Config {
             namespaces,
             operators: Operators::default(),
             admin_socket: true,
+            tracer: None,
             member: None,
         }
     }
@@ -152,6 +156,7 @@ impl Config {
             },
             namespaces: self.namespaces.clone(),
             timing: member.map(|member| member.timing).unwrap_or_default(),
+            tracer: self.tracer.clone(),
             peers,
             ..usual
         }

@@ -25,6 +25,7 @@ mod session;
 mod sessions;
 mod sessions_error;
 mod stage;
+mod survivor;
 #[cfg(feature = "tower-sessions")]
 mod tower_store;
 mod watchdog;
@@ -38,6 +39,7 @@ pub use opening::OldData;
 pub use session::{Session, WriteOptions};
 pub use sessions::Sessions;
 pub use sessions_error::SessionsError;
+pub use survivor::Survivor;
 #[cfg(feature = "tower-sessions")]
 pub use tower_store::TowerStore;
 pub use watchdog::{OnHang, Watch, Work};
@@ -48,4 +50,5 @@ pub use sessile_core::{
     BaseUri, Condition, KeyError, Limit, NamespaceName, NamespaceSettings, ReadConsistency, Ttl, TtlPolicy, Version,
 };
 pub use sessile_store::engine::EngineKind;
-pub use sessile_store::{Progress, StoreError};
+pub use sessile_store::{ClusterId, NodeId, Progress, RescuePlan, StoreError};
+pub use sessile_trace::Tracer;

@@ -18,12 +18,13 @@ use crate::condition::{ReadCondition, Verdict, WriteCondition, entity_tag, has_w
 use crate::problem::{self, Failure, Problem};
 use crate::renewals::Renewals;
 use crate::room::Room;
+use crate::slow::{SLOW_AFTER, SlowRequest, SlowRequests};
 use crate::target::{self, Miss, Target};
 use crate::ttl_header::{self, TTL};
 use crate::value::{self, AnswerRoom, BodyRooms};
 use crate::{
     ApiConfig, HttpMetrics, LocalRead, ReadConsistency, Session, Sessions, SessionsError, access, endpoints,
-    idempotency, prefer, request_id,
+    idempotency, prefer, request_id, traced,
 };
 
 /// Tells that a preference was followed (RFC 7240, 3).
@@ -51,7 +52,8 @@ pub fn router<S: Sessions>(
     let answers = Room::new(config.max_answer_bytes, http_metrics.room("answers"));
     let own = Arc::new(config.namespaces());
     let renewals = Renewals::default();
-    let api = Arc::new(Api { sessions, config, own, metrics: http_metrics, bodies, answers, renewals });
+    let slow = SlowRequests::default();
+    let api = Arc::new(Api { sessions, config, own, metrics: http_metrics, bodies, answers, renewals, slow });
     endpoints.fallback(move |request: Request| {
         let api = Arc::clone(&api);
         async move { api.serve(request).await }
@@ -67,6 +69,7 @@ struct Api<S> {
     bodies: BodyRooms,
     answers: Arc<Room>,
     renewals: Renewals,
+    slow: SlowRequests,
 }
 
 /// Why a request gets no answer but a problem. The reason is for the log; neither it nor the error shows a key.
@@ -137,7 +140,13 @@ impl<S: Sessions> Api<S> {
         let watch = self.metrics.watch(&parts.method);
         let id = request_id::of(&parts.headers);
         let span = tracing::debug_span!("request", request_id = id, method = watch.method());
-        let answer = AssertUnwindSafe(self.answer(&parts, body)).catch_unwind().instrument(span).await;
+        let traced = traced::begin(self.config.traces.as_ref(), &parts, watch.method());
+        let answer = AssertUnwindSafe(self.answer(&parts, body)).catch_unwind().instrument(span);
+        let answer = match &traced {
+            None => answer.await,
+            // Boxed: the few that are traced must not make the others' futures larger.
+            Some(traced) => traced.scope(Box::pin(answer)).await,
+        };
         let response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => refused(&parts, id, &refusal),
@@ -158,8 +167,24 @@ impl<S: Sessions> Api<S> {
         if let Some(Failure(reason)) = response.extensions().get() {
             self.metrics.failed(reason);
         }
+        if let Some(traced) = traced {
+            traced::end(traced, watch.method(), response.status());
+        }
+        if took >= SLOW_AFTER {
+            self.tell_slow(&parts, watch.method(), response.status(), took);
+        }
         watch.finish(response.status(), took);
         response
+    }
+
+    fn tell_slow(&self, parts: &Parts, method: &'static str, status: StatusCode, took: Duration) {
+        // It was looked up when the request came, a second ago. What is not known without waiting is left out.
+        let table = self.sessions.namespaces(Instant::now()).now_or_never().and_then(Result::ok).flatten();
+        let table = table.unwrap_or_else(|| Arc::clone(&self.own));
+        let target = target::of(&table, parts.uri.path(), |_, _| Ok(())).ok();
+        let about = target.as_ref().map(|target| (target.settings.name.as_str(), &target.key));
+        let request_id = request_id::of(&parts.headers);
+        self.slow.tell(&SlowRequest { request_id, method, status, took, about });
     }
 
     async fn answer(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
@@ -184,6 +209,7 @@ impl<S: Sessions> Api<S> {
             }
             Err(miss) => return Err(miss.into()),
         };
+        self.metrics.of_namespace(target.namespace, &parts.method);
         let answer = match parts.method {
             Method::GET | Method::HEAD => self.read(parts, target).await,
             Method::DELETE => self.delete(parts, target).await,

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use sessile_core::{BaseUri, NamespaceName, NamespaceSettings, NamespaceTable, ReadConsistency, Ttl, TtlPolicy};
+use sessile_trace::Tracer;
 
 /// What the session API does with requests.
 #[derive(Debug, Clone)]
@@ -26,10 +27,21 @@ pub struct ApiConfig {
     pub request_timeout: Duration,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// Which requests are traced; `None` for none, whatever their callers want.
+    pub traces: Option<Traces>,
     /// What `/healthz` tells.
     pub build: BuildInfo,
     /// What `/openapi` serves instead of this crate's own document. `@BASE_URI@` in it becomes the base URI.
     pub openapi: Option<String>,
+}
+
+/// Which requests are traced.
+#[derive(Debug, Clone)]
+pub struct Traces {
+    /// Where their spans go.
+    pub tracer: Tracer,
+    /// One in so many of the requests whose callers do not say whether they want it by the header `traceparent`; 0 for none.
+    pub one_of: u64,
 }
 
 impl Default for ApiConfig {
@@ -44,6 +56,7 @@ impl Default for ApiConfig {
             max_answer_bytes: 128 << 20,
             request_timeout: Duration::from_secs(2),
             body_timeout: Duration::from_secs(10),
+            traces: None,
             build: BuildInfo::default(),
             openapi: None,
         }

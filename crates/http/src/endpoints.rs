@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::problem::Problem;
 use crate::room::Room;
-use crate::{ApiConfig, Sessions, openapi, target, value};
+use crate::{ApiConfig, Sessions, content_policy, openapi, target, value};
 
 /// What `/livez` answers: whoever gets it has found an HTTP port of a node.
 pub const LIVE: &str = "The process is running.\n";
@@ -28,31 +28,48 @@ const YAML: &str = "application/x-yaml";
 const MADE_BYTES: usize = 16 << 20;
 
 const HTML: &str = "text/html; charset=utf-8";
-/// The page is text and a style sheet in itself; nothing that a member calls itself may become more.
-const ONLY_STYLE: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 
-/// What an operator's listener serves: `/metrics`, `/readyz`, `/livez` as beside the session API, and at `/` a page of
-/// HTML. No sessions. Each of the two is made anew for each request; `patience` is how long `/readyz` may take.
+/// What an operator's listener shows to people, in HTML with one style sheet and one script inside.
+#[derive(Debug, Clone)]
+pub struct OperatorPages<F> {
+    /// Makes the page at `/`, anew for each request.
+    pub status: F,
+    /// The page at `/runbook`.
+    pub runbook: String,
+    /// The text of the element `style` of both. A browser uses no other.
+    pub style: &'static str,
+    /// The text of the element `script` of the first. A browser runs no other.
+    pub script: &'static str,
+}
+
+/// What an operator's listener serves: `/metrics`, `/readyz`, `/livez` as beside the session API, and pages for people at
+/// `/` and `/runbook`. No sessions. `metrics` is made anew for each request; `patience` is how long `/readyz` may take.
 pub fn admin_router<S: Sessions, P: Future<Output = String> + Send>(
     sessions: &Arc<S>,
     patience: Duration,
     metrics: impl Fn() -> String + Send + Sync + 'static,
-    page: impl Fn() -> P + Clone + Send + Sync + 'static,
+    pages: OperatorPages<impl Fn() -> P + Clone + Send + Sync + 'static>,
 ) -> Router {
-    let room = Room::unmeasured(MADE_BYTES);
-    let page = move |request: Request| {
-        let (page, room) = (page(), Arc::clone(&room));
-        async move {
-            let mut response = made(request, HTML, page.await, &room).await;
-            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(ONLY_STYLE));
-            response
-        }
+    let OperatorPages { status, runbook, style, script } = pages;
+    let (room, runbook) = (Room::unmeasured(MADE_BYTES), Bytes::from(runbook));
+    let policy = content_policy::policy(style, script);
+    let guarded = move |mut response: Response| {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy.clone());
+        response
     };
-    probes(sessions, patience, metrics).route("/", only_get(get(page))).fallback(|| {
-        let mut response = answer(TEXT, "There is nothing here; / is the status page.\n");
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        std::future::ready(response)
-    })
+    let guards = guarded.clone();
+    let status = move |request: Request| {
+        let (page, room, guards) = (status(), Arc::clone(&room), guards.clone());
+        async move { guards(made(request, HTML, page.await, &room).await) }
+    };
+    probes(sessions, patience, metrics)
+        .route("/", only_get(get(status)))
+        .route("/runbook", only_get(get(move || std::future::ready(guarded(answer(HTML, runbook.clone()))))))
+        .fallback(|| {
+            let mut response = answer(TEXT, "There is nothing here; / is the status page.\n");
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            std::future::ready(response)
+        })
 }
 
 /// The endpoints beside the session API: GET and HEAD only; a query string does not matter.

@@ -1,5 +1,7 @@
 mod declarations;
 pub mod declared;
+mod namespaces;
+mod totals;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,12 +11,15 @@ use prometheus::{
     Encoder as _, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder,
 };
-use sessile_core::Limit;
+use sessile_core::{Limit, NamespaceId};
 
 use crate::SessionsError;
 use crate::problem::FAILURES;
 
 pub use declarations::ALL as HTTP_METRICS;
+use namespaces::NamespaceRequests;
+pub use namespaces::Operation;
+pub use totals::{RequestTotals, WAIT_BOUNDS, WAIT_RANGES};
 
 /// Kask's buckets, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
@@ -58,6 +63,7 @@ struct Inner {
     failed: IntCounterVec,
     aborted: IntCounterVec,
     limited: IntCounterVec,
+    by_namespace: NamespaceRequests,
     series: [[OnceLock<Series>; CODES.len()]; METHODS.len()],
     open: IntGaugeVec,
     accepted: IntCounterVec,
@@ -171,6 +177,7 @@ impl HttpMetrics {
             failed,
             aborted: declarations::ABORTED.register_counter(registry)?,
             limited: declarations::LIMITED.register_counter(registry)?,
+            by_namespace: NamespaceRequests::default(),
             series: Default::default(),
             open: declarations::OPEN.register_gauge(registry)?,
             accepted: declarations::ACCEPTED.register_counter(registry)?,
@@ -199,6 +206,19 @@ impl HttpMetrics {
             reloads,
             listener: listener.into(),
         }
+    }
+
+    /// A request asks that of a session of that namespace, which has let it in.
+    pub(crate) fn of_namespace(&self, namespace: NamespaceId, method: &Method) {
+        if let Some(operation) = Operation::of(method) {
+            self.0.by_namespace.count(namespace, operation);
+        }
+    }
+
+    /// How many requests a namespace has let in since the process started, in the order of [`Operation::ALL`]. Metrics show
+    /// them by the name that the namespace has.
+    pub fn namespace_requests(&self, namespace: NamespaceId) -> [u64; Operation::ALL.len()] {
+        self.0.by_namespace.of(namespace)
     }
 
     pub(crate) fn watch(&self, method: &Method) -> Watch<'_> {

@@ -13,13 +13,16 @@
 
 mod addresses;
 mod admin;
+mod backup;
 mod block;
 mod check;
 mod cluster;
 mod describe;
 mod document;
+mod environment;
 mod fault;
 mod http_limits;
+mod keys;
 mod listen;
 mod listen_unix;
 mod load;
@@ -27,10 +30,14 @@ mod log_level;
 mod namespaces;
 mod openapi;
 mod operator_tokens;
+mod origins;
+mod page;
+mod place;
 mod read;
 mod storage;
 mod tls;
 mod token_file;
+mod traces;
 
 use std::time::Duration;
 
@@ -38,7 +45,9 @@ use sessile_core::{BaseUri, NamespaceSettings, ReadConsistency, TtlPolicy};
 use sessile_http::TlsFiles;
 
 pub use admin::AdminListener;
+pub use backup::BackupSchedule;
 pub use cluster::{ClusterConfig, Plaintext};
+pub use environment::Environment;
 pub use fault::ConfigError;
 pub use http_limits::HttpLimits;
 pub use listen::ListenAddress;
@@ -46,18 +55,17 @@ pub use listen_unix::ListenUnix;
 pub use log_level::LogLevel;
 pub use openapi::OpenApi;
 pub use operator_tokens::OperatorTokens;
+pub use origins::Origins;
+pub(crate) use page::page;
 pub use storage::Storage;
 pub use token_file::TokenFile;
+pub use traces::{TraceEndpoint, TraceExport};
 
 /// The largest file that is read. A full configuration is 2 KB.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Where `serve` looks for its file.
 pub const DEFAULT_FILE: &str = "/etc/sessile/config.yaml";
-
-/// How long the requests in flight may take when the process is told to stop: longer than any of them may take, and
-/// shorter than the 30 s after which Kubernetes kills.
-const DEFAULT_GRACE_MS: u64 = 10_000;
 
 /// Everything a node is told. Made by [`Config::load`], [`Config::parse`] or [`Config::dev`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +100,10 @@ pub struct Config {
     pub cluster: Option<ClusterConfig>,
     /// The second HTTP listener: metrics, probes and a status page.
     pub admin: Option<AdminListener>,
+    /// The backups that the node makes by itself; `None` for none.
+    pub backup: Option<BackupSchedule>,
+    /// Which requests are traced, and where their spans go; `None` for none.
+    pub traces: Option<TraceExport>,
     /// How long it serves on, not ready, when the process is told to stop: until balancers look away.
     pub shutdown_notice: Duration,
     /// How long the requests in flight may take after that.

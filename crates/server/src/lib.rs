@@ -12,6 +12,7 @@ compile_error!(
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+mod backup;
 mod bench;
 mod build_info;
 mod cli;
@@ -24,6 +25,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod golden;
 mod hardening;
+mod import;
 mod listeners;
 pub mod logging;
 mod metrics;
@@ -31,15 +33,19 @@ mod namespace;
 pub mod node;
 mod operate;
 pub mod output;
+mod progress;
 mod ready_patience;
 pub mod reloads;
 mod resources;
 mod serve;
+mod session_client;
 mod sessions;
 pub mod signals;
 mod status;
 pub mod systemd;
+mod traces;
 mod unix_socket;
+mod unix_user;
 mod value_parsers;
 mod watchdog;
 

@@ -1,19 +1,23 @@
 //! A node and its HTTP listeners, wired by one configuration.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use sessile_cluster::{OperatorToken, Operators, Right};
+use sessile_cluster::{Cluster, OperatorToken, Operators, Right};
 use sessile_embed::{Error, Node, OldData, Setting};
-use sessile_http::{Drained, Server, Tls};
+use sessile_http::{Drained, OperatorPages, Server, Tls};
 use sessile_store::StoreError;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::backup;
 use crate::config::{Config, OperatorTokens, TokenFile};
 use crate::exit::{Failure, Status};
 use crate::listeners::{Listeners, address_of};
@@ -21,8 +25,11 @@ use crate::metrics::Metrics;
 use crate::reloads::Reloads;
 use crate::resources::Resources;
 use crate::sessions::ClusterSessions;
-use crate::status::page;
+use crate::status::last_hour::{DiskBytes, LastHour, SAMPLE_EVERY, Sample};
+use crate::status::seen::Seen;
+use crate::status::{markup, page, runbook};
 use crate::systemd::{Notifier, Sockets};
+use crate::traces::Exporter;
 use crate::watchdog;
 
 /// What whoever runs a node gives it, and hears from it.
@@ -56,14 +63,15 @@ pub async fn run(
     stop: CancellationToken,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> anyhow::Result<ExitCode> {
-    let resources = Resources::of(&config)?;
+    let exporter = exporter(&config);
+    let resources = Resources::of(&config)?.traced(exporter.as_ref().map(Exporter::tracer));
     // The ports first: when one is taken, nothing has changed on disk.
     let Listeners { api, unix, peers, admin } = Listeners::bind(&config, sockets).await?;
     let address = address_of(&api)?;
     // HTTP from here on: a check of the state may take a while, and whoever asks meanwhile is told that this node lives
     // and is not ready. Requests wait for it inside their deadline.
     let sessions = Arc::new(ClusterSessions::new(config.http.ready_patience));
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(resources.tracer.clone())?);
     let tls = config.tls.clone().map(|files| metrics.tls("api", files)).transpose();
     let tls = tls.map_err(|error| Failure::new(Status::Usage, error))?;
     if let Some(tls) = tls.clone() {
@@ -90,12 +98,23 @@ pub async fn run(
     let node = Node::start(node_config, Setting { peers, watch });
     let run_node = async {
         let started = || listening(address);
-        let ended = attend(&node, config.shutdown_notice, &course, &sessions, &metrics, started).await;
+        let ended = attend(&node, &config, &course, &sessions, &metrics, started).await;
         // The node is not ready any more, so that a balancer looks away while what is in flight is finished.
         course.close_listeners.cancel();
         ended
     };
-    let (ended, served) = tokio::join!(run_node, serve);
+    let both = async { tokio::join!(run_node, serve) };
+    let (ended, served) = match exporter {
+        None => both.await,
+        Some(mut exporter) => {
+            let both = tokio::select! {
+                both = both => both,
+                never = exporter.run() => match never {},
+            };
+            exporter.end().await;
+            both
+        }
+    };
     served?;
     ended?;
     node.shutdown().await.map_err(failure)?;
@@ -107,7 +126,7 @@ pub async fn run(
 /// Attends the node until it has left after it was told to stop, or has ended by itself.
 async fn attend(
     node: &Node,
-    notice: Duration,
+    config: &Config,
     Course { stop, close_listeners, notifier }: &Course,
     sessions: &ClusterSessions,
     metrics: &Metrics,
@@ -115,30 +134,43 @@ async fn attend(
 ) -> anyhow::Result<()> {
     let start = async {
         if !node.opened().await {
-            return Ok(false);
+            return Ok(None);
         }
         // The ports are bound and the disk is in order. What is waited for from here on are other nodes, which may wait for
         // this one to have started: three that are started one after the other would wait for ever.
         notifier.started("waiting for its cluster");
-        let Some(cluster) = node.cluster().await else { return Ok(false) };
+        let Some(cluster) = node.cluster().await else { return Ok(None) };
         metrics.add_node(cluster.clone())?;
-        sessions.serve(cluster);
+        sessions.serve(cluster.clone());
         started();
         notifier.status("a member of its cluster");
-        anyhow::Ok(true)
+        anyhow::Ok(Some(cluster))
     };
-    if stop.run_until_cancelled(start).await.transpose()? != Some(true) {
-        return Ok(());
-    }
+    let Some(cluster) = stop.run_until_cancelled(start).await.transpose()?.flatten() else { return Ok(()) };
     let leave = async {
         stop.cancelled().await;
-        leave(node, notice, close_listeners).await;
+        leave(node, config.shutdown_notice, close_listeners).await;
     };
     tokio::select! {
         () = leave => {}
+        never = keep_backups(config, cluster, metrics) => match never {},
         _ = node.failed() => {}
     }
     Ok(())
+}
+
+/// What sends spans on, if the configuration names a collector.
+fn exporter(config: &Config) -> Option<Exporter> {
+    let traces = config.traces.as_ref()?;
+    let node = config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name);
+    Some(Exporter::new(traces.endpoint.clone(), config.service_name.clone(), node.clone()))
+}
+
+/// Makes backups by itself, if the configuration says so.
+async fn keep_backups(config: &Config, cluster: Cluster, metrics: &Metrics) -> Infallible {
+    let Some(schedule) = &config.backup else { return pending().await };
+    let name = config.cluster.as_ref().map_or(&config.service_name, |cluster| &cluster.name);
+    backup::keep_making(schedule, name, &cluster, &metrics.backups).await
 }
 
 /// Says that it is not ready, gives leadership away, and meanwhile serves: with a notice period as before, because a
@@ -250,26 +282,44 @@ async fn serve_admin(
         let metrics = Arc::clone(metrics);
         move || metrics.render()
     };
-    let page = {
-        let sessions = Arc::clone(sessions);
+    let hour = Arc::new(LastHour::default());
+    let status = {
+        let (sessions, hour) = (Arc::clone(sessions), Arc::clone(&hour));
         move || {
-            let sessions = Arc::clone(&sessions);
+            let (sessions, hour) = (Arc::clone(&sessions), Arc::clone(&hour));
             async move {
                 match sessions.started() {
-                    Some(cluster) => page::render(Some(&cluster.cluster_status().await)),
+                    Some(cluster) => page::render(Some(&Seen::of(cluster, &hour).await)),
                     None => page::render(None),
                 }
             }
         }
     };
-    let router = sessile_http::admin_router(sessions, resources.config.http.request_timeout, exposition, page);
+    let pages = OperatorPages { status, runbook: runbook::render(), style: markup::STYLE, script: page::SCRIPT };
+    let router = sessile_http::admin_router(sessions, resources.config.http.request_timeout, exposition, pages);
     let router = match token {
         Some(file) => sessile_http::bearer_only(router, is_token(file, reloads)),
         None => router,
     };
     let server = Server::with_tls(router, resources.admin_limits(), &metrics.http, "admin", tls.clone());
-    let (drained, watched) = tokio::join!(server.serve(listener, close.clone()), watch(tls, close));
+    let measure = close.run_until_cancelled(measure(&hour, sessions, metrics));
+    let (drained, watched, _) = tokio::join!(server.serve(listener, close.clone()), watch(tls, close.clone()), measure);
     watched.map(|()| Some(drained))
+}
+
+/// Keeps what the status page shows of the last hour. Goes on until it is dropped.
+async fn measure(hour: &LastHour, sessions: &ClusterSessions, metrics: &Metrics) {
+    let mut rounds = interval(SAMPLE_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        let status = sessions.started().map(|cluster| cluster.status());
+        let used = |status: &sessile_cluster::Status| status.state_bytes.saturating_add(status.log_bytes);
+        let disk = status.as_ref().map(|status| DiskBytes { used: used(status), free: status.disk_free_bytes });
+        let namespaces = status.iter().flat_map(|status| status.namespaces.iter());
+        let namespaces = namespaces.map(|(id, _)| (id, metrics.http.namespace_requests(id))).collect();
+        hour.note(Sample { at: Instant::now(), requests: metrics.http.totals(), disk }, namespaces);
+    }
 }
 
 /// Whether somebody shows what is in that file: read again whenever all is reloaded.

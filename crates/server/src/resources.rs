@@ -2,7 +2,8 @@
 
 use sessile_cluster::Operators;
 use sessile_embed::{Config as NodeConfig, Memory, OldData};
-use sessile_http::{ApiConfig, Limits};
+use sessile_http::{ApiConfig, Limits, Traces};
+use sessile_trace::Tracer;
 use tracing::{info, warn};
 
 use crate::build_info::build_info;
@@ -15,6 +16,8 @@ pub(crate) struct Resources<'a> {
     pub(crate) config: &'a Config,
     descriptors: Descriptors,
     memory: Memory,
+    /// Where spans go; `None` where nothing is traced.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 impl<'a> Resources<'a> {
@@ -46,7 +49,12 @@ impl<'a> Resources<'a> {
             table_files = descriptors.tables,
             "what this node may take"
         );
-        Ok(Self { config, descriptors, memory })
+        Ok(Self { config, descriptors, memory, tracer: None })
+    }
+
+    /// The same, with spans that go there.
+    pub(crate) fn traced(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// What the node is told.
@@ -65,6 +73,7 @@ impl<'a> Resources<'a> {
             namespaces: config.namespaces.clone(),
             operators,
             admin_socket: true,
+            tracer: self.tracer.clone(),
             member: config.cluster.as_ref().map(|cluster| cluster.member(self.descriptors.peers)),
         }
     }
@@ -80,12 +89,18 @@ impl<'a> Resources<'a> {
             max_answer_bytes: self.memory.answers,
             request_timeout: config.http.request_timeout,
             body_timeout: config.http.body_timeout,
+            traces: self.traces(),
             build: build_info(),
             openapi: match &config.openapi {
                 OpenApi::BuiltIn => None,
                 OpenApi::File { content, .. } => Some(content.clone()),
             },
         }
+    }
+
+    fn traces(&self) -> Option<Traces> {
+        let one_of = self.config.traces.as_ref()?.one_of;
+        Some(Traces { tracer: self.tracer.clone()?, one_of })
     }
 
     /// Of the session API's listener.

@@ -2,10 +2,32 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use sessile_store::engine::EngineKind;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::config::ListenAddress;
+
+/// The engines, each with what it is for.
+pub(crate) fn engines() -> impl TypedValueParser<Value = EngineKind> {
+    let possible = EngineKind::ALL.map(|engine| {
+        let help = match engine {
+            EngineKind::Fjall => "For every size",
+            EngineKind::Sled => "For small stores; outlives kill -9, not a power cut",
+            EngineKind::Other(_) => "Of a test",
+        };
+        PossibleValue::new(engine.name()).help(help)
+    });
+    PossibleValuesParser::new(possible).try_map(|name| name.parse::<EngineKind>())
+}
+
+/// A member, and where it is.
+pub(crate) fn member_at(text: &str) -> Result<(String, ListenAddress), String> {
+    let expected = "MEMBER=HOST:PORT was expected, such as n2=10.1.0.2:7081";
+    let (member, at) = text.split_once('=').filter(|(member, _)| !member.is_empty()).ok_or(expected)?;
+    Ok((member.to_owned(), address(at)?))
+}
 
 /// An address to connect to.
 pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {

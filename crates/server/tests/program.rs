@@ -54,12 +54,32 @@ fn check_config_prints_a_file_that_it_accepts_again() {
     assert_eq!((first.status.code(), text(&first.stderr).as_str()), (Some(0), ""));
     let printed = text(&first.stdout);
     assert!(printed.starts_with("# warning: `cassandra` has no effect"), "{printed}");
-    assert!(printed.contains("\nlisten_port: 8081\n") && printed.contains("\n  engine: fjall\n"), "{printed}");
+    assert!(printed.contains("\nlisten_port: 8081  # line 5\n"), "{printed}");
+    assert!(printed.contains("\n  engine: fjall  # default\n"), "{printed}");
     let copy = directory.path().join("copy.yaml");
     std::fs::write(&copy, &printed).unwrap();
     let second = text(&sessile(&["check-config", copy.to_str().unwrap()]).stdout);
-    let values = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    let values = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(values(&second), values(&printed));
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_check_config_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yaml");
+    std::fs::write(&file, "listen_port: 1\n").unwrap();
+    let checked = |port: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+        command.arg("check-config").arg(&file).env("SESSILE_LISTEN_PORT", port).output().expect("the program starts")
+    };
+    let printed = text(&checked("2").stdout);
+    assert!(printed.contains("\nlisten_port: 2  # SESSILE_LISTEN_PORT in the environment\n"), "{printed}");
+    let refused = checked("x");
+    let sentence = "sessile: SESSILE_LISTEN_PORT in the environment: `listen_port` must be a whole number from 0 to 65535, not \"x\"\n";
+    assert_eq!((refused.status.code(), text(&refused.stderr).as_str()), (Some(64), sentence));
 }
 
 #[test]

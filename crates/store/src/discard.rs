@@ -45,16 +45,40 @@ impl DataDir {
 
     /// What is in the directory besides what makes it one of ours.
     fn data(&self) -> Result<Vec<String>, StoreError> {
+        let mut names = self.names()?;
+        names.retain(|name| ![marks::FORMER, marks::REJOINED].contains(&&**name) && !name.starts_with(ASIDE));
+        Ok(names)
+    }
+
+    /// The same, with what was set aside and the marks of that.
+    fn names(&self) -> Result<Vec<String>, StoreError> {
         let entries = fs::read_dir(self.path()).map_err(StoreError::io("list", self.path()))?;
         let mut names = Vec::new();
         for entry in entries {
             let name = entry.map_err(StoreError::io("list", self.path()))?.file_name().to_string_lossy().into_owned();
-            if !Self::is_frame(&name) && ![marks::FORMER, marks::REJOINED].contains(&&*name) && !name.starts_with(ASIDE)
-            {
+            if !Self::is_frame(&name) {
                 names.push(name);
             }
         }
         Ok(names)
+    }
+
+    /// Whether nothing is in it but what makes it one of ours.
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.names()?.is_empty())
+    }
+
+    /// Removes what a restore that was cut short has made: all that is in it, and its mark last.
+    pub(crate) fn clear(&self) -> Result<(), StoreError> {
+        let mut names = self.names()?;
+        names.sort_by_key(|name| name == marks::RESTORING);
+        for name in names {
+            let path = self.path().join(name);
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(StoreError::io("remove", &path))?;
+            sync_dir(self.path())?;
+        }
+        Ok(())
     }
 
     /// Whether its node never belonged to a cluster, by all that can be read.

@@ -94,6 +94,34 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// A backup is not what was written, or not what is needed. Nothing was changed by it.
+    #[error("the backup cannot be used: {what}")]
+    Backup {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A backup cannot be written.
+    #[error("the backup cannot be written: {source}")]
+    BackupUnwritable {
+        /// Why.
+        source: io::Error,
+    },
+    /// A restore or a rescue was cut short: what is there is neither what it was nor what it was to be.
+    #[error("in {} a {act} was cut short; do it again, with the same command", .dir.display())]
+    CutShort {
+        /// The data directory.
+        dir: PathBuf,
+        /// What was done.
+        act: &'static str,
+    },
+    /// Nothing can be restored into a directory that a node has its data in, or rescued from one without.
+    #[error("{}: {what}", .dir.display())]
+    Unsuited {
+        /// The data directory.
+        dir: PathBuf,
+        /// Why, and what to do.
+        what: String,
+    },
     /// Log and state are not of the same node, or not of the same history, or one of them is lost.
     #[error(
         "{} cannot be used: {what}; restore a backup, or start with `serve --discard-data-and-rejoin`, which sets the \

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+pub use crate::backup::fuzzing::backup;
 pub use crate::log::fuzzing::log_recovery;
 pub use crate::state::fuzzing::{record, row, snapshot};
 use crate::types::log_id;

@@ -12,6 +12,7 @@
 //! ├── RESERVED   before that: the cluster that is being made and that it promised itself to
 //! ├── FORMER     the cluster it once held: it may join one, and never begin one
 //! ├── CLEAN      there after a clean stop only
+//! ├── RESTORING, RESCUING   there while a backup, or a survivor, is being made a cluster of one
 //! ├── log/       the Raft log: entries, vote, committed index, node id
 //! ├── state/     CURRENT names the directory of the engine that is in use
 //! └── state.damaged-N/, discarded-N/   what was set aside, never deleted
@@ -21,6 +22,8 @@ pub mod engine;
 pub mod log;
 
 mod access;
+mod alone;
+mod backup;
 mod codec;
 mod data_dir;
 mod discard;
@@ -32,23 +35,26 @@ mod give_way;
 mod identity;
 mod key_file;
 mod log_store;
+mod log_tail;
 mod marks;
 mod off_the_runtime;
 mod opening;
 mod pristine;
 mod progress;
 mod recovering;
+mod rescue;
 mod retention;
 mod state;
 mod store;
 mod types;
 
 mod wire {
-    //! Generated from proto/sessile/v1/{log,snapshot}.proto, and kept in proto/generated.
+    //! Generated from proto/sessile/v1/{log,snapshot,backup}.proto, and kept in proto/generated.
     #![allow(missing_docs, clippy::all, unreachable_pub)]
     include!("../../../proto/generated/store.rs");
 }
 
+pub use backup::{BackupHead, BackupSummary, BackupWriter, NamespaceSummary, Restored, restore, verify};
 pub use codec::{CodecError, decode_entry, decode_membership, encode_entry, encode_membership};
 pub use data_dir::{ADMIN_SOCKET, DataDir};
 pub use durations::{DurationCounts, Durations};
@@ -62,6 +68,7 @@ pub use opening::Opening;
 pub use pristine::PristineStore;
 pub use progress::{Progress, Step};
 pub use recovering::RecoveringStore;
+pub use rescue::{Rescue, RescuePlan};
 pub use retention::{LogSegment, Retention};
 pub use state::{
     CheckReport, KeyList, ListedKey, LiveRecord, PAGE_RECORDS, Reaped, SessionState, Snapshot, SnapshotChunks,

@@ -29,6 +29,10 @@ const CONDEMNED: &str = "CONDEMNED";
 const MOMENT: &str = "MOMENT";
 /// The cluster that a node without one has promised itself to.
 const RESERVED: &str = "RESERVED";
+/// There while a backup is being made a node's data.
+pub(crate) const RESTORING: &str = "RESTORING";
+/// There while a node is being made the only member of a new cluster: that cluster.
+const RESCUING: &str = "RESCUING";
 
 /// How long after it came back as a new node by itself a directory does so again. Whoever is replaced twice in so short a time
 /// comes and goes, or somebody undoes what it does: that is a matter for an operator. Longer than it takes until a voter is
@@ -121,6 +125,43 @@ pub(crate) fn is_condemned(dir: &DataDir) -> Result<bool, StoreError> {
 
 pub(crate) fn remove_condemned(dir: &DataDir) -> Result<(), StoreError> {
     dir.remove_durably(CONDEMNED)
+}
+
+/// An error if a restore or a rescue was cut short here.
+pub(crate) fn assert_finished(dir: &DataDir) -> Result<(), StoreError> {
+    for (mark, act) in [(RESTORING, "restore"), (RESCUING, "rescue")] {
+        if dir.read(mark)?.is_some() {
+            return Err(StoreError::CutShort { dir: dir.path().into(), act });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn is_restoring(dir: &DataDir) -> Result<bool, StoreError> {
+    Ok(dir.read(RESTORING)?.is_some())
+}
+
+pub(crate) fn begin_restoring(dir: &DataDir) -> Result<(), StoreError> {
+    dir.write_durably(RESTORING, b"a backup is being restored here\n")
+}
+
+pub(crate) fn end_restoring(dir: &DataDir) -> Result<(), StoreError> {
+    dir.remove_durably(RESTORING)
+}
+
+/// The new cluster of a rescue that was begun; `None` without one.
+pub(crate) fn rescuing(dir: &DataDir) -> Result<Option<ClusterId>, StoreError> {
+    let Some(bytes) = dir.read(RESCUING)? else { return Ok(None) };
+    let unreadable = |error| dir.disagreement(format!("{RESCUING} cannot be read: {error}"));
+    unseal(&bytes).map(Some).map_err(unreadable)
+}
+
+pub(crate) fn begin_rescuing(dir: &DataDir, cluster: ClusterId) -> Result<(), StoreError> {
+    dir.write_durably(RESCUING, &seal(&cluster))
+}
+
+pub(crate) fn end_rescuing(dir: &DataDir) -> Result<(), StoreError> {
+    dir.remove_durably(RESCUING)
 }
 
 /// When a member last noted that it ran, by what no clock that is set can change.

@@ -8,7 +8,7 @@
 //! yes    yes      whole                        Member
 //! yes    yes      lost, damaged or too old     Member, if the log reaches back to its beginning and makes it again;
 //!                                              Recovering, if it does not
-//! anything else: something is lost that nobody can make again, or ids disagree: refused
+//! anything else: something is lost that nobody can make again, or ids disagree, or a restore or rescue was cut short: refused
 //! ```
 //!
 //! The node's secret key ([`KeyFile`]) is a matter of its own. A new node makes one, and so does a member for which the
@@ -83,6 +83,7 @@ impl Opening {
     /// # Errors
     /// The disk; and what cannot be gone on with without a guess, by name. Then nothing in the directory was changed.
     pub fn open(dir: DataDir, options: &StoreOptions) -> Result<Self, StoreError> {
+        marks::assert_finished(&dir)?;
         let (clean, cluster) = (marks::clean(&dir)?, marks::cluster(&dir)?);
         if marks::is_removed(&dir)? {
             return Err(StoreError::Removed { dir: dir.path().into() });

@@ -1,18 +1,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use openraft::EntryPayload;
-
-use crate::codec::{decode_entry, seal, unseal};
+use crate::codec::{seal, unseal};
 use crate::data_dir::DataDir;
 use crate::log::{LogPosition, RaftLog};
+use crate::log_tail::newest_membership;
 use crate::state::{Owner, SessionState, Snapshot, SnapshotReceiver, StateRoot};
 use crate::types::{log_id_at, position};
-use crate::{ClusterId, LogId, Member, NodeId, SnapshotMeta, Store, StoreError, StoreOptions};
+use crate::{ClusterId, LogId, Member, Membership, NodeId, SnapshotMeta, Store, StoreError, StoreOptions};
 use sessile_core::injected::decisions;
-
-/// How many entries are read at a time in the search for the newest membership.
-const SEARCH_ENTRIES: u64 = 1_024;
 
 /// What became of a state that was lost or is damaged.
 pub(crate) struct LostState {
@@ -90,25 +86,8 @@ impl RecoveringStore {
     /// The members by the newest membership entry that the log still has; without one, by what the lost state could
     /// still say. None if neither knows.
     pub fn members(&self) -> Vec<(NodeId, Member)> {
-        let logged = self.members_in_the_log();
-        if logged.is_empty() { self.lost.members.clone() } else { logged }
-    }
-
-    fn members_in_the_log(&self) -> Vec<(NodeId, Member)> {
-        let (Some(first), Some(last)) = (self.log.first_index(), self.log.last()) else { return Vec::new() };
-        let mut end = last.index + 1;
-        while end > first {
-            let start = end.saturating_sub(SEARCH_ENTRIES).max(first);
-            let records = self.log.read(start..end, usize::MAX).unwrap_or_default();
-            for record in records.into_iter().rev() {
-                let entry = decode_entry(log_id_at(record.position), record.payload);
-                if let Ok(EntryPayload::Membership(membership)) = entry.map(|entry| entry.payload) {
-                    return membership.nodes().map(|(node, member)| (*node, member.clone())).collect();
-                }
-            }
-            end = start;
-        }
-        Vec::new()
+        let of = |membership: Membership| membership.nodes().map(|(node, member)| (*node, member.clone())).collect();
+        newest_membership(&self.log).map_or_else(|| self.lost.members.clone(), of)
     }
 
     /// Begins to receive a snapshot.
@@ -117,6 +96,17 @@ impl RecoveringStore {
     /// The disk, or the engine.
     pub fn receive(&self) -> Result<SnapshotReceiver, StoreError> {
         SnapshotReceiver::new(&self.root)
+    }
+
+    /// Begins to receive a backup of that cluster.
+    pub(crate) fn receive_of(&self, cluster: ClusterId) -> Result<SnapshotReceiver, StoreError> {
+        SnapshotReceiver::of(&self.root, cluster)
+    }
+
+    /// Whether this log, replayed on top of a state of that place, makes a state again that lacks nothing.
+    pub(crate) fn reaches_back_to(&self, applied: &LogId) -> bool {
+        let wanted = position(applied);
+        self.log.position_of(wanted.index) == Some(wanted) || self.log.purged() == Some(wanted)
     }
 
     /// Fits the log to a snapshot, and puts its state in use. If the log holds exactly the snapshot's last id, what
@@ -128,6 +118,33 @@ impl RecoveringStore {
     /// another may be tried. A failed disk: the next start begins again.
     pub fn complete(self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<Store, Box<(Self, StoreError)>> {
         match self.put_in_use(snapshot, meta) {
+            Ok(state) => {
+                let Self { dir, root: StateRoot { owner, .. }, log, .. } = self;
+                Ok(Store::new(dir, owner.node, owner.cluster, log, state))
+            }
+            Err(error) => Err(Box::new((self, error))),
+        }
+    }
+
+    /// The same with a backup: also one that ends before what this log had committed, if the log, replayed on top of it,
+    /// makes up for that.
+    pub(crate) fn complete_with_backup(
+        self,
+        snapshot: Snapshot,
+        meta: &SnapshotMeta,
+    ) -> Result<Store, Box<(Self, StoreError)>> {
+        let reached = meta.last_log_id.as_ref().is_some_and(|last| self.reaches_back_to(last));
+        if !reached {
+            return self.complete(snapshot, meta);
+        }
+        let put_in_use = || {
+            let built = snapshot.into_built(&self.root, meta)?;
+            self.log.sync()?;
+            let state = SessionState::of(built)?;
+            state.persist()?;
+            Ok(state)
+        };
+        match put_in_use() {
             Ok(state) => {
                 let Self { dir, root: StateRoot { owner, .. }, log, .. } = self;
                 Ok(Store::new(dir, owner.node, owner.cluster, log, state))

@@ -13,6 +13,7 @@ mod history;
 pub mod linearizability;
 mod load;
 mod network;
+pub mod outages;
 pub mod performance;
 mod ports;
 mod power;

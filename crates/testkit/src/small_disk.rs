@@ -69,6 +69,17 @@ impl Ballast {
         Ok(())
     }
 
+    /// Takes so much that so many bytes are left.
+    pub fn leaves(&self, bytes: u64) -> io::Result<()> {
+        let file = File::create(&self.0)?;
+        let space = rustix::fs::fstatvfs(&file)?;
+        let takes = (space.f_bavail * space.f_frsize).saturating_sub(bytes);
+        if takes > 0 {
+            fallocate(&file, FallocateFlags::empty(), 0, takes)?;
+        }
+        Ok(())
+    }
+
     /// Gives it back.
     pub fn goes(&self) -> io::Result<()> {
         fs::remove_file(&self.0)
@@ -107,6 +118,9 @@ mod tests {
         let full = fs::write(dir.path().join("another"), [1; 4096]).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         ballast.goes().unwrap();
+        ballast.leaves(8 << 20).unwrap();
+        let too_much = fs::write(dir.path().join("another"), vec![1; 9 << 20]).unwrap_err();
+        assert_eq!(too_much.kind(), io::ErrorKind::StorageFull);
         fs::write(dir.path().join("another"), vec![1; 1 << 20]).unwrap();
         drop(disk);
         assert!(!path.exists());

@@ -3,24 +3,27 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use openraft::base::BoxStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
+use super::backup::bytes_of;
 use super::same_machine;
 use crate::tokens::{Purpose, Secret, Side};
 use crate::transport::{Handshake, Reach, connect_over, connect_to_socket, connect_without_a_key, socket_in};
 use crate::wire::access_client::AccessClient;
 use crate::wire::admin_client::AdminClient as Grpc;
 use crate::wire::{
-    AddLearnerRequest, AddTokenRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, EnterRequest,
-    HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListKeysRequest,
-    ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse, ListTokensRequest, ListTokensResponse,
-    NamespaceResponse, PromoteRequest, ProveAccessRequest, ProveAccessResponse, RemoveRequest, RemoveTokenRequest,
-    ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse,
-    StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest,
-    TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
+    AddLearnerRequest, AddTokenRequest, BackupPart, BackupRequest, ChangeResponse, CreateNamespaceRequest,
+    DropNamespaceRequest, EnterRequest, HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest,
+    ListGroupsResponse, ListKeysRequest, ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse,
+    ListTokensRequest, ListTokensResponse, MemberAddress, MoveAddressesRequest, NamespaceResponse, PromoteRequest,
+    ProveAccessRequest, ProveAccessResponse, RemoveRequest, RemoveTokenRequest, ReplaceRequest, RotateKeyRequest,
+    SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
+    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
+    TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// Why an admin call did not do what was asked. A script tells the kinds apart; a person reads the text.
@@ -195,6 +198,14 @@ impl AdminClient {
         })
     }
 
+    /// Tells that node where members are reached now, without a leader.
+    pub fn move_addresses(&mut self, moves: Vec<MemberAddress>) -> Answer<'_, ChangeResponse> {
+        Box::pin(async move {
+            let answer = self.grpc.move_addresses(MoveAddressesRequest { moves }).await;
+            self.answer(answer)
+        })
+    }
+
     /// Changes where a member is reached.
     pub fn set_address(&mut self, request: SetAddressRequest) -> Answer<'_, ChangeResponse> {
         Box::pin(async move {
@@ -282,6 +293,16 @@ impl AdminClient {
         Box::pin(async move {
             let answer = self.grpc.list_keys(request).await;
             self.stream(answer)
+        })
+    }
+
+    /// A backup of all sessions: first its head, and then the chunks, as [`sessile_store::BackupWriter`] takes them.
+    pub fn backup(&mut self, even_behind: bool) -> Answer<'_, Answers<Bytes>> {
+        Box::pin(async move {
+            let answer = self.grpc.backup(BackupRequest { even_behind }).await;
+            let parts: Answers<BackupPart> = self.stream(answer)?;
+            let empty = || AdminError { kind: AdminErrorKind::Other, text: "a part of the backup is empty".to_owned() };
+            Ok(parts.map(move |part| part.and_then(|part| bytes_of(part).ok_or_else(empty))).boxed())
         })
     }
 

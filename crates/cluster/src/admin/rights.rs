@@ -76,6 +76,7 @@ mod tests {
         let expected = [
             ("AddLearner", Right::Admin),
             ("AddToken", Right::Admin),
+            ("Backup", Right::Admin),
             ("CreateNamespace", Right::Admin),
             ("DropNamespace", Right::Admin),
             ("History", Right::Read),
@@ -84,6 +85,7 @@ mod tests {
             ("ListKeys", Right::Read),
             ("ListNamespaces", Right::Read),
             ("ListTokens", Right::Read),
+            ("MoveAddresses", Right::Admin),
             ("Promote", Right::Admin),
             ("Remove", Right::Admin),
             ("RemoveToken", Right::Admin),

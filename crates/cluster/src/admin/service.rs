@@ -8,8 +8,10 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
+use super::backup::backup;
 use super::keys::Shown;
 use super::managed::ManagedMember;
+use super::move_addresses::move_addresses;
 use super::passing_on::{AdminService, Other, author};
 use super::set_time::set_time;
 use super::status;
@@ -19,13 +21,13 @@ use crate::transport::why_silent;
 use crate::wire::admin_client::AdminClient;
 use crate::wire::admin_server::Admin;
 use crate::wire::{
-    AddLearnerRequest, AddTokenRequest, ChangeResponse, CreateNamespaceRequest, DropNamespaceRequest, HistoryRequest,
-    HistoryResponse, InitRequest, InitResponse, ListGroupsRequest, ListGroupsResponse, ListKeysRequest,
-    ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse, ListTokensRequest, ListTokensResponse,
-    NamespaceResponse, PromoteRequest, RemoveRequest, RemoveTokenRequest, ReplaceRequest, RotateKeyRequest,
-    SetAddressRequest, SetNamespaceRequest, SetTimeRequest, SetTimeResponse, StatusRequest, StatusResponse,
-    TransferLeaderRequest, TransferLeaderResponse, TriggerSnapshotRequest, TriggerSnapshotResponse,
-    TruncateNamespaceRequest, WatchMembershipRequest,
+    AddLearnerRequest, AddTokenRequest, BackupPart, BackupRequest, ChangeResponse, CreateNamespaceRequest,
+    DropNamespaceRequest, HistoryRequest, HistoryResponse, InitRequest, InitResponse, ListGroupsRequest,
+    ListGroupsResponse, ListKeysRequest, ListKeysResponse, ListNamespacesRequest, ListNamespacesResponse,
+    ListTokensRequest, ListTokensResponse, MoveAddressesRequest, NamespaceResponse, PromoteRequest, RemoveRequest,
+    RemoveTokenRequest, ReplaceRequest, RotateKeyRequest, SetAddressRequest, SetNamespaceRequest, SetTimeRequest,
+    SetTimeResponse, StatusRequest, StatusResponse, TransferLeaderRequest, TransferLeaderResponse,
+    TriggerSnapshotRequest, TriggerSnapshotResponse, TruncateNamespaceRequest, WatchMembershipRequest,
 };
 
 /// How long a new cluster of one may take to be ready.
@@ -77,6 +79,7 @@ fn answer(changed: Changed) -> Response<ChangeResponse> {
 impl Admin for AdminService {
     type WatchMembershipStream = BoxStream<'static, Result<StatusResponse, Status>>;
     type ListKeysStream = BoxStream<'static, Result<ListKeysResponse, Status>>;
+    type BackupStream = BoxStream<'static, Result<BackupPart, Status>>;
     type RevealKeysStream = BoxStream<'static, Result<ListKeysResponse, Status>>;
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
@@ -268,6 +271,12 @@ impl Admin for AdminService {
         }
     }
 
+    async fn move_addresses(&self, request: Request<MoveAddressesRequest>) -> Result<Response<ChangeResponse>, Status> {
+        self.among_peers()?;
+        let moves = request.into_inner().moves;
+        move_addresses(&*self.member()?, self.this(), moves).await.map(Response::new)
+    }
+
     async fn history(&self, _: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
         let group = &*self.member()?.group;
         let kept = group.state.rules() >= RulesVersion::HISTORY;
@@ -374,6 +383,12 @@ impl Admin for AdminService {
         let (member, author) = (self.member()?, author(&request));
         let listed = self.lists.list(&member, &author, request.into_inner(), Shown::Revealed, self.stop.clone());
         listed.await.map(Response::new)
+    }
+
+    async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let (member, author) = (self.member()?, author(&request));
+        let even_behind = request.into_inner().even_behind;
+        backup(&member, &author, self.this().into(), even_behind, self.stop.clone()).await.map(Response::new)
     }
 
     async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {

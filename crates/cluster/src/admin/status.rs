@@ -93,7 +93,7 @@ async fn status_of(managed: &ManagedMember, mut status: StatusResponse) -> Statu
     status.pending_change = pending(&membership, is_committed, |node| group.name_of(node), is_well).unwrap_or_default();
     status.joint = membership.membership().get_joint_config().len() > 1;
     status.ready = managed.readiness.prove(Instant::now() + group.timing.read_round()).await.is_ok();
-    status.alerts = health.alerts();
+    status.alerts = health.alert_texts();
     status.removed = group.state.removed().len() as u64;
     status.rules = group.state.rules().number();
     status.clock_ms = group.state.clock().as_millis();

@@ -427,7 +427,7 @@ mod tests {
                 Reads::new(group.clone(), door.clone(), directory.clone(), told, self.stop.clone());
             let room = WriteRoom { proposals: 1 << 20, forwarded: 1 << 20 };
             let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
-            let (writes, run_writes) = Writes::new(group.clone(), door, directory, room, tasks, stop.clone());
+            let (writes, run_writes) = Writes::new(group.clone(), door, directory, room, None, (tasks, stop.clone()));
             let writes = Arc::new(writes);
             self.tasks.spawn(run_reads);
             self.tasks.spawn(run_writes);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sessile_core::LogTime;
 
+use super::alert::AlertKind;
 use crate::group::ClockJump;
 use crate::wall_clock::in_words;
 
@@ -19,13 +20,14 @@ const WRITTEN: LogTime = LogTime::from_millis(1_767_225_600_000);
 pub(super) struct ClockAlert {
     /// By which it is the same one a moment later, when the numbers in it are others.
     pub(super) about: String,
+    pub(super) kind: AlertKind,
     /// The sentence.
     pub(super) text: String,
 }
 
 impl ClockAlert {
     fn new(about: impl Into<String>, text: String) -> Self {
-        Self { about: about.into(), text }
+        Self { about: about.into(), kind: AlertKind::Other, text }
     }
 }
 
@@ -76,7 +78,7 @@ pub(super) fn jumped(jump: &ClockJump) -> ClockAlert {
              clocks that were set: sessions that had less time left have ended"
         )
     };
-    ClockAlert::new(format!("jump {to}"), text)
+    ClockAlert { kind: AlertKind::TimeJumped, ..ClockAlert::new(format!("jump {to}"), text) }
 }
 
 /// It waits at that time, and the members' clocks want another one.
@@ -88,7 +90,7 @@ pub(super) fn waits(at: LogTime, wanted: LogTime) -> ClockAlert {
         in_words(wanted),
         wanted.since(at).as_secs()
     );
-    ClockAlert::new("waits", text)
+    ClockAlert { kind: AlertKind::TimeWaits, ..ClockAlert::new("waits", text) }
 }
 
 fn wrong_ones(cluster: LogTime, walls: &[(String, LogTime)]) -> Vec<ClockAlert> {

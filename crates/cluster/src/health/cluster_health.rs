@@ -11,6 +11,7 @@ use sessile_store::NodeId;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::alert::Alert;
 use super::clocks::{self, ClockAlert};
 use super::commit_times::CommitTimes;
 use super::distances::Distances;
@@ -231,15 +232,20 @@ impl ClusterHealth {
         }
     }
 
-    /// What an operator should look at, as sentences.
-    pub(crate) fn alerts(&self) -> Vec<String> {
+    /// What an operator should look at.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
         let group = &*self.group;
         let mut alerts = self.members.alerts(|node| group.name_of(node));
-        alerts.extend(self.clock_alerts().into_iter().map(|alert| alert.text));
-        alerts.extend(self.noticed.sentences());
-        alerts.extend(self.distances.sentences());
-        alerts.extend(self.disk.report().alert(self.this.name()));
+        alerts.extend(self.clock_alerts().into_iter().map(|alert| Alert::new(alert.kind, alert.text)));
+        alerts.extend(self.noticed.sentences().into_iter().chain(self.distances.sentences()).map(Alert::other));
+        let disk = self.disk.report();
+        alerts.extend(disk.alert(self.this.name()).map(|text| Alert::of_disk(disk.shortage.is_some(), text)));
         alerts
+    }
+
+    /// The same as sentences.
+    pub(crate) fn alert_texts(&self) -> Vec<String> {
+        self.alerts().into_iter().map(|alert| alert.text).collect()
     }
 
     /// What an operator should know of the clocks.

@@ -7,6 +7,7 @@ use sessile_store::NodeId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::alert::{Alert, AlertKind};
 use crate::disk::{self, Refuses, Shortage};
 use crate::group::OtherClocks;
 use crate::wire::MemberReport;
@@ -218,28 +219,30 @@ impl Members {
         Verdict::Agrees
     }
 
-    /// What an operator should look at, as sentences.
-    pub(crate) fn alerts(&self, name: impl Fn(NodeId) -> String) -> Vec<String> {
+    /// What an operator should look at.
+    pub(super) fn alerts(&self, name: impl Fn(NodeId) -> String) -> Vec<Alert> {
         let known = self.known.lock();
         let mut alerts = Vec::new();
         for (&member, known) in known.iter() {
             let name = name(member);
             if let Some(RolledBack { acknowledged, started_with }) = known.rolled_back {
-                alerts.push(format!(
+                let text = format!(
                     "{name} started with entry {started_with} as its last, but had acknowledged {acknowledged}: its disk \
                      shows an older image; replace it with an empty one"
-                ));
+                );
+                alerts.push(Alert::new(AlertKind::StateDiffers, text));
             }
             if let Some(index) = known.differs_at {
-                alerts.push(format!(
-                    "the state of {name} differs from this node's at entry {index}; one of them is damaged"
-                ));
+                let text =
+                    format!("the state of {name} differs from this node's at entry {index}; one of them is damaged");
+                alerts.push(Alert::new(AlertKind::StateDiffers, text));
             }
             if let Some((report, _)) = known.fresh() {
                 let shortage = report.disk_nearly_full.then(|| (Shortage::Bytes.to_string(), report.disk_exhausted));
                 let time_left = report.disk_seconds_left.map(Duration::from_secs);
                 let (free, limit) = (report.disk_free_bytes, report.disk_limit_bytes);
-                alerts.extend(disk::alert(&name, shortage, report.disk_low, free, limit, time_left));
+                let alert = disk::alert(&name, shortage, report.disk_low, free, limit, time_left);
+                alerts.extend(alert.map(|text| Alert::of_disk(report.disk_nearly_full, text)));
             }
         }
         alerts
@@ -275,7 +278,11 @@ mod tests {
         members.heard(id(2), report(3, 94, 94), 120, LogTime::default());
         let found = members.get(id(2)).unwrap().rolled_back;
         assert_eq!(found, Some(RolledBack { acknowledged: 95, started_with: 94 }));
-        assert!(members.alerts(|_| "n2".into())[0].starts_with("n2 started with entry 94"));
+        let alert = &members.alerts(|_| "n2".into())[0];
+        assert!(
+            alert.text.starts_with("n2 started with entry 94") && alert.kind == AlertKind::StateDiffers,
+            "{alert:?}"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ const FEWEST_DIGITS: usize = 4;
 ///
 /// # Errors
 /// There is none, or more than one, and who they are.
-pub(super) fn find<'members>(
+pub(crate) fn find<'members>(
     members: impl Iterator<Item = (&'members NodeId, &'members Member)>,
     who: &str,
 ) -> Result<(NodeId, Member), Status> {

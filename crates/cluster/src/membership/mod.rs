@@ -25,6 +25,7 @@ pub(crate) use autopilot::{Autopilot, Waits};
 pub(crate) use changed::{Asked, Changed};
 pub use changes::MAX_MEMBERS;
 pub(crate) use changes::{HAND_OVER_TIMEOUT, MembershipChanges};
+pub(crate) use find::find;
 pub(crate) use history::{Author, ChangeHistory};
 pub(crate) use leadership::hand_over;
 pub(crate) use only_one::{assert_only_one, runs_at};

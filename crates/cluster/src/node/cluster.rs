@@ -1,22 +1,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::base::BoxStream;
 use sessile_core::{
     Action, NamespaceId, NamespaceSettings, NamespaceTable, NamespaceToken, Outcome, RulesVersion, SessionKey,
     SessionRequest,
 };
 use sessile_store::{LiveRecord, LogId, Member, NodeId, Progress};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::namespaces::follow;
 use super::peer_service::PeerMember;
 use super::status::{MemberReach, Status};
-use crate::admin::{ManagedMember, StatusResponse, StatusSource};
+use crate::admin::{ManagedMember, StatusResponse, StatusSource, backup, bytes_of};
 use crate::disk::Disk;
 use crate::error::ClusterError;
 use crate::group::Group;
-use crate::health::{ClusterHealth, Readiness};
+use crate::health::{Alert, ClusterHealth, Readiness};
+use crate::membership::Author;
 use crate::reads::Reads;
 use crate::transport::{Receiving, ThisNode};
 use crate::upkeep::TokenUses;
@@ -114,6 +120,29 @@ impl Cluster {
         if waits { ClusterError::TimeWaits } else { error }
     }
 
+    /// A backup of all sessions, with everything that was acknowledged before: first its head, and then the chunks, as
+    /// [`sessile_store::BackupWriter`] takes them. `who` stands in the history.
+    ///
+    /// # Errors
+    /// In a sentence: there is no quorum, this node makes one already, or its disk is nearly full. The same may end it early.
+    pub fn back_up<'a>(
+        &'a self,
+        who: &'a str,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Result<Bytes, String>>, String>> {
+        Box::pin(async move {
+            let Parts { managed, this, .. } = &*self.parts;
+            let author = Author::operator(who.to_owned(), this.name().to_owned());
+            // Whoever drops the stream ends it.
+            let parts = backup(managed, &author, (&**this).into(), false, CancellationToken::new()).await;
+            let parts = parts.map_err(|status| status.message().to_owned())?;
+            let bytes = |part: Result<_, tonic::Status>| match part.map(bytes_of) {
+                Ok(bytes) => bytes.ok_or_else(|| "a part of it is empty; this is a defect".to_owned()),
+                Err(status) => Err(status.message().to_owned()),
+            };
+            Ok(parts.map(bytes).boxed())
+        })
+    }
+
     /// The namespaces there are, as far as this node has applied the log.
     pub fn namespaces(&self) -> Arc<NamespaceTable> {
         self.parts.group.state.namespaces()
@@ -137,6 +166,11 @@ impl Cluster {
     /// What this node knows of its cluster, as operators see it.
     pub async fn cluster_status(&self) -> StatusResponse {
         self.parts.status.status().await
+    }
+
+    /// What an operator should look at now. Neither the disk nor anybody else is asked.
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.parts.health.alerts()
     }
 
     /// Whether this node could serve a linearizable read and take a write now. One that is about to stop is not ready,
@@ -185,7 +219,7 @@ impl Cluster {
             is_joint: group.membership().membership().get_joint_config().len() > 1,
             removed: group.state.removed(),
             checksums: group.state.checksums(),
-            alerts: health.alerts(),
+            alerts: health.alert_texts(),
             clock_waits: health.clock_wants().is_some(),
             clock_jump: health.clock_jump().map(|jump| jump.by()),
         }

@@ -13,7 +13,7 @@ use super::namespaces;
 use super::peer_service::PeerMember;
 use super::starting::Starting;
 use super::watches;
-use crate::admin::{ManagedMember, OwnNamespaces};
+use crate::admin::{Backups, ManagedMember, OwnNamespaces};
 use crate::admission::begin;
 use crate::config::{NodeConfig, PeersConfig};
 use crate::disk::Disk;
@@ -100,8 +100,14 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
     };
     let (reads, run_reads) = Reads::new(group.clone(), door.clone(), directory.clone(), told, stop.clone());
     let room = WriteRoom { proposals: config.queues.proposals, forwarded: config.queues.forwarded };
-    let (writes, run_writes) =
-        Writes::new(group.clone(), door.clone(), directory.clone(), room, tasks.clone(), stop.clone());
+    let (writes, run_writes) = Writes::new(
+        group.clone(),
+        door.clone(),
+        directory.clone(),
+        room,
+        config.tracer.clone(),
+        (tasks.clone(), stop.clone()),
+    );
     let (reads, writes) = (Arc::new(reads), Arc::new(writes));
     let health = ClusterHealth::new(group.clone(), this.clone(), members, disk.clone(), receiving.clone());
     let health = Arc::new(health);
@@ -119,6 +125,8 @@ async fn build(starting: &Starting, store: &Store) -> Result<(Arc<Parts>, Vec<Ta
         changes: Arc::new(changes),
         writes: writes.clone(),
         own_namespaces: OwnNamespaces::new(config.namespaces.clone(), config.peers.is_none()),
+        disk: disk.clone(),
+        backups: Backups::default(),
     };
     let peers = PeerMember { receiver, reads: reads.clone(), writes: writes.clone(), health: health.clone() };
     let token_uses = TokenUses::new(group.clone(), writes.clone());

@@ -15,9 +15,11 @@ mod starting;
 mod status;
 #[cfg(test)]
 mod strangers;
+mod survivor;
 mod watches;
 
 pub use cluster::Cluster;
 pub use figures::{Figures, MemberFigures, QueueFigures};
 pub use start::Node;
 pub use status::{MemberReach, Status};
+pub use survivor::who_answers;

@@ -11,7 +11,7 @@ pub(super) async fn own_key(opening: &Opening) -> Result<(NodeKey, KeyFile), Sta
     found.map_err(|_| StartError::Key { path, what: "a panic; this is a defect".into() })?
 }
 
-fn find(file: &KeyFile, named: &[KeyHash]) -> Result<NodeKey, StartError> {
+pub(super) fn find(file: &KeyFile, named: &[KeyHash]) -> Result<NodeKey, StartError> {
     let unusable = |what: &dyn std::fmt::Display| StartError::Key { path: file.path(), what: what.to_string() };
     if let Some(secret) = file.read()? {
         return NodeKey::read(&secret).map_err(|error| unusable(&error));

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use sessile_core::{NamespaceId, SessionKey};
 use sessile_store::{Durations, LiveRecord, NodeId};
+use sessile_trace::{Kind, begin};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -101,6 +102,7 @@ impl Reads {
     /// Returns when the applied state holds everything that was acknowledged before the call; waits for the next leader, if
     /// there is none.
     pub(crate) async fn confirm(&self, deadline: Instant) -> Result<(), ClusterError> {
+        let _traced = begin("round of reads", Kind::Internal);
         loop {
             match self.rounds.join(deadline).await {
                 Err(ClusterError::NoQuorum) => self.group.await_leader(deadline, false).await?,

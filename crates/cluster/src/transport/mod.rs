@@ -45,7 +45,7 @@ pub use reach::{Dial, Incoming, Reach};
 pub(crate) use receiver::RaftReceiver;
 pub use refusals::RefusalCount;
 pub(crate) use refusals::refusal_of;
-pub(crate) use snapshot::{Fetching, Receiving, Sending, fetch};
+pub(crate) use snapshot::{Fetching, Pace, Receiving, Sending, fetch};
 pub use stream::Wire;
 pub(crate) use this_node::{AmongPeers, Found, ThisNode, are_copies, why_silent};
 #[cfg(test)]

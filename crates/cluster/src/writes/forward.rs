@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sessile_core::Outcome;
 use sessile_store::NodeId;
+use sessile_trace::TraceContext;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -49,6 +50,7 @@ pub(crate) struct Forwarder {
 
 struct Queued {
     command: Bytes,
+    trace: Option<TraceContext>,
     deadline: Instant,
     claim: Claim,
     answer: Answer,
@@ -84,11 +86,17 @@ impl Forwarder {
     }
 
     /// Has the leader propose a command, and waits for what it did, until the deadline or another leader.
-    pub(crate) async fn submit(&self, leader: NodeId, command: Bytes, deadline: Instant) -> Tried {
+    pub(crate) async fn submit(
+        &self,
+        leader: NodeId,
+        command: Bytes,
+        trace: Option<TraceContext>,
+        deadline: Instant,
+    ) -> Tried {
         let Ok(room) = timeout_at(deadline, self.room.take(command.len())).await else { return Tried::NoRoom };
         let (tried, receiver) = oneshot::channel();
         let claim = Claim::default();
-        let queued = Queued { command, deadline, claim: claim.clone(), answer: Answer { tried, _room: room } };
+        let queued = Queued { command, trace, deadline, claim: claim.clone(), answer: Answer { tried, _room: room } };
         let queue = self.stream_to(leader);
         match timeout_at(deadline, queue.send(queued)).await {
             // Waiting for room, or on a stream that has just ended.
@@ -253,7 +261,7 @@ async fn send(
         let Some(batch) = queue.next().await else { return true };
         let now = Instant::now();
         let mut sent = sent.lock();
-        let send = |Queued { command, deadline, claim, answer }: Queued| {
+        let send = |Queued { command, trace, deadline, claim, answer }: Queued| {
             // Whoever gave up was told that it was not sent.
             if !claim.get() {
                 return None;
@@ -261,7 +269,9 @@ async fn send(
             let id = IDS.fetch_add(1, Ordering::Relaxed);
             sent.insert(id, answer);
             let wait = deadline.saturating_duration_since(now).saturating_sub(round_trip).as_millis();
-            Some(ProposedCommand { id, command, wait_ms: u32::try_from(wait).unwrap_or(u32::MAX).max(1) })
+            let wait_ms = u32::try_from(wait).unwrap_or(u32::MAX).max(1);
+            let trace = trace.map(|trace| Bytes::copy_from_slice(&trace.to_bytes())).unwrap_or_default();
+            Some(ProposedCommand { id, command, wait_ms, trace })
         };
         place.send(Proposals { commands: batch.into_iter().filter_map(send).collect() });
     }

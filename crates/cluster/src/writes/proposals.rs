@@ -4,6 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use sessile_trace::Span;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
@@ -58,13 +59,17 @@ pub(crate) async fn propose_all(
 
 /// Puts one command into the log, unless it has to wait for too long.
 async fn propose(writes: &Writes, command: ProposedCommand) -> ProposalResult {
-    let ProposedCommand { id, command, wait_ms } = command;
+    let ProposedCommand { id, command, wait_ms, trace } = command;
+    let mut traced = writes.traced(&trace);
     let wait = if wait_ms > 0 { Duration::from_millis(wait_ms.into()) } else { UNTOLD_WAIT };
     let deadline = Instant::now() + wait;
     let tried = match timeout_at(deadline, writes.rounds.room(command.len())).await {
         Ok(room) => writes.propose(command, room, deadline).await,
         Err(_) => Tried::NoRoom,
     };
+    if !matches!(tried, Tried::Done(_)) {
+        traced.iter_mut().for_each(Span::fails);
+    }
     result(id, tried)
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sessile_core::{Command, NamespaceId, Outcome, ProposerId, Refusal, SessionCommand, SessionKey, SessionRequest};
 use sessile_store::{DurationCounts, Durations, NodeId};
+use sessile_trace::{Kind, Span, TraceContext, Tracer, begin};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ pub(crate) struct Writes {
     pub(super) rounds: WriteRounds,
     forwarder: Forwarder,
     forwards: Durations,
+    tracer: Option<Tracer>,
 }
 
 /// How much this node's writes wait for.
@@ -57,15 +59,15 @@ impl Writes {
         door: Arc<Door>,
         directory: Directory,
         room: WriteRoom,
-        tasks: TaskTracker,
-        stop: CancellationToken,
+        tracer: Option<Tracer>,
+        (tasks, stop): (TaskTracker, CancellationToken),
     ) -> (Self, impl Future<Output = ()>) {
         let (rounds, running) = WriteRounds::new(group.clone(), room.proposals, stop.clone());
         let forwarder = Forwarder::new(door, directory, group.server.clone(), room.forwarded, tasks, stop);
         let proposer = Arc::new(Proposer::new(ProposerId::new(group.node.bits())));
         let ending = proposer.clone();
         group.fault.ends(move || ending.end());
-        (Self { group, proposer, rounds, forwarder, forwards: Durations::default() }, running)
+        (Self { group, proposer, rounds, forwarder, forwards: Durations::default(), tracer }, running)
     }
 
     /// That member asks for votes, and may lead soon.
@@ -174,21 +176,31 @@ impl Writes {
         }
         match self.group.leader() {
             Some(leader) if leader == self.group.node => {
+                let _traced = begin("round of the log", Kind::Internal);
                 let Ok(room) = timeout_at(deadline, self.rounds.room(command.len())).await else {
                     return Tried::NoRoom;
                 };
                 self.propose(command, room, deadline).await
             }
             Some(leader) => {
-                let begin = Instant::now();
-                let tried = self.forwarder.submit(leader, command, deadline).await;
-                if matches!(tried, Tried::Done(_)) {
-                    self.forwards.note(begin.elapsed());
+                let begun = Instant::now();
+                let mut traced = begin("forward to the leader", Kind::Client);
+                let trace = traced.as_ref().map(Span::context);
+                let tried = self.forwarder.submit(leader, command, trace, deadline).await;
+                match &tried {
+                    Tried::Done(_) => self.forwards.note(begun.elapsed()),
+                    _ => traced.iter_mut().for_each(Span::fails),
                 }
                 tried
             }
             None => Tried::NotSent,
         }
+    }
+
+    /// A span for a command of another member, if its request is traced and this node traces.
+    pub(super) fn traced(&self, trace: &[u8]) -> Option<Span> {
+        let of = TraceContext::from_bytes(trace)?;
+        Some(self.tracer.as_ref()?.go_on("round of the log", of))
     }
 
     /// Puts a command into the log of this node, if it leads, and waits until that has come to something.

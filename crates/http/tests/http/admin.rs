@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use axum::Router;
 use prometheus::Registry;
-use sessile_http::{Drained, HttpMetrics, Limits, Server, SessionsError, admin_router, bearer_only, render};
+use sessile_http::{
+    Drained, HttpMetrics, Limits, OperatorPages, Server, SessionsError, admin_router, bearer_only, render,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,10 @@ use crate::fake::{Fake, Trouble};
 struct Serving {
     shutdown: CancellationToken,
     server: JoinSet<Drained>,
+}
+
+fn pages<F>(status: F) -> OperatorPages<F> {
+    OperatorPages { status, runbook: "<h2>What to do".to_owned(), style: "p { color: red }", script: "alert(1)" }
 }
 
 /// Serves that, with a client of it.
@@ -45,13 +51,17 @@ async fn it_serves_probes_metrics_and_a_page_and_no_session() {
         let made = Arc::new(AtomicU32::new(0));
         move || std::future::ready(format!("<p>page {}", made.fetch_add(1, Ordering::SeqCst)))
     };
-    let router = admin_router(&fake, Duration::from_secs(60), move || render(&registry), page);
+    let router = admin_router(&fake, Duration::from_secs(60), move || render(&registry), pages(page));
     let (mut client, serving) = serve(router, &metrics).await;
     let page = client.request("GET", "/", "", b"").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     assert_eq!((page.text(), page.header("cache-control")), ("<p>page 0", Some("no-store")));
-    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(client.request("GET", "/", "", b"").await.text(), "<p>page 1", "made anew");
+    let runbook = client.request("GET", "/runbook", "", b"").await;
+    assert_eq!((runbook.status, runbook.text()), (200, "<h2>What to do"));
+    assert_eq!(runbook.header("content-security-policy"), Some(policy.as_str()));
 
     assert_eq!(client.request("GET", "/readyz", "", b"").await.status, 200);
     fake.be_in(Trouble::Error(|| SessionsError::ShuttingDown));
@@ -73,10 +83,10 @@ async fn with_a_token_it_serves_only_those_who_show_it_and_livez_to_all() {
     let (fake, registry) = (Fake::new(), Registry::new());
     let metrics = HttpMetrics::register(&registry).unwrap();
     let page = || std::future::ready("<p>page".to_owned());
-    let router = admin_router(&fake, Duration::from_secs(60), move || render(&registry), page);
+    let router = admin_router(&fake, Duration::from_secs(60), move || render(&registry), pages(page));
     let router = bearer_only(router, |token| token == "open-sesame");
     let (mut client, serving) = serve(router, &metrics).await;
-    for target in ["/", "/metrics", "/readyz", "/nothing"] {
+    for target in ["/", "/runbook", "/metrics", "/readyz", "/nothing"] {
         for (headers, challenge) in [
             ("", "Bearer realm=\"sessile\""),
             ("Authorization: Basic b3BlbjpzZXNhbWU=\r\n", "Bearer realm=\"sessile\""),
@@ -90,7 +100,13 @@ async fn with_a_token_it_serves_only_those_who_show_it_and_livez_to_all() {
                 (401, Some(challenge)),
                 "{target} {headers}"
             );
-            assert!(!refused.text().contains("page") && !refused.text().contains("sessile_http"), "{}", refused.text());
+            assert!(
+                !refused.text().contains("page")
+                    && !refused.text().contains("What to do")
+                    && !refused.text().contains("sessile_http"),
+                "{}",
+                refused.text()
+            );
         }
         let status = if target == "/nothing" { 404 } else { 200 };
         for scheme in ["Bearer", "bearer"] {

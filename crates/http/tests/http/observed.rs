@@ -3,16 +3,21 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use axum::body::Body;
+use axum::extract::Request;
 use parking_lot::Mutex;
-use sessile_http::{NO_REQUEST_ID, SECRET_TARGETS, SessionsError};
+use prometheus::Registry;
+use sessile_core::NamespaceId;
+use sessile_http::{HttpMetrics, NO_REQUEST_ID, SECRET_TARGETS, SessionsError, router};
+use tower::ServiceExt as _;
 use tracing::Level;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::fake::Trouble;
+use crate::fake::{Fake, Trouble};
 use crate::tokens::{READER, closed};
-use crate::world::{BASE, World};
+use crate::world::{BASE, World, config};
 
 #[tokio::test]
 async fn requests_are_counted_by_what_the_client_saw() {
@@ -188,4 +193,41 @@ async fn log_lines_carry_the_id_of_the_request() {
         let line = log.lines().find(|line| line.contains("ERROR") && line.contains(defect)).unwrap();
         assert!(line.contains(&format!("request_id=\"{id}\"")), "{line}");
     }
+}
+
+/// What a line of the log says in that field.
+fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let (_, value) = line.split_once(&format!(" {name}=")).unwrap_or_else(|| panic!("{name} is missing: {line}"));
+    value.split(' ').next().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_request_is_told_with_a_keyed_hash_in_the_place_of_its_key() {
+    let sink = Sink::default();
+    let _guard = sink.install();
+    let (fake, metrics) = (Fake::new(), HttpMetrics::register(&Registry::new()).unwrap());
+    let router = router(Arc::clone(&fake), config(), metrics.clone(), String::new);
+    let get = async |target: &str| {
+        let request = Request::get(target).header("X-Request-ID", "the-id").body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(get("/sessions/v1/enwiki:topsecret").await, 404);
+    assert!(!sink.text().contains("was slow"), "{}", sink.text());
+    fake.be_in(Trouble::Silence);
+    for key in ["enwiki:topsecret", "enwiki%3Atopsecret", "enwiki:topsecret2"] {
+        assert_eq!(get(&format!("{BASE}{key}")).await, 503);
+    }
+    let log = sink.text();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("a request was slow")).collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    for (name, value) in
+        [("method", "\"GET\""), ("namespace", "\"sessions\""), ("status", "503"), ("request_id", "\"the-id\"")]
+    {
+        assert_eq!(field(lines[0], name), value, "{}", lines[0]);
+    }
+    assert!(lines[0].contains("WARN") && field(lines[0], "took_ms").parse::<u64>().unwrap() >= 2_000, "{}", lines[0]);
+    let hashes: Vec<&str> = lines.iter().map(|line| field(line, "key_hash")).collect();
+    assert!(hashes[0] == hashes[1] && hashes[0] != hashes[2], "{hashes:?}");
+    assert!(!log.contains("topsecret"), "{}", lines_with(&log, "topsecret"));
+    assert_eq!(metrics.namespace_requests(NamespaceId::SESSIONS), [4, 0, 0, 0]);
 }

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::connection::Endpoint;
 use super::mix::Mix;
+use crate::session_client::Endpoint;
 use crate::value_parsers::patience;
 
 /// `sessile bench`.

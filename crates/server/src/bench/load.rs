@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::args::Bench;
-use super::connection::{Ask, Connection, NoAnswer};
 use super::mix::Mix;
 use super::tally::{Kind, Tally};
 use crate::exit::{Failure, Status};
 use crate::output;
+use crate::session_client::{Ask, Connection};
 
 /// How often it says how far it is, on standard error.
 const SAY_AGAIN: Duration = Duration::from_secs(1);
@@ -73,6 +73,7 @@ struct Client {
     rng: SmallRng,
     keys: u64,
     value: Bytes,
+    ttl: u64,
     done: Arc<AtomicU64>,
 }
 
@@ -82,7 +83,7 @@ pub(super) async fn measure(bench: &Bench) -> Result<Measured, Failure> {
     let mut clients = Vec::new();
     for nth in 0..bench.connections {
         let endpoint = &bench.urls[nth as usize % bench.urls.len()];
-        let mut connection = Connection::to(endpoint.clone(), bench.ttl);
+        let mut connection = Connection::to(endpoint.clone(), None);
         connection.open().await.map_err(|error| {
             let sentence = format!("nobody answers at {endpoint}: {error}; `sessile dev` starts a node to try");
             Failure::new(Status::Unavailable, sentence)
@@ -90,7 +91,8 @@ pub(super) async fn measure(bench: &Bench) -> Result<Measured, Failure> {
         let mut rng = SmallRng::seed_from_u64(u64::from(nth));
         let mut value = vec![0; bench.value_bytes as usize];
         rng.fill_bytes(&mut value);
-        clients.push(Client { connection, rng, keys: bench.keys, value: value.into(), done: done.clone() });
+        let (value, ttl) = (value.into(), bench.ttl.into());
+        clients.push(Client { connection, rng, keys: bench.keys, value, ttl, done: done.clone() });
     }
     if !bench.no_fill {
         clients = in_sight("filled", &done, fill(clients)).await?;
@@ -120,12 +122,12 @@ async fn fill(clients: Vec<Client>) -> Result<Vec<Client>, Failure> {
     for (first, mut client) in clients.into_iter().enumerate() {
         filling.spawn(async move {
             for nth in (first as u64..client.keys).step_by(step) {
-                let stored = client.connection.ask(&key(nth), Ask::Set(client.value.clone())).await;
+                let stored = client.connection.ask(&key(nth), client.set(), 0).await.map(|answer| answer.status);
                 client.done.fetch_add(1, Ordering::Relaxed);
                 match stored {
                     Ok(StatusCode::CREATED) => {}
                     Ok(status) => return Err(refused(&format!("answered a write with {status}"))),
-                    Err(none) => return Err(refused(why(none))),
+                    Err(none) => return Err(refused(none.why())),
                 }
             }
             Ok(client)
@@ -159,6 +161,10 @@ async fn ask_all(bench: &Bench, clients: Vec<Client>) -> Result<Measured, Failur
 }
 
 impl Client {
+    fn set(&self) -> Ask {
+        Ask::Set { value: self.value.clone(), ttl: Some(self.ttl), only_if_absent: false }
+    }
+
     async fn asks(mut self, mix: Mix, misses: u8, schedule: Option<Schedule>, end: Instant) -> Tally {
         let mut tally = Tally::new();
         for nth in 0.. {
@@ -183,16 +189,16 @@ impl Client {
         let (key, ask) = match kind {
             Kind::Get if self.rng.random_range(0..100) < misses => (format!("bench:never-{nth}"), Ask::Get),
             Kind::Get => (key(nth), Ask::Get),
-            Kind::Set => (key(nth), Ask::Set(self.value.clone())),
-            Kind::Delete => (key(nth), Ask::Delete),
+            Kind::Set => (key(nth), self.set()),
+            Kind::Delete => (key(nth), Ask::Delete(None)),
         };
-        let answered = self.connection.ask(&key, ask).await;
+        let answered = self.connection.ask(&key, ask, 0).await.map(|answer| answer.status);
         self.done.fetch_add(1, Ordering::Relaxed);
         match answered {
             Ok(status) if as_expected(kind, status) => tally.answered(kind, due.elapsed()),
             Ok(status) => tally.failed(format!("{} answered with {}", kind.name(), status.as_u16())),
             Err(none) => {
-                tally.failed(why(none).into());
+                tally.failed(none.why().into());
                 sleep(CONNECT_AGAIN).await;
             }
         }
@@ -204,14 +210,6 @@ fn as_expected(kind: Kind, status: StatusCode) -> bool {
         Kind::Get => matches!(status, StatusCode::OK | StatusCode::NOT_FOUND),
         Kind::Set => status == StatusCode::CREATED,
         Kind::Delete => status == StatusCode::NO_CONTENT,
-    }
-}
-
-fn why(none: NoAnswer) -> &'static str {
-    match none {
-        NoAnswer::NotConnected => "takes no connection",
-        NoAnswer::Broken => "broke a connection",
-        NoAnswer::TooLate => "gave no answer in time",
     }
 }
 

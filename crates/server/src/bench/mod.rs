@@ -6,7 +6,6 @@
 //! ```
 
 mod args;
-mod connection;
 mod load;
 mod mix;
 mod report;

@@ -9,6 +9,6 @@ pub(super) fn address(block: &Block<'_>, key: &str) -> Result<Option<Located<Lis
 
 /// The same, of text that was found already.
 pub(super) fn parse_address(path: &str, found: &Located<&str>) -> Result<Located<ListenAddress>, ConfigError> {
-    let fault = |why| ConfigError::at(found.line, format!("`{path}` {} is no address: {why}", quoted(found.value)));
-    Ok(Located { value: ListenAddress::parse(found.value).map_err(fault)?, line: found.line })
+    let fault = |why| ConfigError::at(found.place, format!("`{path}` {} is no address: {why}", quoted(found.value)));
+    Ok(Located { value: ListenAddress::parse(found.value).map_err(fault)?, place: found.place })
 }

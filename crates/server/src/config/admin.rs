@@ -19,22 +19,22 @@ pub struct AdminListener {
 }
 
 impl AdminListener {
-    /// The block, checked whole, with the line of its address; `None` if it names none.
+    /// The block, checked whole, with the place of its address; `None` if it names none.
     pub(super) fn check(block: &Block<'_>, warnings: &mut Vec<String>) -> Result<Option<Located<Self>>, ConfigError> {
         let (token, tls) = (token(block)?, tls(&block.nested("admin.tls", "tls")?, warnings)?);
-        let Some(Located { value: listen, line }) = address(block, "listen")? else {
-            return match block.line_of("token_file").or(block.line_of("tls")) {
+        let Some(Located { value: listen, place }) = address(block, "listen")? else {
+            return match block.place_of("token_file").or(block.place_of("tls")) {
                 None => Ok(None),
-                Some(line) => {
+                Some(place) => {
                     let sentence = "`admin.token_file` and `admin.tls` are of no use without `admin.listen`; add it, or \
                                     remove them";
-                    Err(ConfigError::at(line, sentence))
+                    Err(ConfigError::at(place, sentence))
                 }
             };
         };
         let admin = Self { listen, token, tls };
         warnings.extend(admin.is_open_to_others());
-        Ok(Some(Located { value: admin, line }))
+        Ok(Some(Located { value: admin, place }))
     }
 
     /// What others than this machine may see that they need not.
@@ -55,7 +55,7 @@ impl AdminListener {
 
 fn token(block: &Block<'_>) -> Result<Option<TokenFile>, ConfigError> {
     let Some(found) = block.text("token_file")? else { return Ok(None) };
-    let fault = |why| ConfigError::at(found.line, format!("`admin.token_file` {} {why}", quoted(found.value)));
+    let fault = |why| ConfigError::at(found.place, format!("`admin.token_file` {} {why}", quoted(found.value)));
     let path = std::path::absolute(found.value).map_err(|_| fault("must be the path of a file".to_owned()))?;
     TokenFile::read_strong(&path).map(Some).map_err(fault)
 }

@@ -1,14 +1,15 @@
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use sessile_cluster::{PeersConfig, Timing};
+use sessile_cluster::Timing;
 use sessile_embed::Member;
 
 use super::ListenAddress;
 use super::addresses::{address, parse_address};
 use super::block::{Block, Located};
 use super::fault::{ConfigError, quoted};
+use super::keys::DEFAULT_CLUSTER_LISTEN;
 use super::operator_tokens::OperatorTokens;
+use super::place::Place;
 use super::token_file::TokenFile;
 
 /// The `cluster:` block: who this member is, and how it finds the others.
@@ -57,29 +58,16 @@ pub enum Plaintext {
 impl ClusterConfig {
     /// Where it listens if nothing is said.
     pub(crate) fn usual_listen() -> Result<ListenAddress, String> {
-        let (host, port) = Self::DEFAULT_LISTEN;
-        ListenAddress::new(host, port)
+        ListenAddress::parse(DEFAULT_CLUSTER_LISTEN)
     }
-
-    /// Beside the HTTP side's 8081, on this machine only: who wants peers on others says where.
-    const DEFAULT_LISTEN: (&str, u16) = ("127.0.0.1", 7081);
-    /// One machine is no cluster that could be waited for; Raft with more than a handful of voters gets slower, not safer.
-    const EXPECT: RangeInclusive<u64> = 2..=64;
-    /// Not at all, to an hour.
-    const WAIT_MS: RangeInclusive<u64> = 0..=3_600_000;
-    /// A voter that is started again is back within seconds; who is away for a week has been given up.
-    const DEAD_AFTER_MS: RangeInclusive<u64> = 1_000..=604_800_000;
 
     /// The block, checked whole; `None` if the file has none.
     pub(super) fn check(top: &Block<'_>) -> Result<Option<Self>, ConfigError> {
-        let Some(line) = top.line_of("cluster") else { return Ok(None) };
+        let Some(place) = top.place_of("cluster") else { return Ok(None) };
         let block = top.block("cluster")?;
-        let name = name(&block, line)?;
-        let listen = match address(&block, "listen")? {
-            Some(found) => found.value,
-            None => Self::usual_listen().map_err(|why| ConfigError::at(line, why))?,
-        };
-        let advertise = advertise(&block, &listen, line)?;
+        let name = name(&block, place)?;
+        let listen = parse_address("cluster.listen", &block.text_or_default("listen")?)?.value;
+        let advertise = advertise(&block, &listen, place)?;
         let mut seeds: Vec<ListenAddress> = Vec::new();
         for seed in block.texts("seeds")? {
             let parsed = reachable("cluster.seeds", parse_address("cluster.seeds", &seed)?)?;
@@ -88,17 +76,10 @@ impl ClusterConfig {
             }
         }
         let expect = expect(&block, &seeds, advertise.as_ref())?;
-        let wait = |key, default: Duration| {
-            let found = block.number(key, "milliseconds", &Self::WAIT_MS)?;
-            Ok::<_, ConfigError>(found.map_or(default, |found| Duration::from_millis(found.value)))
-        };
-        let dead_after = block.number("dead_after_ms", "milliseconds", &Self::DEAD_AFTER_MS)?;
-        let dead_after = dead_after.map_or(PeersConfig::DEFAULT_DEAD_AFTER, |found| Duration::from_millis(found.value));
-        let max_rtt = block.number("max_rtt_ms", "milliseconds", &Timing::MAX_RTT_MS)?;
-        let max_rtt = max_rtt.map_or(Timing::DEFAULT_MAX_RTT, |found| Duration::from_millis(found.value));
-        let (listen_for, stabilise) =
-            (wait("listen_ms", PeersConfig::DEFAULT_LISTEN)?, wait("stabilise_ms", PeersConfig::DEFAULT_STABILISE)?);
-        let autopilot = block.flag("autopilot")?.is_none_or(|found| found.value);
+        let wait = |key| block.number_or_default(key).map(Duration::from_millis);
+        let (listen_for, stabilise) = (wait("listen_ms")?, wait("stabilise_ms")?);
+        let (dead_after, timing) = (wait("dead_after_ms")?, Timing::of(wait("max_rtt_ms")?));
+        let autopilot = block.flag("autopilot")?;
         let plaintext = plaintext(&block, &listen, advertise.as_ref())?;
         Ok(Some(Self {
             name,
@@ -106,13 +87,13 @@ impl ClusterConfig {
             seeds,
             expect,
             // Last, so that who tries things out is told of what is wrong before of what is missing.
-            join_token: join_token(&block, line)?,
+            join_token: join_token(&block, place)?,
             operators: operators(&block)?,
             plaintext,
             listen_for,
             stabilise,
             dead_after,
-            timing: Timing::of(max_rtt),
+            timing,
             autopilot,
             listen,
         }))
@@ -138,13 +119,13 @@ impl ClusterConfig {
     }
 }
 
-fn join_token(block: &Block<'_>, line: usize) -> Result<TokenFile, ConfigError> {
+fn join_token(block: &Block<'_>, place: Place) -> Result<TokenFile, ConfigError> {
     let Some(found) = block.text("join_token_file")? else {
         let sentence = "`cluster.join_token_file` is missing: it names the file with the secret by which the members know \
                         each other; make one with `sessile cluster new-token`, the same for all";
-        return Err(ConfigError::at(line, sentence));
+        return Err(ConfigError::at(place, sentence));
     };
-    let fault = |why| ConfigError::at(found.line, format!("`cluster.join_token_file` {} {why}", quoted(found.value)));
+    let fault = |why| ConfigError::at(found.place, format!("`cluster.join_token_file` {} {why}", quoted(found.value)));
     let path = std::path::absolute(found.value).map_err(|_| fault("must be the path of a file".to_owned()))?;
     TokenFile::read(&path).map_err(fault)
 }
@@ -152,7 +133,7 @@ fn join_token(block: &Block<'_>, line: usize) -> Result<TokenFile, ConfigError> 
 fn operators(block: &Block<'_>) -> Result<Option<OperatorTokens>, ConfigError> {
     let Some(found) = block.text("operator_token_file")? else { return Ok(None) };
     let fault =
-        |why| ConfigError::at(found.line, format!("`cluster.operator_token_file` {} {why}", quoted(found.value)));
+        |why| ConfigError::at(found.place, format!("`cluster.operator_token_file` {} {why}", quoted(found.value)));
     let path = std::path::absolute(found.value).map_err(|_| fault("must be the path of a file".to_owned()))?;
     OperatorTokens::read(&path).map(Some).map_err(fault)
 }
@@ -162,7 +143,7 @@ fn plaintext(
     listen: &ListenAddress,
     advertise: Option<&ListenAddress>,
 ) -> Result<Plaintext, ConfigError> {
-    let Some(found) = block.text_or_flag("plaintext")? else { return Ok(Plaintext::No) };
+    let found = block.text_or_default("plaintext")?;
     match found.value {
         "false" => Ok(Plaintext::No),
         "insecure" => Ok(Plaintext::Insecure),
@@ -171,41 +152,37 @@ fn plaintext(
             let sentence = "`cluster.plaintext` is true, and this node is reached from other machines: whoever reaches it \
                             would be a member; leave it out, or say `plaintext: insecure` if a network of your own keeps \
                             everybody else away";
-            Err(ConfigError::at(found.line, sentence))
+            Err(ConfigError::at(found.place, sentence))
         }
-        other => {
-            let sentence = format!("`cluster.plaintext` must be false, true or insecure, not {}", quoted(other));
-            Err(ConfigError::at(found.line, sentence))
-        }
+        _ => Err(block.not_one_of("plaintext", &found)),
     }
 }
 
-fn name(block: &Block<'_>, line: usize) -> Result<String, ConfigError> {
-    let must =
-        format!("must be 1 to {} characters of A-Z, a-z, 0-9, `.`, `_` and `-`, such as n1", Member::MAX_NAME_BYTES);
-    let Some(Located { value, line }) = block.text("name")? else {
+fn name(block: &Block<'_>, place: Place) -> Result<String, ConfigError> {
+    let must = format!("must be {}", block.what("name"));
+    let Some(Located { value, place }) = block.text("name")? else {
         let sentence = format!("`cluster.name` is missing and {must}; a single node has no `cluster`");
-        return Err(ConfigError::at(line, sentence));
+        return Err(ConfigError::at(place, sentence));
     };
     if Member::is_name(value) {
         Ok(value.to_owned())
     } else {
-        Err(ConfigError::at(line, format!("`cluster.name` {must}, not {}", quoted(value))))
+        Err(ConfigError::at(place, format!("`cluster.name` {must}, not {}", quoted(value))))
     }
 }
 
 /// What the others connect to: given, or where it listens, unless that is known only once it does.
-fn advertise(block: &Block<'_>, listen: &ListenAddress, line: usize) -> Result<Option<ListenAddress>, ConfigError> {
+fn advertise(block: &Block<'_>, listen: &ListenAddress, place: Place) -> Result<Option<ListenAddress>, ConfigError> {
     if let Some(found) = address(block, "advertise")? {
         return reachable("cluster.advertise", found).map(Some);
     }
     if listen.is_every_interface() {
-        let line = block.line_of("listen").unwrap_or(line);
+        let place = block.place_of("listen").unwrap_or(place);
         let sentence = format!(
             "`cluster.listen` is {listen}, which no other machine can connect to; add `cluster.advertise` with the \
              address at which they reach this one"
         );
-        return Err(ConfigError::at(line, sentence));
+        return Err(ConfigError::at(place, sentence));
     }
     Ok((listen.port() != 0).then(|| listen.clone()))
 }
@@ -218,7 +195,7 @@ fn reachable(path: &str, found: Located<ListenAddress>) -> Result<ListenAddress,
              to 65535",
             quoted(&found.value.to_string())
         );
-        return Err(ConfigError::at(found.line, sentence));
+        return Err(ConfigError::at(found.place, sentence));
     }
     Ok(found.value)
 }
@@ -228,7 +205,7 @@ fn expect(
     seeds: &[ListenAddress],
     advertise: Option<&ListenAddress>,
 ) -> Result<Option<usize>, ConfigError> {
-    let Some(Located { value, line }) = block.number("expect", "", &ClusterConfig::EXPECT)? else { return Ok(None) };
+    let Some(Located { value, place }) = block.number("expect")? else { return Ok(None) };
     let expect = usize::try_from(value).unwrap_or(usize::MAX);
     if expect != seeds.len() {
         let sentence = format!(
@@ -236,7 +213,7 @@ fn expect(
              this one too",
             seeds.len()
         );
-        return Err(ConfigError::at(line, sentence));
+        return Err(ConfigError::at(place, sentence));
     }
     match advertise {
         Some(own) if seeds.contains(own) => Ok(Some(expect)),
@@ -245,12 +222,12 @@ fn expect(
                 "`cluster.seeds` lacks this node's own address, {own}; add it as it stands in `cluster.advertise`, or \
                  leave out `cluster.expect` on a node that joins later"
             );
-            Err(ConfigError::at(block.line_of("seeds").unwrap_or(line), sentence))
+            Err(ConfigError::at(block.place_of("seeds").unwrap_or(place), sentence))
         }
         None => {
             let sentence = "`cluster.expect` wants this node among the seeds, and port 0 has no address to name there; \
                             give `cluster.listen` a port";
-            Err(ConfigError::at(line, sentence))
+            Err(ConfigError::at(place, sentence))
         }
     }
 }

@@ -7,7 +7,10 @@ use sessile_embed::Memory;
 use sessile_http::TlsFiles;
 
 use super::namespaces::{self, is_plain};
-use super::{AdminListener, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Plaintext};
+use super::{
+    AdminListener, BackupSchedule, ClusterConfig, Config, Flavour, ListenAddress, ListenUnix, OpenApi, Origins,
+    Plaintext, TraceExport,
+};
 
 impl Config {
     /// The effective values as a file that would give the same node, the warnings and the kind of file as comments.
@@ -26,6 +29,11 @@ impl Config {
             let _ = writeln!(text, "{line}");
         }
         text
+    }
+
+    /// The same, with where each value comes from behind it.
+    pub fn describe_with(&self, origins: &Origins) -> String {
+        origins.annotate(&self.describe())
     }
 
     /// What it would run as, in a sentence.
@@ -93,6 +101,8 @@ impl Config {
         ]);
         lines.extend(self.cluster.iter().flat_map(ClusterConfig::lines));
         lines.extend(self.admin.iter().flat_map(AdminListener::lines));
+        lines.extend(self.backup.iter().flat_map(BackupSchedule::lines));
+        lines.extend(self.traces.iter().flat_map(TraceExport::lines));
         lines
     }
 }
@@ -124,6 +134,24 @@ fn tls_lines(files: &TlsFiles) -> Vec<String> {
     let mut lines = vec!["tls:".to_owned(), path("cert", &files.cert), path("key", &files.key)];
     lines.extend(files.client_ca.as_deref().map(|file| path("client_ca", file)));
     lines
+}
+
+impl TraceExport {
+    fn lines(&self) -> Vec<String> {
+        let endpoint = format!("  endpoint: {}", quote(&self.endpoint.to_string()));
+        vec!["traces:".to_owned(), endpoint, format!("  one_of: {}", self.one_of)]
+    }
+}
+
+impl BackupSchedule {
+    fn lines(&self) -> Vec<String> {
+        vec![
+            "backup:".to_owned(),
+            format!("  directory: {}", quote(&self.directory.to_string_lossy())),
+            format!("  every: {}", self.every.as_secs()),
+            format!("  keep: {}", self.keep),
+        ]
+    }
 }
 
 impl AdminListener {

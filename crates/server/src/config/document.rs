@@ -1,15 +1,16 @@
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::fault::ConfigError;
+use super::place::Place;
 
 /// How deep lists and mappings may nest. The deepest known key is two levels down; a bound keeps what walks the tree
 /// (and drops it) off the end of the stack.
 const MAX_DEPTH: usize = 32;
 
-/// A part of the YAML document, with the line it begins on.
+/// A part of the YAML document, with the place where it begins.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) line: usize,
+    pub(super) place: Place,
     pub(super) kind: Kind,
 }
 
@@ -67,32 +68,35 @@ struct Tree {
 }
 
 enum Open {
-    List { line: usize, items: Vec<Node> },
-    Mapping { line: usize, entries: Vec<(Node, Node)>, key: Option<Node> },
+    List { place: Place, items: Vec<Node> },
+    Mapping { place: Place, entries: Vec<(Node, Node)>, key: Option<Node> },
 }
 
 impl Tree {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), ConfigError> {
-        let line = span.start.line();
+        let place = Place::Line(span.start.line());
         match event {
             Event::Scalar(text, style, _, tag) => {
                 let quoted = style != ScalarStyle::Plain;
                 let scalar = Kind::Scalar { text: text.into_owned(), quoted };
                 let kind = if tag.is_some() { Kind::Unsupported("a tag (`!…`)") } else { scalar };
-                self.place(Node { line, kind })
+                self.place(Node { place, kind })
             }
-            Event::Alias(_) => self.place(Node { line, kind: Kind::Unsupported("an alias (`*…`)") }),
-            Event::SequenceStart(..) => self.descend(Open::List { line, items: Vec::new() }, line),
-            Event::MappingStart(..) => self.descend(Open::Mapping { line, entries: Vec::new(), key: None }, line),
+            Event::Alias(_) => self.place(Node { place, kind: Kind::Unsupported("an alias (`*…`)") }),
+            Event::SequenceStart(..) => self.descend(Open::List { place, items: Vec::new() }, place),
+            Event::MappingStart(..) => self.descend(Open::Mapping { place, entries: Vec::new(), key: None }, place),
             Event::SequenceEnd | Event::MappingEnd => self.ascend(),
             Event::Nothing | Event::StreamStart | Event::StreamEnd => Ok(()),
             Event::DocumentStart(_) | Event::DocumentEnd => Ok(()),
         }
     }
 
-    fn descend(&mut self, open: Open, line: usize) -> Result<(), ConfigError> {
+    fn descend(&mut self, open: Open, place: Place) -> Result<(), ConfigError> {
         if self.open.len() == MAX_DEPTH {
-            return Err(ConfigError::at(line, format!("this nests deeper than {MAX_DEPTH} levels; no key needs that")));
+            return Err(ConfigError::at(
+                place,
+                format!("this nests deeper than {MAX_DEPTH} levels; no key needs that"),
+            ));
         }
         self.open.push(open);
         Ok(())
@@ -100,8 +104,8 @@ impl Tree {
 
     fn ascend(&mut self) -> Result<(), ConfigError> {
         match self.open.pop() {
-            Some(Open::List { line, items }) => self.place(Node { line, kind: Kind::List(items) }),
-            Some(Open::Mapping { line, entries, .. }) => self.place(Node { line, kind: Kind::Mapping(entries) }),
+            Some(Open::List { place, items }) => self.place(Node { place, kind: Kind::List(items) }),
+            Some(Open::Mapping { place, entries, .. }) => self.place(Node { place, kind: Kind::Mapping(entries) }),
             None => Ok(()),
         }
     }
@@ -114,7 +118,7 @@ impl Tree {
                 None => *key = Some(node),
             },
             None if self.root.is_some() => {
-                return Err(ConfigError::at(node.line, "a second document begins here; keep one in this file"));
+                return Err(ConfigError::at(node.place, "a second document begins here; keep one in this file"));
             }
             None => self.root = Some(node),
         }

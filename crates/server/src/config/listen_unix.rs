@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use super::block::{Block, Located};
 use super::fault::{ConfigError, quoted};
+use super::keys::MAX_SOCKET_PATH_BYTES;
 
 /// A Unix socket for the session API, and who may connect to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,44 +17,36 @@ pub struct ListenUnix {
 }
 
 impl ListenUnix {
-    /// Whoever runs the node, and one group.
-    const DEFAULT_MODE: u32 = 0o660;
-    /// What the system takes for the path of a socket, with a zero at its end (unix(7)).
-    const MAX_PATH_BYTES: usize = 107;
     /// Where the names of groups are.
     const GROUPS: &str = "/etc/group";
 
     /// The socket that `listen_unix` names, if it names one.
     pub(super) fn check(top: &Block<'_>) -> Result<Option<Self>, ConfigError> {
         let (mode, group) = (top.text("listen_unix_mode")?, top.text("listen_unix_group")?);
-        let Some(Located { value, line }) = top.text("listen_unix")?.filter(|found| !found.value.is_empty()) else {
-            return match mode.map(|found| found.line).or(group.map(|found| found.line)) {
+        let Some(Located { value, place }) = top.text("listen_unix")?.filter(|found| !found.value.is_empty()) else {
+            return match mode.map(|found| found.place).or(group.map(|found| found.place)) {
                 None => Ok(None),
-                Some(line) => {
+                Some(place) => {
                     let sentence = "`listen_unix_mode` and `listen_unix_group` are of no use without `listen_unix`";
-                    Err(ConfigError::at(line, format!("{sentence}; add it, or remove them")))
+                    Err(ConfigError::at(place, format!("{sentence}; add it, or remove them")))
                 }
             };
         };
         let path = std::path::absolute(value)
             .ok()
-            .filter(|path| path.as_os_str().len() <= Self::MAX_PATH_BYTES && path.file_name().is_some())
-            .ok_or_else(|| {
-                let most = Self::MAX_PATH_BYTES;
-                ConfigError::at(line, format!("`listen_unix` must be the path of a file, of {most} bytes at most"))
-            })?;
-        let mode = mode.map_or(Ok(Self::DEFAULT_MODE), |Located { value, line }| {
-            mode_of(value).ok_or_else(|| {
-                let found = quoted(value);
-                ConfigError::at(line, format!("`listen_unix_mode` must be an octal mode such as 0660, not {found}"))
-            })
+            .filter(|path| path.as_os_str().len() <= MAX_SOCKET_PATH_BYTES && path.file_name().is_some())
+            .ok_or_else(|| top.must("listen_unix", &Located { value, place }))?;
+        let mode = top.text_or_default("listen_unix_mode")?;
+        let mode = mode_of(mode.value).ok_or_else(|| {
+            let found = quoted(mode.value);
+            ConfigError::at(mode.place, format!("`listen_unix_mode` must be an octal mode such as 0660, not {found}"))
         })?;
-        let group = group.map(|Located { value, line }| {
+        let group = group.map(|Located { value, place }| {
             let groups = fs::read_to_string(Self::GROUPS).unwrap_or_default();
             group_of(value, &groups).ok_or_else(|| {
                 let found = quoted(value);
                 let sentence = format!("`listen_unix_group` {found} is no group of {}", Self::GROUPS);
-                ConfigError::at(line, format!("{sentence}; create it, or give its number"))
+                ConfigError::at(place, format!("{sentence}; create it, or give its number"))
             })
         });
         Ok(Some(Self { path, mode, group: group.transpose()? }))

@@ -5,11 +5,17 @@ use sessile_store::engine::EngineKind;
 use super::check::check;
 use super::document::Node;
 use super::read::read_at_most;
-use super::{Config, ConfigError, ListenAddress, MAX_FILE_BYTES, Storage};
+use super::{Config, ConfigError, Environment, ListenAddress, MAX_FILE_BYTES, Origins, Storage};
 
 impl Config {
-    /// What that file says. Reads it and the `openapi_spec` it names, and nothing else. The error names file and line.
-    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+    /// What that file says, and the environment in its place. Reads the files that are named there, and nothing else. The error
+    /// names file and line, or the variable.
+    pub fn load(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::trace(file, environment).map(|(config, _)| config)
+    }
+
+    /// The same, with where each value comes from.
+    pub fn trace(file: &Path, environment: &Environment) -> Result<(Self, Origins), ConfigError> {
         let bytes = read_at_most(MAX_FILE_BYTES, file).map_err(|error| {
             let sentence = format!("cannot be read ({error}); create it or name another one");
             ConfigError::new(sentence).in_file(file)
@@ -18,7 +24,7 @@ impl Config {
             let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
             ConfigError::at(line, "this is not UTF-8; save the file as UTF-8").in_file(file)
         })?;
-        Self::parse(&text).map_err(|error| error.in_file(file))
+        Self::read(&text, environment).map_err(|error| error.in_file(file))
     }
 
     /// What that YAML says. Reads the file that `openapi_spec` names.
@@ -26,7 +32,14 @@ impl Config {
         if yaml.len() as u64 > MAX_FILE_BYTES {
             return Err(ConfigError::new(format!("longer than {MAX_FILE_BYTES} bytes; shorten it")));
         }
-        check(Node::parse(yaml)?.as_ref())
+        Self::read(yaml, &Environment::default()).map(|(config, _)| config)
+    }
+
+    fn read(yaml: &str, environment: &Environment) -> Result<(Self, Origins), ConfigError> {
+        let document = environment.lay_over(Node::parse(yaml)?)?;
+        let mut config = check(document.as_ref())?;
+        config.warnings.extend(environment.warnings());
+        Ok((config, Origins::of(document.as_ref())))
     }
 
     /// What `sessile dev` runs: the defaults of an empty file, and what the command line says. `data_dir` is absolute.

@@ -35,14 +35,4 @@ impl Storage {
     pub const DEFAULT_DATA_DIR: &'static str = "/var/lib/sessile";
     /// Below 64 MiB a few of the largest values fill every queue; a TiB is more than any machine this runs on has.
     pub(super) const MEMORY_MB: RangeInclusive<u64> = 64..=1024 * 1024;
-    /// Below 8 MiB index blocks push each other out; a TiB is more than any machine this runs on has.
-    pub(super) const CACHE_MB: RangeInclusive<u64> = 8..=1024 * 1024;
-    /// Room for deletes, ticks and a few files of log while somebody makes space.
-    pub const DEFAULT_RESERVE_MB: u64 = 256;
-    /// Nothing to a PiB.
-    pub(super) const RESERVE_MB: RangeInclusive<u64> = 0..=1024 * 1024 * 1024;
-    /// No longer than what is durable in the state, to a week: the disk has no room for more on a busy node.
-    pub(super) const LOG_KEEP_MINUTES: RangeInclusive<u64> = 0..=7 * 24 * 60;
-    /// What gathers before the state is made durable, to a TiB.
-    pub(super) const LOG_KEEP_MB: RangeInclusive<u64> = 64..=1024 * 1024;
 }

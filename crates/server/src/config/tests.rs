@@ -1,3 +1,4 @@
+mod environment;
 mod values;
 
 use std::io::Write as _;
@@ -372,17 +373,17 @@ fn what_is_no_configuration_is_refused_with_its_line() {
 fn a_file_that_cannot_be_read_whole_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config.yaml");
-    let refused = || Config::load(&file).unwrap_err().to_string();
+    let refused = || Config::load(&file, &Environment::default()).unwrap_err().to_string();
     assert!(refused().starts_with(&format!("{}: cannot be read (", file.display())));
     std::fs::write(&file, "listen_port: 1\n# \u{e9}\n").unwrap();
-    assert_eq!(Config::load(&file).unwrap().listen.port(), 1);
+    assert_eq!(Config::load(&file, &Environment::default()).unwrap().listen.port(), 1);
     std::fs::write(&file, b"listen_port: 1\n# \xe9\n").unwrap();
     assert_eq!(refused(), format!("{}, line 2: this is not UTF-8; save the file as UTF-8", file.display()));
     std::fs::write(&file, "listen_port: x\n").unwrap();
     assert!(refused().starts_with(&format!("{}, line 1: `listen_port` must be", file.display())));
     std::fs::write(&file, vec![b'#'; 1024 * 1024 + 1]).unwrap();
     assert!(refused().contains("larger than 1048576 bytes"));
-    assert!(Config::load(dir.path()).is_err());
+    assert!(Config::load(dir.path(), &Environment::default()).is_err());
 }
 
 #[test]

@@ -14,13 +14,19 @@ use crate::config::LogLevel;
 /// What the targets of our own crates begin with (`sessile`, `sessile_store`, …).
 pub(super) const OWN_TARGETS: &str = "sessile";
 /// openraft warns there of every answer that nobody waits for any more and of every try to reach a member that is gone:
-/// thousands of lines. That a member is gone our own log says once.
-const WARNS_OF_EVERY_TRY: [&str; 4] = [
+/// thousands of lines, and six a second of a node that asks for votes and reaches nobody. That a member is gone our own log
+/// says once.
+const WARNS_OF_EVERY_TRY: [&str; 5] = [
+    "openraft::core::raft_core",
     "openraft::raft::responder",
     "openraft::core::heartbeat",
     "openraft::replication",
     "openraft::engine::handler::replication_handler",
 ];
+
+/// openraft says there as an error that it was asked for something after it was stopped, which is so at every stop. Why it
+/// stopped, if nobody asked it to, our own log says.
+const FINDS_IT_STOPPED: [&str; 2] = ["openraft::raft::raft_inner", "openraft::raft::stream_append"];
 
 /// The level in force. Cheap to clone; clones switch the same log.
 #[derive(Debug, Clone)]
@@ -87,6 +93,7 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new()
         .with_default(LevelFilter::from(libraries(level)))
         .with_targets(WARNS_OF_EVERY_TRY.map(|target| (target, LevelFilter::ERROR)))
+        .with_targets(FINDS_IT_STOPPED.map(|target| (target, LevelFilter::OFF)))
         .with_target(OWN_TARGETS, own(level))
 }
 

@@ -130,6 +130,18 @@ fn the_level_decides_what_is_heard_and_libraries_are_never_heard_below_info() {
 }
 
 #[test]
+fn a_library_that_tries_in_vain_or_was_stopped_fills_no_log() {
+    let library = || {
+        warn!(target: "openraft::core::raft_core", "timeout while requesting pre-vote");
+        error!(target: "openraft::raft::stream_append", "RaftCore stopped");
+        error!(target: "openraft::raft::raft_inner", "failed to send to RaftCore: stopped");
+        error!(target: "openraft::core::raft_core", "a fault of the storage");
+    };
+    assert_eq!(logged(LogLevel::Info, kask(), library).matches("a fault of the storage").count(), 1);
+    assert_eq!(levels(LogLevel::Info, library), ["ERROR"]);
+}
+
+#[test]
 fn what_speaks_through_the_log_crate_is_heard_by_the_same_rules() {
     use tracing_log::log::{self, Log};
     let say = |target: &str, level: log::Level| {

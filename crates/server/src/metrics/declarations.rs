@@ -2,6 +2,7 @@
 
 use sessile_cluster::{MAX_MEMBERS, QueueFigures, RefusalCount};
 use sessile_core::{MAX_GROUPS, MAX_NAMESPACES};
+use sessile_http::Operation;
 use sessile_http::declared::{Label, Metric, Shown, Unit, Values};
 
 /// One process is one program.
@@ -11,6 +12,7 @@ const NAMESPACE: Label = Label { name: "namespace", values: Values::AtMost(MAX_N
 const GROUP: Label = Label { name: "group", values: Values::AtMost(MAX_GROUPS + 1) };
 const OTHERS: Shown = Shown::When("for each other member");
 const GROUPS: Shown = Shown::When("for each group that counts sessions");
+const BACKUPS: Shown = Shown::When("with `backup` in the configuration, once it is a member");
 const TABLES: Shown = Shown::When("with the engine fjall");
 /// By name and id: a member that is dead and the one that has taken its name are two.
 const MEMBER: &[Label] =
@@ -49,6 +51,16 @@ declare! {
     // The process.
     BUILD_INFO = Metric::gauge("sessile_build_info", Unit::Count, "1, with what was built")
         .by(&[Label { name: "version", values: ONE }, Label { name: "rust_version", values: ONE }]);
+    BACKUP_EVERY = Metric::gauge(
+        "sessile_backup_every_seconds", Unit::Seconds, "How often the node is to make a backup").shown(BACKUPS);
+    BACKUP_LAST_SUCCESS = Metric::gauge(
+        "sessile_backup_last_success_timestamp_seconds", Unit::Seconds,
+        "When the newest backup was made, since the Unix epoch; 0 if there is none").shown(BACKUPS);
+    BACKUP_FAILURES = Metric::counter(
+        "sessile_backup_failures_total", Unit::Count, "Backups that could not be made").shown(BACKUPS);
+    TRACE_SPANS_LOST = Metric::counter(
+        "sessile_trace_spans_lost_total", Unit::Count, "Spans of traces that no collector took in time")
+        .shown(Shown::When("with `traces` in the configuration"));
     LOG_LINES_LOST = Metric::counter(
         "sessile_log_lines_lost_total", Unit::Count, "Log lines that were lost because nobody read them in time");
     CPU_SECONDS = Metric::counter(
@@ -157,6 +169,11 @@ declare! {
         .shown(TABLES);
 
     // The sessions.
+    NAMESPACE_REQUESTS = Metric::counter(
+        "sessile_namespace_requests_total", Unit::Count,
+        "Requests that a namespace has let in at this node, by what they ask of a session")
+        .by(&[NAMESPACE, Label { name: "operation", values: Values::Of(&Operation::LABELS) }])
+        .shown(Shown::Member);
     GIVES_WAY = whether(
         "sessile_namespace_gives_way",
         "Whether writes to a namespace are refused for the sake of those of a higher priority, because disks fill up")

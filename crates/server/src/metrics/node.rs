@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use sessile_cluster::{Cluster, Figures, MemberFigures, Status};
+use sessile_http::{HttpMetrics, Operation};
 
 use super::declarations as declared;
 use super::number;
 use super::samples::Samples;
 
 /// Adds what there is to tell.
-pub(super) fn measure(samples: &mut Samples, cluster: &Cluster) {
+pub(super) fn measure(samples: &mut Samples, cluster: &Cluster, http: &HttpMetrics) {
     let (status, figures) = (cluster.status(), cluster.figures());
     consensus(samples, &status, &figures);
     members(samples, &status, &figures);
@@ -18,7 +19,11 @@ pub(super) fn measure(samples: &mut Samples, cluster: &Cluster) {
     disk(samples, &status, &figures);
     for (id, namespace) in status.namespaces.iter() {
         let gives_way = truth(status.gave_way.contains(&id));
-        samples.set_by(&declared::GIVES_WAY, &[namespace.settings.name.as_str()], gives_way);
+        let name = namespace.settings.name.as_str();
+        samples.set_by(&declared::GIVES_WAY, &[name], gives_way);
+        for (operation, count) in Operation::LABELS.iter().zip(http.namespace_requests(id)) {
+            samples.set_by(&declared::NAMESPACE_REQUESTS, &[name, operation], number(count));
+        }
     }
     for (namespace, group, tally) in &status.counts {
         let labels = [&status.namespaces.name_of(*namespace), group.as_str()];

@@ -32,7 +32,7 @@ fn names_follow_prometheus_conventions() {
 
 #[test]
 fn a_process_without_a_node_is_not_ready_and_says_what_it_is() {
-    let page = Metrics::new().unwrap().render();
+    let page = Metrics::new(None).unwrap().render();
     assert!(page.contains("\nsessile_ready 0\n"), "{page}");
     assert!(page.contains("\nsessile_build_info{version=\"") && page.contains("\nprocess_threads "), "{page}");
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
-use crate::config::ListenAddress;
-use crate::value_parsers::{address, patience, point_in_time};
+use crate::config::{DEFAULT_FILE, ListenAddress};
+use crate::value_parsers::{address, member_at, patience, point_in_time};
 
 /// The variable that names the nodes to ask.
 pub(crate) const SERVER_VARIABLE: &str = "SESSILE_SERVER";
@@ -71,6 +71,13 @@ pub(crate) struct StatusOf {
     pub(crate) watch: bool,
 }
 
+/// `sessile ready`.
+#[derive(Debug, Args)]
+pub(crate) struct ReadyOf {
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
 /// A command of `sessile cluster`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
@@ -104,6 +111,12 @@ pub(crate) enum ClusterCommand {
     /// Change where a member is reached
     #[command(after_help = "Example:\n  sessile cluster set-address n3 10.0.0.33:7081")]
     SetAddress(SetAddress),
+    /// Tell a node where the others are reached now, while there is no leader
+    ///
+    /// For the day on which all nodes came back at other addresses and their seeds lead nowhere. The node that is asked looks
+    /// whether each answers there and is who it is meant to be; once there is a leader, the members tell it themselves.
+    #[command(after_help = "Example:\n  sessile cluster move-addresses n2=10.1.0.2:7081 n3=10.1.0.3:7081")]
+    MoveAddresses(MoveAddresses),
     /// Move the cluster's time forward, where its clocks are not to decide
     ///
     /// By that time sessions expire. It goes with the median of the members' clocks and never goes back. A step of more
@@ -117,6 +130,12 @@ pub(crate) enum ClusterCommand {
     /// Make a member's state durable, so that its log can be shortened
     #[command(after_help = "Example:\n  sessile cluster snapshot n2")]
     Snapshot(Snapshot),
+    /// Make a node that is left the only member of a new cluster, after the majority was lost for ever
+    ///
+    /// On that node's machine, while it does not run. First it prints what the node has, from when, what may be missing and
+    /// who must never come back, and asks for the beginning of the cluster's id. Where a majority answers it is refused.
+    #[command(after_help = "Example:\n  sessile cluster rescue --config /etc/sessile/config.yaml --plan")]
+    Rescue(Rescue),
     /// Print the changes that operators and the autopilot made, with who, from where, when and with what result
     ///
     /// The newest 1,000 are kept. An entry without a result is of a change whose leader went away in the middle.
@@ -186,6 +205,20 @@ pub(crate) struct Remove {
     pub(crate) force: bool,
 }
 
+/// `sessile cluster rescue`.
+#[derive(Debug, Args)]
+pub(crate) struct Rescue {
+    /// The node's configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+    /// Print the plan, and change nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// That it is meant, for scripts: the id of the cluster that ends
+    #[arg(long, value_name = "ID", conflicts_with = "plan")]
+    pub(crate) cluster: Option<String>,
+}
+
 /// `sessile cluster transfer-leader`.
 #[derive(Debug, Args)]
 pub(crate) struct TransferLeader {
@@ -207,6 +240,16 @@ pub(crate) struct SetAddress {
     pub(crate) address: ListenAddress,
     #[command(flatten)]
     pub(crate) change: Change,
+}
+
+/// `sessile cluster move-addresses`.
+#[derive(Debug, Args)]
+pub(crate) struct MoveAddresses {
+    /// A member's name or id, and its `cluster.advertise` now
+    #[arg(value_name = "MEMBER=ADDRESS", required = true, value_parser = member_at)]
+    pub(crate) moves: Vec<(String, ListenAddress)>,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 /// `sessile cluster set-time`.

@@ -7,6 +7,7 @@ pub(crate) mod args;
 mod catch_up;
 mod found;
 pub(crate) mod remote;
+mod rescue;
 mod set_time;
 pub(crate) mod show;
 mod whom;
@@ -16,16 +17,17 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sessile_cluster::Secret;
 use sessile_cluster::admin::{
-    AddLearnerRequest, AdminClient, AdminError, ChangeResponse, PromoteRequest, RemoveRequest, ReplaceRequest,
-    SetAddressRequest,
+    AddLearnerRequest, AdminClient, AdminError, ChangeResponse, MemberAddress, PromoteRequest, RemoveRequest,
+    ReplaceRequest, SetAddressRequest,
 };
 use tokio::runtime::Builder;
 
-pub(crate) use args::{ClusterCommand, StatusOf};
+pub(crate) use args::{ClusterCommand, ReadyOf, StatusOf};
 
-use crate::exit::Status;
+use crate::config::ListenAddress;
+use crate::exit::{Failure, Status};
 use crate::status::health::{Health, judge};
-use args::{AddLearner, Change, Init, Promote, Remove, Replace, SetAddress, Watch};
+use args::{AddLearner, Change, Init, MoveAddresses, Promote, Remove, Replace, SetAddress, Watch};
 use remote::Remote;
 use show::{between, print, say, told, written};
 
@@ -39,6 +41,17 @@ pub(crate) fn status(of: &StatusOf) -> anyhow::Result<ExitCode> {
         let status = node.first_status();
         print(&written(status, of.json, false))?;
         Ok(code_of(judge(status).0))
+    })
+}
+
+/// `sessile ready`: 0 if the node that is asked could serve a read and a write now; else the sentence on its health.
+pub(crate) fn ready(of: &ReadyOf) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        let node = Remote::connect_to_one(&of.server, "the node that is asked says whether it is ready").await?;
+        match node.first_status() {
+            status if status.ready => say("ready"),
+            status => Err(Failure::new(Status::NoQuorum, judge(status).1).into()),
+        }
     })
 }
 
@@ -75,6 +88,14 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
                 };
                 make(change, async |node| node.set_address(request).await).await
             }
+            ClusterCommand::MoveAddresses(MoveAddresses { moves, server }) => {
+                let node = Remote::connect_to_one(server, "the node that is asked looks for the others there").await?;
+                let of = |(member, address): &(String, ListenAddress)| MemberAddress {
+                    member: member.clone(),
+                    address: address.to_string(),
+                };
+                told(&node.within(node.client().move_addresses(moves.iter().map(of).collect())).await?)
+            }
             ClusterCommand::SetTime(asked) => set_time::set_time(asked).await,
             ClusterCommand::TransferLeader(transfer) => {
                 let node = Remote::connect(&transfer.server).await?;
@@ -100,6 +121,7 @@ pub(crate) fn cluster(command: &ClusterCommand) -> anyhow::Result<ExitCode> {
                 let answer = node.within(node.client().trigger_snapshot(snapshot.member.as_deref())).await?;
                 say(&format!("the state is durable up to log index {}", answer.index))
             }
+            ClusterCommand::Rescue(asked) => rescue::rescue(asked).await,
             ClusterCommand::History(of) => {
                 let node = Remote::connect(&of.server).await?;
                 let history = node.within(node.client().history()).await?;

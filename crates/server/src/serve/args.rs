@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use sessile_store::engine::EngineKind;
 
 use crate::config::{DEFAULT_FILE, ListenAddress};
+use crate::value_parsers::engines;
 
 /// `sessile dev`.
 #[derive(Debug, Args)]
@@ -42,17 +43,4 @@ pub(crate) struct CheckConfig {
     /// The configuration file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-}
-
-/// The engines, each with what it is for.
-fn engines() -> impl TypedValueParser<Value = EngineKind> {
-    let possible = EngineKind::ALL.map(|engine| {
-        let help = match engine {
-            EngineKind::Fjall => "For every size",
-            EngineKind::Sled => "For small stores; outlives kill -9, not a power cut",
-            EngineKind::Other(_) => "Of a test",
-        };
-        PossibleValue::new(engine.name()).help(help)
-    });
-    PossibleValuesParser::new(possible).try_map(|name| name.parse::<EngineKind>())
 }

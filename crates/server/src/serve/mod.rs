@@ -21,7 +21,7 @@ pub(crate) use args::{CheckConfig, Dev, Serve};
 pub use banner::{Keeping, banner};
 use directory::Directory;
 
-use crate::config::Config;
+use crate::config::{self, Config, Environment};
 use crate::exit::{Failure, Status};
 use crate::hardening;
 use crate::logging::{self, Format};
@@ -37,7 +37,8 @@ const MIN_THREADS: usize = 2;
 
 /// `sessile serve`.
 pub(crate) fn serve(serve: &Serve) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&serve.config)?;
+    let environment = Environment::of_process();
+    let config = Config::load(&serve.config, &environment)?;
     let old = old_data(serve, &config)?;
     // Before there are threads.
     let sockets = Sockets::inherited()?;
@@ -48,7 +49,7 @@ pub(crate) fn serve(serve: &Serve) -> anyhow::Result<ExitCode> {
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.storage.data_dir.display(), "starting");
     let base_uri = config.base_uri.clone();
     let reloads = Reloads::default();
-    reloads.add("configuration", reload::of(&serve.config, config.clone(), log.level()));
+    reloads.add("configuration", reload::of(&serve.config, environment, config.clone(), log.level()));
     let supervision = Supervision { sockets, notifier: Notifier::from_environment(), reloads: reloads.clone() };
     let listening = move |address| info!(%address, %base_uri, "listening");
     run_node(config, old, supervision, Hangup::Reloads(reloads), listening)
@@ -89,8 +90,14 @@ pub(crate) fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
 
 /// `sessile check-config`.
 pub(crate) fn check_config(check: &CheckConfig) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&check.file)?;
-    output::to_stdout(&config.describe()).context(output::UNWRITABLE)?;
+    let (config, origins) = Config::trace(&check.file, &Environment::of_process())?;
+    output::to_stdout(&config.describe_with(&origins)).context(output::UNWRITABLE)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `sessile configuration`.
+pub(crate) fn print_configuration() -> anyhow::Result<ExitCode> {
+    output::to_stdout(&config::page()).context(output::UNWRITABLE)?;
     Ok(ExitCode::SUCCESS)
 }
 

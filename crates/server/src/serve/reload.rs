@@ -2,19 +2,20 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::logging::LevelSwitch;
 
-/// How the configuration file is read anew: of what it says, the log level counts at once. `running` is what the process was
-/// started with.
+/// How the configuration file is read anew, with the environment of the start: of what it says, the log level counts at once.
+/// `running` is what the process was started with.
 pub(super) fn of(
     file: &Path,
+    environment: Environment,
     running: Config,
     level: LevelSwitch,
 ) -> impl Fn() -> Result<String, String> + Send + 'static {
     let (file, running) = (file.to_owned(), Mutex::new(running));
     move || {
-        let read = Config::load(&file).map_err(|error| error.to_string())?;
+        let read = Config::load(&file, &environment).map_err(|error| error.to_string())?;
         let mut running = running.lock();
         running.log_level = read.log_level;
         let before = level.get();

@@ -1,6 +1,11 @@
 //! Clusters as a node could tell of them.
 
 use sessile_cluster::admin::{HistoryEntry, MemberStatus, Role, StatusResponse};
+use sessile_http::RequestTotals;
+
+use super::last_hour::{DiskBytes, SAMPLE_EVERY, Stretch};
+use super::quorum::Quorum;
+use super::seen::{NamespaceNow, Seen};
 
 /// When they were asked, in milliseconds since the Unix epoch.
 const NOW: u64 = 1_790_000_000_000;
@@ -81,6 +86,42 @@ pub(crate) fn without(mut status: StatusResponse, numbers: &[u32]) -> StatusResp
         }
     }
     status
+}
+
+/// What the status page of such a cluster shows, a minute after its start.
+pub(crate) fn seen(voters: u32) -> Seen {
+    let namespace = |name: &str, keys, rates| NamespaceNow {
+        name: name.to_owned(),
+        keys,
+        bytes: keys * 1_800,
+        gives_way: false,
+        rates,
+    };
+    let stretch = |number: u32| Stretch {
+        ended_ago: SAMPLE_EVERY * (5 - number),
+        lasted: SAMPLE_EVERY,
+        requests: RequestTotals {
+            reads: 900 + 100 * u64::from(number),
+            others: 100,
+            failed: u64::from(number % 3),
+            waits: [900, 50, 20, 10, 5, 5, 5, 3, 1, u64::from(number), 1],
+        },
+        disk: Some(DiskBytes { used: (100 + u64::from(number)) << 20, free: (1 << 40) - (u64::from(number) << 30) }),
+    };
+    let spare = i64::from(voters) - i64::from(voters / 2 + 1);
+    Seen {
+        at_ms: NOW,
+        status: cluster(voters),
+        quorum: Quorum { voters: u64::from(voters), healthy: u64::from(voters), spare },
+        alerts: Vec::new(),
+        namespaces: vec![
+            namespace("sessions", 48_000, Some([120.0, 12.5, 0.02, 3.0])),
+            namespace("echo", 0, Some([0.0; 4])),
+        ],
+        disk_limit_bytes: 1 << 28,
+        // One is missing: the machine was asleep.
+        hour: (0..6).filter(|number| *number != 2).map(stretch).collect(),
+    }
 }
 
 /// Changes of a cluster: by an operator, by the autopilot, and one whose leader went away.

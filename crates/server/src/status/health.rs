@@ -106,7 +106,7 @@ pub(crate) fn lags(member: &MemberStatus) -> bool {
 }
 
 /// How a member lags.
-fn lag(status: &StatusResponse, member: &MemberStatus) -> String {
+pub(super) fn lag(status: &StatusResponse, member: &MemberStatus) -> String {
     let name = label(status, member);
     match member.receiving_bytes {
         Some(bytes) => format!("{name} receives the state of another member, {} MiB so far", bytes >> 20),
@@ -127,7 +127,7 @@ fn waiting_for(status: &StatusResponse) -> String {
 }
 
 /// Who does not answer, and for how long.
-fn silence(status: &StatusResponse, silent: &[&MemberStatus]) -> String {
+pub(super) fn silence(status: &StatusResponse, silent: &[&MemberStatus]) -> String {
     let each = silent.iter().map(|member| match member.last_contact_ms {
         Some(millis) => format!("{} has not answered for {}", label(status, member), span(millis)),
         None => format!("{} has never answered", label(status, member)),

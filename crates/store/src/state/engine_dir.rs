@@ -75,6 +75,14 @@ impl EngineDir {
         unseal(&stored).map_err(|error| self.damaged(&error))
     }
 
+    /// Gives the state to somebody else, durably.
+    pub(crate) fn set_owner(&self, owner: Owner) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        batch.put(OWNER_KEY, seal(&owner));
+        self.engine.write(batch)?;
+        Ok(self.engine.persist()?)
+    }
+
     /// Who was a member when the state was last written, as far as it can be read.
     pub(crate) fn members(&self) -> Vec<(NodeId, Member)> {
         let stored = self.engine.get(APPLIED_KEY).ok().flatten();

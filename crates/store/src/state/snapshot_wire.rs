@@ -17,7 +17,7 @@ use crate::wire::{self, snapshot_item::Kind};
 const FORMAT: u32 = 1;
 
 /// One row or record of a snapshot.
-pub(super) enum Item {
+pub(crate) enum Item {
     Row(RowKey, Row),
     Record(NamespaceId, SessionKey, Record),
 }

@@ -143,3 +143,44 @@ fn entries_of_the_first_version_are_read_and_written_as_they_were() {
         assert_eq!(encode_entry(&entry), bytes, "{golden}");
     }
 }
+
+/// A backup as the first program wrote it that had any.
+#[test]
+fn a_backup_of_the_first_version_is_whole_and_a_cluster_is_made_of_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/backup-v1.backup");
+    if std::env::var_os("SESSILE_REGENERATE_GOLDEN").is_some() && !path.exists() {
+        make_backup(&path);
+    }
+    let backup = std::fs::read(path).unwrap();
+    let summary = crate::verify(backup.as_slice(), |_| ()).unwrap();
+    assert_eq!(
+        (summary.head.cluster, summary.head.node.as_str(), summary.records),
+        (CLUSTER, "n1", SESSIONS),
+        "all but one that was taken, and one that has just expired"
+    );
+    let target = tempfile::tempdir().unwrap();
+    let engine = EngineKind::Fjall;
+    crate::restore(backup.as_slice(), target.path(), &golden_options(engine), "root", |_| ()).unwrap();
+    let Opening::Member(store, _) = opening(target.path(), engine).unwrap() else { panic!("it is a member") };
+    store.replay();
+    found_after_history(&store);
+    assert_eq!(store.state().removed(), [NODE]);
+}
+
+fn make_backup(path: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_in(dir.path(), EngineKind::Fjall, CLUSTER).unwrap();
+    store.commit(history(&mut Leader::new()));
+    let (meta, snapshot) = transfer::snapshot_of(&store);
+    let head = crate::BackupHead {
+        cluster: CLUSTER,
+        meta,
+        taken_at_ms: START,
+        node: "n1".into(),
+        version: "0.1.0".into(),
+        live_bytes: snapshot.live_bytes(),
+    };
+    let mut writer = crate::BackupWriter::new(std::fs::File::create(path).unwrap(), head.encode()).unwrap();
+    snapshot.chunks().for_each(|chunk| writer.chunk(chunk.unwrap()).unwrap());
+    writer.finish().unwrap();
+}

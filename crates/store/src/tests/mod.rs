@@ -1,5 +1,6 @@
 //! The store whole: log, state and marks together.
 
+mod backup;
 mod flips;
 mod golden;
 mod interrupted;
@@ -9,6 +10,7 @@ mod namespaces;
 mod opening;
 mod raft_suite;
 mod renewals;
+mod rescue;
 mod restart;
 mod retention;
 mod snapshots;

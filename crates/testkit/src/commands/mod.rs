@@ -1,6 +1,7 @@
 //! The long tests, a command each.
 
 mod chaos;
+mod outages;
 mod performance;
 mod power_cuts;
 mod simulate;
@@ -28,6 +29,7 @@ enum Command {
     Chaos(chaos::Chaos),
     PowerCuts(power_cuts::PowerCuts),
     Performance(performance::Performance),
+    Outages(outages::Outages),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -55,6 +57,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Simulate(_) => None,
         Command::Chaos(chaos) => not_there(&chaos.program),
         Command::Performance(performance) => not_there(&performance.program),
+        Command::Outages(outages) => not_there(&outages.program),
         Command::PowerCuts(cuts) => cuts.refused().map(str::to_owned).or_else(|| not_there(&cuts.program)),
     };
     if let Some(why) = refused {
@@ -65,6 +68,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Chaos(chaos) => chaos.run(),
         Command::PowerCuts(cuts) => cuts.run(),
         Command::Performance(performance) => performance.run(),
+        Command::Outages(outages) => outages.run(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 
 use tempfile::TempDir;
 
-use crate::{Network, Port, Process, Signal};
+use crate::{Host, Network, Port, Process, Signal};
 
 mod asking;
 mod node;
@@ -156,6 +156,16 @@ impl Fleet {
         node.grpc.address()
     }
 
+    /// From its next start on it runs on another host with the disk that it has, so at another address for peers and for
+    /// clients. Among its own seeds it is the new one that stands for itself; nobody else's file changes.
+    pub fn move_to_host(&mut self, name: &str, host: Host) {
+        let node = self.node_mut(name);
+        let was = node.at(&node.grpc);
+        node.host = Some(host);
+        let is = node.at(&node.grpc);
+        node.settings.renames_seed(was, is);
+    }
+
     /// From their next start on a node of this fleet and one of another listen for peers where the other one did, with
     /// the same change to their own files and nobody else's.
     pub fn exchange_ports(&mut self, name: &str, other: &mut Self, others: &str) {
@@ -283,6 +293,12 @@ mod tests {
         let after = fleet.move_to_another_port("n1");
         assert_ne!(after, before);
         assert_eq!(fleet.settings("n1").seeds[0], after.to_string(), "its own file names it");
+        assert_eq!(fleet.settings("n2").seeds, seeds, "no other file changes");
+        let address = [10, 0, 0, 7].into();
+        fleet.move_to_host("n1", Host { namespace: "seventh".into(), address });
+        assert_eq!((fleet.grpc("n1"), fleet.http("n1").ip()), ((address, after.port()).into(), address));
+        let moved = fleet.grpc("n1").to_string();
+        assert_eq!(fleet.settings("n1").seeds[0], moved);
         assert_eq!(fleet.settings("n2").seeds, seeds, "no other file changes");
         assert_eq!(fleet.running(), Vec::<String>::new());
     }

@@ -155,7 +155,7 @@ impl LoadClient {
         let kept = self.connection.take().filter(|connection| !connection.has_been_closed());
         let mut connection = match kept {
             Some(connection) => connection,
-            None => match Client::connect_patiently(self.shared.targets[self.node].address, CLIENT_PATIENCE) {
+            None => match Client::connect_patiently(self.shared.targets[self.node].address(), CLIENT_PATIENCE) {
                 Ok(connection) => connection,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     return Err(Unanswered::NobodyListens);

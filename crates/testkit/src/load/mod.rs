@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -95,7 +95,7 @@ struct Shared {
 
 struct Target {
     name: String,
-    address: SocketAddr,
+    address: Mutex<SocketAddr>,
     killed: AtomicBool,
     /// How often it came back.
     back: AtomicU64,
@@ -106,7 +106,7 @@ impl Load {
     pub fn start(nodes: &[(String, SocketAddr)], options: LoadOptions) -> Self {
         let target = |(name, address): &(String, SocketAddr)| Target {
             name: name.clone(),
-            address: *address,
+            address: Mutex::new(*address),
             killed: AtomicBool::new(false),
             back: AtomicU64::new(0),
         };
@@ -148,6 +148,11 @@ impl Load {
         target.back.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// That node is somewhere else now. Clients who are still there find out when a connection is refused, or ends.
+    pub fn moves(&self, name: &str, address: SocketAddr) {
+        *self.target(name).address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
     /// Whether clients make no new requests, until it is said otherwise.
     pub fn rests(&self, rests: bool) {
         self.shared.rest.store(rests, Ordering::SeqCst);
@@ -180,6 +185,12 @@ impl Load {
     fn target(&self, name: &str) -> &Target {
         let named = self.shared.targets.iter().find(|target| target.name == name);
         named.unwrap_or_else(|| panic!("the load knows no {name}"))
+    }
+}
+
+impl Target {
+    fn address(&self) -> SocketAddr {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) fn counted_bytes(fleet: &Fleet, node: &str) -> Option<f64> {
 }
 
 /// The sum of all series of that name at a node. `None` if it does not answer.
-pub(super) fn sum_at(fleet: &Fleet, node: &str, name: &str) -> Option<f64> {
+pub(crate) fn sum_at(fleet: &Fleet, node: &str, name: &str) -> Option<f64> {
     let mut client = Client::connect(fleet.http(node)).ok()?;
     let answer = client.request("GET", "/metrics", "", b"").ok().filter(|answer| answer.status == 200)?;
     Some(sum_of(&answer.text(), name))

@@ -15,6 +15,7 @@ mod receiving;
 mod sending;
 mod transfer;
 
+pub(crate) use pace::Pace;
 pub(crate) use receiving::Receiving;
 pub(crate) use sending::Sending;
 pub(super) use sending::{parts, send};

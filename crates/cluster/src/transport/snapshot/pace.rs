@@ -20,19 +20,19 @@ const SHRINK_PART: u32 = 4;
 /// How fast a transfer goes: as fast as disk and link give it, and slower as soon as others wait for a processor.
 ///
 /// A transfer that is held up by disk or link never sleeps, and so has nothing to learn: its pace stays.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     bytes_a_second: u32,
     /// When the next chunk may go.
     next: Instant,
 }
 
 impl Pace {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { bytes_a_second: FIRST, next: now }
     }
 
     /// Waits until the next chunk may go.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let wanted = self.next;
         if Instant::now() < wanted {
             sleep_until(wanted).await;
@@ -48,7 +48,7 @@ impl Pace {
     }
 
     /// So many bytes go now. A transfer that stood still does not make up for it.
-    pub(super) fn went(&mut self, bytes: usize, now: Instant) {
+    pub(crate) fn went(&mut self, bytes: usize, now: Instant) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.next = self.next.max(now) + Duration::from_secs(1) * bytes / self.bytes_a_second;
     }

@@ -18,35 +18,36 @@ use connection::Connection;
 use content::Content;
 pub(super) use content::KEY_BYTES;
 use tally::Tally;
-pub(super) use tally::{Totals, WINDOW, Window, median_p99_ms};
+pub(super) use tally::median_p99_ms;
+pub(crate) use tally::{Totals, WINDOW, Window};
 
 /// Where a node serves its sessions unless it is told otherwise.
 const BASE: &str = "/sessions/v1/";
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub(super) struct Order {
+pub(crate) struct Order {
     /// Where; each connection stays at one as long as that takes connections.
-    pub(super) addresses: Vec<SocketAddr>,
-    pub(super) connections: usize,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) connections: usize,
     /// How many requests one connection sends before it waits for their answers.
-    pub(super) depth: usize,
+    pub(crate) depth: usize,
     /// So many a second, at moments of their own: each wait counts from when its request was due. Left out, each connection
     /// goes on as soon as it has its answers.
-    pub(super) rate: Option<u32>,
-    pub(super) work: Work,
+    pub(crate) rate: Option<u32>,
+    pub(crate) work: Work,
     /// The number of the first key.
-    pub(super) first: u64,
+    pub(crate) first: u64,
     /// How many requests, unless it is stopped before.
-    pub(super) count: u64,
-    pub(super) value_bytes: usize,
+    pub(crate) count: u64,
+    pub(crate) value_bytes: usize,
     /// The path that the keys are under, with a slash at both ends.
-    pub(super) base: &'static str,
+    pub(crate) base: &'static str,
 }
 
 /// A kind of request. Keys have numbers, and are in no order of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
+pub(crate) enum Work {
     /// Writes the next key, which lives for so many seconds.
     Put { ttl: u32 },
     /// Reads any key of the first so many.
@@ -56,7 +57,7 @@ pub(super) enum Work {
 }
 
 /// The load, going on.
-pub(super) struct Generator {
+pub(crate) struct Generator {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -73,7 +74,7 @@ struct Shared {
 
 impl Order {
     /// New keys on 64 connections, one request at a time on each, as fast as they are answered and without an end.
-    pub(super) fn writes(addresses: Vec<SocketAddr>, value_bytes: usize) -> Self {
+    pub(crate) fn writes(addresses: Vec<SocketAddr>, value_bytes: usize) -> Self {
         let work = Work::Put { ttl: 86_400 };
         Self {
             addresses,
@@ -90,7 +91,7 @@ impl Order {
 }
 
 impl Generator {
-    pub(super) fn start(order: Order) -> Self {
+    pub(crate) fn start(order: Order) -> Self {
         let content = Content::new(order.value_bytes, order.base);
         let begin = Instant::now();
         let shared = Arc::new(Shared {
@@ -112,17 +113,17 @@ impl Generator {
     }
 
     /// Whether all requests were answered.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// What it came to so far.
-    pub(super) fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         self.shared.tally().totals().clone()
     }
 
     /// What each window came to that is over; the last one too once nothing goes on.
-    pub(super) fn windows(&self) -> Vec<Window> {
+    pub(crate) fn windows(&self) -> Vec<Window> {
         let mut tally = self.shared.tally();
         if self.has_ended() {
             tally.close();
@@ -131,23 +132,23 @@ impl Generator {
     }
 
     /// How long it has been going on.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.shared.begin.elapsed()
     }
 
     /// The number of the key after the last one that was asked for.
-    pub(super) fn next_key(&self) -> u64 {
+    pub(crate) fn next_key(&self) -> u64 {
         self.shared.order.first + self.shared.taken.load(Ordering::SeqCst).min(self.shared.order.count)
     }
 
     /// Lets every connection have its answers, and asks for nothing more.
-    pub(super) fn stop(&mut self) -> Result<Totals, String> {
+    pub(crate) fn stop(&mut self) -> Result<Totals, String> {
         self.shared.stopped.store(true, Ordering::SeqCst);
         self.end()
     }
 
     /// Waits until all requests were answered.
-    pub(super) fn end(&mut self) -> Result<Totals, String> {
+    pub(crate) fn end(&mut self) -> Result<Totals, String> {
         if let Some(thread) = self.thread.take() {
             let ended = thread.join().map_err(|_| "the load's thread panicked")?;
             ended.map_err(|error| format!("no load: {error}"))?;

@@ -6,27 +6,27 @@ use std::time::Duration;
 use crate::performance::figures::{median, quantile};
 
 /// How long a window is.
-pub(in super::super) const WINDOW: Duration = Duration::from_secs(5);
+pub(crate) const WINDOW: Duration = Duration::from_secs(5);
 
 /// What a whole load came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in super::super) struct Totals {
+pub(crate) struct Totals {
     /// Answers of success; a 404 to a read or a delete is one.
-    pub(in super::super) answered: u64,
+    pub(crate) answered: u64,
     /// All others by status; 0 stands for a connection that broke or was refused.
-    pub(in super::super) failed: BTreeMap<u16, u64>,
+    pub(crate) failed: BTreeMap<u16, u64>,
     /// Of the reads, how many found nothing.
-    pub(in super::super) absent: u64,
+    pub(crate) absent: u64,
 }
 
 /// What one window came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in super::super) struct Window {
-    pub(in super::super) answered: u64,
-    pub(in super::super) failed: u64,
+pub(crate) struct Window {
+    pub(crate) answered: u64,
+    pub(crate) failed: u64,
     /// Of the answers of success; nothing if there were none.
-    pub(in super::super) p99: Option<Duration>,
-    pub(in super::super) longest: Duration,
+    pub(crate) p99: Option<Duration>,
+    pub(crate) longest: Duration,
 }
 
 /// Of the load as it goes on.
@@ -41,12 +41,12 @@ pub(super) struct Tally {
 
 impl Totals {
     /// How many failed, whatever the reason.
-    pub(in super::super) fn failures(&self) -> u64 {
+    pub(crate) fn failures(&self) -> u64 {
         self.failed.values().sum()
     }
 
     /// What failed, by status.
-    pub(in super::super) fn failures_by_status(&self) -> String {
+    pub(crate) fn failures_by_status(&self) -> String {
         let named = self.failed.iter().map(|(status, count)| match status {
             0 => format!("{count} cut"),
             _ => format!("{count} × {status}"),
