@@ -4,6 +4,7 @@
 
 mod client;
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -120,13 +121,23 @@ impl Farm {
     /// How many groups its keys are in.
     pub const GROUPS: usize = GROUPS;
 
-    /// Makes the namespace by commands at a node, and starts clients at all nodes. Panics if a command is refused.
+    /// Makes the namespace by commands at a node, and starts clients at all nodes. Panics if that never comes about.
     pub fn start(fleet: &Fleet, at: &str, seed: u64) -> Self {
         let create = ["namespace", "create", NAME, "--base-uri", BASE_URI, "--max-keys", MAX_KEYS, "--renew", "half"];
-        fleet.succeed(&create, at);
-        let token = |name, right| {
-            let said = fleet.succeed(&["namespace", "token", "add", NAME, name, "--right", right], at);
-            said.stdout.trim().to_owned()
+        // Those of the configuration may be just being made, and leadership may just move.
+        eventually("the second namespace is made", || {
+            let said = fleet.run(&create, at);
+            (said.code == Some(0) || said.stderr.contains("exists")).then_some(())
+        });
+        let tries = Cell::new(0);
+        let token = |name: &str, right| {
+            eventually(format!("the second namespace has a token for {name}"), || {
+                // One that was made may be made without an answer.
+                tries.set(tries.get() + 1);
+                let name = format!("{name}-{}", tries.get());
+                let said = fleet.run(&["namespace", "token", "add", NAME, &name, "--right", right], at);
+                (said.code == Some(0)).then(|| said.stdout.trim().to_owned())
+            })
         };
         let begin = Instant::now();
         let shared = Arc::new(Shared {
