@@ -518,6 +518,13 @@ pub struct Identity {
     /// members that do not say.
     #[prost(uint64, tag = "11")]
     pub start_id: u64,
+    /// In a question: whether it is to be answered, too, where the asker's id runs. A program of before does not answer that.
+    #[prost(bool, tag = "12")]
+    pub asks_where_it_runs: bool,
+    /// In the answer to it: host:port at which another process than the asker answers under the asker's id now. Empty if none
+    /// does, as far as is known, or if the asker is where the membership says.
+    #[prost(string, tag = "13")]
+    pub runs_at: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProveRequest {

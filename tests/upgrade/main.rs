@@ -23,7 +23,7 @@ mod version;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use sessile_testkit::{Fleet, Status};
+use sessile_testkit::{Farm, Fleet, Status};
 
 use sessions::Sessions;
 use story::{CLIENTS, NODES, Telling, member_id, seed};
@@ -31,6 +31,8 @@ use version::Version;
 
 /// What a node logs when it did not get the log from its beginning, but a state.
 const RECEIVED: &str = "the state of another member was received";
+/// By these rules sessions are renewed and repeated requests recognised.
+const RENEWALS: u64 = 6;
 /// What it logs when it cannot go on with its own state.
 const DAMAGED: &str = "lost or damaged";
 /// How it ends when its data, or its state, is of a newer program.
@@ -54,6 +56,7 @@ fn a_cluster_is_upgraded_under_load_and_goes_back() {
     story.goes_on_with("n3", Version::Current);
     story.all_know_each_other();
     let upgraded = story.rules_are_raised();
+    story.has_a_second_namespace();
     story.the_door_closes();
     story.sessions.are_there(&story.fleet);
 
@@ -71,6 +74,9 @@ struct Story {
     versions: [Version; NODES.len()],
     sessions: Sessions,
     telling: Telling,
+    seed: u64,
+    /// The second namespace, from when all members know all that it has.
+    farm: Option<Farm>,
 }
 
 impl Story {
@@ -94,8 +100,10 @@ impl Story {
         }
         let telling = Telling::begin(&fleet, &NODES, story::load(seed));
         let versions = [Version::Previous; NODES.len()];
-        let mut story = Self { fleet, versions, sessions, telling };
+        let mut story = Self { fleet, versions, sessions, telling, seed, farm: None };
         story.telling.phase("all run the previous version");
+        story.rules_are_raised();
+        story.has_a_second_namespace();
         story.telling.go_on();
         story
     }
@@ -109,6 +117,18 @@ impl Story {
         assert_eq!(member_id(&mut self.fleet, name), before, "the disk is the node");
         assert!(!self.fleet.words(name).contains(DAMAGED), "{name} reads what the other version wrote");
         self.telling.go_on();
+        if let Some(farm) = &mut self.farm {
+            let code = farm.truncates(&self.fleet, name, Some(place_of(name)));
+            self.telling.happened(format!("a group of the second namespace is truncated at {name}: {code:?}"));
+        }
+    }
+
+    /// It has a token, a quota, and clients that renew and that ask again, as soon as the rules know all of that.
+    fn has_a_second_namespace(&mut self) {
+        if self.farm.is_none() && self.fleet.status("n1").is_some_and(|status| status.rules >= RENEWALS) {
+            self.farm = Some(Farm::start(&self.fleet, "n1", self.seed));
+            self.telling.happened("there is a second namespace, with a token and a quota");
+        }
     }
 
     /// A node loses its disk, and is a voter again with what a leader of that version sends it.
@@ -245,6 +265,7 @@ impl Story {
         for name in NODES {
             seen.read_everything(CLIENTS, self.fleet.http(name));
         }
+        let of_farm = self.farm.map(Farm::stop);
         let checked = seen.history.check();
         eprintln!("\n{}", report);
         eprintln!("{} operations in the history", seen.history.operations().len());
@@ -253,6 +274,12 @@ impl Story {
             panic!("a write was lost, or a read was stale: {violation}");
         }
         assert_eq!(report.failed(), 0, "no request fails while a node goes on with another version");
+        if let Some(of_farm) = of_farm {
+            eprintln!("{}", of_farm.counts);
+            of_farm.history.assert_linearizable();
+            assert_eq!(of_farm.counts.unanswered, 0, "nor in the second namespace");
+            assert!(of_farm.counts.renewed > 0 && of_farm.counts.truncates > 0, "its clients did all they could");
+        }
         assert!(report.phases().iter().all(|phase| phase.answered > 0), "every phase says something");
     }
 }

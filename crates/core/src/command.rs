@@ -3,6 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 use prost::Message;
 
+use crate::injected::rules_supported;
 use crate::namespace_token::{right_from_wire, right_to_wire};
 use crate::wire;
 use crate::{
@@ -10,6 +11,9 @@ use crate::{
     NamespaceCommand, NamespaceId, NamespaceSettings, ProposerId, RulesVersion, SessionKey, TokenHash, TokenName, Ttl,
     Version,
 };
+
+/// What is said of a command of a newer program.
+const UNKNOWN: &str = "its kind is unknown";
 
 /// What can be put into the log. Its encoded form (proto/sessile/v1/command.proto) is made once, where the request
 /// arrives, and travels as it is.
@@ -156,9 +160,25 @@ impl Command {
 
     /// Reads what `encode` wrote. Keys and values share the bytes.
     pub fn decode(bytes: Bytes) -> Result<Self, CommandError> {
-        use wire::command::Kind;
         let command = wire::Command::decode(bytes).map_err(|_| CommandError("the protobuf is damaged"))?;
-        Ok(match command.kind.ok_or(CommandError("its kind is unknown"))? {
+        let command = Self::from_wire(command.kind.ok_or(CommandError(UNKNOWN))?)?;
+        // A program that does not know these rules knows no such command.
+        if command.rules_needed() > rules_supported() { Err(CommandError(UNKNOWN)) } else { Ok(command) }
+    }
+
+    /// The first rules by which it can be followed.
+    fn rules_needed(&self) -> RulesVersion {
+        match self {
+            Self::Session(session) => session.request.rules_needed(),
+            Self::Namespace(command) => command.rules_needed(),
+            Self::History(_) => RulesVersion::HISTORY,
+            Self::Register(_) | Self::Tick | Self::RaiseRules(_) => RulesVersion::FIRST,
+        }
+    }
+
+    fn from_wire(kind: wire::command::Kind) -> Result<Self, CommandError> {
+        use wire::command::Kind;
+        Ok(match kind {
             Kind::Session(session) => Self::Session(SessionCommand::from_wire(session)?),
             Kind::Register(register) => Self::Register(Register {
                 proposer: ProposerId::from_bytes(&register.proposer).ok_or(CommandError("the proposer is no id"))?,

@@ -1,6 +1,6 @@
 //! Decisions that a simulation may take in the program's place, where no clock, disk, engine or network of its own could: what
 //! looks for broken promises is itself tried on a program that breaks one. And pauses where a simulated node would take no
-//! time otherwise.
+//! time otherwise. And programs of before, which follow no newer rules than theirs.
 //!
 //! Without the feature `planted-defects`, which only the test kit asks for, every decision is the program's own and a
 //! constant. With it, a thread has the decisions that it asked for, and no other thread has them. Each is read at one place.
@@ -22,6 +22,8 @@ pub struct Decisions {
     pub heartbeats_await_answers: bool,
     /// Whether it is told when two processes have one id, by the number that each draws at its start.
     pub copies_are_told: bool,
+    /// Whether newer rules are raised only once every member can follow them. If not, as soon as one can.
+    pub rules_await_all: bool,
 }
 
 impl Decisions {
@@ -33,6 +35,7 @@ impl Decisions {
         state_replaces_another_history: true,
         heartbeats_await_answers: true,
         copies_are_told: true,
+        rules_await_all: true,
     };
 }
 
@@ -51,13 +54,28 @@ mod switch {
     use std::time::Duration;
 
     use super::{Chunks, Decisions};
+    use crate::RulesVersion;
 
     type Pauses = Box<dyn FnMut() -> Option<Duration>>;
+    type Programs = Box<dyn Fn() -> Option<RulesVersion>>;
 
     thread_local! {
         static DECISIONS: Cell<Decisions> = const { Cell::new(Decisions::OWN) };
         static PAUSES: RefCell<Option<Pauses>> = const { RefCell::new(None) };
         static CHUNKS: Cell<Option<Chunks>> = const { Cell::new(None) };
+        static PROGRAMS: RefCell<Option<Programs>> = const { RefCell::new(None) };
+    }
+
+    /// From now on that says, on this thread, which rules the program can follow that runs at the moment; all that there are,
+    /// if it says none.
+    pub fn follow_rules_by(programs: impl Fn() -> Option<RulesVersion> + 'static) {
+        PROGRAMS.set(Some(Box::new(programs)));
+    }
+
+    /// The newest rules that the program can follow that runs now.
+    pub fn rules_supported() -> RulesVersion {
+        let known = PROGRAMS.with_borrow(|programs| programs.as_ref().and_then(|programs| programs()));
+        known.unwrap_or(RulesVersion::SUPPORTED)
     }
 
     /// From now on entries wait on this thread for that long before they are applied.
@@ -92,12 +110,20 @@ mod switch {
 }
 
 #[cfg(feature = "planted-defects")]
-pub use switch::{chunks, decisions, inject, next_pause, pause_before_applying, send_in};
+pub use switch::{
+    chunks, decisions, follow_rules_by, inject, next_pause, pause_before_applying, rules_supported, send_in,
+};
 
 /// The program's own.
 #[cfg(not(feature = "planted-defects"))]
 pub const fn decisions() -> Decisions {
     Decisions::OWN
+}
+
+/// The newest rules that this program can follow.
+#[cfg(not(feature = "planted-defects"))]
+pub const fn rules_supported() -> crate::RulesVersion {
+    crate::RulesVersion::SUPPORTED
 }
 
 /// How long the next entries wait before they are applied: not at all.

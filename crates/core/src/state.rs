@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::answers::{self, Answers, Remembered};
 use crate::checksum;
 use crate::history::{History, Replaced};
+use crate::injected::rules_supported;
 use crate::ledger::Ledger;
 use crate::namespace_rules;
 use crate::proposer::{Proposers, Recall};
@@ -356,7 +357,7 @@ impl State {
         if to < self.rules || to > context.rules_supported {
             return Ok(Outcome::Refused(Refusal::RulesUnsupported));
         }
-        if to > RulesVersion::SUPPORTED {
+        if to > rules_supported() {
             return Err(ApplyError::RulesTooNew { index: context.index, to });
         }
         if self.rules < RulesVersion::NAMESPACES && to >= RulesVersion::NAMESPACES {

@@ -76,7 +76,8 @@ pub use state::{
 };
 pub use store::{Opened, Store, StoreOptions};
 pub use types::{
-    Entry, LogId, Member, Membership, Proposal, SnapshotMeta, StoredMembership, TypeConfig, Vote, log_id, term_of,
+    Entry, LogId, Member, Membership, Proposal, SnapshotMeta, StoredMembership, TypeConfig, Vote, log_id, rules_of_all,
+    term_of,
 };
 
 #[cfg(test)]

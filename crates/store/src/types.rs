@@ -2,6 +2,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use openraft::vote::{RaftLeaderIdExt, leader_id_std};
+use sessile_core::injected::decisions;
 use sessile_core::{LogTime, Outcome, RulesVersion};
 
 use crate::log::LogPosition;
@@ -50,6 +51,12 @@ pub(crate) fn log_id_at(position: LogPosition) -> LogId {
 /// Where the log says an entry stands.
 pub(crate) fn position(log_id: &LogId) -> LogPosition {
     LogPosition { term: term_of(log_id), index: log_id.index }
+}
+
+/// The newest rules that all of these members can follow; `None` if there is none.
+pub fn rules_of_all<'a>(members: impl Iterator<Item = &'a Member>) -> Option<RulesVersion> {
+    let supported = members.map(|member| member.rules_supported);
+    if decisions().rules_await_all { supported.min() } else { supported.max() }
 }
 
 /// What the log knows of a member beside its id.

@@ -9,7 +9,7 @@ use super::identity::{identity, reservation_from};
 use super::lobby::Lobby;
 use super::wrong_tokens::WrongTokens;
 use crate::late::Late;
-use crate::membership::MembershipChanges;
+use crate::membership::{MembershipChanges, runs_at};
 use crate::transport::{ThisNode, cluster_from_wire, cluster_to_wire, id_from_wire, id_to_wire, refusal_of};
 use crate::wire::admission_server::Admission;
 use crate::wire::refusal::Reason;
@@ -86,7 +86,11 @@ impl Admission for AdmissionService {
         {
             lobby.heard_of(cluster, &theirs.address);
         }
-        Ok(this.door().answer(from, identity(this, lobby)))
+        let runs_at = match self.changes.get().filter(|_| theirs.asks_where_it_runs) {
+            Some(changes) => runs_at(&changes, from, &theirs).await,
+            None => String::new(),
+        };
+        Ok(this.door().answer(from, Identity { runs_at, ..identity(this, lobby) }))
     }
 
     async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {

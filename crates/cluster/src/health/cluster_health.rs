@@ -5,7 +5,8 @@ use std::time::Duration;
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::RwLock;
-use sessile_core::{LogTime, NamespaceId, RulesVersion};
+use sessile_core::injected::rules_supported;
+use sessile_core::{LogTime, NamespaceId};
 use sessile_store::NodeId;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -184,7 +185,7 @@ impl ClusterHealth {
             refuses_writes: group.leads().then(|| self.refuses() >= Refuses::Puts),
             refuses_deletes: group.leads().then(|| self.refuses() >= Refuses::Deletes),
             receiving_bytes: self.receiving.bytes(),
-            rules_supported: RulesVersion::SUPPORTED.number(),
+            rules_supported: rules_supported().number(),
             checksums: group.state.checksums().into_iter().map(checksum).collect(),
             checksum: summary.checksum,
             sessions: group.state.sessions(),

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use sessile_store::Member;
 use tokio::time::{sleep, timeout};
@@ -9,6 +10,7 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::changes::MembershipChanges;
+use super::only_one;
 use super::rotation::settle;
 use super::tell::tell_leader;
 use crate::group::Group;
@@ -22,14 +24,15 @@ const AGAIN: Duration = Duration::from_secs(1);
 const UNKNOWN: Duration = Duration::from_secs(5);
 
 /// Once after a start: what the membership says of this member is what its configuration says, or the leader is told. And
-/// once after an upgrade from a program that knew no keys: by which key this member is recognised.
+/// once after an upgrade from a program that knew no keys: by which key this member is recognised. And for as long as it runs:
+/// whether it is the only one with its id.
 pub(crate) async fn run(changes: Arc<MembershipChanges>, seeds: Vec<String>, stop: CancellationToken) {
     let tell = async {
         tell_what_changed(&changes, &seeds).await;
         tell_key(&changes).await;
         settle_key(&changes).await;
     };
-    stop.run_until_cancelled(tell).await;
+    stop.run_until_cancelled(join(tell, only_one::watch(&changes, &seeds))).await;
 }
 
 /// Has the key of this member put where every member's is to stand, as soon as it may stand there.

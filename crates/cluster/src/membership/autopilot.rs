@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use sessile_core::injected::decisions;
-use sessile_core::{Command, RulesVersion};
-use sessile_store::{Member, NodeId, StoredMembership};
+use sessile_core::Command;
+use sessile_core::injected::{decisions, rules_supported};
+use sessile_store::{Member, NodeId, StoredMembership, rules_of_all};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -192,8 +192,8 @@ fn passes(status: &Status) -> bool {
 /// Raises the rules in force to the newest that every member can follow.
 async fn raise_rules(changes: &MembershipChanges, writes: &Writes, on: &StoredMembership) {
     let group = changes.group();
-    let supported = on.membership().nodes().map(|(_, member)| member.rules_supported).min();
-    let Some(supported) = supported.map(|supported| supported.min(RulesVersion::SUPPORTED)) else { return };
+    let supported = rules_of_all(on.membership().nodes().map(|(_, member)| member));
+    let Some(supported) = supported.map(|supported| supported.min(rules_supported())) else { return };
     if supported > group.state.rules() {
         info!(version = supported.number(), "every member can follow newer rules: they are raised");
         writes.propose_here(Command::RaiseRules(supported).encode()).await;

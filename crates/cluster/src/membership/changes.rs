@@ -184,6 +184,7 @@ impl MembershipChanges {
             return Err(self.this.door().refuse(Reason::NotReady, &text));
         }
         if known.is_none() {
+            self.assert_can_follow(&wanted)?;
             self.assert_is_reached(node, &wanted).await?;
         }
         let author = Author::node(&wanted.name, &wanted.address);
@@ -230,6 +231,20 @@ impl MembershipChanges {
         Err(self.this.door().refuse(Reason::Removed, &text))
     }
 
+    /// Who does not know the rules in force would be sent what it cannot apply, for ever, and hold up the next ones.
+    fn assert_can_follow(&self, wanted: &Member) -> Result<(), Status> {
+        let (rules, knows) = (self.group.state.rules(), wanted.rules_supported);
+        if knows >= rules {
+            return Ok(());
+        }
+        let text = format!(
+            "rules version {rules} is in force, and the program of {} knows no newer one than {knows}: start a newer version \
+             of it",
+            wanted.name
+        );
+        Err(self.this.door().refuse(Reason::NotReady, &text))
+    }
+
     /// Who is to be written into the membership must be found where it says that it is: it is sent the log there.
     async fn assert_is_reached(&self, node: NodeId, wanted: &Member) -> Result<(), Status> {
         let Member { name, address, .. } = wanted;
@@ -252,7 +267,11 @@ impl MembershipChanges {
     ) -> Result<Changed, Status> {
         let known = self.group.membership().membership().get_node(&found.node).cloned();
         let keys = self.keys_of(found.node, known.as_ref(), found.key, &[])?;
-        self.admit(found.node, Member { keys, ..found.as_member(address) }, decided_on, None).await
+        let wanted = Member { keys, ..found.as_member(address) };
+        if known.is_none() {
+            self.assert_can_follow(&wanted)?;
+        }
+        self.admit(found.node, wanted, decided_on, None).await
     }
 
     /// Makes a node a learner, in the place of those of its name that came to nothing; or sets what the membership says of

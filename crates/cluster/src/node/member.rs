@@ -21,9 +21,9 @@ use crate::error::StartError;
 use crate::fault::Fault;
 use crate::group::{Group, LeaderClock, campaign, heartbeats};
 use crate::health::{ClusterHealth, Members, Readiness, exchange_reports, watch_clocks, watch_disk};
-use crate::membership::{Autopilot, ChangeHistory, MembershipChanges, OwnKey, Waits, announce};
+use crate::membership::{Autopilot, ChangeHistory, MembershipChanges, OwnKey, Waits, announce, assert_only_one};
 use crate::reads::Reads;
-use crate::transport::{Elections, Network, RaftReceiver, Receiving, Sending, ThisNode, Told};
+use crate::transport::{Elections, Network, RaftReceiver, Receiving, Sending, Told};
 use crate::upkeep::{Keep, Maintenance, TokenUses, check_state};
 use crate::writes::{WriteRoom, Writes, register};
 
@@ -41,7 +41,9 @@ pub(super) async fn start_member(
     newcomer.this.door().enter(store.cluster());
     newcomer.this.door().keep_out(store.state().removed());
     newcomer.this.door().members_are(store.state().applied().1.membership().nodes());
-    assert_only_one(&newcomer.this, store).await?;
+    let (this, (_, known)) = (&newcomer.this, store.state().applied());
+    let seeds = newcomer.config.peers.as_ref().map_or(&[][..], |peers| &peers.seeds);
+    assert_only_one(this, known.membership().nodes(), seeds).await?;
     let (parts, mut own) = build(starting, store).await?;
     let Parts { group, health, disk, .. } = &*parts;
     if unchecked {
@@ -66,22 +68,6 @@ pub(super) async fn start_member(
     }
     tasks.close();
     Ok(Cluster { parts })
-}
-
-/// Before this node can vote: where the membership says that it is, nobody else may be under its id.
-async fn assert_only_one(this: &ThisNode, store: &Store) -> Result<(), StartError> {
-    let (_, membership) = store.state().applied();
-    let Some(known) = membership.membership().get_node(&this.node()) else { return Ok(()) };
-    if this.address().is_empty() || known.address.is_empty() || known.address == this.address() {
-        return Ok(());
-    }
-    match this.probe(&known.address).await {
-        Ok(found) if this.is_copy(&found) => {
-            Err(StartError::Copied { node: this.node(), address: known.address.clone() })
-        }
-        // It has moved, and nobody is where it was.
-        _ => Ok(()),
-    }
 }
 
 /// Makes the parts of a member, from the lowest floor up, and what is to run of them.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
-use sessile_store::{DataDir, NodeId, Opening, StoreOptions};
+use sessile_core::RulesVersion;
+use sessile_store::{DataDir, Member, NodeId, Opening, StoreOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -180,6 +181,20 @@ async fn a_wrong_token_is_said_on_both_sides_and_waited_for() {
     assert!(refused.message().contains("the join token is not the one of node"), "{refused:?}");
     assert!(begin.elapsed() >= Duration::from_millis(500), "it is slowed down");
     assert_eq!(alone.node.cluster().parts.group.membership().membership().nodes().count(), 1);
+}
+
+#[tokio::test]
+async fn who_does_not_know_the_rules_in_force_is_not_written_into_the_membership() {
+    let alone = Alone::new().await;
+    let group = alone.node.cluster().parts.group.clone();
+    let mut reached = group.state.reached();
+    let raised = reached.wait_for(|_| group.state.rules() > RulesVersion::FIRST);
+    timeout(PATIENCE, raised).await.expect("the autopilot raises the rules").unwrap();
+    let somebody = Somebody::new(NodeId::from(9), TOKEN);
+    let of_before = Member { rules_supported: RulesVersion::FIRST, ..somebody.this.as_member() };
+    let refused = somebody.this.announce(&of_before, &alone.address).await.unwrap_err();
+    assert!(refused.message().contains("knows no newer one than 1: start a newer version"), "{refused:?}");
+    assert_eq!(group.membership().membership().nodes().count(), 1);
 }
 
 /// A proof is of one connection: on another one it is worth nothing.

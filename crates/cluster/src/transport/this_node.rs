@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sessile_core::RulesVersion;
-use sessile_core::injected::decisions;
+use sessile_core::injected::{decisions, rules_supported};
 use sessile_store::{ClusterId, KeyHash, Member, NodeId};
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -18,6 +18,8 @@ use crate::wire::{AdmitRequest, Identity, JoinRequest, JoinResponse, ProveReques
 
 /// How long the leader may take to admit a node that it speaks with: one entry of the log, and perhaps an election before it.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many times as long whoever looks elsewhere for an answer may take to give it: it asks at one address, or at two.
+const LOOKS: u32 = 3;
 /// Why nothing is asked of it.
 const OF_BEFORE: &str = "it is of an older program, which wants to be sent the join token; upgrade it first";
 
@@ -130,7 +132,7 @@ impl ThisNode {
         Member {
             name: self.name().to_owned(),
             address: self.address().to_owned(),
-            rules_supported: RulesVersion::SUPPORTED,
+            rules_supported: rules_supported(),
             keys: self.own_keys(),
         }
     }
@@ -181,7 +183,17 @@ impl ThisNode {
 
     /// The same, and says that of itself.
     pub(crate) async fn probe_as(&self, identity: Identity, address: &str) -> Result<Found, Status> {
-        let within = self.directory.timing().probe();
+        self.probe_within(self.directory.timing().probe(), identity, address).await
+    }
+
+    /// Asks whoever answers at an address where this node's id runs, besides who it is. It may look there first.
+    pub(crate) async fn asks_where_it_runs(&self, address: &str) -> Result<Identity, Status> {
+        let asks = Identity { asks_where_it_runs: true, ..self.identity() };
+        let found = self.probe_within(LOOKS * self.directory.timing().probe(), asks, address).await?;
+        Ok(found.identity)
+    }
+
+    async fn probe_within(&self, within: Duration, identity: Identity, address: &str) -> Result<Found, Status> {
         let asked = timeout(within, async {
             let mut stranger = self.stranger_at(address).await?;
             let request = stranger.request(&self.door, None, identity, within);
@@ -248,10 +260,14 @@ impl ThisNode {
 
     /// Tells the leader what is to be said of this member.
     pub(crate) async fn announce(&self, wanted: &Member, leader_address: &str) -> Result<(), Status> {
-        match self.ask_to_join_as(wanted, leader_address).await? {
-            JoinResponse { cluster, .. } if !cluster.is_empty() => Ok(()),
-            JoinResponse { .. } => Err(Status::unavailable("it does not lead any more")),
-        }
+        let answer = match self.ask_to_join_as(wanted, leader_address).await? {
+            // It leads no more, and says who does.
+            JoinResponse { cluster, leader_address } if cluster.is_empty() && !leader_address.is_empty() => {
+                self.ask_to_join_as(wanted, &leader_address).await?
+            }
+            answer => answer,
+        };
+        if answer.cluster.is_empty() { Err(Status::unavailable("it does not lead any more")) } else { Ok(()) }
     }
 
     /// Tells a node that answers at an address that it may enter this cluster: the proof of that is that of the token.

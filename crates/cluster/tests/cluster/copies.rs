@@ -34,12 +34,44 @@ async fn of_two_disks_with_one_id_the_second_is_refused_and_a_disk_that_has_move
     assert!(status.members.iter().all(|member| member.address != new), "nobody is sent to the copy");
 
     cast.stop("n3").await;
+    // Whole, and not one of before its last start: a log that goes back is another story.
+    fs::remove_dir_all(cast.data_dir("n4")).unwrap();
+    copy(&cast.data_dir("n3"), &cast.data_dir("n4"));
     cast.start_with("n4", |config| config.name = "n3".into());
     let is_there = |status: &sessile_cluster::admin::StatusResponse| {
         status.members.iter().any(|member| member.name == "n3" && member.address == new)
     };
     cast.until("n1", "the disk that has moved is found where it is", is_there).await;
     cast.until("n4", "and serves", |status| status.ready).await;
+    for name in ["n1", "n2", "n4"] {
+        cast.stop(name).await;
+    }
+}
+
+/// What the two disks know leads to where nobody is any more; the members know more than they do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_of_before_its_node_moved_is_refused_at_its_old_address_and_at_a_new_one() {
+    let mut cast = Cast::new(5, 3);
+    ["n1", "n2", "n3"].into_iter().for_each(|name| cast.start(name));
+    for name in ["n1", "n3"] {
+        cast.until(name, "three voters", |status| voters(status).len() == 3 && status.ready).await;
+    }
+    cast.stop("n3").await;
+    copy(&cast.data_dir("n3"), &cast.data_dir("n4"));
+    copy(&cast.data_dir("n3"), &cast.data_dir("n5"));
+    let new = cast.address("n4");
+    cast.start_with("n4", |config| config.name = "n3".into());
+    let is_there = |status: &sessile_cluster::admin::StatusResponse| {
+        status.ready && status.members.iter().any(|member| member.name == "n3" && member.address == new)
+    };
+    for name in ["n1", "n2", "n4"] {
+        cast.until(name, "the disk that has moved serves where it is", is_there).await;
+    }
+    for copied in ["n3", "n5"] {
+        let refusal = cast.start_refused(copied, |config| config.name = "n3".into()).await;
+        assert!(refusal.contains(&format!("runs already, at {new}: this data directory is a copy")), "{refusal}");
+    }
+    cast.until("n4", "the original has noticed nothing", |status| status.ready).await;
     for name in ["n1", "n2", "n4"] {
         cast.stop(name).await;
     }

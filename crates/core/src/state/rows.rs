@@ -2,9 +2,10 @@
 
 use super::State;
 use crate::checksum;
+use crate::injected::rules_supported;
 use crate::namespace_rules;
 use crate::token_rules;
-use crate::{RestoreError, Row, RowKey, RulesVersion};
+use crate::{RestoreError, Row, RowKey};
 
 impl State {
     /// The rows that changed since this was last asked; `None` for those that are gone.
@@ -16,7 +17,7 @@ impl State {
     /// Puts a stored row back, when the state is loaded.
     pub fn restore(&mut self, key: RowKey, row: Row) -> Result<(), RestoreError> {
         match (key, row) {
-            (RowKey::Clock, Row::Clock(_, rules)) if rules > RulesVersion::SUPPORTED => {
+            (RowKey::Clock, Row::Clock(_, rules)) if rules > rules_supported() => {
                 return Err(RestoreError::RulesTooNew { rules });
             }
             (RowKey::Clock, Row::Clock(clock, rules)) => (self.horizons.clock, self.rules) = (clock, rules),

@@ -8,7 +8,7 @@ use super::engine_dir::EngineDir;
 use super::overlay::Overlay;
 use super::stored::{APPLIED_KEY, Applied, ROW_SPACE, parse_row};
 use crate::engine::View;
-use crate::types::Entry;
+use crate::types::{Entry, rules_of_all};
 use crate::{LogId, Membership, NodeId, StoreError, StoredMembership};
 
 /// The replicated state in memory, and how far the log is applied to it: what entries are applied to before the engine
@@ -118,8 +118,8 @@ impl Writer {
 
     /// The newest rules that every member supports, as the log says here.
     fn rules_supported(&self) -> RulesVersion {
-        let members = self.applied.membership.nodes().map(|(_, member)| member.rules_supported);
-        members.min().unwrap_or(RulesVersion::FIRST)
+        let members = self.applied.membership.nodes().map(|(_, member)| member);
+        rules_of_all(members).unwrap_or(RulesVersion::FIRST)
     }
 }
 

@@ -33,10 +33,12 @@ pub enum Fault {
     TransferLeader,
     /// An operator makes the state durable, and the log behind it goes.
     Snapshot,
+    /// An operator ends all sessions of the second namespace, or of one of its groups.
+    Truncate,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Kill,
         Self::Stop,
         Self::Freeze,
@@ -51,6 +53,7 @@ impl Fault {
         Self::DiskFull,
         Self::TransferLeader,
         Self::Snapshot,
+        Self::Truncate,
     ];
 }
 
@@ -71,6 +74,7 @@ impl fmt::Display for Fault {
             Self::DiskFull => "disk full",
             Self::TransferLeader => "leadership moved",
             Self::Snapshot => "state made durable",
+            Self::Truncate => "namespace truncated",
         })
     }
 }

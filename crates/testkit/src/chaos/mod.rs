@@ -20,7 +20,9 @@ use rand::{Rng, SeedableRng};
 pub use fault::Fault;
 
 use crate::story::Story;
-use crate::{Ballast, Fleet, Load, LoadOptions, Network, Outcome, Proxy, SmallDisk, Verdict, WrongClock};
+use crate::{
+    Ballast, Farm, FarmCounts, Fleet, Load, LoadOptions, Network, Outcome, Proxy, SmallDisk, Verdict, WrongClock,
+};
 
 const NODES: usize = 3;
 const CLIENTS: usize = 12;
@@ -62,6 +64,8 @@ pub struct Round {
     pub longest_wait: Duration,
     /// How many nodes stopped themselves because their disk was full.
     pub stopped_for_room: usize,
+    /// What happened in the second namespace.
+    pub farm: FarmCounts,
     /// Why no disk could be filled up, if it was to be.
     pub no_small_disk: Option<String>,
 }
@@ -94,6 +98,8 @@ struct Chaos<'story> {
     /// In some rounds, one node on a disk that can be filled up.
     small: Option<Small>,
     load: Load,
+    /// The second namespace.
+    farm: Farm,
     clocks: Vec<(String, WrongClock)>,
     /// Who is not running, and who is frozen.
     down: BTreeSet<String>,
@@ -130,6 +136,7 @@ impl<'story> Chaos<'story> {
         fleet.wait_until_formed();
         let nodes: Vec<_> = fleet.names().into_iter().map(|name| (name.clone(), fleet.http(&name))).collect();
         let load = LoadOptions { clients: CLIENTS, keys: KEYS, think: THINK, seed: options.seed };
+        let farm = Farm::start(&fleet, "n1", options.seed);
         Self {
             rng,
             fleet,
@@ -139,6 +146,7 @@ impl<'story> Chaos<'story> {
             network,
             cuts: BTreeSet::new(),
             load: Load::start(&nodes, load),
+            farm,
             clocks,
             down: BTreeSet::new(),
             frozen: BTreeSet::new(),
@@ -224,6 +232,7 @@ impl<'story> Chaos<'story> {
         self.fleet.wait_until_formed();
         self.nobody_ended_by_itself();
         self.load.rests(true);
+        self.farm.rests(true);
         let mut read = Vec::new();
         for name in self.fleet.names() {
             let address = self.fleet.http(&name);
@@ -234,12 +243,17 @@ impl<'story> Chaos<'story> {
         }
         let mut seen = self.load.stop();
         read.into_iter().for_each(|read| seen.history.merge(read));
+        let of_farm = self.farm.stop();
         let operations = seen.history.operations();
         self.round.operations = operations.len();
         self.round.unanswered = operations.iter().filter(|operation| operation.outcome != Outcome::Ok).count();
         let answered = seen.samples.iter().filter(|sample| sample.verdict == Verdict::Answered);
         self.round.longest_wait = answered.map(|sample| sample.took).max().unwrap_or_default();
         seen.history.assert_linearizable();
+        of_farm.history.assert_linearizable();
+        self.round.operations += of_farm.history.operations().len();
+        self.round.unanswered += of_farm.counts.unanswered;
+        self.round.farm = of_farm.counts;
         self.fleet.wait_until_states_agree();
         self.round
     }

@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::{Chaos, Fault, NODES};
-use crate::{Status, Weather};
+use crate::{Farm, Status, Weather};
 
 /// What a slow way adds to each piece in each direction, from less than a heartbeat to about an election; what fits
 /// through it; and of a thousand pieces, how many are lost and how many break their connection on a lossy one.
@@ -114,6 +114,11 @@ impl Chaos<'_> {
             Fault::Snapshot => {
                 let said = self.fleet.run(&["cluster", "snapshot", "--timeout", "3s"], &name);
                 self.tells(&format!("the state of {name} is to be durable: {:?}", said.code));
+            }
+            Fault::Truncate => {
+                let group = self.rng.random_bool(0.7).then(|| self.rng.random_range(0..Farm::GROUPS));
+                let code = self.farm.truncates(&self.fleet, &name, group);
+                self.tells(&format!("the second namespace is truncated, group {group:?}, asked at {name}: {code:?}"));
             }
         }
         true

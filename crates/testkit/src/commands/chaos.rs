@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use sessile_testkit::FarmCounts;
 use sessile_testkit::chaos::{ChaosOptions, FAULTS, Fault, round};
 
 use super::Engine;
@@ -58,7 +59,7 @@ impl Chaos {
         };
         let begin = Instant::now();
         let (mut operations, mut unanswered, mut stopped, mut rounds) = (0, 0, 0, 0);
-        let mut faults: BTreeMap<Fault, usize> = BTreeMap::new();
+        let (mut faults, mut farm): (BTreeMap<Fault, usize>, _) = (BTreeMap::new(), FarmCounts::default());
         while rounds < most && begin.elapsed() < time {
             let seed = options.seed;
             match round(&options) {
@@ -76,6 +77,7 @@ impl Chaos {
                     operations += done.operations;
                     unanswered += done.unanswered;
                     stopped += done.stopped_for_room;
+                    farm.add(done.farm);
                     done.faults.into_iter().for_each(|fault| *faults.entry(fault).or_default() += 1);
                 }
                 Err(story) => {
@@ -97,6 +99,7 @@ impl Chaos {
             println!("{times:>6}  {fault}");
         }
         println!("{stopped} nodes stopped themselves on a full disk");
+        println!("{farm}");
         ExitCode::SUCCESS
     }
 }

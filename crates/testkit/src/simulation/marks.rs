@@ -60,11 +60,13 @@ pub enum Mark {
     DiskFailed,
     /// What was left served without those that stayed away.
     ServedWithoutSome,
+    /// The last member with a program of before had a newer one, and newer rules were in force.
+    Upgraded,
 }
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::JointChangeInherited,
         Self::KilledInChange,
         Self::DeadVoterReplaced,
@@ -86,6 +88,7 @@ impl Mark {
         Self::TimeWaited,
         Self::DiskFailed,
         Self::ServedWithoutSome,
+        Self::Upgraded,
     ];
 
     /// What a node says when it is there.
@@ -124,6 +127,7 @@ impl fmt::Display for Mark {
             Self::TimeWaited => "time that waited for clocks",
             Self::DiskFailed => "a node that ended with its disk",
             Self::ServedWithoutSome => "served without those that stayed away",
+            Self::Upgraded => "newer rules after the last upgrade",
         })
     }
 }

@@ -29,6 +29,7 @@ mod operator;
 mod plan;
 mod planted;
 mod rare_states;
+mod versions;
 mod world;
 
 use std::collections::BTreeMap;
@@ -140,7 +141,9 @@ fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<
     inject(options.planted.map_or(Decisions::OWN, Defect::decisions));
     engine::plant(options.planted);
     let mut busy = SmallRng::seed_from_u64(!seed);
-    let plan = Plan::draw(&mut busy);
+    let mut of_versions = SmallRng::seed_from_u64(seed.rotate_left(32) ^ !0);
+    let plan = Plan::draw(&mut busy, &mut of_versions);
+    versions::begin();
     let mut story = vec![plan.to_string()];
     let (one_in, most) = (plan.constants.busy_one_in, plan.constants.busy_ms);
     send_in(plan.constants.chunks);
@@ -149,7 +152,8 @@ fn run(seed: u64, options: &SimulationOptions, steps: Arc<AtomicU64>) -> Result<
     });
     let marks = Marks::default();
     let _log = read_logs(&marks);
-    let ended = catch_unwind(AssertUnwindSafe(|| driver::run(seed, plan, options, (steps, marks), &mut story)));
+    let ended =
+        catch_unwind(AssertUnwindSafe(|| driver::run((seed, of_versions), plan, options, (steps, marks), &mut story)));
     interpose::sync_by_the_kernel();
     engine::choose_memory();
     engine::plant(None);

@@ -22,6 +22,7 @@ use super::net::{Doubles, Simulated, incoming, listen};
 use super::operator::operator;
 use super::plan::Constants;
 use super::planted::{Defect, PlantedSessions};
+use super::versions::this_program_follows;
 use super::world::{Host, World, lock};
 
 /// Where the session API is served.
@@ -49,6 +50,7 @@ pub(super) struct Setting {
 pub(super) async fn run(setting: Setting) {
     let host = setting.host.clone();
     host.begins();
+    this_program_follows(host.follows());
     let served = tokio::select! {
         served = Box::pin(serve(setting)) => served,
         never = finds_its_time_ahead(&host) => match never {},

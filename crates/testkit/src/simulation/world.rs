@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sessile_cluster::Cluster;
-use sessile_core::LogTime;
+use sessile_core::{LogTime, RulesVersion};
 use sessile_store::engine::{Step, Stepping};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub(super) struct Host {
     jumps: Notify,
     /// How often the program was started.
     pub(super) starts: AtomicU64,
+    /// The newest rules that its program can follow.
+    pub(super) follows: Mutex<RulesVersion>,
     /// Whether it lost its power when its program last ended.
     pub(super) lost_power: AtomicBool,
     /// Whether the state of its program was taken from it.
@@ -215,6 +217,7 @@ impl Host {
             jump: Mutex::default(),
             jumps: Notify::new(),
             starts: AtomicU64::new(0),
+            follows: Mutex::new(RulesVersion::SUPPORTED),
             lost_power: AtomicBool::new(false),
             state_was_taken: AtomicBool::new(false),
             running: Mutex::default(),
@@ -223,6 +226,16 @@ impl Host {
 
     pub(super) fn disk(&self) -> MutexGuard<'_, Disk> {
         lock(&self.disk)
+    }
+
+    /// The newest rules that its program can follow.
+    pub(super) fn follows(&self) -> RulesVersion {
+        *lock(&self.follows)
+    }
+
+    /// Its program is another one from its next start on.
+    pub(super) fn has_a_program_of(&self, newest: RulesVersion) {
+        *lock(&self.follows) = newest;
     }
 
     /// Where it is reached by others.

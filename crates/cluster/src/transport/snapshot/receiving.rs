@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sessile_store::SnapshotReceiver;
+use sessile_store::{SnapshotReceiver, off_the_runtime};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -39,11 +39,38 @@ impl Default for Progress {
     }
 }
 
-/// What is here of a snapshot.
+/// What is here of a snapshot. It is there from the first chunk on: whoever takes the chunks of a connection is dropped with
+/// it, at any moment, and what came is to stay.
 pub(crate) struct Partial {
     pub(super) id: u64,
+    came: Arc<Mutex<Came>>,
+}
+
+/// What came of it, and when the last of that did.
+pub(super) struct Came {
     pub(super) receiver: SnapshotReceiver,
     pub(super) since: Instant,
+}
+
+impl Partial {
+    pub(super) fn begin(id: u64, receiver: SnapshotReceiver) -> Self {
+        Self { id, came: Arc::new(Mutex::new(Came { receiver, since: Instant::now() })) }
+    }
+
+    /// What came; whoever writes a chunk locks it meanwhile.
+    pub(super) fn came(&self) -> Arc<Mutex<Came>> {
+        self.came.clone()
+    }
+
+    /// Which chunk is needed next. Blocks on a write that is under way.
+    pub(super) fn next_chunk(&self) -> u64 {
+        self.came.lock().receiver.next_chunk()
+    }
+
+    /// All that came, for whoever is the last to hold it.
+    pub(super) fn into_receiver(self) -> Option<SnapshotReceiver> {
+        Arc::into_inner(self.came).map(|came| came.into_inner().receiver)
+    }
 }
 
 /// The right to receive. Dropped, it lets others, and what was left in it stays for the next attempt.
@@ -87,12 +114,16 @@ impl Receiving {
         if let Some(under_way) = self.under_way.lock().as_ref().filter(|under_way| under_way.id == id) {
             under_way.gives_way.cancel();
         }
-        let Ok(mut part) = timeout(GIVE_WAY, self.part.lock()).await else { return 0 };
-        // It is asked for, so it is not let go of before the next attempt begins.
-        part.as_mut().filter(|part| part.id == id).map_or(0, |part| {
-            part.since = Instant::now();
-            part.receiver.next_chunk()
-        })
+        let Ok(part) = timeout(GIVE_WAY, self.part.lock()).await else { return 0 };
+        let Some(came) = part.as_ref().filter(|part| part.id == id).map(Partial::came) else { return 0 };
+        // A chunk may still be on its way to the disk, from a connection that is gone.
+        let next = off_the_runtime(move || {
+            let mut came = came.lock();
+            // It is asked for, so it is not let go of before the next attempt begins.
+            came.since = Instant::now();
+            came.receiver.next_chunk()
+        });
+        next.await.unwrap_or(0)
     }
 
     /// Begins to receive that snapshot; whatever else is under way gives way. `None` if it does not within a few seconds.
@@ -110,7 +141,7 @@ impl Receiving {
     /// Lets go of what broke and was not gone on with: a directory goes with it, so it is called where a thread may block.
     pub(crate) fn let_go(&self, now: Instant) {
         let Ok(mut part) = self.part.try_lock() else { return };
-        let is_old = |part: &mut Partial| now.saturating_duration_since(part.since) >= LINGER;
+        let is_old = |part: &mut Partial| now.saturating_duration_since(part.came.lock().since) >= LINGER;
         let gone = part.take_if(is_old);
         drop(part);
         drop(gone);

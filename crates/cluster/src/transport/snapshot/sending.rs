@@ -162,6 +162,9 @@ pub(in crate::transport) async fn parts<R: Fn() -> bool + Send + Sync + 'static>
 ) -> impl Stream<Item = Result<SnapshotPart, Status>> + Send + use<R> + 'static {
     let on_its_way = sending.on_its_way();
     let (first, attempt) = sending.begin(to, &snapshot, next).await;
+    if first > 0 {
+        tracing::info!(%to, chunk = first, "the transfer of the state goes on where it broke");
+    }
     let head = SnapshotHead {
         ballot: vote.map(ballot_to_wire),
         last: snapshot.meta.last_log_id.as_ref().map(log_id_to_wire),
@@ -219,9 +222,6 @@ pub(in crate::transport) async fn send(
             return Err(status);
         }
     };
-    if next > 0 {
-        tracing::info!(%to, chunk = next, "the transfer of the state goes on where it broke");
-    }
     // A stream of requests cannot carry an error: it ends early, and the receiver finds it too short.
     let parts = parts(to, Some(&vote), snapshot, sending, next, has_room).await;
     let parts = parts.take_while(|part| std::future::ready(part.is_ok()));

@@ -15,27 +15,24 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
-use request::{Answer, Request, Unanswered, converse, header, is_of_the_namespace, judge};
+use request::converse;
 
 use super::marks::Mark;
 use super::namespaces::{NAMESPACES, RENEWED, TOKEN};
 use super::node::HTTP;
 use super::world::{World, lock};
-use crate::{Action, Operation, Outcome, Value};
+use crate::requests::{Concluded, Mix, Request, TRIES, Unanswered, says};
+use crate::{Action, Answer, Operation, Outcome, Value};
 
 /// How long a client waits for an answer beyond the server's deadline.
 const PATIENCE: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_millis(500);
-/// A client's number stands above the serial of its writes.
-const SERIAL_BITS: u32 = 24;
 /// How many clients a crowd has.
 const CROWD: usize = 30;
 /// The numbers of clients that ask those that are left begin here: beyond every crowd's.
 const FIRST_OF_THE_LAST: usize = 100_000;
 /// And those that read everything at the end here.
 const FIRST_READER: usize = 90_000;
-/// How often a request with a name is asked again that may have had an effect or not.
-const TRIES: usize = 8;
 /// How long a client waits before that, at most.
 const BETWEEN_TRIES: Duration = Duration::from_secs(2);
 /// Lifetimes that are asked for, in seconds.
@@ -55,7 +52,7 @@ pub(super) struct Clients {
     pub(super) value_bytes: usize,
     /// Set when they are to stop.
     pub(super) stop: AtomicBool,
-    /// How many have.
+    /// How many have, and the operator who truncates.
     pub(super) stopped: AtomicUsize,
     /// How often it was tried whether those that are left serve.
     pub(super) tries: AtomicUsize,
@@ -81,13 +78,10 @@ pub(super) struct Lifetime {
 struct Client {
     common: Arc<Clients>,
     number: usize,
-    rng: SmallRng,
-    serial: u64,
+    mix: Mix,
     /// The place of the node that it asks.
     node: usize,
     connections: BTreeMap<usize, TcpStream>,
-    /// The last that is known of a key: its value and its entity tag.
-    known: BTreeMap<String, (Value, String)>,
 }
 
 pub(super) fn now() -> Duration {
@@ -131,10 +125,9 @@ pub(super) async fn is_served(common: Arc<Clients>, place: usize, nth: usize) ->
     let mut client = Client::new(common.clone(), FIRST_OF_THE_LAST + tries);
     client.node = place;
     let key = format!("0/left:session-{nth}-{place}-{tries}");
-    let (value, body) = client.next_value();
-    let write =
-        Request { method: "POST", headers: String::new(), body, action: Action::Put(value), lasts: None, name: None };
-    client.act(&key, write).await == Outcome::Ok && client.act(&key, Request::read()).await == Outcome::Ok
+    let (value, body) = client.mix.next_value();
+    client.act(&key, Request::store(value, body)).await == Outcome::Ok
+        && client.act(&key, Request::read()).await == Outcome::Ok
 }
 
 /// Asks one node for many writes at once, of as many clients.
@@ -143,15 +136,8 @@ pub(super) async fn crowd(common: Arc<Clients>, place: usize, nth: usize) {
     for number in 0..CROWD {
         let mut client = Client::new(common.clone(), common.clients + 1 + nth * CROWD + number);
         client.node = place;
-        let (value, body) = client.next_value();
-        let write = Request {
-            method: "POST",
-            headers: String::new(),
-            body,
-            action: Action::Put(value),
-            lasts: None,
-            name: None,
-        };
+        let (value, body) = client.mix.next_value();
+        let write = Request::store(value, body);
         let key = format!("{}/crowd:session-{nth}-{number}", number % NAMESPACES.len());
         lock(&common.crowds).push(key.clone());
         crowd.spawn(async move { client.act(&key, write).await });
@@ -165,32 +151,31 @@ fn keys(keys: usize) -> impl Iterator<Item = String> {
 
 impl Client {
     fn new(common: Arc<Clients>, number: usize) -> Self {
+        let rng = SmallRng::seed_from_u64(common.seed.wrapping_mul(31).wrapping_add(number as u64));
         Self {
-            rng: SmallRng::seed_from_u64(common.seed.wrapping_mul(31).wrapping_add(number as u64)),
+            mix: Mix::new(number, rng, common.value_bytes, Some(LIFETIMES)),
             number,
-            serial: 0,
             node: number % common.world.places(),
             connections: BTreeMap::new(),
-            known: BTreeMap::new(),
             common,
         }
     }
 
     async fn run(mut self) {
         while !self.common.stop.load(Ordering::Relaxed) {
-            let pause = self.common.think.mul_f64(self.rng.random());
+            let pause = self.common.think.mul_f64(self.mix.rng.random());
             tokio::time::sleep(pause).await;
-            if self.rng.random_bool(0.1) {
+            if self.mix.rng.random_bool(0.1) {
                 self.goes_elsewhere();
             }
             let keys: Vec<String> = keys(self.common.keys).collect();
             // Half of them on one key, where they meet.
-            let key = if self.rng.random_bool(0.5) { keys.first() } else { keys.choose(&mut self.rng) };
+            let key = if self.mix.rng.random_bool(0.5) { keys.first() } else { keys.choose(&mut self.mix.rng) };
             let Some(key) = key.cloned() else { return };
-            if key.starts_with(RENEWED) && self.rng.random_bool(0.1) {
+            if key.starts_with(RENEWED) && self.mix.rng.random_bool(0.1) {
                 self.asks_without_a_token(&key).await;
             }
-            let request = self.choose(&key);
+            let request = self.mix.choose(&key, key.starts_with(RENEWED));
             if self.act(&key, request).await != Outcome::Ok {
                 self.goes_elsewhere();
             }
@@ -199,100 +184,27 @@ impl Client {
     }
 
     fn goes_elsewhere(&mut self) {
-        self.node = self.rng.random_range(0..self.common.world.places());
-    }
-
-    fn choose(&mut self, key: &str) -> Request {
-        let known = self.known.get(key).cloned();
-        let nothing = |method, action| Request {
-            method,
-            headers: String::new(),
-            body: Vec::new(),
-            action,
-            lasts: None,
-            name: None,
-        };
-        match self.rng.random_range(0..100) {
-            0..45 => nothing("GET", Action::Get(None)),
-            45..50 => nothing("DELETE", Action::Delete),
-            50..55 => {
-                let take = nothing("DELETE", Action::Take(None));
-                Request { headers: "Prefer: return=representation\r\n".into(), name: self.name(), ..take }
-            }
-            55..60 if known.is_some() => {
-                let (expected, tag) = known.unwrap_or_default();
-                Request {
-                    headers: format!("If-Match: {tag}\r\n"),
-                    ..nothing("DELETE", Action::DeleteIf { expected, done: true })
-                }
-            }
-            60..67 => {
-                let (value, body) = self.next_value();
-                let action = Action::PutIf { expected: None, value, done: true };
-                let name = self.name();
-                Request { headers: "If-None-Match: *\r\n".into(), body, name, ..nothing("PUT", action) }
-            }
-            // Only there nobody minds a lifetime that becomes longer.
-            67..70 if known.is_some() && key.starts_with(RENEWED) => {
-                let (expected, tag) = known.unwrap_or_default();
-                let headers = format!("If-Match: {tag}\r\n");
-                Request { headers, ..nothing("PATCH", Action::DeleteIf { expected, done: false }) }
-            }
-            67..77 if known.is_some() => {
-                let (expected, tag) = known.unwrap_or_default();
-                let (value, body) = self.next_value();
-                let action = Action::PutIf { expected: Some(expected), value, done: true };
-                let name = self.name();
-                Request { headers: format!("If-Match: {tag}\r\n"), body, name, ..nothing("PUT", action) }
-            }
-            dice => {
-                let (value, body) = self.next_value();
-                let lasts = (dice >= 90).then(|| self.rng.random_range(LIFETIMES));
-                let headers = lasts.map_or_else(String::new, |seconds| format!("TTL: {seconds}\r\n"));
-                let lasts = lasts.map(Duration::from_secs);
-                Request { headers, body, lasts, ..nothing("POST", Action::Put(value)) }
-            }
-        }
-    }
-
-    /// Half of what may be asked again is.
-    fn name(&mut self) -> Option<String> {
-        self.serial += 1;
-        self.rng.random_bool(0.5).then(|| format!("{}-{}", self.number, self.serial))
-    }
-
-    /// Its number, and then some bytes.
-    fn next_value(&mut self) -> (Value, Vec<u8>) {
-        self.serial += 1;
-        let value = (self.number as u64 + 1) << SERIAL_BITS | self.serial;
-        let mut body = format!("{value:016x}").into_bytes();
-        body.resize(self.rng.random_range(16..=self.common.value_bytes), b'.');
-        (value, body)
+        self.node = self.mix.rng.random_range(0..self.common.world.places());
     }
 
     async fn act(&mut self, key: &str, request: Request) -> Outcome {
         let (world, start) = (self.common.world.clone(), now());
         let (answered, in_doubt) = self.ask_until_told(key, &request).await;
         let end = now();
-        if !in_doubt && answered.as_ref().is_ok_and(|answer| is_of_the_namespace(&request, answer)) {
-            return Outcome::Ok;
-        }
-        let (action, outcome) = match &answered {
-            Ok(answer) => match judge(&request, answer) {
-                Some(judged) => judged,
-                None => {
-                    world.is_wrong(format!("{} of {key} was answered with {}", request.method, answer.status));
-                    (request.action, Outcome::Ambiguous)
-                }
-            },
-            Err(Unanswered::NotSent) => (request.action, Outcome::Failed),
-            Err(Unanswered::Lost) => (request.action, Outcome::Ambiguous),
+        let (action, outcome) = match request.concludes(&answered, in_doubt) {
+            Concluded::Nothing => return Outcome::Ok,
+            Concluded::Came(action, outcome) => (action, outcome),
+            Concluded::Wrong(status) => {
+                world.is_wrong(format!("{} of {key} was answered with {status}", request.method));
+                (request.action, Outcome::Ambiguous)
+            }
         };
-        let outcome = if outcome == Outcome::Failed && in_doubt { Outcome::Ambiguous } else { outcome };
         if let Ok(answer) = &answered {
             self.marks(&request, answer);
         }
-        self.learn(key, action, outcome, answered.as_ref().ok());
+        if let Some((value, tag)) = self.mix.learns(key, (action, outcome), answered.as_ref().ok()) {
+            world.shows(key, value, &tag);
+        }
         if let (Some(lasts), Action::Put(value)) = (request.lasts, action)
             && outcome != Outcome::Failed
         {
@@ -310,28 +222,13 @@ impl Client {
         if answer.status != 503 || request.method == "GET" {
             return;
         }
-        let said = String::from_utf8_lossy(&answer.body);
         let marks = [
             ("outcome_unknown", Mark::OutcomeUnknown),
             ("no_quorum", Mark::NotProposed),
             ("overloaded", Mark::QueueFull),
         ];
-        let reached = marks.into_iter().filter(|(what, _)| said.contains(what));
+        let reached = marks.into_iter().filter(|(what, _)| says(answer, what));
         reached.for_each(|(_, mark)| self.common.world.marks.reach(mark));
-    }
-
-    fn learn(&mut self, key: &str, action: Action, outcome: Outcome, answer: Option<&Answer>) {
-        let tag = answer.and_then(|answer| header(&answer.head, "etag")).map(str::to_owned);
-        let value = match (outcome, action) {
-            (Outcome::Ok, Action::Get(Some(value)) | Action::Put(value) | Action::PutIf { value, done: true, .. }) => {
-                value
-            }
-            _ => return,
-        };
-        if let Some(tag) = tag {
-            self.common.world.shows(key, value, &tag);
-            self.known.insert(key.into(), (value, tag));
-        }
     }
 
     /// Asks again, elsewhere, what has a name and was not answered, or with nobody's knowing what came of it. Says whether
@@ -339,14 +236,10 @@ impl Client {
     async fn ask_until_told(&mut self, key: &str, request: &Request) -> (Result<Answer, Unanswered>, bool) {
         let mut in_doubt = false;
         let mut answered = self.ask(key, request).await;
-        for _ in 1..if request.name.is_some() { TRIES } else { 1 } {
-            match &answered {
-                Ok(answer) if answer.status != 503 => break,
-                Ok(answer) => in_doubt |= String::from_utf8_lossy(&answer.body).contains("outcome_unknown"),
-                Err(Unanswered::NotSent) => {}
-                Err(Unanswered::Lost) => in_doubt = true,
-            }
-            let pause = BETWEEN_TRIES.mul_f64(self.rng.random());
+        for _ in 1..TRIES {
+            let Some(may_have_been_done) = request.asks_again(&answered) else { break };
+            in_doubt |= may_have_been_done;
+            let pause = BETWEEN_TRIES.mul_f64(self.mix.rng.random());
             tokio::time::sleep(pause).await;
             self.goes_elsewhere();
             answered = self.ask(key, request).await;
@@ -385,7 +278,7 @@ impl Client {
         };
         let answer = timeout(self.common.patience + PATIENCE, converse(&mut connection, &path, token, request)).await;
         let Ok(Ok(answer)) = answer else { return Err(Unanswered::Lost) };
-        if header(&answer.head, "connection") != Some("close") {
+        if answer.header("connection") != Some("close") {
             self.connections.insert(at, connection);
         }
         Ok(answer)

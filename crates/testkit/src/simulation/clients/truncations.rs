@@ -21,8 +21,14 @@ const NUMBER: usize = 200_000;
 const PAUSE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// To whoever reads and writes a key, that its namespace or group was truncated is that somebody deleted it.
+/// To whoever reads and writes a key, that its namespace or group was truncated is that somebody deleted it. Counts as one of
+/// the clients: the last truncation may have taken place before anybody knows what came of it.
 pub(super) async fn run(common: Arc<Clients>) {
+    truncates_until_stopped(&common).await;
+    common.stopped.fetch_add(1, Ordering::Relaxed);
+}
+
+async fn truncates_until_stopped(common: &Clients) {
     let mut rng = SmallRng::seed_from_u64(common.seed.wrapping_mul(37));
     let mut nth = 0;
     while !common.stop.load(Ordering::Relaxed) && !common.has_token.load(Ordering::Relaxed) {
@@ -48,7 +54,10 @@ pub(super) async fn run(common: Arc<Clients>) {
         let (end, outcome) = match asked {
             Ok(Ok(())) => (now(), Outcome::Ok),
             // There is no such group: nothing was done, and nothing is to be explained.
-            Ok(Err(AdminError { kind: AdminErrorKind::Refused | AdminErrorKind::NotFound, .. })) => continue,
+            Ok(Err(AdminError { kind: AdminErrorKind::Refused | AdminErrorKind::NotFound, text })) => {
+                world.traces(&format!("the second namespace is not truncated, {group:?}, through {node}: {text}"));
+                continue;
+            }
             _ => (now(), Outcome::Ambiguous),
         };
         world.traces(&format!("the second namespace is truncated, {group:?}, through {node}: {outcome:?}"));

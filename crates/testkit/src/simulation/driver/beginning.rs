@@ -31,7 +31,7 @@ const FIRST_FAULTS: [Fault; 6] =
 
 impl Driver {
     pub(super) fn begin(
-        seed: u64,
+        (seed, versions): (u64, SmallRng),
         plan: Plan,
         options: &SimulationOptions,
         (steps, marks): (Arc<AtomicU64>, Marks),
@@ -114,10 +114,15 @@ impl Driver {
             story: Vec::new(),
             operations: Vec::new(),
             steps,
+            versions,
+            all_are_newest: false,
             scratch,
             names,
             plan,
         };
+        for (place, newest) in &driver.plan.upgrade.older {
+            driver.world.host(&driver.names[*place]).has_a_program_of(*newest);
+        }
         for name in driver.names.clone() {
             driver.register(&name);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::invariants::{Always, RemovedForGood, Seen, whole};
+use super::super::invariants::{Always, FollowedRules, RemovedForGood, Seen, newest_rules, whole};
 use super::super::world::Host;
 use super::{Driver, LAGS};
 
@@ -60,13 +60,14 @@ impl Driver {
             ));
         }
         self.rare.look(&seen);
-        let invariants: [&mut dyn Always; 6] = [
+        let invariants: [&mut dyn Always; 7] = [
             &mut self.one_leader,
             &mut self.one_cluster,
             &mut self.equal_states,
             &mut self.log_matching,
             &mut self.promoted,
             &mut RemovedForGood,
+            &mut FollowedRules,
         ];
         invariants.into_iter().try_for_each(|invariant| invariant.look(&seen))
     }
@@ -82,6 +83,7 @@ impl Driver {
             start: host.starts.load(Ordering::Relaxed),
             now,
             status,
+            follows: host.follows(),
             rows: host.cluster().map(|cluster| cluster.digest_of_rows()).unwrap_or_default(),
             log: host.cluster().map(|cluster| cluster.log_ids()).unwrap_or_default(),
         };
@@ -92,6 +94,11 @@ impl Driver {
         let running = self.running();
         let seen = self.seen(&running);
         whole(&seen, self.names.len())
+    }
+
+    /// Whether the newest rules are in force that all know.
+    pub(super) fn goes_by_newest_rules(&self) -> Result<(), String> {
+        newest_rules(&self.seen(&self.running()))
     }
 
     pub(super) fn leader(&self) -> Option<String> {

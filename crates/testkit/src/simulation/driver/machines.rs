@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rand::Rng;
 use rand::rngs::SmallRng;
+use sessile_core::RulesVersion;
 
 use super::super::Defect;
 use super::super::disk::{Disk, Tree};
@@ -83,6 +84,7 @@ impl Driver {
         if self.clocks_are_wrong && two_may_go_on {
             self.clocks_are_right();
         }
+        self.may_be_upgraded(name);
         self.tell(&format!("{name} starts"));
         self.sim.bounce(name);
         self.down.remove(name);
@@ -174,6 +176,8 @@ impl Driver {
             if ended.contains("removed") {
                 self.world.marks.reach(Mark::ToldThatRemoved);
                 self.image = self.image.take().filter(|(of, _)| *of != name);
+                // Others may go by newer rules since, and admit nobody who does not know them.
+                self.world.host(&name).has_a_program_of(RulesVersion::SUPPORTED);
                 self.to_wipe.insert(name);
             }
         }

@@ -7,6 +7,7 @@ mod machines;
 mod mending;
 mod nemesis;
 mod strangers;
+mod upgrades;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -53,7 +54,7 @@ const LOOK_EVERY: u64 = 10;
 const CLOCKS_FORGOTTEN: Duration = Duration::from_secs(5);
 
 pub(super) fn run(
-    seed: u64,
+    seed: (u64, SmallRng),
     plan: Plan,
     options: &SimulationOptions,
     counted: (Arc<AtomicU64>, Marks),
@@ -136,6 +137,10 @@ struct Driver {
     drawn: usize,
     story: Vec<String>,
     operations: Vec<crate::Operation>,
+    /// Draws who is upgraded when, and nothing else.
+    versions: SmallRng,
+    /// Whether whoever starts has the newest program.
+    all_are_newest: bool,
     /// How many there were; somebody watches whether there are more.
     steps: Arc<AtomicU64>,
     scratch: tempfile::TempDir,
@@ -162,12 +167,14 @@ impl Driver {
         }
         self.mend()?;
         self.until_whole("all are voters again", Self::is_whole)?;
+        self.ends_the_upgrade()?;
         let mended = self.sim.elapsed();
         self.lasts(CALM)?;
         self.until_whole("all are voters", Self::is_whole)?;
         let left = self.lose_some_for_good()?;
         self.clients.stop.store(true, Ordering::Relaxed);
-        let all = self.clients.clients;
+        // And the operator who truncates.
+        let all = self.clients.clients + 1;
         self.until("the clients have stopped", READ_WITHIN, |driver| {
             let stopped = driver.clients.stopped.load(Ordering::Relaxed);
             if stopped == all { Ok(()) } else { Err(format!("{stopped} of {all} have")) }

@@ -19,6 +19,8 @@ const OUT_OF_SIGHT: Duration = Duration::from_secs(5);
 /// So many entries at once are many.
 const ROUND: usize = 10;
 const MAX_STEPS_TO_A_ROUND: usize = 100;
+/// After how many bytes a state is broken off, at least, as a power of two.
+const BROKEN_AFTER: std::ops::RangeInclusive<u32> = 0..=15;
 
 impl Driver {
     /// The next thing that happens: something is mended, or a fault.
@@ -249,9 +251,11 @@ impl Driver {
 
     /// Cuts a node off as soon as it receives a state: what came is kept, and gone on with when it is heard again.
     fn break_a_transfer_to(&mut self, name: &str) -> Result<(), String> {
+        // Its first part is rows, and is sent again: from the sessions on it is gone on with.
+        let bytes = 1 << self.rng.random_range(BROKEN_AFTER);
         let receives = |driver: &Self| {
             let status = driver.world.host(name).cluster().map(|cluster| cluster.status());
-            status.is_some_and(|status| status.receiving_bytes > Some(0))
+            status.is_some_and(|status| status.receiving_bytes >= Some(bytes))
         };
         self.soon(receives)?;
         if !receives(self) || !self.cuts.is_empty() || self.held.is_some() {

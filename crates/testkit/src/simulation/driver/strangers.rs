@@ -95,6 +95,7 @@ impl Driver {
         let twin = self.world.host(TWIN).clone();
         twin.disk().becomes(&image).map_err(failed)?;
         *lock(&twin.copy_of) = Some(name.to_owned());
+        twin.has_a_program_of(self.world.host(name).follows());
         twin.state_was_taken.store(self.world.host(name).state_was_taken.load(Ordering::Relaxed), Ordering::Relaxed);
         if self.registered.contains(TWIN) {
             self.sim.bounce(TWIN);

@@ -3,6 +3,7 @@
 mod calm;
 mod converges;
 mod equal_states;
+mod followed_rules;
 mod kept_state;
 mod lifetimes;
 mod linearizable;
@@ -16,11 +17,13 @@ mod removed_for_good;
 
 use std::time::Duration;
 
+use sessile_core::RulesVersion;
 use sessile_store::LogId;
 
 pub(super) use calm::calm;
 pub(super) use converges::whole;
 pub(super) use equal_states::EqualStates;
+pub(super) use followed_rules::{FollowedRules, newest_rules};
 pub(super) use kept_state::kept_state;
 pub(super) use lifetimes::{expiries, outlived};
 pub(super) use linearizable::linearizable;
@@ -40,6 +43,8 @@ pub(super) struct Seen<'a> {
     /// How long the simulation has lasted.
     pub(super) now: Duration,
     pub(super) status: &'a sessile_cluster::Status,
+    /// The newest rules that its program can follow.
+    pub(super) follows: RulesVersion,
     /// The last entry that it has applied, and a digest of its tables there.
     pub(super) rows: (Option<u64>, u64),
     /// Which entries its log holds.

@@ -4,6 +4,7 @@
 
 mod constants;
 mod distance;
+mod upgrade;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use sessile_cluster::Timing;
 
 pub(super) use constants::Constants;
 pub(super) use distance::Distance;
+use upgrade::Upgrade;
 
 use super::Fault;
 
@@ -43,16 +45,21 @@ pub(super) struct Plan {
     pub(super) doubled: u32,
     pub(super) distance: Distance,
     pub(super) constants: Constants,
+    pub(super) upgrade: Upgrade,
 }
 
 impl Plan {
-    pub(super) fn draw(rng: &mut SmallRng) -> Self {
+    /// `versions` draws which programs there are, and nothing else.
+    pub(super) fn draw(rng: &mut SmallRng, versions: &mut SmallRng) -> Self {
         let nodes = if rng.random_bool(0.1) { 5 } else { 3 };
         let distance = Distance::draw(rng, nodes);
         let timing = Timing::of(distance.max_rtt());
+        let faults = kinds(rng);
+        // Where nothing happens nobody starts again.
+        let upgrade = if faults.is_empty() { Upgrade::default() } else { Upgrade::draw(versions, nodes) };
         Self {
             nodes,
-            faults: kinds(rng),
+            faults,
             mends: rng.random_range(0.25..0.65),
             pause: Duration::from_millis(rng.random_range(1_000..=6_000)),
             clients: rng.random_range(2..=4),
@@ -61,6 +68,7 @@ impl Plan {
             doubled: if rng.random_bool(0.6) { 0 } else { rng.random_range(5..=50) },
             distance,
             constants: Constants::draw(rng, timing),
+            upgrade,
         }
     }
 
@@ -97,9 +105,9 @@ fn kinds(rng: &mut SmallRng) -> Vec<(Fault, u32)> {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, faults, mends, pause, clients, keys, think, doubled, distance, constants } = self;
+        let Self { nodes, faults, mends, pause, clients, keys, think, doubled, distance, constants, upgrade } = self;
         writeln!(f, "{nodes} nodes, {clients} clients on {keys} keys that think for up to {think:?}; {distance}")?;
-        writeln!(f, "{constants}")?;
+        writeln!(f, "{constants}{upgrade}")?;
         if *doubled > 0 {
             writeln!(f, "on {doubled} of 100 connections between nodes everything comes twice")?;
         }

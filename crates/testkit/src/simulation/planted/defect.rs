@@ -53,11 +53,13 @@ pub enum Defect {
     AnswersForgotten,
     /// Under a path that a node does not know yet, it says that there is no session.
     UnknownNamespaceIsGone,
+    /// Newer rules are raised as soon as one member can follow them.
+    RulesRaisedTooEarly,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ReadWithoutReadIndex,
         Self::LeaderAsksNobody,
         Self::LeaderAnswersForItsOwnState,
@@ -83,6 +85,7 @@ impl Defect {
         Self::DeadVoterKept,
         Self::AnswersForgotten,
         Self::UnknownNamespaceIsGone,
+        Self::RulesRaisedTooEarly,
     ];
 
     /// What is decided in the program's place.
@@ -93,6 +96,7 @@ impl Defect {
             Self::PromotionBeforeCatchUp => Decisions { learners_wait_for_a_vote: false, ..Decisions::OWN },
             Self::StateOverConflictingLog => Decisions { state_replaces_another_history: false, ..Decisions::OWN },
             Self::HeartbeatGivenUpEarly => Decisions { heartbeats_await_answers: false, ..Decisions::OWN },
+            Self::RulesRaisedTooEarly => Decisions { rules_await_all: false, ..Decisions::OWN },
             Self::SecondUserOfAnId => Decisions { copies_are_told: false, ..Decisions::OWN },
             _ => Decisions::OWN,
         }
