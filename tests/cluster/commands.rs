@@ -373,12 +373,13 @@ fn nodes_that_came_back_at_unknown_addresses_are_told_where_the_others_are() {
     let refused = fleet.refused(&["cluster", "move-addresses", &word("n1", &at("n1"))], "n1");
     assert!(refused.stderr.contains("the node that is asked"), "{refused:?}");
     fleet.succeed(&["cluster", "move-addresses", &second, &third], "n1");
-    let after = fleet.wait_until_formed();
-    for (name, at) in &places {
-        assert_eq!(
-            (&after.member(name).unwrap().address, read(&fleet, name, "k").as_deref()),
-            (at, Some("v")),
-            "{name}"
-        );
+    fleet.wait_until_formed();
+    fleet.wait_until("all have told the leader where they are", |fleet| {
+        let status = fleet.status("n1")?;
+        let is_told = |(name, at): &(String, String)| status.member(name).is_some_and(|member| member.address == *at);
+        places.iter().all(is_told).then_some(())
+    });
+    for (name, _) in &places {
+        assert_eq!(read(&fleet, name, "k").as_deref(), Some("v"), "{name}");
     }
 }
