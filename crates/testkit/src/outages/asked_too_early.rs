@@ -57,11 +57,7 @@ pub(super) fn play(options: &OutagesOptions, tell: Tell<'_>) -> Result<Told, Str
     scene.phase("all is well again");
     scene.go_on(CALM);
 
-    let mut closed = scene.close()?;
-    closed.nobody_failed();
-    closed.nothing_is_lost_or_stale();
-    closed.pages_only(&["SessileNotReadyAndAsked", "SessileErrors"]);
-    Ok(closed.told())
+    Ok(scene.close()?.nobody_noticed(&["SessileNotReadyAndAsked", "SessileErrors"]))
 }
 
 /// Does that between the restarted node and each other one, in both directions.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::scene::{CALM, Closed, MINUTE, NODES, Set};
+use super::scene::{CALM, MINUTE, NODES, Set};
 use super::{OutagesOptions, Tell, Told};
 use crate::Fleet;
 
@@ -42,9 +42,5 @@ pub(super) fn play(options: &OutagesOptions, tell: Tell<'_>) -> Result<Told, Str
     scene.phase("all is well again");
     scene.go_on(CALM);
 
-    let mut closed: Closed = scene.close()?;
-    closed.nobody_failed();
-    closed.nothing_is_lost_or_stale();
-    closed.pages_only(&["SessileOneLossStopsWrites"]);
-    Ok(closed.told())
+    Ok(scene.close()?.nobody_noticed(&["SessileOneLossStopsWrites"]))
 }

@@ -199,15 +199,23 @@ pub(super) struct Closed {
 }
 
 impl Closed {
+    /// What an outage must not be: no client may have noticed anything but a wait, and nobody may have been woken but by these.
+    pub(super) fn nobody_noticed(mut self, pages: &[&str]) -> Told {
+        self.nobody_failed();
+        self.nothing_is_lost_or_stale();
+        self.pages_only(pages);
+        self.told()
+    }
+
     /// No request of the clients may have failed.
-    pub(super) fn nobody_failed(&mut self) {
+    fn nobody_failed(&mut self) {
         let failed = self.report.failed();
         let seen = format!("{failed} of {}", self.seen.samples.len());
         self.promises.note("no request fails at live nodes", failed == 0, seen);
     }
 
     /// Every key is read at each node once more, and then what all clients saw must be what one store would have shown.
-    pub(super) fn nothing_is_lost_or_stale(&mut self) {
+    fn nothing_is_lost_or_stale(&mut self) {
         for name in self.fleet.running() {
             self.seen.read_everything(CLIENTS, self.fleet.http(&name));
         }
