@@ -59,7 +59,9 @@ pub use origins::Origins;
 pub(crate) use page::page;
 pub use storage::Storage;
 pub use token_file::TokenFile;
-pub use traces::{TraceEndpoint, TraceExport};
+pub use traces::TraceExport;
+
+pub use crate::plain_http::PlainUrl;
 
 /// The largest file that is read. A full configuration is 2 KB.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;

@@ -33,6 +33,7 @@ mod namespace;
 pub mod node;
 mod operate;
 pub mod output;
+mod plain_http;
 mod progress;
 mod ready_patience;
 pub mod reloads;

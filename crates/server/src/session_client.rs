@@ -6,45 +6,40 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
-use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::{Method, Request, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::plain_http::{PlainUrl, connect};
+
 /// Beyond every deadline of the server's own.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The port of an address that names none (RFC 9110, 4.2.1).
+const HTTP_PORT: u16 = 80;
 /// RFC 8030, section 5.2.
 pub(crate) const TTL: HeaderName = HeaderName::from_static("ttl");
 
 /// Where sessions are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    /// Host and port.
-    authority: String,
-    /// What stands before a key, with a slash at its end.
-    path: String,
-}
+pub(crate) struct Endpoint(
+    /// Its path is what stands before a key, with a slash at its end.
+    PlainUrl,
+);
 
 impl Endpoint {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let expected = || "http://HOST:PORT/PATH/ was expected, such as http://127.0.0.1:8081/sessions/v1/".to_owned();
-        let url = text.parse::<Uri>().map_err(|_| expected())?;
-        let plain = url.scheme_str() == Some("http") && url.query().is_none();
-        let (Some(authority), true) = (url.authority(), plain) else { return Err(expected()) };
-        let authority = match authority.port() {
-            Some(_) => authority.to_string(),
-            None => format!("{authority}:80"),
-        };
-        Ok(Self { authority, path: format!("{}/", url.path().trim_end_matches('/')) })
+        let mut url = PlainUrl::parse(text, HTTP_PORT).ok_or_else(expected)?;
+        url.path = format!("{}/", url.path.trim_end_matches('/'));
+        Ok(Self(url))
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
@@ -112,12 +107,7 @@ impl Connection {
     }
 
     pub(crate) async fn open(&mut self) -> std::io::Result<()> {
-        let stream = TcpStream::connect(&self.endpoint.authority).await?;
-        stream.set_nodelay(true)?;
-        let (open, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
-        self.carriers.abort_all();
-        self.carriers.spawn(async move { drop(connection.await) });
-        self.open = Some(open);
+        self.open = Some(connect(&self.endpoint.0.authority, &mut self.carriers).await?);
         Ok(())
     }
 
@@ -153,8 +143,9 @@ impl Connection {
     }
 
     fn request(&self, key: &str, ask: Ask) -> Option<Request<Full<Bytes>>> {
-        let target = format!("{}{key}", self.endpoint.path);
-        let mut request = Request::builder().uri(target).header(HOST, &self.endpoint.authority);
+        let Endpoint(PlainUrl { authority, path }) = &self.endpoint;
+        let target = format!("{path}{key}");
+        let mut request = Request::builder().uri(target).header(HOST, authority);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }

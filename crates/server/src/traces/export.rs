@@ -3,19 +3,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::client::conn::http1::handshake;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
 use sessile_trace::{Ended, Spans, Tracer};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::otlp::Source;
-use crate::config::TraceEndpoint;
 use crate::logging::wall_clock;
+use crate::plain_http::{PlainUrl, connect};
 
 /// How many spans go in one message.
 const MOST: usize = 512;
@@ -28,7 +25,7 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// Sends spans on.
 pub(crate) struct Exporter {
-    endpoint: TraceEndpoint,
+    endpoint: PlainUrl,
     tracer: Tracer,
     spans: Spans,
     source: Source,
@@ -37,7 +34,7 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    pub(crate) fn new(endpoint: TraceEndpoint, service: String, node: String) -> Self {
+    pub(crate) fn new(endpoint: PlainUrl, service: String, node: String) -> Self {
         let (tracer, spans) = Tracer::new();
         let source = Source { service, node, moment: (Instant::now(), wall_clock()) };
         Self { endpoint, tracer, spans, source, is_taken: true }
@@ -92,12 +89,10 @@ impl Exporter {
     }
 }
 
-async fn post(endpoint: &TraceEndpoint, message: Bytes) -> Result<(), String> {
+async fn post(endpoint: &PlainUrl, message: Bytes) -> Result<(), String> {
     let broken = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = TcpStream::connect(&endpoint.authority).await.map_err(|error| broken(&error))?;
-    let (mut open, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-    let mut carrier = JoinSet::new();
-    carrier.spawn(async move { drop(connection.await) });
+    let mut carriers = JoinSet::new();
+    let mut open = connect(&endpoint.authority, &mut carriers).await.map_err(|error| broken(&error))?;
     let request = Request::builder()
         .method(Method::POST)
         .uri(&endpoint.path)
