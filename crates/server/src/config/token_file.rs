@@ -34,15 +34,21 @@ impl TokenFile {
 
     /// What that file holds. The error says what is wrong with the file, and nothing of what is in it.
     pub fn read(path: &Path) -> Result<Self, String> {
+        let (token, mode) = Self::line_of(path)?;
+        Ok(Self { path: path.to_owned(), token: Secret::new(&token), weakness: weakness(mode, &token) })
+    }
+
+    /// The one line of that file, and its mode: for whoever has to show the secret, and not only to know it.
+    pub(crate) fn line_of(path: &Path) -> Result<(String, u32), String> {
         let (text, mode) = text_of(path, Self::MAX_BYTES)?;
-        let token = text.trim();
-        if token.is_empty() {
+        let line = text.trim();
+        if line.is_empty() {
             return Err("is empty; put a secret into it, such as `sessile cluster new-token` prints".to_owned());
         }
-        if token.chars().any(char::is_control) {
+        if line.chars().any(char::is_control) {
             return Err("has more than one line; put one line of text into it".to_owned());
         }
-        Ok(Self { path: path.to_owned(), token: Secret::new(token), weakness: weakness(mode, token) })
+        Ok((line.to_owned(), mode))
     }
 
     /// The same of a secret that was never allowed to be weak, in one word.

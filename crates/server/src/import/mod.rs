@@ -20,13 +20,13 @@ mod php;
 mod progress;
 mod report;
 mod resp;
-mod secret_file;
 mod source;
 mod source_url;
 mod state;
 mod target;
 mod unchecked;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -46,6 +46,7 @@ use state::{Begin, State, StateError, StateFile};
 use target::{Pace, Target};
 use unchecked::Unchecked;
 
+use crate::config::TokenFile;
 use crate::exit::{Failure, Status};
 use crate::output;
 
@@ -90,9 +91,16 @@ async fn copy_all(import: &Import, url: &SourceUrl) -> anyhow::Result<ExitCode> 
     }
 }
 
+/// The secret in that file. The error says what is wrong with the file, and nothing of what is in it.
+fn secret_in(path: &Path) -> Result<String, Failure> {
+    let read = TokenFile::line_of(path);
+    let (secret, _) = read.map_err(|why| Failure::new(Status::Usage, format!("{} {why}", path.display())))?;
+    Ok(secret)
+}
+
 /// Reads the files, connects to both sides, and finds where to go on.
 async fn prepare<'a>(import: &Import, url: &SourceUrl, progress: &'a Progress) -> Result<Copying<'a>, Failure> {
-    let secret = |path: &Option<std::path::PathBuf>| path.as_deref().map(secret_file::read).transpose();
+    let secret = |path: &Option<std::path::PathBuf>| path.as_deref().map(secret_in).transpose();
     let password = secret(&import.password_file)?.or_else(|| url.password.clone());
     let hmac_key = secret(&import.hmac_key_file)?;
     let token = secret(&import.token_file)?.map(|token| bearer(&token)).transpose()?;
