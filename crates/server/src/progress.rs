@@ -5,20 +5,66 @@ use std::time::{Duration, Instant};
 
 use crate::output;
 
-/// How often a bar is drawn anew.
+/// How often a bar is drawn anew: one that moves more often is not seen to.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
-/// How often a line is written where there is no terminal.
-const SAY_EVERY: Duration = Duration::from_secs(10);
-/// How many signs a bar has.
-const WIDTH: u64 = 30;
+/// How often a line is written where there is no terminal: a log of an hour has 720 of them.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+/// How many signs a bar has, so that all fits into 80.
+const WIDTH: u64 = 20;
+/// What erases the rest of a line.
+const ERASE: &str = "\x1b[K";
 const MIB: u64 = 1024 * 1024;
+
+/// Where it is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    is_terminal: bool,
+}
+
+impl Place {
+    pub(crate) fn standard_error() -> Self {
+        Self { is_terminal: io::stderr().is_terminal() }
+    }
+
+    /// How often.
+    pub(crate) fn every(self) -> Duration {
+        if self.is_terminal { DRAW_EVERY } else { SAY_EVERY }
+    }
+
+    /// Tells it: with a bar over the one before, or in a line. What there is no total of has no bar.
+    pub(crate) fn tell(self, done: u64, total: Option<u64>, words: &str) {
+        output::to_stderr(&match total.filter(|_| self.is_terminal) {
+            Some(total) => format!("\r{} {words}{ERASE}", bar(done, total)),
+            None if self.is_terminal => format!("\r{words}{ERASE}"),
+            None => format!("{words}\n"),
+        });
+    }
+
+    /// Nothing of it stays where a bar was.
+    pub(crate) fn clear(self) {
+        if self.is_terminal {
+            output::to_stderr(&format!("\r{ERASE}"));
+        }
+    }
+}
+
+fn bar(done: u64, total: u64) -> String {
+    let filled = part(done, total, WIDTH);
+    (0..WIDTH).map(|at| if at < filled { '#' } else { '.' }).collect()
+}
+
+/// As many of `of` as are done.
+fn part(done: u64, total: u64, of: u64) -> u64 {
+    let part = u128::from(done.min(total)) * u128::from(of) / u128::from(total.max(1));
+    u64::try_from(part).unwrap_or(of)
+}
 
 /// How far something is, in bytes.
 pub(crate) struct Progress {
     what: String,
     /// How many there will be, about.
     total: Option<u64>,
-    is_terminal: bool,
+    place: Place,
     began: Instant,
     told: Instant,
     is_drawn: bool,
@@ -26,54 +72,43 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(what: String, total: Option<u64>) -> Self {
-        let now = Instant::now();
-        let is_terminal = io::stderr().is_terminal();
-        Self { what, total: total.filter(|total| *total > 0), is_terminal, began: now, told: now, is_drawn: false }
+        let (now, place) = (Instant::now(), Place::standard_error());
+        Self { what, total: total.filter(|total| *total > 0), place, began: now, told: now, is_drawn: false }
     }
 
     /// So many bytes are done.
     pub(crate) fn at(&mut self, bytes: u64) {
-        let every = if self.is_terminal { DRAW_EVERY } else { SAY_EVERY };
         let now = Instant::now();
-        if now.duration_since(self.told) < every {
+        if now.duration_since(self.told) < self.place.every() {
             return;
         }
-        self.told = now;
-        let line = line(&self.what, bytes, self.total, now.duration_since(self.began));
-        self.is_drawn = true;
-        // Over the one before; what was longer there is erased.
-        output::to_stderr(&if self.is_terminal { format!("\r{line}\x1b[K") } else { line + "\n" });
+        (self.told, self.is_drawn) = (now, true);
+        self.place.tell(bytes, self.total, &words(&self.what, bytes, self.total, now.duration_since(self.began)));
     }
 
     /// It is done, and what follows begins on a line of its own.
     pub(crate) fn end(&mut self) {
-        if self.is_terminal && std::mem::take(&mut self.is_drawn) {
-            output::to_stderr("\r\x1b[K");
+        if std::mem::take(&mut self.is_drawn) {
+            self.place.clear();
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.is_terminal && self.is_drawn {
+        if self.is_drawn && self.place.is_terminal {
             output::to_stderr("\n");
         }
     }
 }
 
-fn line(what: &str, bytes: u64, total: Option<u64>, took: Duration) -> String {
+fn words(what: &str, bytes: u64, total: Option<u64>, took: Duration) -> String {
     let rate = u128::from(bytes) * 1_000 / took.as_millis().max(1) / u128::from(MIB);
     let done = bytes / MIB;
     match total {
         // What it will be in the end is known about.
-        Some(total) => {
-            let part = bytes.min(total);
-            let of = |most: u64| u64::try_from(u128::from(part) * u128::from(most) / u128::from(total)).unwrap_or(most);
-            let (filled, percent) = (of(WIDTH), of(100).min(99));
-            let bar: String = (0..WIDTH).map(|at| if at < filled { '#' } else { '.' }).collect();
-            format!("{what} [{bar}] {percent} %, {done} MiB, {rate} MiB/s")
-        }
-        None => format!("{what}: {done} MiB, {rate} MiB/s"),
+        Some(total) => format!("{} %, {done} MiB, {rate} MiB/s: {what}", part(bytes, total, 100).min(99)),
+        None => format!("{done} MiB, {rate} MiB/s: {what}"),
     }
 }
 
@@ -82,14 +117,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_how_far_it_is_and_never_that_it_is_done() {
+    fn it_says_how_far_it_is_and_never_that_it_is_done() {
         let second = Duration::from_secs(1);
-        assert_eq!(line("x", 0, Some(MIB), second), format!("x [{}] 0 %, 0 MiB, 0 MiB/s", ".".repeat(30)));
-        let half = format!("x [{}{}] 50 %, 5 MiB, 5 MiB/s", "#".repeat(15), ".".repeat(15));
-        assert_eq!(line("x", 5 * MIB, Some(10 * MIB), second), half);
-        assert_eq!(line("x", 20 * MIB, Some(MIB), second), format!("x [{}] 99 %, 20 MiB, 20 MiB/s", "#".repeat(30)));
-        assert_eq!(line("x", 20 * MIB, None, 2 * second), "x: 20 MiB, 10 MiB/s");
-        let all = line("x", u64::MAX, Some(1), Duration::ZERO);
-        assert!(all.contains("] 99 %") && all.contains(&"#".repeat(30)), "{all}");
+        for (bytes, total, took, said) in [
+            (0, Some(MIB), second, "0 %, 0 MiB, 0 MiB/s: x"),
+            (5 * MIB, Some(10 * MIB), second, "50 %, 5 MiB, 5 MiB/s: x"),
+            (20 * MIB, Some(MIB), second, "99 %, 20 MiB, 20 MiB/s: x"),
+            (20 * MIB, None, 2 * second, "20 MiB, 10 MiB/s: x"),
+        ] {
+            assert_eq!(words("x", bytes, total, took), said);
+        }
+        assert!(words("x", u64::MAX, Some(1), Duration::ZERO).starts_with("99 %"));
+        let half = format!("{}{}", "#".repeat(10), ".".repeat(10));
+        assert_eq!([bar(0, 0), bar(5, 10), bar(u64::MAX, 1)], [".".repeat(20), half, "#".repeat(20)]);
     }
 }

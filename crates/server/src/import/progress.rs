@@ -1,21 +1,11 @@
 //! How far an import is, while it runs: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, interval};
 
-use crate::output;
-
-/// A bar that moves more often is not seen to.
-const BAR_EVERY: Duration = Duration::from_millis(200);
-/// A log of an hour has 720 such lines.
-const LINE_EVERY: Duration = Duration::from_secs(5);
-/// How many characters the bar has, so that all fits into 80.
-const BAR_WIDTH: u64 = 20;
-/// Blanks the line of before.
-const CLEAR: &str = "\r\x1b[K";
+use crate::progress::Place;
 
 /// What is counted while it runs.
 #[derive(Default)]
@@ -29,31 +19,21 @@ pub(super) struct Progress {
 impl Progress {
     /// Shows it until the work has ended.
     pub(super) async fn show_until<T>(&self, work: impl Future<Output = T>) -> T {
-        let bar = io::stderr().is_terminal();
-        let every = if bar { BAR_EVERY } else { LINE_EVERY };
-        let (mut work, mut ticks) = (std::pin::pin!(work), interval(every));
+        let place = Place::standard_error();
+        let (mut work, mut ticks) = (std::pin::pin!(work), interval(place.every()));
         ticks.tick().await;
         let (begin, first) = (Instant::now(), self.scanned.load(Ordering::Relaxed));
         let ended = loop {
             tokio::select! {
                 ended = &mut work => break ended,
                 _ = ticks.tick() => {
-                    let words = self.words(first, begin.elapsed());
-                    let line = if bar { format!("{CLEAR}{} {words}", self.bar()) } else { format!("{words}\n") };
-                    output::to_stderr(&line);
+                    let [scanned, total] = [&self.scanned, &self.total].map(|count| count.load(Ordering::Relaxed));
+                    place.tell(scanned, Some(total), &self.words(first, begin.elapsed()));
                 }
             }
         };
-        if bar {
-            output::to_stderr(CLEAR);
-        }
+        place.clear();
         ended
-    }
-
-    fn bar(&self) -> String {
-        let total = self.total.load(Ordering::Relaxed).max(1);
-        let full = (self.scanned.load(Ordering::Relaxed).min(total)).saturating_mul(BAR_WIDTH) / total;
-        (0..BAR_WIDTH).map(|nth| if nth < full { '#' } else { '.' }).collect()
     }
 
     /// How far it is, how fast, and how much longer it takes at that pace. `first` is where this run began.
@@ -94,12 +74,8 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(progress.words(10_000, second), "15,000 of 100,000 keys, 1,234 copied, 5000/s, 17 s left");
         assert_eq!(progress.words(15_000, second), "15,000 of 100,000 keys, 1,234 copied, 0/s");
-        assert_eq!(progress.bar(), "###.................");
         let over = Progress { scanned: 11.into(), total: 10.into(), copied: 0.into() };
-        assert_eq!(
-            (over.words(0, Duration::ZERO).as_str(), over.bar().len()),
-            ("11 of 11 keys, 0 copied, 11000/s", 20)
-        );
+        assert_eq!(over.words(0, Duration::ZERO), "11 of 11 keys, 0 copied, 11000/s");
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }
