@@ -50,5 +50,5 @@ pub use sessile_core::{
     BaseUri, Condition, KeyError, Limit, NamespaceName, NamespaceSettings, ReadConsistency, Ttl, TtlPolicy, Version,
 };
 pub use sessile_store::engine::EngineKind;
-pub use sessile_store::{ClusterId, NodeId, Progress, RescuePlan, StoreError};
+pub use sessile_store::{ClusterId, NodeId, Progress, RescuePlan, StoreError, Unfinished};
 pub use sessile_trace::Tracer;

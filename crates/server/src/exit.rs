@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use sessile_store::StoreError;
+
 use crate::config::ConfigError;
 use crate::output;
 
@@ -39,6 +41,21 @@ impl Status {
             Self::CannotCreate => 73,
             Self::NoQuorum => 75,
             Self::Denied => 77,
+        }
+    }
+}
+
+impl From<&StoreError> for Status {
+    /// Of what is wrong with a data directory or a backup.
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Backup { .. } | StoreError::Unsuited { .. } => Self::Refused,
+            StoreError::BackupUnwritable { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Locked { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::Io { .. } => Self::CannotCreate,
+            _ => Self::Failure,
         }
     }
 }

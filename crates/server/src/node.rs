@@ -11,7 +11,6 @@ use parking_lot::RwLock;
 use sessile_cluster::{Cluster, OperatorToken, Operators, Right};
 use sessile_embed::{Error, Node, OldData, Setting};
 use sessile_http::{Drained, OperatorPages, Server, Tls};
-use sessile_store::StoreError;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -198,11 +197,8 @@ fn failure(error: Error) -> anyhow::Error {
             let what = "name a directory that this user may write to, with storage.data_dir (dev: --data-dir)";
             Failure::new(Status::CannotCreate, format!("{refused}; {what}, and if it is one, see to its disk")).into()
         }
-        Error::Store(StoreError::Foreign { .. } | StoreError::Locked { .. } | StoreError::NewerFormat { .. }) => {
-            Failure::new(Status::CannotCreate, error).into()
-        }
-        Error::Store(_)
-        | Error::EngineGaveUp(_)
+        Error::Store(refused) => Failure::new((&refused).into(), refused).into(),
+        Error::EngineGaveUp(_)
         | Error::Watchdog(_)
         | Error::Start(_)
         | Error::Fault(_)

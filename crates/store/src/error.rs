@@ -11,6 +11,24 @@ use crate::log::LogError;
 pub(crate) const DAMAGED_STATE_REMEDY: &str =
     "nothing in it was changed; start again: it is set aside, and made anew by the log or another member";
 
+/// What an operator had begun with a data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// A backup is made its data.
+    Restore,
+    /// Its node is made the only member of a new cluster.
+    Rescue,
+}
+
+impl Display for Unfinished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Restore => "restore",
+            Self::Rescue => "rescue",
+        })
+    }
+}
+
 /// Why the store cannot be opened, or must stop. None of these is a client's doing, and none shows a key or a value.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -112,7 +130,7 @@ pub enum StoreError {
         /// The data directory.
         dir: PathBuf,
         /// What was done.
-        act: &'static str,
+        act: Unfinished,
     },
     /// Nothing can be restored into a directory that a node has its data in, or rescued from one without.
     #[error("{}: {what}", .dir.display())]

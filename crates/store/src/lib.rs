@@ -58,7 +58,7 @@ pub use backup::{BackupHead, BackupSummary, BackupWriter, NamespaceSummary, Rest
 pub use codec::{CodecError, decode_entry, decode_membership, encode_entry, encode_membership};
 pub use data_dir::{ADMIN_SOCKET, DataDir};
 pub use durations::{DurationCounts, Durations};
-pub use error::StoreError;
+pub use error::{StoreError, Unfinished};
 pub use identity::{ClusterId, KeyHash, NodeId};
 pub use key_file::KeyFile;
 pub use log_store::LogStore;

@@ -9,7 +9,7 @@ use crate::codec::{seal, unseal};
 use crate::data_dir::{DataDir, read, write_durably};
 use crate::log::LogPosition;
 use crate::types::{log_id, position};
-use crate::{ClusterId, LogId, NodeId, StoreError};
+use crate::{ClusterId, LogId, NodeId, StoreError, Unfinished};
 
 /// The cluster that the directory belongs to.
 pub(crate) const CLUSTER: &str = "CLUSTER";
@@ -129,7 +129,7 @@ pub(crate) fn remove_condemned(dir: &DataDir) -> Result<(), StoreError> {
 
 /// An error if a restore or a rescue was cut short here.
 pub(crate) fn assert_finished(dir: &DataDir) -> Result<(), StoreError> {
-    for (mark, act) in [(RESTORING, "restore"), (RESCUING, "rescue")] {
+    for (mark, act) in [(RESTORING, Unfinished::Restore), (RESCUING, Unfinished::Rescue)] {
         if dir.read(mark)?.is_some() {
             return Err(StoreError::CutShort { dir: dir.path().into(), act });
         }

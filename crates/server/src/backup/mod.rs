@@ -74,14 +74,5 @@ fn name_of(file: &Path) -> String {
 
 /// The exit code for what went wrong with that backup, and where.
 fn failure(of: &str, error: &StoreError) -> Failure {
-    let status = match error {
-        StoreError::Backup { .. } | StoreError::Unsuited { .. } => Status::Refused,
-        StoreError::BackupUnwritable { .. }
-        | StoreError::Foreign { .. }
-        | StoreError::Locked { .. }
-        | StoreError::NewerFormat { .. }
-        | StoreError::Io { .. } => Status::CannotCreate,
-        _ => Status::Failure,
-    };
-    Failure::new(status, format!("{of}: {error}"))
+    Failure::new(error.into(), format!("{of}: {error}"))
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
 use sessile_cluster::Operators;
-use sessile_embed::{ClusterId, Error, NodeId, OldData, StoreError, Survivor};
+use sessile_embed::{ClusterId, Error, NodeId, OldData, StoreError, Survivor, Unfinished};
 
 use super::args::Rescue;
 use super::show::{print, say};
@@ -34,7 +34,7 @@ pub(super) async fn rescue(asked: &Rescue) -> anyhow::Result<ExitCode> {
     let node = resources.node(OldData::Keep, Operators::default());
     let survivor = match Survivor::open(&node).await {
         Ok(survivor) => survivor,
-        Err(Error::Store(StoreError::CutShort { act: "rescue", .. })) if !asked.plan => {
+        Err(Error::Store(StoreError::CutShort { act: Unfinished::Rescue, .. })) if !asked.plan => {
             let ended = Survivor::go_on(&node, this_user()).await.map_err(failure)?;
             return say(&ended.map_or_else(|| "nothing is left to do".to_owned(), made));
         }
@@ -159,10 +159,7 @@ fn is_meant(cluster: ClusterId, said: Option<&str>) -> Result<(), Failure> {
 
 fn failure(error: Error) -> Failure {
     let status = match &error {
-        Error::Store(StoreError::Unsuited { .. }) => Status::Refused,
-        Error::Store(StoreError::Locked { .. } | StoreError::Foreign { .. } | StoreError::NewerFormat { .. }) => {
-            Status::CannotCreate
-        }
+        Error::Store(refused) => refused.into(),
         _ => Status::Failure,
     };
     Failure::new(status, error)

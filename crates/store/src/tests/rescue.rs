@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{NodeId, Rescue, marks};
+use crate::{NodeId, Rescue, Unfinished, marks};
 
 fn rescue(dir: &Path) -> Result<Rescue, StoreError> {
     Rescue::open(DataDir::open(dir)?, &options(EngineKind::Fjall))
@@ -79,7 +79,7 @@ fn a_rescue_that_was_cut_short_anywhere_is_gone_on_with_and_no_node_starts_befor
         }
         drop(data);
         let error = opening(dir.path(), EngineKind::Fjall).err().unwrap();
-        assert!(matches!(error, StoreError::CutShort { act: "rescue", .. }), "{error}");
+        assert!(matches!(error, StoreError::CutShort { act: Unfinished::Rescue, .. }), "{error}");
         assert!(matches!(rescue(dir.path()), Err(StoreError::CutShort { .. })));
         let data = DataDir::open(dir.path()).unwrap();
         let options = options(EngineKind::Fjall);
