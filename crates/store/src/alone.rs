@@ -6,9 +6,10 @@ use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 use sessile_core::{Change, Command, HistoryCommand, LogTime};
 
-use crate::codec::{encode_entry, seal, unseal};
+use crate::codec::encode_entry;
 use crate::data_dir::DataDir;
 use crate::log::{LogPosition, LogRecord, RaftLog};
+use crate::log_tail::{vote_for_itself, voted_term};
 use crate::types::{Entry, log_id_at};
 use crate::{Member, Membership, NodeId, Proposal, StoreError};
 
@@ -32,18 +33,10 @@ pub(crate) fn make_alone(
     (node, member): (NodeId, Member),
     act: &Act<'_>,
 ) -> Result<LogPosition, StoreError> {
-    let voted = match log.vote() {
-        Some(bytes) => {
-            unseal::<(u64, NodeId, bool)>(&bytes)
-                .map_err(|error| dir.disagreement(format!("the vote in the Raft log cannot be read: {error}")))?
-                .0
-        }
-        None => 0,
-    };
     let last = log.last().unwrap_or(LogPosition { term: 0, index: 0 });
-    let term = voted.max(last.term) + 1;
+    let term = voted_term(dir, log)?.max(last.term) + 1;
     // The vote before the entries, as a leader of that term would have them on its disk.
-    log.durably(|done| log.save_vote(&seal(&(term, node, false)), done))?;
+    vote_for_itself(log, term, node)?;
     let mut index = last.index;
     let mut next = || {
         index += 1;

@@ -3,13 +3,27 @@
 use openraft::EntryPayload;
 use sessile_core::LogTime;
 
-use crate::codec::decode_entry;
+use crate::codec::{decode_entry, seal, unseal};
+use crate::data_dir::DataDir;
 use crate::log::RaftLog;
 use crate::types::log_id_at;
-use crate::{Member, Membership, NodeId, Proposal};
+use crate::{Member, Membership, NodeId, Proposal, StoreError};
 
 /// How many entries are read at a time.
 const SEARCH_ENTRIES: u64 = 1_024;
+
+/// The term of the vote that a log keeps; 0 without one.
+pub(crate) fn voted_term(dir: &DataDir, log: &RaftLog) -> Result<u64, StoreError> {
+    let Some(bytes) = log.vote() else { return Ok(0) };
+    let vote = unseal::<(u64, NodeId, bool)>(&bytes);
+    let unreadable = |error| dir.disagreement(format!("the vote in the Raft log cannot be read: {error}"));
+    vote.map(|(term, ..)| term).map_err(unreadable)
+}
+
+/// Votes for itself in a term, durably.
+pub(crate) fn vote_for_itself(log: &RaftLog, term: u64, node: NodeId) -> Result<(), StoreError> {
+    Ok(log.durably(|done| log.save_vote(&seal(&(term, node, false)), done))?)
+}
 
 /// The members by the newest membership entry that a log still has.
 pub(crate) fn newest_membership(log: &RaftLog) -> Option<Membership> {

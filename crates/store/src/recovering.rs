@@ -1,11 +1,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::codec::{seal, unseal};
 use crate::data_dir::DataDir;
 use crate::log::{LogPosition, RaftLog};
-use crate::log_tail::newest_membership;
-use crate::state::{Owner, SessionState, Snapshot, SnapshotReceiver, StateRoot};
+use crate::log_tail::{newest_membership, vote_for_itself, voted_term};
+use crate::state::{BuiltState, Owner, SessionState, Snapshot, SnapshotReceiver, StateRoot};
 use crate::types::{log_id_at, position};
 use crate::{ClusterId, LogId, Member, Membership, NodeId, SnapshotMeta, Store, StoreError, StoreOptions};
 use sessile_core::injected::decisions;
@@ -118,39 +117,26 @@ impl RecoveringStore {
     /// another may be tried. A failed disk: the next start begins again.
     pub fn complete(self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<Store, Box<(Self, StoreError)>> {
         match self.put_in_use(snapshot, meta) {
-            Ok(state) => {
-                let Self { dir, root: StateRoot { owner, .. }, log, .. } = self;
-                Ok(Store::new(dir, owner.node, owner.cluster, log, state))
-            }
+            Ok(state) => Ok(self.with(state)),
             Err(error) => Err(Box::new((self, error))),
         }
     }
 
     /// The same with a backup: also one that ends before what this log had committed, if the log, replayed on top of it,
     /// makes up for that.
-    pub(crate) fn complete_with_backup(
-        self,
-        snapshot: Snapshot,
-        meta: &SnapshotMeta,
-    ) -> Result<Store, Box<(Self, StoreError)>> {
-        let reached = meta.last_log_id.as_ref().is_some_and(|last| self.reaches_back_to(last));
-        if !reached {
-            return self.complete(snapshot, meta);
-        }
-        let put_in_use = || {
-            let built = snapshot.into_built(&self.root, meta)?;
-            self.log.sync()?;
-            let state = SessionState::of(built)?;
-            state.persist()?;
-            Ok(state)
+    pub(crate) fn complete_with_backup(self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<Store, StoreError> {
+        let under_the_log = meta.last_log_id.as_ref().is_some_and(|last| self.reaches_back_to(last));
+        let state = if under_the_log {
+            self.put_under_the_log(snapshot.into_built(&self.root, meta)?)
+        } else {
+            self.put_in_use(snapshot, meta)
         };
-        match put_in_use() {
-            Ok(state) => {
-                let Self { dir, root: StateRoot { owner, .. }, log, .. } = self;
-                Ok(Store::new(dir, owner.node, owner.cluster, log, state))
-            }
-            Err(error) => Err(Box::new((self, error))),
-        }
+        state.map(|state| self.with(state))
+    }
+
+    fn with(self, state: SessionState) -> Store {
+        let Self { dir, root: StateRoot { owner, .. }, log, .. } = self;
+        Store::new(dir, owner.node, owner.cluster, log, state)
     }
 
     fn put_in_use(&self, snapshot: Snapshot, meta: &SnapshotMeta) -> Result<SessionState, StoreError> {
@@ -163,6 +149,11 @@ impl RecoveringStore {
         if conflicts && decisions().state_replaces_another_history {
             self.replace_log(last)?;
         }
+        self.put_under_the_log(built)
+    }
+
+    /// Puts a state in use whose log, as it is on the disk, goes on from it.
+    fn put_under_the_log(&self, built: BuiltState) -> Result<SessionState, StoreError> {
         self.log.sync()?;
         let state = SessionState::of(built)?;
         state.persist()?;
@@ -186,17 +177,11 @@ impl RecoveringStore {
     }
 
     pub(crate) fn raise_vote(&self, last: LogPosition) -> Result<(), StoreError> {
-        let voted = match self.log.vote() {
-            Some(bytes) => unseal::<(u64, NodeId, bool)>(&bytes)
-                .map_err(|error| self.dir.disagreement(format!("the vote in the Raft log cannot be read: {error}")))?,
-            None => (0, self.node(), false),
-        };
-        if voted.0 >= last.term {
+        if voted_term(&self.dir, &self.log)? >= last.term {
             return Ok(());
         }
         // For itself: the term has its leader, who is told by its own word, so nobody else may be voted for in it.
-        let raised = seal(&(last.term, self.node(), false));
-        Ok(self.log.durably(|done| self.log.save_vote(&raised, done))?)
+        vote_for_itself(&self.log, last.term, self.node())
     }
 
     pub(crate) fn replace_log(&self, last: LogPosition) -> Result<(), StoreError> {

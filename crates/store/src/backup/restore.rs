@@ -160,5 +160,5 @@ fn receive(
 }
 
 fn complete(recovering: RecoveringStore, snapshot: Snapshot, summary: &BackupSummary) -> Result<Store, StoreError> {
-    recovering.complete_with_backup(snapshot, &summary.head.meta).map_err(|refused| unusable_because(refused.1))
+    recovering.complete_with_backup(snapshot, &summary.head.meta).map_err(unusable_because)
 }

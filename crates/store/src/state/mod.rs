@@ -43,6 +43,7 @@ mod status;
 mod stored;
 mod writer;
 
+pub(crate) use builder::BuiltState;
 pub use check::CheckReport;
 pub(crate) use engine_dir::EngineDir;
 pub use key_list::{KeyList, ListedKey, PAGE_RECORDS};
