@@ -54,7 +54,7 @@ pub struct NodeConfig {
     pub wall_clock: WallClock,
     /// Which namespaces there are, where nobody has said it yet; one of them is `sessions`.
     pub namespaces: Vec<NamespaceSettings>,
-    /// Where the spans go of requests that other members work for; `None` for nowhere.
+    /// Where spans go of what it does for requests that reached other members; `None` where nothing is traced.
     pub tracer: Option<Tracer>,
     /// How it finds and meets other members; `None` for a cluster of one, which listens for nobody.
     pub peers: Option<PeersConfig>,

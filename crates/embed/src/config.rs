@@ -65,7 +65,7 @@ pub struct Config {
     /// Whether `sessile status --data-dir` and its like are answered, on a Unix socket in the data directory, for root and
     /// this process's own user.
     pub admin_socket: bool,
-    /// Where the spans go of requests that other members have it work for; `None` for nowhere.
+    /// Where spans go of what it does for requests that reached other members; `None` where nothing is traced.
     pub tracer: Option<Tracer>,
     /// Whose member it is; `None` for a cluster of one, which listens for nobody.
     pub member: Option<Member>,

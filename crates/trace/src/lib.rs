@@ -11,5 +11,5 @@ mod tracer;
 
 pub use context::{TraceContext, TraceParent};
 pub use ended::{Ended, Kind, Value};
-pub use span::{Span, begin, context};
+pub use span::{Span, begin};
 pub use tracer::{Spans, Tracer};

@@ -55,11 +55,6 @@ impl Tracer {
 }
 
 impl Spans {
-    /// The next one; `None` when nobody makes any more.
-    pub async fn next(&mut self) -> Option<Ended> {
-        self.0.recv().await
-    }
-
     /// As many as have come, at least one and at most `most`; none when nobody makes any more.
     pub async fn next_many(&mut self, most: usize) -> Vec<Ended> {
         let mut spans = Vec::new();

@@ -81,7 +81,7 @@ mod tests {
         span.note("http.response.status_code", Value::Number(503));
         span.fails();
         drop(span);
-        let span = spans.next().await.unwrap();
+        let span = spans.next_many(1).await.remove(0);
         let moment = (span.begun, UNIX_EPOCH + Duration::from_secs(1_790_000_000));
         let source = Source { service: "sessile".into(), node: "n1".into(), moment };
         let message = source.message(&[span]);
