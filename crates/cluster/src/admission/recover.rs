@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile_store::{NodeId, RecoveringStore, Store, off_the_runtime};
+use sessile_store::{NodeId, RecoveringStore, Store, StoreError, off_the_runtime};
 use tracing::{info, warn};
 
 use super::newcomer::Newcomer;
@@ -57,6 +57,10 @@ pub(crate) async fn recover(newcomer: &Newcomer, recovering: RecoveringStore) ->
                 }
                 Err(refused) => {
                     let (back, error) = *refused;
+                    // A disk that failed here fails whatever another member gives.
+                    if !matches!(error, StoreError::Transfer { .. }) {
+                        return Err(error.into());
+                    }
                     failures.push(format!("what node {node} gave is not used: {error}"));
                     recovering = Arc::new(back);
                 }
