@@ -208,3 +208,24 @@ fn what_is_left_of_a_cluster_is_made_a_new_one_and_nobody_comes_back_with_what_h
     }
     assert!(fleet.succeed(&["cluster", "history"], &survivor).stdout.contains("rescue "));
 }
+
+#[test]
+fn a_backup_whose_node_is_killed_says_so_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("b");
+    let (mut fleet, before) = formed(3);
+    let leader = before.leader.unwrap();
+    // More than what is on its way at a time: the node is still sending when it is killed.
+    let value = "x".repeat(1 << 20);
+    for number in 0..48 {
+        store(&fleet, &leader, &format!("large:{number}"), &value);
+    }
+    let backup = fleet.ask(&["backup", text(&file)], &leader);
+    let partial = dir.path().join("b.partial");
+    fleet.wait_until("the backup has begun", |_| fs::metadata(&partial).ok().filter(|file| file.len() > 0).map(drop));
+    fleet.kill(&leader);
+    let mut backup = backup;
+    assert_eq!(backup.ends().code(), Some(69), "{}", backup.stderr());
+    assert!(backup.stderr().contains("ask again, or another node"), "{}", backup.stderr());
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing of it stays");
+}

@@ -1,3 +1,4 @@
+use std::error::Error as _;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -387,6 +388,15 @@ async fn enter(channel: Channel, server: &str, handshake: Handshake, token: &Sec
 }
 
 fn refused(server: &str, status: &Status) -> AdminError {
+    // What a node says of itself has no cause: that is of a connection which broke.
+    if matches!(status.code(), Code::Unknown | Code::Internal) && status.source().is_some() {
+        let text = format!(
+            "{server}: {}: it has stopped or is reached no more, and whether it did what was asked is not known; ask again, \
+             or another node",
+            root_cause(status)
+        );
+        return AdminError { kind: AdminErrorKind::Unreachable, text };
+    }
     let kind = match status.code() {
         Code::Unavailable => AdminErrorKind::NoQuorum,
         Code::FailedPrecondition | Code::Aborted | Code::AlreadyExists => AdminErrorKind::Refused,
@@ -399,8 +409,7 @@ fn refused(server: &str, status: &Status) -> AdminError {
     };
     let text = match status.code() {
         Code::Unimplemented => format!("what answers at {server} is no Sessile node, or an older one"),
-        // A connection that broke carries its cause, not a sentence.
-        Code::Unknown | Code::Internal => format!("{server}: {}", root_cause(status)),
+        Code::Unknown | Code::Internal => format!("{server}: {}", status.message()),
         _ => status.message().to_owned(),
     };
     AdminError { kind, text }
