@@ -40,6 +40,8 @@ pub struct SnapshotChunks {
     failed: Option<StoreError>,
     /// The rows so far: they come first, and tell which records still count.
     state: State,
+    /// The last row in it. What is read again after a break is counted once.
+    last_row: Bytes,
     place: Place,
     /// Where the chunks lately made began.
     kept: VecDeque<Place>,
@@ -71,6 +73,7 @@ impl SnapshotChunks {
             dir,
             failed,
             state: State::default(),
+            last_row: from.clone(),
             place: Place { sequence: 0, from, records: 0, bytes: 0, hasher: Xxh3::new() },
             kept: VecDeque::new(),
             ended: false,
@@ -88,9 +91,7 @@ impl SnapshotChunks {
         if sequence == self.place.sequence {
             return true;
         }
-        // Among the rows it cannot: they are counted as they are read.
-        let is_there = |place: &&Place| place.sequence == sequence && place.from.first() != Some(&ROW_SPACE);
-        let Some(place) = self.kept.iter().find(is_there).cloned() else { return false };
+        let Some(place) = self.kept.iter().find(|place| place.sequence == sequence).cloned() else { return false };
         self.kept.retain(|kept| kept.sequence < sequence);
         (self.place, self.ended) = (place, false);
         true
@@ -120,10 +121,13 @@ impl SnapshotChunks {
     /// What a pair says, verified; `None` for a record that has left the counts, whose bytes may go at any time.
     fn item(&mut self, key: &Bytes, stored: &Bytes) -> Result<Option<wire::SnapshotItem>, CodecError> {
         if key.first() == Some(&ROW_SPACE) {
-            let (key, row) = parse_row(key, stored)?;
-            let restored = self.state.restore(key.clone(), row.clone());
-            restored.map_err(|_| CodecError::Damaged("a row is stored under the name of another kind"))?;
-            return Item::Row(key, row).into_wire().map(Some);
+            let (name, row) = parse_row(key, stored)?;
+            if *key > self.last_row {
+                let restored = self.state.restore(name.clone(), row.clone());
+                restored.map_err(|_| CodecError::Damaged("a row is stored under the name of another kind"))?;
+                self.last_row = key.clone();
+            }
+            return Item::Row(name, row).into_wire().map(Some);
         }
         let (namespace, session_key) = parse_record_key(key)?;
         let record = decode_record(key, stored)?;

@@ -265,22 +265,28 @@ fn a_sender_that_lost_a_record_without_a_word_is_found_out() {
     assert!(error.contains("group GroupName(\"wiki1\") of sessions are not those"), "{error}");
 }
 
+/// One of those many of one group, or the only one of a group: then most of the state is rows that count them.
+fn key_of(number: u64, groups: bool) -> SessionKey {
+    if groups { SessionKey::new(format!("{number:0150}:MWSession:1")).unwrap() } else { key(number) }
+}
+
 #[test]
 fn a_transfer_that_broke_goes_on_where_the_receiver_is_and_ends_as_one_that_did_not() {
-    for (from, to) in ENGINES {
+    for ((from, to), groups) in ENGINES.into_iter().flat_map(|engines| [(engines, false), (engines, true)]) {
         let (dir, target_dir, cluster) =
             (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), ClusterId::random());
         let (store, _) = open_in(dir.path(), from, cluster).unwrap();
         let mut leader = Leader::new();
         let mut entries = vec![leader.register()];
-        entries.extend((0..3_000).map(|number| leader.put(key(number), vec![7; 900].into(), day())));
+        let (sessions, bytes) = if groups { (9_000, 90) } else { (3_000, 900) };
+        entries.extend((0..sessions).map(|number| leader.put(key_of(number, groups), vec![7; bytes].into(), day())));
         store.state().apply(&entries).unwrap();
         let snapshot = store.state().snapshot_to_send(0).unwrap();
         let mut chunks = snapshot.snapshot.chunks();
         let (target, _) = open_in(target_dir.path(), to, cluster).unwrap();
         let mut receiver = target.state().receive().unwrap();
         // Wherever it breaks, some chunks were on their way and are lost.
-        for taken in [3, 1, 4, 2] {
+        for taken in [1, 2, 1, 3] {
             for _ in 0..taken {
                 let Some(chunk) = chunks.next() else { break };
                 receiver.write(chunk.unwrap()).unwrap();
@@ -290,7 +296,7 @@ fn a_transfer_that_broke_goes_on_where_the_receiver_is_and_ends_as_one_that_did_
         }
         // After the last one as well.
         let rest: Vec<Bytes> = chunks.by_ref().map(Result::unwrap).collect();
-        assert!(chunks.next().is_none() && chunks.go_on_from(receiver.next_chunk()));
+        assert!(!rest.is_empty() && chunks.next().is_none() && chunks.go_on_from(receiver.next_chunk()));
         assert_eq!(chunks.map(Result::unwrap).collect::<Vec<_>>(), rest, "the same chunks again");
         rest.into_iter().for_each(|chunk| receiver.write(chunk).unwrap());
         assert!(receiver.has_all());
@@ -313,7 +319,6 @@ fn a_sender_does_not_go_on_from_a_place_that_it_does_not_know() {
     chunks.next().unwrap().unwrap();
     let second = chunks.next().unwrap().unwrap();
     assert!(!chunks.go_on_from(7), "it was never there");
-    assert!(!chunks.go_on_from(0), "the rows would be counted twice");
     assert!(chunks.go_on_from(1));
     assert_eq!(chunks.next().unwrap().unwrap(), second);
 }
