@@ -50,7 +50,7 @@ pub(crate) struct Group {
     pub(crate) timing: Timing,
     other_clocks: Arc<dyn OtherClocks>,
     notes: Notes,
-    /// How often another leader became known since the start.
+    /// How often another leader, or one of a newer term, became known after the first.
     leader_changes: AtomicU64,
     /// The membership that it was last seen to go by, and since when.
     goes_by: Mutex<(Option<LogId>, Instant)>,
@@ -153,7 +153,7 @@ impl Group {
         if stopping || Instant::now() >= deadline { Err(gave_up) } else { Ok(()) }
     }
 
-    /// Another leader became known.
+    /// Another leader became known, or one of a newer term.
     pub(crate) fn has_another_leader(&self) {
         self.leader_changes.fetch_add(1, Ordering::Relaxed);
     }

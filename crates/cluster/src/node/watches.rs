@@ -34,21 +34,23 @@ pub(super) async fn membership(
     stop: CancellationToken,
 ) {
     let mut server = group.server.clone();
-    let mut leader = None;
+    // Who was known to lead last, and in which term.
+    let mut last: Option<(NodeId, u64)> = None;
     loop {
-        let (now, term) = {
+        let now = {
             let server = server.borrow_and_update();
-            (server.current_leader, server.vote.leader_id.term)
+            server.current_leader.map(|leader| (leader, server.vote.leader_id.term))
         };
         follow_membership(&group, &members, &directory);
         group.note_membership();
-        if now != leader
-            && let Some(now) = now
-        {
-            group.has_another_leader();
-            info!(leader = group.name_of(now), term, "a new leader is known");
+        if let Some((leader, term)) = now.filter(|now| last != Some(*now)) {
+            // The first one that a node hears of after its start has not changed.
+            if last.is_some() {
+                group.has_another_leader();
+            }
+            info!(leader = group.name_of(leader), term, "a new leader is known");
+            last = now;
         }
-        leader = now;
         if !matches!(stop.run_until_cancelled(server.changed()).await, Some(Ok(()))) {
             return;
         }

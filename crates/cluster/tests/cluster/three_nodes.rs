@@ -83,14 +83,33 @@ async fn a_reimaged_node_takes_its_own_place_without_a_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stops_hands_over_first_and_nobody_waits_for_an_election() {
-    let (mut cast, _) = three().await;
+    let (mut cast, clusters) = three().await;
     let before = cast.status("n1").await;
     let leader = before.leader.clone();
-    let other = ALL.into_iter().find(|name| *name != leader).unwrap();
+    let (other, its) = ALL.into_iter().zip(&clusters).find(|(name, _)| *name != leader).unwrap();
+    let changes = its.status().leader_changes;
     cast.leave(&leader).await;
     let after =
         cast.until(other, "another one leads", |status| !status.leader.is_empty() && status.leader != leader).await;
     assert!(after.term <= before.term + 1, "one transfer, no contest: {} then {}", before.term, after.term);
+    eventually("the change is counted", async || its.status().leader_changes == changes + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_counts_no_change_of_the_leader() {
+    let (mut cast, clusters) = three().await;
+    let leader = cast.status("n1").await.leader;
+    let (_, witness) = ALL.into_iter().zip(&clusters).find(|(name, _)| *name == leader).unwrap();
+    for name in ALL.into_iter().filter(|name| *name != leader) {
+        let before = witness.status().leader_changes;
+        cast.stop(name).await;
+        cast.start(name);
+        let started = cast.cluster(name).await;
+        cast.until(name, "it knows who leads", |status| status.ready).await;
+        let counted = started.status().leader_changes;
+        let seen = witness.status().leader_changes - before;
+        assert!(counted <= seen, "{name} counts {counted} changes, and who was there all the time {seen}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
