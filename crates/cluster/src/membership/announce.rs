@@ -144,12 +144,7 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> Result<bool, St
     let (group, this) = (changes.group(), changes.this());
     let membership = group.membership();
     let known = membership.membership().get_node(&group.node);
-    // Its key is a matter of its own.
-    let keys = known.map(|known| known.keys.clone()).unwrap_or_default();
-    let wanted = Member { keys, ..this.as_member() };
-    if is_settled(Some(found), known, &wanted) {
-        return Ok(true);
-    }
+    let Some(wanted) = still_to_say(found, known, this.as_member()) else { return Ok(true) };
     match group.leader() {
         Some(leader) if leader != group.node && this.directory().address(leader).is_none() => return Ok(false),
         Some(_) => tell_leader(changes, wanted).await?,
@@ -173,24 +168,45 @@ async fn ask_around(group: &Group, this: &ThisNode) -> Result<(), Status> {
     Err(Status::unavailable("no member that answers knows a leader"))
 }
 
-/// Whether there is nothing to tell of a member: what is known is what it wants, or somebody has changed it since it was
-/// found, whose word stays until the node starts anew (an operator's `set-address`).
-fn is_settled(found: Option<&Member>, known: Option<&Member>, wanted: &Member) -> bool {
-    known == Some(wanted) || found.is_some() && known != found
+/// What the membership is to say of a member, unless it says so already. A name and an address that came after it was found
+/// stay until the node starts anew: an operator's `set-address`, or what an earlier start had told. What program it is, only
+/// the node itself knows, and its key is a matter of its own.
+fn still_to_say(found: &Member, known: Option<&Member>, own: Member) -> Option<Member> {
+    let Some(known) = known else { return Some(own) };
+    let was_named = (&known.name, &known.address) != (&found.name, &found.address);
+    let (name, address) = if was_named { (known.name.clone(), known.address.clone()) } else { (own.name, own.address) };
+    let wanted = Member { name, address, keys: known.keys.clone(), ..own };
+    (wanted != *known).then_some(wanted)
 }
 
 #[cfg(test)]
 mod tests {
+    use sessile_core::RulesVersion;
+
     use super::*;
 
     #[test]
     fn what_an_operator_said_after_the_start_stays() {
         let at = |address: &str| Member { name: "n3".into(), address: address.into(), ..Member::default() };
         let (old, new, said) = (at("a:1"), at("b:1"), at("c:1"));
-        assert!(!is_settled(None, None, &new), "no member yet");
-        assert!(!is_settled(Some(&old), Some(&old), &new), "it has moved");
-        assert!(is_settled(Some(&old), Some(&new), &new), "the leader knows");
-        assert!(is_settled(Some(&new), Some(&said), &new), "an operator was faster than its first look around");
-        assert!(is_settled(Some(&old), Some(&said), &new));
+        let to_say = |found: &Member, known: Option<&Member>| still_to_say(found, known, new.clone());
+        assert_eq!(to_say(&old, None), Some(new.clone()), "no member yet");
+        assert_eq!(to_say(&old, Some(&old)), Some(new.clone()), "it has moved");
+        assert_eq!(to_say(&old, Some(&new)), None, "the leader knows");
+        assert_eq!(to_say(&new, Some(&said)), None, "an operator was faster than its first look around");
+        assert_eq!(to_say(&old, Some(&said)), None);
+    }
+
+    #[test]
+    fn a_newer_program_is_told_of_also_when_what_an_earlier_start_had_told_comes_late() {
+        let member = |address: &str, rules: u32| {
+            let rules_supported = RulesVersion::new(rules);
+            Member { name: "n2".into(), address: address.into(), rules_supported, keys: Vec::new() }
+        };
+        // It moved with its old program, was upgraded before its log knew that, and then the log says so.
+        let to_say = still_to_say(&member("a:1", 4), Some(&member("b:1", 4)), member("b:1", 6));
+        assert_eq!(to_say, Some(member("b:1", 6)));
+        let to_say = still_to_say(&member("a:1", 4), Some(&member("c:1", 4)), member("b:1", 6));
+        assert_eq!(to_say, Some(member("c:1", 6)), "an operator's address stays");
     }
 }
