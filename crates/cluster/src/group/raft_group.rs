@@ -181,6 +181,12 @@ impl Group {
         self.server.borrow_watched().membership_config.clone()
     }
 
+    /// Whether the membership that Raft goes by is committed, by what is known here. Until then another leader may take it back.
+    pub(crate) fn membership_is_committed(&self) -> bool {
+        let server = self.server.borrow_watched();
+        server.membership_config.log_id() == server.committed_membership_config.log_id()
+    }
+
     /// Where a member is reached; nothing for one that has no address or is none.
     pub(crate) fn address_of(&self, node: NodeId) -> Option<String> {
         self.membership().membership().get_node(&node).map(|member| member.address.clone())

@@ -99,7 +99,12 @@ async fn first_found(changes: &MembershipChanges, seeds: &[String]) -> Option<Me
     let group = changes.group();
     let mut server = group.server.clone();
     loop {
-        let known = server.borrow_and_update().membership_config.membership().get_node(&group.node).cloned();
+        let known = {
+            let server = server.borrow_and_update();
+            // What is not committed yet may be taken back.
+            let by = [&server.committed_membership_config, &server.membership_config];
+            by.into_iter().find_map(|membership| membership.membership().get_node(&group.node).cloned())
+        };
         if known.is_some() {
             return known;
         }
@@ -144,7 +149,7 @@ async fn is_told(changes: &MembershipChanges, found: &Member) -> Result<bool, St
     let (group, this) = (changes.group(), changes.this());
     let membership = group.membership();
     let known = membership.membership().get_node(&group.node);
-    let Some(wanted) = still_to_say(found, known, this.as_member()) else { return Ok(true) };
+    let Some(wanted) = still_to_say(found, known, this.as_member()) else { return Ok(group.membership_is_committed()) };
     match group.leader() {
         Some(leader) if leader != group.node && this.directory().address(leader).is_none() => return Ok(false),
         Some(_) => tell_leader(changes, wanted).await?,
