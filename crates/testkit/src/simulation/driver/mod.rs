@@ -47,6 +47,8 @@ const LAGS: u64 = 20;
 const CALM: Duration = Duration::from_secs(16);
 /// How long the last reads may take.
 const READ_WITHIN: Duration = Duration::from_secs(60);
+/// And how many round trips one read takes at the most, with those of its client.
+const READ_ROUND_TRIPS: u32 = 4;
 /// How often the nodes are looked at.
 const LOOK_EVERY: u64 = 10;
 /// How long what a clock showed is believed: reports of it are exchanged once a second. Were another clock wrong before, two of
@@ -187,7 +189,10 @@ impl Driver {
             done.store(if all { 1 } else { 2 }, Ordering::Relaxed);
             Ok(())
         });
-        self.until("every key is read at every node", READ_WITHIN, |_| match read.load(Ordering::Relaxed) {
+        // One after the other at each node, and at a far one each takes a few round trips.
+        let asked_at_once = u32::try_from(lock(&self.clients.crowds).len()).unwrap_or(u32::MAX);
+        let within = READ_WITHIN + READ_ROUND_TRIPS * self.plan.distance.max_rtt() * asked_at_once;
+        self.until("every key is read at every node", within, |_| match read.load(Ordering::Relaxed) {
             0 => Err("it is not".into()),
             1 => Ok(()),
             _ => Ok(()),
