@@ -181,10 +181,11 @@ impl Group {
         self.server.borrow_watched().membership_config.clone()
     }
 
-    /// Whether the membership that Raft goes by is committed, by what is known here. Until then another leader may take it back.
-    pub(crate) fn membership_is_committed(&self) -> bool {
+    /// The membership that Raft goes by, and whether that is known to be committed: if not, another leader may take it back.
+    pub(crate) fn membership_and_whether_committed(&self) -> (Arc<StoredMembership>, bool) {
         let server = self.server.borrow_watched();
-        server.membership_config.log_id() == server.committed_membership_config.log_id()
+        let (effective, committed) = (&server.membership_config, &server.committed_membership_config);
+        (effective.clone(), effective.log_id() == committed.log_id())
     }
 
     /// Where a member is reached; nothing for one that has no address or is none.

@@ -147,9 +147,9 @@ async fn ask_leader_by(this: &ThisNode, address: &str) -> Result<JoinResponse, S
 /// it is settled.
 async fn is_told(changes: &MembershipChanges, found: &Member) -> Result<bool, Status> {
     let (group, this) = (changes.group(), changes.this());
-    let membership = group.membership();
+    let (membership, is_committed) = group.membership_and_whether_committed();
     let known = membership.membership().get_node(&group.node);
-    let Some(wanted) = still_to_say(found, known, this.as_member()) else { return Ok(group.membership_is_committed()) };
+    let Some(wanted) = still_to_say(found, known, this.as_member()) else { return Ok(is_committed) };
     match group.leader() {
         Some(leader) if leader != group.node && this.directory().address(leader).is_none() => return Ok(false),
         Some(_) => tell_leader(changes, wanted).await?,

@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::async_runtime::watch::WatchReceiver;
 use sessile_core::Command;
 use sessile_core::injected::{decisions, rules_supported};
 use sessile_store::{Member, NodeId, StoredMembership, rules_of_all};
@@ -58,11 +57,7 @@ impl Autopilot {
 
 async fn look(autopilot: &Autopilot) {
     let changes = &*autopilot.changes;
-    let (on, is_committed) = {
-        let server = changes.group().server.borrow_watched();
-        let (effective, committed) = (&server.membership_config, &server.committed_membership_config);
-        (StoredMembership::clone(effective), effective.log_id() == committed.log_id())
-    };
+    let (on, is_committed) = changes.group().membership_and_whether_committed();
     if !is_committed {
         return;
     }

@@ -190,8 +190,8 @@ impl Driver {
             Ok(())
         });
         // One after the other at each node, and at a far one each takes a few round trips.
-        let asked_at_once = u32::try_from(lock(&self.clients.crowds).len()).unwrap_or(u32::MAX);
-        let within = READ_WITHIN + READ_ROUND_TRIPS * self.plan.distance.max_rtt() * asked_at_once;
+        let reads = u32::try_from(lock(&self.clients.crowds).len()).unwrap_or(u32::MAX);
+        let within = READ_WITHIN + READ_ROUND_TRIPS * self.plan.distance.max_rtt() * reads;
         self.until("every key is read at every node", within, |_| match read.load(Ordering::Relaxed) {
             0 => Err("it is not".into()),
             1 => Ok(()),
